@@ -1,0 +1,38 @@
+"""The exceptions of depthscale: each says what was asked, what is wrong and what to do."""
+
+
+class DepthscaleError(Exception):
+    """Base of every error that depthscale raises on purpose; its text is fit to be shown to a person."""
+
+
+class UnsupportedTensor(DepthscaleError, TypeError):
+    """A tensor whose values a sketch cannot count (complex, integer, sparse, ...)."""
+
+
+class InvalidSpec(DepthscaleError, ValueError):
+    """A description of a network, or a setting of a run, that means nothing."""
+
+
+class NoTheory(DepthscaleError, NotImplementedError):
+    """A setting for which no formula is implemented; the text names the setting."""
+
+
+class InvalidRecord(DepthscaleError, ValueError):
+    """A saved record that is damaged, of a newer schema, or not a record."""
+
+
+class UnwritablePath(DepthscaleError, OSError):
+    """A place that was named for results and cannot be written."""
+
+
+class UnreliableGrowth(DepthscaleError, ValueError):
+    """A growth rate that the data do not carry.
+
+    estimate: the Growth that was found all the same, or None where there is none at all.
+    needed: in words, what would make it reliable.
+    """
+
+    def __init__(self, message: str, *, estimate=None, needed: str = ""):
+        super().__init__(message)
+        self.estimate = estimate
+        self.needed = needed

@@ -1,0 +1,175 @@
+"""Tally of a tensor in CPU memory: one compiled pass, no copy of what is contiguous."""
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from math import frexp, prod
+from operator import add
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from depthscale.sketch import kernels
+from depthscale.sketch.bins import INFINITE, SIGN
+from depthscale.sketch.tally import EMPTY, Tally
+
+_PER_THREAD = 1 << 19  # values below which another thread does not pay
+_ONE = 0x3F800000  # the bits of 1.0
+_PER_PASS = 1 << 30  # values whose counts a 32-bit table surely holds
+
+_free_tables: deque[NDArray[np.uint32]] = deque()  # each all zero; taken while counting, put back drained
+_pool: ThreadPoolExecutor | None = None
+
+
+def tally(tensor: Tensor) -> Tally:
+    """Tally of a float16, bfloat16, float32 or float64 tensor on the CPU, of any strides."""
+    flat, copies = _flatten(tensor)
+    if not flat.numel():
+        return EMPTY
+    count = _COUNTERS[flat.dtype]
+    workers = max(1, min(torch.get_num_threads(), flat.numel() // _PER_THREAD))
+    size = min(-(-flat.numel() // workers), _PER_PASS)
+    chunks = flat.split(size)
+    parts = map(count, chunks) if len(chunks) == 1 else _threads().map(count, chunks)
+    return reduce(add, parts).times(copies)
+
+
+def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
+    """The distinct elements in memory order, one-dimensional, and how often each stands in the tensor."""
+    tensor = tensor.detach().resolve_neg()
+    expanded = [i for i, (n, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)) if stride == 0 and n > 1]
+    copies = prod(tensor.shape[i] for i in expanded)
+    for i in expanded:
+        tensor = tensor.narrow(i, 0, 1)
+    by_stride = sorted(range(tensor.dim()), key=lambda i: -tensor.stride(i))
+    return tensor.permute(by_stride).reshape(-1), copies  # a view when the memory is dense, whatever the order of dimensions
+
+
+def _count_float32(flat: Tensor) -> Tally:
+    values = flat.numpy()
+    table = _take_table()
+    zeros, total, square_total, low, high = kernels.tally_float32(values, values.view(np.uint32), values.view(np.uint16), table)
+    nonzero = zeros < len(values)
+    low_bits, high_bits = ((int(low) + 2) >> 1, int(high) >> 1) if nonzero else (_ONE, _ONE)
+    patterns, counts = _drain(table, max(low_bits >> 16, 1), high_bits >> 16)
+    smallest, largest = (_from_bits(low_bits), _from_bits(high_bits)) if nonzero else (np.inf, 0.0)
+    sums = total, square_total, smallest, largest
+    if not np.isfinite(largest):
+        sums = kernels.finite_sums(values)
+    return _sort_out(patterns, counts, int(zeros), values, sums)
+
+
+def _count_float64(flat: Tensor) -> Tally:
+    values = flat.numpy()
+    _, _, smallest, largest = kernels.finite_sums(values)
+    scale = _scale_into_float32(smallest, largest)
+    scaled = np.ldexp(values, -scale)
+    table = _take_table()
+    zeros = kernels.count_float64(values, scaled, table)
+    patterns, counts = _drain(table, 1, INFINITE + 1)
+    sums = kernels.finite_sums(scaled)
+    rare = {int(p): int(c) for p, c in zip(patterns, counts, strict=True) if not 0 < (p & (SIGN - 1)) < INFINITE}
+    regular = _regular(patterns)
+    return Tally(
+        patterns[regular],
+        counts[regular],
+        int(zeros),
+        (rare.get(SIGN, 0), rare.get(0, 0) - int(zeros)),
+        (rare.get(SIGN | INFINITE, 0), rare.get(INFINITE, 0)),
+        rare.get(INFINITE + 1, 0),
+        *sums,
+        scale,
+    )
+
+
+def _count_16_bits(flat: Tensor) -> Tally:
+    """float16 and bfloat16 have only 65,536 values, so their counts say everything and the sums follow from them."""
+    table = _take_table()
+    kernels.count_patterns(flat.view(torch.int16).numpy().view(np.uint16), 1, table)
+    bits, counts = _drain(table, 1, SIGN - 1)
+    values = torch.from_numpy(bits.view(np.int16)).view(flat.dtype).to(torch.float32)
+    exact, weights = values.to(torch.float64).numpy(), counts.astype(np.float64)
+    finite = np.isfinite(exact)
+    magnitude = np.abs(exact[finite & (exact != 0)])
+    sums = (
+        float(exact[finite] @ weights[finite]),
+        float((exact[finite] ** 2) @ weights[finite]),
+        float(magnitude.min(initial=np.inf)),
+        float(magnitude.max(initial=0.0)),
+    )
+    top = (values.numpy().view(np.uint32) >> 16).astype(np.uint16)
+    patterns, where = np.unique(top, return_inverse=True)
+    merged = np.zeros(len(patterns), np.int64)
+    np.add.at(merged, where, counts)
+    zeros = int(counts[exact == 0].sum())
+    nans = int(counts[np.isnan(exact)].sum())
+    infinities = int(counts[exact == -np.inf].sum()), int(counts[exact == np.inf].sum())
+    regular = _regular(patterns)
+    return Tally(patterns[regular], merged[regular], zeros, (0, 0), infinities, nans, *sums)
+
+
+_COUNTERS = {
+    torch.float32: _count_float32,
+    torch.float64: _count_float64,
+    torch.float16: _count_16_bits,
+    torch.bfloat16: _count_16_bits,
+}
+
+
+def _sort_out(patterns, counts, zeros: int, values, sums: tuple[float, float, float, float]) -> Tally:
+    """Tell apart what the four shared patterns hold; a second pass only where one of them holds more than zeros."""
+    regular = _regular(patterns)
+    irregular = int(counts[~regular].sum())
+    tiny_negative = tiny_positive = minus = plus = 0
+    if irregular > zeros:
+        tiny_negative, tiny_positive, minus, plus = kernels.count_rare(values)
+    nans = irregular - zeros - tiny_negative - tiny_positive - minus - plus
+    return Tally(patterns[regular], counts[regular], zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums)
+
+
+def _regular(patterns: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    magnitude = patterns & (SIGN - 1)
+    return (magnitude > 0) & (magnitude < INFINITE)
+
+
+def _scale_into_float32(smallest: float, largest: float) -> int:
+    """0 where float32's normal range holds all magnitudes, else the power that puts the largest just below 2^127."""
+    if largest == 0.0 or (smallest >= 2.0**-126 and largest < 2.0**128):
+        return 0
+    return frexp(largest)[1] - 127
+
+
+def _from_bits(bits: int) -> float:
+    return float(np.uint32(bits).view(np.float32))
+
+
+def _take_table() -> NDArray[np.uint32]:
+    try:
+        return _free_tables.pop()
+    except IndexError:
+        return np.zeros(kernels.TABLE_SIZE, np.uint32)
+
+
+def _drain(table: NDArray[np.uint32], first: int, last: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+    found = kernels.drain(table, first, last)
+    _free_tables.append(table)
+    return found
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(thread_name_prefix="depthscale-sketch")
+    return _pool
+
+
+def _forget_threads() -> None:
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)  # threads do not survive a fork

@@ -1,0 +1,181 @@
+"""The compiled loops of a sketch: counting bit patterns, summing, and merging two ascending lists of counts.
+
+Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector instructions; all release the GIL and
+are cached on disk. Counting keeps four interleaved tables (lanes), because a value equal to its neighbour would have to wait until
+the neighbour's increment is stored. Counting goes first over a block, since it is the slower: memory arrives while it works.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from depthscale.sketch.bins import INFINITE, PATTERNS, SIGN
+
+LANES = 4
+TABLE_SIZE = PATTERNS * LANES
+_BLOCK = 512  # values between two reductions; they stay in the first cache
+
+_REORDER = {"reassoc", "nsz", "contract"}  # sums may run in vector lanes; infinities and NaNs keep their meaning
+_ZERO = np.float32(0)
+_EVERY_BIT = np.uint32(0xFFFFFFFF)
+
+
+@njit(nogil=True, cache=True)
+def count_patterns(halves, step, table):
+    """Add the pattern of every value to the table. / halves: [n * step] uint16, the last of each `step` is the pattern."""
+    n = halves.shape[0] // step
+    for i in range(0, n - LANES + 1, LANES):
+        first = np.uint64(i * step + step - 1)
+        gap = np.uint64(step)
+        table[np.uint64(halves[first]) * np.uint64(LANES)] += np.uint32(1)
+        table[np.uint64(halves[first + gap]) * np.uint64(LANES) + np.uint64(1)] += np.uint32(1)
+        table[np.uint64(halves[first + gap + gap]) * np.uint64(LANES) + np.uint64(2)] += np.uint32(1)
+        table[np.uint64(halves[first + gap + gap + gap]) * np.uint64(LANES) + np.uint64(3)] += np.uint32(1)
+    for i in range(n // LANES * LANES, n):
+        table[np.uint64(halves[i * step + step - 1]) * np.uint64(LANES)] += np.uint32(1)
+
+
+@njit(nogil=True, cache=True, fastmath=_REORDER)
+def _sums(values):
+    total, square_total = 0.0, 0.0
+    for i in range(values.shape[0]):
+        v = np.float64(values[i])
+        total += v
+        square_total += v * v
+    return total, square_total
+
+
+@njit(nogil=True, cache=True)
+def _count_zeros(values):
+    zeros = np.uint32(0)
+    for i in range(values.shape[0]):
+        zeros += np.uint32(values[i] == _ZERO)
+    return zeros
+
+
+@njit(nogil=True, cache=True)
+def _extremes(bits):
+    """Largest doubled magnitude bits, and smallest nonzero ones less 2 (0 wraps around to the top)."""
+    largest, smallest = np.uint32(0), _EVERY_BIT
+    for i in range(bits.shape[0]):
+        doubled = np.uint32(bits[i] << np.uint32(1))
+        largest = max(largest, doubled)
+        smallest = min(smallest, np.uint32(doubled - np.uint32(2)))
+    return smallest, largest
+
+
+@njit(nogil=True, cache=True)
+def tally_float32(values, bits, halves, table):
+    """Count patterns into the table and reduce, block by block, the same memory seen as float32, uint32 and uint16 pairs.
+
+    returns: zeros, sum, sum of squares, smallest nonzero and largest magnitude (bits, as `_extremes` has them).
+    """
+    total, square_total, zeros = 0.0, 0.0, 0
+    smallest, largest = _EVERY_BIT, np.uint32(0)
+    for start in range(0, values.shape[0], _BLOCK):
+        stop = min(start + _BLOCK, values.shape[0])
+        count_patterns(halves[2 * start : 2 * stop], 2, table)
+        block_total, block_square_total = _sums(values[start:stop])
+        low, high = _extremes(bits[start:stop])
+        zeros += _count_zeros(values[start:stop])
+        total += block_total
+        square_total += block_square_total
+        smallest = min(smallest, low)
+        largest = max(largest, high)
+    return zeros, total, square_total, smallest, largest
+
+
+@njit(nogil=True, cache=True)
+def finite_sums(values):
+    """Sum, sum of squares, smallest nonzero and largest magnitude of the finite values alone."""
+    total, square_total, smallest, largest = 0.0, 0.0, np.inf, 0.0
+    for i in range(values.shape[0]):
+        v = np.float64(values[i])
+        if np.isfinite(v):
+            total += v
+            square_total += v * v
+            largest = max(largest, abs(v))
+            if v != 0.0:
+                smallest = min(smallest, abs(v))
+    return total, square_total, smallest, largest
+
+
+@njit(nogil=True, cache=True)
+def count_rare(values):
+    """How many values are negative tiny, positive tiny (nonzero, below 2^-133), -infinity, +infinity."""
+    tiny_negative = tiny_positive = minus = plus = 0
+    for i in range(values.shape[0]):
+        v = np.float64(values[i])
+        tiny_negative += v < 0.0 and v > -(2.0**-133)
+        tiny_positive += v > 0.0 and v < 2.0**-133
+        minus += v == -np.inf
+        plus += v == np.inf
+    return tiny_negative, tiny_positive, minus, plus
+
+
+@njit(nogil=True, cache=True)
+def count_float64(values, scaled, table):
+    """Count float64 values by the pattern of their scaled value, rounded toward zero.
+
+    values: [n]; scaled: [n] the values times the power of two that keeps every finite one below 2^128.
+    A nonzero value that the scaling flushed to 0 keeps its sign and counts as tiny: pattern 0x8000 holds no zero here.
+    returns: zeros
+    """
+    zeros = 0
+    for i in range(values.shape[0]):
+        magnitude = abs(scaled[i])
+        if magnitude != magnitude:
+            pattern = INFINITE + 1
+        elif magnitude == np.inf:
+            pattern = INFINITE
+        elif magnitude >= 2.0**-126:
+            significand, exponent = math.frexp(magnitude)
+            pattern = ((exponent + 125) << 7) + int(significand * 256.0)
+        else:
+            pattern = int(magnitude * 2.0**133)
+        if values[i] < 0.0:
+            pattern |= SIGN
+        zeros += values[i] == 0.0
+        table[pattern * LANES] += np.uint32(1)
+    return zeros
+
+
+@njit(nogil=True, cache=True)
+def drain(table, first, last):
+    """Occupied patterns and their counts, ascending; empties those rows of the table.
+
+    table: [65536 * lanes] uint32, empty outside the rows of magnitude 0 and of magnitudes first..last, where 0 < first.
+    """
+    patterns = np.empty(2 * (last - first + 2), np.uint16)
+    counts = np.empty(2 * (last - first + 2), np.int64)
+    found = 0
+    for sign in (0, SIGN):
+        for pattern in range(sign + first - 1, sign + last + 1):
+            if pattern == sign + first - 1:
+                pattern = sign
+            row = pattern * LANES
+            count = np.int64(table[row]) + table[row + 1] + table[row + 2] + table[row + 3]
+            if count:
+                patterns[found] = pattern
+                counts[found] = count
+                found += 1
+                table[row : row + LANES] = 0
+    return patterns[:found].copy(), counts[:found].copy()
+
+
+@njit(nogil=True, cache=True)
+def merge(patterns_a, counts_a, patterns_b, counts_b):
+    """Union of two ascending lists of patterns, counts added."""
+    size = patterns_a.shape[0] + patterns_b.shape[0]
+    patterns, counts = np.empty(size, np.uint16), np.empty(size, np.int64)
+    i = j = found = 0
+    while i < patterns_a.shape[0] or j < patterns_b.shape[0]:
+        take_a = j == patterns_b.shape[0] or (i < patterns_a.shape[0] and patterns_a[i] <= patterns_b[j])
+        take_b = i == patterns_a.shape[0] or (j < patterns_b.shape[0] and patterns_b[j] <= patterns_a[i])
+        patterns[found] = patterns_a[i] if take_a else patterns_b[j]
+        counts[found] = (counts_a[i] if take_a else 0) + (counts_b[j] if take_b else 0)
+        i += take_a
+        j += take_b
+        found += 1
+    return patterns[:found].copy(), counts[:found].copy()

@@ -1,0 +1,282 @@
+"""Sketch: the distribution of one tensor's values over every magnitude, mergeable, a few kilobytes."""
+
+from collections.abc import Callable
+from math import ceil, inf, isfinite, ldexp, log2, nan, sqrt
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from depthscale.errors import UnsupportedTensor
+from depthscale.sketch import codec, cpu, device
+from depthscale.sketch.formats import FORMATS, NumberFormat
+from depthscale.sketch.tally import EMPTY, Intervals, Tally
+
+_COUNTED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_PLAIN_DEVICES = ("cpu", "mps")  # counted by the CPU loop; mps has no float64 to sum in
+
+
+class Sketch:
+    """Counts of a tensor's values by the top 16 bits of their float32 pattern, with sums of values and squares beside them.
+
+    Bins are at most 2^-7 (0.8 %) of their lower edge wide for every magnitude from 2^-126 to 2^128, and 2^-133 wide below; zeros,
+    tiny values (nonzero, below 2^-133), infinities and NaNs are counted apart. Values stand for v 2^log2_scale.
+    `a + b` is the sketch of both sets of values: counts are exact in any order; sums round as float64 addition does.
+    Statistics are over the finite values unless they say otherwise. Sketches of one device are read without waiting for it until
+    the first number is asked for.
+    """
+
+    __slots__ = ("_tally",)
+
+    def __init__(self, tally: Tally | Callable[[], Tally] = EMPTY):
+        self._tally = tally
+
+    @classmethod
+    def of(cls, tensor: Tensor, log2_scale: int = 0) -> "Sketch":
+        """Sketch of every element of a tensor, of any shape, strides and device; the tensor is neither copied nor changed.
+
+        tensor: float16, bfloat16, float32 or float64, in which values stand for v 2^log2_scale.
+        float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's normal range does not hold all
+        of its magnitudes, all are first divided by one power of two that puts the largest near 2^127, and log2_scale carries it.
+        raises: UnsupportedTensor for other types and for tensors without plain memory (sparse, quantized, meta).
+        """
+        _require_countable(tensor)
+        if tensor.device.type in _PLAIN_DEVICES:
+            return cls(cpu.tally(tensor.cpu()).scaled(log2_scale))
+        pending = device.count(tensor)
+        return cls(lambda: device.read(pending).scaled(log2_scale))
+
+    @property
+    def tally(self) -> Tally:
+        """The counts behind the readings; waits for the device that is still counting."""
+        if not isinstance(self._tally, Tally):
+            self._tally = self._tally()
+        return self._tally
+
+    def __add__(self, other: "Sketch") -> "Sketch":
+        if not isinstance(other, Sketch):
+            return NotImplemented
+        return Sketch(self.tally + other.tally)
+
+    def __radd__(self, other: object) -> "Sketch":
+        return self if other == 0 else NotImplemented  # lets sum() start from 0
+
+    # ---- counts: exact
+
+    @property
+    def count(self) -> int:
+        """Number of values, finite or not."""
+        return self.tally.count
+
+    @property
+    def zeros(self) -> int:
+        """Number of values equal to 0, of either sign."""
+        return self.tally.zeros
+
+    @property
+    def subnormals(self) -> int:
+        """Number of nonzero values with |v| < 2^-126, float32's smallest normal number (v: before log2_scale)."""
+        tally = self.tally
+        return sum(tally.tiny) + int(tally.counts[tally.subnormal].sum())
+
+    @property
+    def infs(self) -> int:
+        """Number of infinities, of either sign."""
+        return sum(self.tally.infinities)
+
+    @property
+    def nans(self) -> int:
+        """Number of NaNs, of any sign and payload."""
+        return self.tally.nans
+
+    @property
+    def finite(self) -> int:
+        """Number of finite values, zeros included."""
+        return self.tally.finite
+
+    @property
+    def log2_scale(self) -> int:
+        """The power of two by which the counted values are multiplied; 0 where no value is nonzero and finite."""
+        return self.tally.log2_scale
+
+    # ---- moments: over the finite values; nan where there is none, or where float64 does not hold the number
+
+    def mean(self) -> float:
+        """Mean. / error: at most count 2^-53 times the mean of |x|, from summing in float64."""
+        tally = self.tally
+        return _scaled(tally.total / tally.finite, tally.log2_scale) if tally.finite else nan
+
+    def mean_square(self) -> float:
+        """Mean of x^2. / error: at most count 2^-53, relative."""
+        tally = self.tally
+        return _scaled(tally.square_total / tally.finite, 2 * tally.log2_scale) if tally.finite else nan
+
+    def log2_mean_square(self) -> float:
+        """log2 of the mean of x^2, also where float64 does not hold it; -inf where all values are 0. / error: count 2^-52."""
+        tally = self.tally
+        if not tally.finite:
+            return nan
+        return log2(tally.square_total / tally.finite) + 2 * tally.log2_scale if tally.square_total else -inf
+
+    def rms(self) -> float:
+        """Root of the mean of x^2. / error: at most count 2^-53, relative."""
+        tally = self.tally
+        return _scaled(sqrt(tally.square_total / tally.finite), tally.log2_scale) if tally.finite else nan
+
+    def std(self) -> float:
+        """Standard deviation around the mean (divided by the count). / error: of its square, count 2^-51 times mean_square."""
+        tally = self.tally
+        if not tally.finite:
+            return nan
+        mean = tally.total / tally.finite
+        return _scaled(sqrt(max(tally.square_total / tally.finite - mean * mean, 0.0)), tally.log2_scale)
+
+    def min_magnitude(self) -> float:
+        """Smallest nonzero finite |x|, nan where there is none. / error: none (float64 input: up to 2^-1022 2^log2_scale)."""
+        tally = self.tally
+        return _scaled(tally.smallest, tally.log2_scale) if tally.nonzero else nan
+
+    def max_magnitude(self) -> float:
+        """Largest finite |x|, nan where there is no finite value. / error: none."""
+        tally = self.tally
+        return _scaled(tally.largest, tally.log2_scale) if tally.finite else nan
+
+    # ---- the distribution
+
+    def quantile(self, q: float) -> float:
+        """The value below or at which a share q of the values lies: the ceil(q n)-th smallest of the n that are not NaN.
+
+        q: in [0, 1]. / returns: the middle of its bin; nan where there is no value.
+        error: at most 2^-8 (0.4 %) of the value, or 2^-134 2^log2_scale where that is more; none for zeros, infinities, and
+        where all magnitudes are equal.
+        """
+        _require(0 <= q <= 1, f"quantile: q must lie in [0, 1], got {q!r}")
+        tally = self.tally
+        minus, plus = tally.infinities
+        ranked = tally.finite + minus + plus
+        if not ranked:
+            return nan
+        rank = max(1, ceil(q * ranked))
+        if rank <= minus:
+            return -inf
+        if rank > minus + tally.finite:
+            return inf
+        return _scaled(tally.signed.at_rank(rank - minus), tally.log2_scale)
+
+    def magnitude_quantile(self, q: float) -> float:
+        """Quantile of |x| over the nonzero finite values. / q, returns, error: as `quantile`."""
+        _require(0 <= q <= 1, f"magnitude_quantile: q must lie in [0, 1], got {q!r}")
+        tally = self.tally
+        return _scaled(tally.magnitudes.at_rank(max(1, ceil(q * tally.nonzero))), tally.log2_scale) if tally.nonzero else nan
+
+    def histogram(self, edges: ArrayLike) -> NDArray[np.float64]:
+        """Number of values in [edges[i], edges[i+1]); the last interval holds its upper edge too. Infinite edges may be given.
+
+        edges: [k + 1] ascending, linear, logarithmic or any. / returns: [k] counts; a bin cut by an edge is shared as if even.
+        error: a value is on its right side of an edge e if it differs from e by more than one bin: 2^-7 |e|, or 2^-133
+        2^log2_scale where that is more.
+        """
+        return self._histogram(edges, self.tally.signed, self.tally.infinities)
+
+    def magnitude_histogram(self, edges: ArrayLike) -> NDArray[np.float64]:
+        """Number of nonzero values with |x| in [edges[i], edges[i+1]). / edges, returns, error: as `histogram`."""
+        return self._histogram(edges, self.tally.magnitudes, (0, self.infs))
+
+    def underflow(self, number_format: str, loss_scale: float = 1.0) -> float:
+        """Share of all values that are nonzero and become 0 when multiplied by loss_scale and rounded to the format.
+
+        number_format: float16, bfloat16, float8_e4m3fn or float8_e5m2 (subnormals kept, rounding to nearest even).
+        error: at most the share of values within one bin (see `histogram`) of the format's threshold / loss_scale.
+        """
+        fmt = _format(number_format)
+        tally = self.tally
+        if not tally.nonzero:
+            return 0.0 if tally.count else nan
+        return self._magnitudes_up_to(fmt.largest_lost, loss_scale, inclusive=True) / tally.count
+
+    def overflow(self, number_format: str, loss_scale: float = 1.0) -> float:
+        """Share of all values that are finite and become infinite (float8_e4m3fn: NaN) in the format. / as `underflow`."""
+        fmt = _format(number_format)
+        tally = self.tally
+        if not tally.nonzero:
+            return 0.0 if tally.count else nan
+        return (tally.nonzero - self._magnitudes_up_to(fmt.largest_kept, loss_scale, inclusive=fmt.tie_kept)) / tally.count
+
+    # ---- in and out
+
+    def to_bytes(self) -> bytes:
+        """Compact, versioned bytes of this sketch; `from_bytes` gives the same counts, sums and scale back."""
+        return codec.encode(self.tally)
+
+    @classmethod
+    def from_bytes(cls, encoded: bytes) -> "Sketch":
+        """The sketch that `to_bytes` wrote. / raises: InvalidRecord for damaged bytes or a newer version."""
+        return cls(codec.decode(encoded))
+
+    def __reduce__(self):
+        return Sketch.from_bytes, (self.to_bytes(),)
+
+    def __repr__(self) -> str:
+        if not self.count:
+            return "Sketch(empty)"
+        apart = [f"{n:,} {what}" for n, what in ((self.zeros, "zeros"), (self.infs, "infinities"), (self.nans, "NaNs")) if n]
+        spread = [f"rms {self.rms():.4g}", f"|x| {self.min_magnitude():.3g} to {self.max_magnitude():.3g}"]
+        return f"Sketch({self.count:,} values: {', '.join(spread + apart if self.tally.nonzero else apart)})"
+
+    def _histogram(self, edges: ArrayLike, intervals: Intervals, infinities: tuple[int, int]) -> NDArray[np.float64]:
+        edges = np.asarray(edges, np.float64)
+        _require(edges.ndim == 1 and len(edges) > 1, "histogram: edges must be a list of at least two numbers")
+        _require(not np.isnan(edges).any() and (np.diff(edges) > 0).all(), "histogram: edges must ascend and hold no NaN")
+        with np.errstate(over="ignore", under="ignore"):
+            scaled = np.ldexp(edges, -self.log2_scale)
+        below = intervals.below(scaled)
+        below[-1] = intervals.below(scaled[-1:], inclusive=True)[0]
+        counts = np.diff(below)
+        counts[0] += infinities[0] * (edges[0] == -inf)
+        counts[-1] += infinities[1] * (edges[-1] == inf)
+        return counts
+
+    def _magnitudes_up_to(self, limit: float, loss_scale: float, *, inclusive: bool) -> float:
+        _require(isfinite(loss_scale) and loss_scale > 0, f"loss_scale must be a positive number, got {loss_scale!r}")
+        threshold = _ldexp(limit / loss_scale, -self.log2_scale)
+        return float(self.tally.magnitudes.below(np.array([threshold]), inclusive=inclusive)[0])
+
+
+def _scaled(value: float, power: int) -> float:
+    """value 2^power, or nan where float64 holds it only as 0 or infinity."""
+    scaled = _ldexp(value, power)
+    return nan if value and isfinite(value) and (scaled == 0 or not isfinite(scaled)) else scaled
+
+
+def _ldexp(value: float, power: int) -> float:
+    try:
+        return ldexp(value, power)
+    except OverflowError:
+        return inf if value > 0 else -inf
+
+
+def _format(name: str) -> NumberFormat:
+    try:
+        return FORMATS[name]
+    except KeyError:
+        raise ValueError(f"unknown number format {name!r}; choose one of {', '.join(FORMATS)}") from None
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
+
+
+def _require_countable(tensor: Tensor) -> None:
+    if not isinstance(tensor, Tensor):
+        raise UnsupportedTensor(
+            f"a sketch is made of a torch tensor, got {type(tensor).__name__}; wrap it with torch.as_tensor"
+        )
+    if tensor.dtype not in _COUNTED:
+        advice = "take .real and .imag, or .abs()" if tensor.is_complex() else "convert it with .float() if it holds quantities"
+        raise UnsupportedTensor(f"a sketch counts float16, bfloat16, float32 or float64, got {tensor.dtype}; {advice}")
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise UnsupportedTensor(f"a sketch counts a dense tensor, got layout {tensor.layout}; convert it with .to_dense()")
+    if tensor.is_meta:
+        raise UnsupportedTensor("a tensor on the meta device has no values to count; move the model to a real device")

@@ -13,6 +13,10 @@ class InvalidSpec(DepthscaleError, ValueError):
     """A description of a network, or a setting of a run, that means nothing."""
 
 
+class Undefined(DepthscaleError, ArithmeticError):
+    """A network whose values are not numbers: the text names the layer and the reason."""
+
+
 class NoTheory(DepthscaleError, NotImplementedError):
     """A setting for which no formula is implemented; the text names the setting."""
 

@@ -37,7 +37,8 @@ def count_patterns(halves, step, table):
 
 
 @njit(nogil=True, cache=True, fastmath=_REORDER)
-def _sums(values):
+def sums(values):
+    """Sum and sum of squares, in float64."""
     total, square_total = 0.0, 0.0
     for i in range(values.shape[0]):
         v = np.float64(values[i])
@@ -76,7 +77,7 @@ def tally_float32(values, bits, halves, table):
     for start in range(0, values.shape[0], _BLOCK):
         stop = min(start + _BLOCK, values.shape[0])
         count_patterns(halves[2 * start : 2 * stop], 2, table)
-        block_total, block_square_total = _sums(values[start:stop])
+        block_total, block_square_total = sums(values[start:stop])
         low, high = _extremes(bits[start:stop])
         zeros += _count_zeros(values[start:stop])
         total += block_total

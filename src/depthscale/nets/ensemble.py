@@ -1,0 +1,193 @@
+"""Networks that share their weights, run side by side: one matrix product per layer and direction for all of them.
+
+Only activations' gradients are computed. Networks with the same norm share their forward pass, whatever becomes of the gradient.
+Numbers that would leave float32's range are carried as v 2^k, with one k for a tensor: exact, since k is a whole number.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from depthscale.activations import activation
+from depthscale.errors import Undefined
+from depthscale.nets.draw import Loss, draw_bias, draw_input, draw_weight, output_gradient
+from depthscale.nets.elementwise import TORCH
+from depthscale.norms import batch_norm
+from depthscale.sketch import Sketch, log2_mean_square
+from depthscale.spec import NetSpec
+
+_RESCALE_BEYOND = 24.0  # |log2 rms| past which a tensor is divided by a power of two
+_KEEP_WEIGHTS = 1 << 30  # bytes of weights kept for the backward pass; the other layers are drawn again
+
+Measured = Literal["activation", "preactivation", "preactivation_batch_variance", "gradient"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One measurement of one network. / net: its position in the list; log2_ms: log2 of the mean square (of the variance).
+
+    values: [batch, width] v of v 2^scale, not to be kept: it is overwritten later; sketch: its distribution, scale included.
+    A preactivation is what the activation receives, after the norm.
+    """
+
+    quantity: Measured
+    net: int
+    layer: int
+    log2_ms: float
+    values: Tensor | None = None
+    sketch: Sketch | None = None
+
+
+@dataclass(slots=True)
+class _Scaled:
+    """values 2^scale. / values: [batch, width]."""
+
+    values: Tensor
+    scale: int = 0
+
+    def recentred(self, log2_rms: float) -> "_Scaled":
+        """The same numbers with an rms near 1, if theirs is far from it. / log2_rms: of the values 2^scale."""
+        if not _RESCALE_BEYOND < abs(log2_rms - self.scale) < inf:
+            return self
+        power = round(log2_rms) - self.scale
+        return _Scaled(self.values * 2.0**-power, self.scale + power)
+
+
+@dataclass(slots=True)
+class _Layer:
+    """What the backward pass of one network needs of one layer. / z: before gamma and beta; scale: of 1 / sigma."""
+
+    z: Tensor
+    inverse_std: Tensor | None = None
+    scale: int = 0
+
+
+def are_paired(a: NetSpec, b: NetSpec) -> bool:
+    """Whether two networks differ in norm and statistics alone, so that they can run side by side."""
+    return replace(a, norm=b.norm, statistics=b.statistics) == b
+
+
+@torch.no_grad()
+def run(specs: Sequence[NetSpec], seed: int, loss: Loss) -> Iterator[Seen]:
+    """Forward and backward pass of paired networks on the weights, inputs and cotangent of one seed; all that is measured."""
+    forwards = list(dict.fromkeys(spec.norm for spec in specs))
+    nets = [[n for n, spec in enumerate(specs) if spec.norm == norm] for norm in forwards]
+    weights = _Weights(specs[0], seed)
+    layers, outputs = yield from _forward([specs[members[0]] for members in nets], nets, weights, seed)
+    forward_of = [forwards.index(spec.norm) for spec in specs]
+    gradients = [_Scaled(output_gradient(spec, seed, loss, outputs[f])) for spec, f in zip(specs, forward_of, strict=True)]
+    yield from _backward(specs, forward_of, weights, layers, gradients)
+
+
+class _Weights:
+    """The weights of one network by layer: the last layers are kept, as far as memory is set aside; others are drawn again."""
+
+    def __init__(self, spec: NetSpec, seed: int):
+        self._spec, self._seed = spec, seed
+        self._first_kept = spec.depth - max(1, _KEEP_WEIGHTS // (4 * spec.width**2)) + 1
+        self._kept: dict[int, Tensor] = {}
+        self._spare: Tensor | None = None
+
+    def __getitem__(self, layer: int) -> Tensor:
+        if layer in self._kept:
+            return self._kept[layer]
+        if layer >= self._first_kept:
+            return self._kept.setdefault(layer, draw_weight(self._spec, self._seed, layer))
+        self._spare = draw_weight(self._spec, self._seed, layer, out=self._spare)
+        return self._spare
+
+
+def _forward(specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights, seed: int) -> Iterator[Seen]:
+    """One forward pass per norm. / specs: one for each norm; nets: which networks each stands for.
+
+    returns: for each layer what each norm's backward pass needs, and each norm's output [batch, width].
+    """
+    spec = specs[0]
+    homogeneous = activation(spec.activation).homogeneous
+    inputs = draw_input(spec, seed)
+    states = [_Scaled(inputs) for _ in specs]
+    layers: list[list[_Layer]] = [[]]
+    yield from (Seen("activation", net, 0, log2_mean_square(inputs)) for members in nets for net in members)
+    for layer in range(1, spec.depth + 1):
+        products = _multiply([state.values for state in states], weights[layer].T)
+        bias = draw_bias(spec, seed, layer) if spec.sigma_b2 else None
+        layers.append([])
+        for f, (this, y) in enumerate(zip(specs, products, strict=True)):
+            y = _Scaled(y if bias is None else y + bias * 2.0 ** -states[f].scale, states[f].scale)
+            kept, z, log2_variance = _normalize(this, y)
+            sketch = Sketch.of(z.values, z.scale)
+            _require_numbers(sketch, this, layer)
+            x = _Scaled(TORCH[spec.activation].phi(z.values), z.scale)
+            log2_ms = log2_mean_square(x.values, x.scale)
+            for net in nets[f]:
+                yield Seen("preactivation_batch_variance", net, layer, log2_variance)
+                yield Seen("preactivation", net, layer, sketch.log2_mean_square(), z.values, sketch)
+                yield Seen("activation", net, layer, log2_ms, x.values)
+            states[f] = x.recentred(log2_ms / 2) if homogeneous else x
+            layers[layer].append(kept)
+    return layers, [state.values * 2.0**state.scale for state in states]
+
+
+def _normalize(spec: NetSpec, y: _Scaled) -> tuple[_Layer, _Scaled, float]:
+    """What to keep, what the activation receives, and log2 of the mean over neurons of y's variance over the batch."""
+    centred = y.values - y.values.mean(0, keepdim=True)
+    variance = centred.square().mean(0, keepdim=True)
+    log2_variance = float(variance.mean(dtype=torch.float64).log2()) + 2 * y.scale
+    if spec.norm == "none":
+        return _Layer(y.values), y, log2_variance
+    z, inverse_std = batch_norm.normalize(centred, variance, spec.eps * 4.0**-y.scale)
+    return _Layer(z, inverse_std, -y.scale), _Scaled(_affine(spec, z)), log2_variance
+
+
+def _affine(spec: NetSpec, z: Tensor) -> Tensor:
+    return z if (spec.gamma, spec.beta) == (1, 0) else spec.gamma * z + spec.beta
+
+
+def _backward(
+    specs: Sequence[NetSpec], forward_of: list[int], weights: _Weights, layers: list[list[_Layer]], gradients: list[_Scaled]
+) -> Iterator[Seen]:
+    """gradients: at the outputs, one for each network; layers are let go as they are passed."""
+    for layer in range(specs[0].depth, -1, -1):
+        for net, gradient in enumerate(gradients):
+            sketch = Sketch.of(gradient.values, gradient.scale)
+            yield Seen("gradient", net, layer, sketch.log2_mean_square(), gradient.values, sketch)
+            gradients[net] = gradient.recentred(sketch.log2_mean_square() / 2)
+        if layer == 0:
+            return
+        kept = [layers[layer][f] for f in forward_of]
+        at_y = [_through_layer(spec, g.values, k) for spec, g, k in zip(specs, gradients, kept, strict=True)]
+        at_x = _multiply(at_y, weights[layer])
+        gradients = [_Scaled(v, g.scale + k.scale) for v, g, k in zip(at_x, gradients, kept, strict=True)]
+        layers[layer] = []
+
+
+def _through_layer(spec: NetSpec, gradient: Tensor, kept: _Layer) -> Tensor:
+    """Gradient at the preactivation y from that at x = phi(norm(y)). / gradient, returns: [batch, width]."""
+    phi = TORCH[spec.activation]
+    if kept.inverse_std is None:
+        return phi.backward(gradient, kept.z)
+    at_z = phi.backward(gradient, _affine(spec, kept.z))
+    at_z = at_z if spec.gamma == 1 else at_z * spec.gamma
+    if spec.statistics == "frozen":
+        return batch_norm.frozen_backward(at_z, kept.inverse_std)
+    return batch_norm.backward(at_z, kept.z, kept.inverse_std)
+
+
+def _multiply(rows: list[Tensor], matrix: Tensor) -> list[Tensor]:
+    """rows[i] @ matrix for every i, in one product; those that are the same tensor enter once."""
+    distinct = list({id(each): each for each in rows}.values())
+    products = dict(zip(map(id, distinct), (torch.cat(distinct) @ matrix).chunk(len(distinct)), strict=True))
+    return [products[id(each)] for each in rows]
+
+
+def _require_numbers(sketch: Sketch, spec: NetSpec, layer: int) -> None:
+    if sketch.nans or sketch.infs:
+        why = {
+            "none": "they left float32's range; lower sigma_w2 or the depth",
+            "batch": "a neuron's preactivations are equal over the batch, so their variance is 0; give eps > 0",
+        }[spec.norm]
+        raise Undefined(f"layer {layer}: {sketch.nans:,} preactivations are NaN and {sketch.infs:,} infinite: {why}")

@@ -1,0 +1,53 @@
+"""What a run needs of the machine, and whether it is there."""
+
+import os
+from collections.abc import Sequence
+from math import inf
+from pathlib import Path
+
+from depthscale.errors import InvalidSpec
+from depthscale.nets.draw import Loss, check_loss
+from depthscale.spec import NetSpec
+
+_FLOAT = 4  # bytes
+
+
+def check_run(specs: Sequence[NetSpec], seeds: int, loss: Loss) -> None:
+    """raises: InvalidSpec where a run cannot be made: no networks, no seeds, an unknown loss, an endless batch, too little memory."""
+    if not specs:
+        raise InvalidSpec("simulate got an empty list of networks; give at least one NetSpec")
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        raise InvalidSpec(f"seeds must be a whole number of at least 1, got {seeds!r}")
+    check_loss(loss)
+    for spec in specs:
+        if spec.batch == inf:
+            raise InvalidSpec("batch inf can be predicted but not simulated; give a whole number")
+        _check_memory(spec)
+
+
+def _check_memory(spec: NetSpec) -> None:
+    needed, free = _memory_needed(spec), _memory_free()
+    if needed > free:
+        raise InvalidSpec(
+            f"width {spec.width}, depth {spec.depth}, batch {spec.batch} need about {needed / 2**30:,.1f} GiB of memory and "
+            f"{free / 2**30:,.1f} GiB are free; lower one of them"
+        )
+
+
+def _memory_needed(spec: NetSpec) -> int:
+    """Bytes: two weights, one layer's values a dozen times, and what each layer keeps for the backward pass."""
+    values = _FLOAT * int(spec.batch) * spec.width
+    return 2 * _FLOAT * spec.width**2 + 12 * values + spec.depth * values
+
+
+def _memory_free() -> int:
+    """Bytes that a program can still have; where the system does not say, no limit."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    except (OSError, StopIteration, ValueError):
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return 1 << 62

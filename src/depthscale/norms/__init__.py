@@ -1,0 +1,1 @@
+"""The normalizers, written out."""

@@ -1,0 +1,153 @@
+"""Records <-> JSON: the numbers of a Profile under fixed keys, with what it takes to have the Profile back."""
+
+import base64
+import json
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depthscale import files
+from depthscale.errors import InvalidRecord, UnreliableGrowth
+from depthscale.measure import Growth, growth
+from depthscale.profile import Profile, Quantity
+from depthscale.sketch import Sketch
+
+SCHEMA = "depthscale/1"
+_QUANTITIES = ("gradient", "activation", "preactivation_batch_variance")
+
+
+def record(profile: Profile) -> dict[str, Any]:
+    """The JSON object of `depthscale simulate` and `depthscale predict`; numbers that float64 does not hold are null."""
+    return {
+        "schema": SCHEMA,
+        "command": {"simulation": "simulate", "theory": "predict"}[profile.source],
+        "spec": dict(profile.spec),
+        "loss": profile.loss,
+        "seeds": profile.seeds,
+        "seed": profile.seed,
+        "layers": [_layer(profile, layer) for layer in range(profile.depth + 1)],
+        "growth": _growth(profile),
+        "notes": list(profile.notes),
+        "log2_rows": {name: _log2_rows(getattr(profile, name)) for name in _QUANTITIES},
+    }
+
+
+def save(profile: Profile, path: str | Path) -> None:
+    """Write a profile with its sketches to a JSON file. / raises: UnwritablePath; what stood at path is then as it was."""
+    sketches = {
+        "gradient": [_encoded(sketch) for sketch in profile.gradient_sketches],
+        "preactivation": [_encoded(sketch) for sketch in profile.preactivation_sketches],
+    }
+    files.write(Path(path), dumps(record(profile) | {"sketches": sketches}))
+
+
+def load(path: str | Path) -> Profile:
+    """The profile in a JSON file that `save`, `simulate --json` or `predict --json` wrote (the last two without sketches).
+
+    raises: InvalidRecord for a newer schema, by name, and for anything that is no such record.
+    """
+    try:
+        loaded = json.loads(Path(path).read_text())
+    except OSError as refused:
+        raise InvalidRecord(f"cannot read {path}: {refused.strerror}") from None
+    except ValueError as broken:
+        raise InvalidRecord(f"{path} is not JSON: {broken}") from None
+    return _profile(loaded, str(path))
+
+
+def dumps(content: dict[str, Any]) -> str:
+    """Strict JSON: what is not a finite number becomes null."""
+    return json.dumps(_strict(content), indent=1, allow_nan=False) + "\n"
+
+
+def _layer(profile: Profile, layer: int) -> dict[str, float]:
+    gradient, activation, variance = profile.gradient, profile.activation, profile.preactivation_batch_variance
+    return {
+        "layer": layer,
+        "gradient_log2_ms": gradient.log2_mean_square[layer],
+        "gradient_ms": gradient.mean_square[layer],
+        "gradient_ms_stderr": gradient.stderr[layer],
+        "activation_log2_ms": activation.log2_mean_square[layer],
+        "activation_ms": activation.mean_square[layer],
+        "activation_ms_stderr": activation.stderr[layer],
+        "preactivation_batch_variance": variance.mean_square[layer],
+        "preactivation_batch_variance_stderr": variance.stderr[layer],
+    }
+
+
+def _growth(profile: Profile) -> dict[str, Any]:
+    """The fitted growth; where it is refused, the reason, with the estimate marked as not reliable."""
+    try:
+        return _growth_fields(growth(profile)) | {"reliable": True}
+    except UnreliableGrowth as refused:
+        fields = _growth_fields(refused.estimate) if refused.estimate else dict.fromkeys(_GROWTH_KEYS)
+        return fields | {"reliable": False, "why": str(refused)}
+
+
+_GROWTH_KEYS = ("rate", "stderr", "rms_rate", "depth_scale", "first_layer", "last_layer", "step")
+
+
+def _growth_fields(found: Growth) -> dict[str, Any]:
+    return {key: getattr(found, key) for key in _GROWTH_KEYS}
+
+
+def _log2_rows(quantity: Quantity) -> list[list[float | str]]:
+    """Each seed's logarithms (theory: one row), from which the quantity is made again; exact 0 and infinity are spelled out."""
+    rows = quantity.log2_mean_square[None] if quantity.log2_samples is None else quantity.log2_samples
+    return [[str(value) if np.isinf(value) else value for value in row] for row in rows.tolist()]
+
+
+def _encoded(sketch: Sketch | None) -> str | None:
+    return None if sketch is None else base64.b64encode(sketch.to_bytes()).decode()
+
+
+def _strict(content: Any) -> Any:
+    match content:
+        case dict():
+            return {key: _strict(value) for key, value in content.items()}
+        case list() | tuple():
+            return [_strict(value) for value in content]
+        case float() | np.floating():
+            return float(content) if isfinite(content) else None
+        case np.integer():
+            return int(content)
+    return content
+
+
+def _profile(loaded: Any, path: str) -> Profile:
+    schema = loaded.get("schema") if isinstance(loaded, dict) else None
+    if not isinstance(schema, str) or not schema.startswith("depthscale/"):
+        raise InvalidRecord(f"{path} is not a depthscale record: it has no schema")
+    if schema != SCHEMA:
+        raise InvalidRecord(f"{path} has schema {schema}, this version reads {SCHEMA}; read it with a newer depthscale")
+    try:
+        return _rebuilt(loaded)
+    except (KeyError, TypeError, ValueError, AttributeError) as broken:
+        raise InvalidRecord(f"{path} is not a whole record of simulate or predict: {broken!r}") from None
+
+
+def _rebuilt(loaded: dict[str, Any]) -> Profile:
+    sketches = loaded.get("sketches", {"gradient": [], "preactivation": []})
+    theory = loaded["command"] == "predict"
+    return Profile(
+        **{name: _quantity(loaded["log2_rows"][name], theory) for name in _QUANTITIES},
+        source="theory" if theory else "simulation",
+        spec=loaded["spec"],
+        loss=loaded["loss"],
+        seeds=loaded["seeds"],
+        seed=loaded["seed"],
+        gradient_sketches=tuple(_decoded(each) for each in sketches["gradient"]),
+        preactivation_sketches=tuple(_decoded(each) for each in sketches["preactivation"]),
+        notes=tuple(loaded["notes"]),
+    )
+
+
+def _quantity(rows: list[list[float | str | None]], theory: bool) -> Quantity:
+    log2_rows = np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
+    return Quantity.exact(log2_rows[0]) if theory else Quantity.over_seeds(log2_rows)
+
+
+def _decoded(encoded: str | None) -> Any:
+    return None if encoded is None else Sketch.from_bytes(base64.b64decode(encoded))

@@ -35,7 +35,7 @@ class NetSpec:
     norm: str = _described("normalization of the preactivation: none or batch", "none")
     position: str = _described("of the norm, against the activation: before", "before")
     statistics: str = _described("batch, or frozen: mean and variance take no gradient", "batch")
-    batch: float = _described("number of inputs; inf for the limit of theory", 128)
+    batch: int | float = _described("number of inputs; inf for the limit of theory", 128)
     eps: float = _described("added to the variance under the norm's root", 0.0)
     gamma: float = _described("scale after the norm", 1.0)
     beta: float = _described("shift after the norm", 0.0)

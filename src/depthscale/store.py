@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 
 from depthscale import files
 from depthscale.errors import InvalidRecord, UnreliableGrowth
+from depthscale.experiments import Founding
+from depthscale.experiments.founding import NAMES
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
@@ -31,6 +34,20 @@ def record(profile: Profile) -> dict[str, Any]:
         "growth": _growth(profile),
         "notes": list(profile.notes),
         "log2_rows": {name: _log2_rows(getattr(profile, name)) for name in _QUANTITIES},
+    }
+
+
+def founding_record(found: Founding) -> dict[str, Any]:
+    """The JSON object of `depthscale demo`: a row for each layer of each network, and each network's two records."""
+    return {
+        "schema": SCHEMA,
+        "command": "demo",
+        "rows": [asdict(row) for row in found.rows()],
+        "networks": [
+            {"name": name, "measured": record(measured), "predicted": record(found.predicted[i]) if found.predicted else None}
+            for i, (name, measured) in enumerate(zip(NAMES, found.measured, strict=True))
+        ],
+        "without_theory": found.without_theory or None,
     }
 
 

@@ -1,0 +1,100 @@
+"""The founding experiment: the same random network without Batch Norm, with it, and with its statistics frozen.
+
+source: the experiment of "Why Batch Norm Causes Exploding Gradients" (Luther 2020), on shared weights, with the biased variance.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from depthscale.errors import NoTheory, UnreliableGrowth
+from depthscale.measure import Growth, compare, growth
+from depthscale.nets import simulate
+from depthscale.nets.ensemble import Seen
+from depthscale.nets.simulate import Progress
+from depthscale.profile import Array, Profile
+from depthscale.spec import NetSpec
+from depthscale.theory import predict
+
+NAMES = ("vanilla", "batch norm", "frozen statistics")
+_NEURONS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of one network: rms of dE/dx measured and predicted, and their difference in standard errors."""
+
+    network: str
+    layer: int
+    measured: float
+    stderr: float
+    predicted: float
+    standard_errors: float
+
+
+@dataclass(frozen=True, eq=False)
+class Founding:
+    """Three paired networks. / measured, predicted: in the order of NAMES; predicted is empty where theory has no formula.
+
+    neurons: (network, layer) -> [batch, 3] what three neurons' activations receive, for the first seed.
+    shown: first, middle and last layer. without_theory: why there is no prediction, or nothing.
+    """
+
+    measured: tuple[Profile, ...]
+    predicted: tuple[Profile, ...]
+    neurons: dict[tuple[str, int], Array]
+    shown: tuple[int, ...]
+    without_theory: str = ""
+
+    def rows(self) -> Iterator[Row]:
+        """Layer by layer, network by network."""
+        for i, (name, measured) in enumerate(zip(NAMES, self.measured, strict=True)):
+            rms = np.sqrt(measured.gradient.mean_square)
+            stderr = rms * measured.gradient.relative_stderr / 2
+            predicted, apart = np.full_like(rms, np.nan), np.full_like(rms, np.nan)
+            if self.predicted:
+                predicted = np.sqrt(self.predicted[i].gradient.mean_square)
+                apart = compare(measured, self.predicted[i])["gradient"].standard_errors
+            for layer in range(measured.depth + 1):
+                yield Row(name, layer, *(float(each[layer]) for each in (rms, stderr, predicted, apart)))
+
+    def growths(self) -> list[tuple[str, Growth | UnreliableGrowth, Growth | UnreliableGrowth | None]]:
+        """Each network's fitted growth and the predicted one; where one is refused, the refusal."""
+        predicted = [_growth(profile) for profile in self.predicted] or [None] * len(NAMES)
+        return [(name, _growth(m), p) for name, m, p in zip(NAMES, self.measured, predicted, strict=True)]
+
+
+def founding(
+    spec: NetSpec | None = None, seeds: int = 20, seed: int = 0, loss: str = "shared", progress: Progress | None = None
+) -> Founding:
+    """Run the three networks on the same weights, inputs and loss vectors, and predict them.
+
+    spec: sizes, activation and scales of all three (its norm and statistics are set here); by default 10 layers of 1024 neurons,
+    ReLU, Kaiming weights, 128 inputs. / raises: as `simulate`.
+    """
+    given = (spec or NetSpec()).record() | {"batch": (spec or NetSpec()).batch}
+    specs = [NetSpec(**given | {"norm": norm, "statistics": statistics}) for norm, statistics in _KINDS]
+    shown = tuple(sorted({1, (specs[0].depth + 1) // 2, specs[0].depth}))
+    neurons: dict[tuple[str, int], Array] = {}
+
+    def keep_neurons(s: int, seen: Seen) -> None:
+        if s == seed and seen.quantity == "preactivation" and seen.layer in shown and seen.values is not None:
+            values = seen.values[:, :_NEURONS].double().numpy().copy()
+            neurons[NAMES[seen.net], seen.layer] = np.ldexp(values, seen.sketch.log2_scale if seen.sketch else 0)
+
+    measured = simulate(specs, seeds=seeds, seed=seed, loss=loss, progress=progress, see=keep_neurons)
+    try:
+        return Founding(tuple(measured), tuple(predict(each, loss=loss) for each in specs), neurons, shown)
+    except NoTheory as missing:
+        return Founding(tuple(measured), (), neurons, shown, str(missing))
+
+
+_KINDS = (("none", "batch"), ("batch", "batch"), ("batch", "frozen"))
+
+
+def _growth(profile: Profile) -> Growth | UnreliableGrowth:
+    try:
+        return growth(profile)
+    except UnreliableGrowth as refused:
+        return refused

@@ -1,0 +1,139 @@
+"""Charts of profiles, as altair charts; each is one question."""
+
+from collections.abc import Sequence
+from math import isfinite
+
+import altair as alt
+import numpy as np
+
+from depthscale.profile import Array, Profile
+from depthscale.report.theme import INK, NETWORK_COLOURS, NEURON_COLOURS, themed
+
+ROW_HEIGHT = 26  # pixels from one layer of a ridgeline to the next
+_RIDGE = 1.7  # height of a ridge, in rows
+_MOST_RIDGES = 25  # of a deeper network, layers at even distances
+
+
+def gradient_by_layer(measured: dict[str, Profile], predicted: dict[str, Profile]) -> alt.LayerChart:
+    """RMS gradient against layer, log scale: points with 2 standard errors each way, theory as lines."""
+    colour = alt.Color(
+        "network:N",
+        scale=alt.Scale(domain=list(measured), range=NETWORK_COLOURS[: len(measured)]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    rows = _rms_rows(measured)
+    depth = max(profile.depth for profile in measured.values())
+    values = [row["rms"] for row in rows + _rms_rows(predicted)] or [1.0]
+    x_scale = alt.Scale(domain=[-0.02 * depth, 1.02 * depth], nice=False)
+    x = alt.X("layer:Q", title="layer (0 is the input)", scale=x_scale, axis=alt.Axis(tickMinStep=1, grid=False))
+    y_scale = alt.Scale(type="log", domain=[min(values) / 1.2, max(values) * 1.2], nice=False)
+    y = alt.Y("rms:Q", title="RMS of dE/dx", scale=y_scale, axis=alt.Axis(format="~g", tickCount=6, gridOpacity=0.5))
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
+    points = base.mark_point(filled=True, size=45, opacity=1).encode(y=y)
+    bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
+    layers: list[alt.Chart] = [bars, points]
+    if predicted:
+        theory = alt.Chart(alt.Data(values=_rms_rows(predicted))).mark_line(strokeWidth=1.5, opacity=0.75)
+        layers.insert(0, theory.encode(x=x, y=y, color=colour))
+    caption = "points: measured ± 2 standard errors" + ("; lines: theory, nothing fitted" if predicted else "")
+    chart = alt.layer(*layers).properties(width=520, height=320)
+    return themed(chart, "Gradients along depth", caption)
+
+
+def gradient_ridgelines(measured: dict[str, Profile], shown: Sequence[str]) -> alt.HConcatChart:
+    """Histograms of the gradient's entries, one ridge a layer, on one linear scale for all; each as high as any other."""
+    reach = 3.2 * max(_rms(measured[name]).max() for name in shown)
+    panels = [_ridgeline(measured[name], name, reach, first=name == shown[0]) for name in shown]
+    return themed(
+        alt.hconcat(*panels, spacing=24),
+        "Distribution of the gradient at every layer",
+        "each ridge is scaled to the same height, so its width is the spread; the number beside it is the RMS",
+    )
+
+
+def neuron_histograms(
+    neurons: dict[tuple[str, int], np.ndarray], networks: Sequence[str], layers: Sequence[int]
+) -> alt.VConcatChart:
+    """Preactivations of single neurons over the batch: a row a layer, a column a network."""
+    rows = []
+    reach = max(float(np.quantile(np.abs(each), 0.99)) for each in neurons.values()) or 1.0
+    for layer in layers:
+        panels = [
+            _neurons(neurons[name, layer], name, layer, reach, layer == layers[0], layer == layers[-1]) for name in networks
+        ]
+        rows.append(alt.hconcat(*panels, spacing=24))
+    return themed(
+        alt.vconcat(*rows, spacing=14),
+        "What three neurons' activations receive, over the batch",
+        "ReLU's kink is at 0: a centred neuron uses both sides of it, a drifting one mostly one side",
+    )
+
+
+def _ridgeline(profile: Profile, name: str, reach: float, *, first: bool) -> alt.LayerChart:
+    edges = np.linspace(-reach, reach, 121)
+    colour = NETWORK_COLOURS[0] if first else NETWORK_COLOURS[1]
+    values, labels = [], []
+    depth = profile.depth
+    shown = sorted({round(layer) for layer in np.linspace(0, depth, min(depth + 1, _MOST_RIDGES))})
+    for row, layer in enumerate(shown):
+        sketch, base = profile.gradient_sketches[layer], float(row)
+        counts = sketch.histogram(edges)
+        heights = counts / max(counts.max(), 1)
+        labels.append({"base": base, "x": reach, "rms": sketch.rms()})
+        values += [
+            {"layer": layer, "x": float(x), "base": base, "top": base - _RIDGE * float(h)}
+            for x, h in zip((edges[:-1] + edges[1:]) / 2, heights, strict=True)
+        ]
+    y_scale = alt.Scale(domain=[-_RIDGE - 0.1, len(shown) - 0.7], reverse=True, nice=False, zero=False)
+    numbers = f"{shown}[datum.value]"
+    axis = alt.Axis(title="layer", values=list(range(len(shown))), labelExpr=numbers, labelOverlap=False, grid=False)
+    x = alt.X("x:Q", title="dE/dx", scale=alt.Scale(domain=[-reach, reach], nice=False), axis=alt.Axis(grid=False, tickCount=7))
+    area = alt.Chart(alt.Data(values=values)).mark_area(color=colour, opacity=0.55, line={"color": colour, "strokeWidth": 1.2})
+    ridges = area.encode(x=x, y=alt.Y("top:Q", scale=y_scale, axis=axis if first else None), y2="base:Q", detail="layer:O")
+    text = alt.Chart(alt.Data(values=labels)).mark_text(align="left", baseline="bottom", dx=4, dy=1, fontSize=10, color=INK)
+    written = text.encode(x="x:Q", y=alt.Y("base:Q", scale=y_scale), text=alt.Text("rms:Q", format=".2f"))
+    return alt.layer(ridges, written).properties(width=330, height=ROW_HEIGHT * (len(shown) + 1), title=name)
+
+
+def _neurons(values: np.ndarray, name: str, layer: int, reach: float, top: bool, bottom: bool) -> alt.LayerChart:
+    edges = np.linspace(-reach, reach, 33)
+    rows = [
+        {"x": float(x), "samples": int(n), "neuron": f"neuron {i + 1}"}
+        for i, each in enumerate(values.T)
+        for x, n in zip(edges, [*np.histogram(each, edges)[0], 0], strict=True)
+    ]
+    x = alt.X("x:Q", scale=alt.Scale(domain=[-reach, reach], nice=False), axis=alt.Axis(grid=False, labels=bottom, title=None))
+    bars = (
+        alt.Chart(alt.Data(values=rows))
+        .mark_area(opacity=0.4, interpolate="step-after", line={"strokeWidth": 1})
+        .encode(
+            x=x,
+            y=alt.Y("samples:Q", stack=None, title=f"layer {layer}", axis=alt.Axis(grid=False, tickCount=3)),
+            color=alt.Color("neuron:N", scale=alt.Scale(range=NEURON_COLOURS), legend=None),
+        )
+    )
+    kink = alt.Chart(alt.Data(values=[{"x": 0.0}])).mark_rule(color=INK, strokeDash=[3, 3]).encode(x="x:Q")
+    return alt.layer(bars, kink).properties(width=300, height=90, **({"title": name} if top else {}))
+
+
+def _rms(profile: Profile) -> Array:
+    return np.sqrt(profile.gradient.mean_square)
+
+
+def _rms_rows(profiles: dict[str, Profile]) -> list[dict[str, float | str]]:
+    """Points that a logarithmic axis can show, with 2 standard errors of the rms each way."""
+    rows = []
+    for name, profile in profiles.items():
+        for layer, (rms, relative) in enumerate(zip(_rms(profile), profile.gradient.relative_stderr, strict=True)):
+            if isfinite(rms) and rms > 0:
+                reach = float(rms * relative) if isfinite(relative) else 0.0
+                rows.append(
+                    {
+                        "network": name,
+                        "layer": layer,
+                        "rms": float(rms),
+                        "low": float(max(rms - reach, rms / 10)),
+                        "high": float(rms + reach),
+                    }
+                )
+    return rows

@@ -1,0 +1,103 @@
+"""Profiles and the founding experiment as tables for a terminal of 80 columns."""
+
+from math import isfinite
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from depthscale.errors import UnreliableGrowth
+from depthscale.experiments import Founding
+from depthscale.experiments.founding import NAMES, Row
+from depthscale.measure import Growth
+from depthscale.profile import Profile
+
+
+def founding_table(found: Founding) -> RenderableType:
+    """Every layer of the three networks, then their growth."""
+    title = f"RMS of dE/dx ± standard error over {found.measured[0].seeds} seeds; diff: from theory, in standard errors"
+    table = Table(title=title, box=None, title_justify="left", padding=(0, 1, 0, 0))
+    table.add_column("\nlayer", justify="right", no_wrap=True)
+    for name in NAMES:
+        table.add_column(f"{name.removesuffix(' statistics')}\nmeasured", justify="right", no_wrap=True, min_width=11)
+        table.add_column("\ntheory", justify="right", style="dim", no_wrap=True)
+        table.add_column("\ndiff", justify="right", no_wrap=True)
+    by_layer: dict[int, list[Row]] = {}
+    for row in found.rows():
+        by_layer.setdefault(row.layer, []).append(row)
+    for layer, rows in by_layer.items():
+        table.add_row(str(layer), *(cell for row in rows for cell in (_measured(row), _number(row.predicted), _apart(row))))
+    return Group(table, Text(), growth_table(found))
+
+
+def growth_table(found: Founding) -> Table:
+    """Fitted rates against theory's."""
+    table = Table(title="growth of the gradient per layer, towards the input", box=None, title_justify="left")
+    for heading in ("network", "mean square", "theory", "diff", "RMS", "layers"):
+        table.add_column(heading, justify="left" if heading == "network" else "right")
+    for name, measured, predicted in found.growths():
+        table.add_row(name, *_growth_cells(measured, predicted))
+    return table
+
+
+def profile_table(profile: Profile) -> Table:
+    """A profile layer by layer; logarithms where float64 does not hold the plain value."""
+    table = Table(box=None)
+    for heading in ("layer", "gradient mean square", "log2", "activation mean square", "batch variance of y"):
+        table.add_column(heading, justify="right")
+    gradient, activation, variance = profile.gradient, profile.activation, profile.preactivation_batch_variance
+    for layer in range(profile.depth + 1):
+        table.add_row(
+            str(layer),
+            _with_error(gradient.mean_square[layer], gradient.stderr[layer], profile),
+            f"{gradient.log2_mean_square[layer]:.3f}",
+            _with_error(activation.mean_square[layer], activation.stderr[layer], profile),
+            _with_error(variance.mean_square[layer], variance.stderr[layer], profile),
+        )
+    return table
+
+
+def growth_line(growth: Growth | UnreliableGrowth) -> str:
+    """The verdict in one line."""
+    if isinstance(growth, UnreliableGrowth):
+        return f"growth: {growth}"
+    scale = f"; mean square changes e-fold every {growth.depth_scale:.3g} layers" if isfinite(growth.depth_scale) else ""
+    return f"growth: {growth}, layers {growth.first_layer} to {growth.last_layer}{scale}"
+
+
+def _growth_cells(measured: Growth | UnreliableGrowth, predicted: Growth | UnreliableGrowth | None) -> list[str]:
+    theory = f"{predicted.rate:.4f}" if isinstance(predicted, Growth) else "-"
+    if isinstance(measured, UnreliableGrowth):
+        return ["too few to say", theory, "-", "-", "-"]
+    apart = (
+        (measured.rate - predicted.rate) / measured.stderr
+        if isinstance(predicted, Growth) and measured.stderr
+        else float("nan")
+    )
+    return [
+        f"{measured.rate:.4f} ± {measured.stderr:.4f}",
+        theory,
+        f"{apart:+.1f}" if isfinite(apart) else "-",
+        f"{measured.rms_rate:.4f}",
+        f"{measured.first_layer}-{measured.last_layer}",
+    ]
+
+
+def _measured(row: Row) -> str:
+    if not isfinite(row.stderr):
+        return _number(row.measured)
+    return f"{_number(row.measured)}±{row.stderr:.3f}".replace("±0.", "±.") if row.measured < 100 else _number(row.measured)
+
+
+def _number(value: float) -> str:
+    return (f"{value:.3f}" if 0.01 <= value < 100 else f"{value:.1e}") if isfinite(value) else "-"
+
+
+def _apart(row: Row) -> str:
+    return f"{row.standard_errors:+.1f}" if isfinite(row.standard_errors) else "-"
+
+
+def _with_error(value: float, stderr: float, profile: Profile) -> str:
+    if not isfinite(value):
+        return "-"
+    return f"{value:.5g} ± {stderr:.1g}" if profile.seeds and isfinite(stderr) else f"{value:.6g}"

@@ -14,10 +14,14 @@ from depthscale import files
 from depthscale.errors import DepthscaleError
 from depthscale.spec import NetSpec
 
-app = App(name="depthscale", help="Whether signal and gradient survive a network's depth, and what theory says of it.")
+app = App(
+    name="depthscale",
+    suppress_keyboard_interrupt=False,
+    help="Whether signal and gradient survive a network's depth, and what theory says of it.",
+)
 
 Network = Annotated[NetSpec | None, Parameter(name="*")]
-Json = Annotated[Path | None, Parameter(help="write the record as JSON; - for standard output")]
+Json = Annotated[Path | None, Parameter(help="write the record as JSON; - for standard output", allow_leading_hyphen=True)]
 Seeds = Annotated[int, Parameter(help="how many random networks")]
 Seed = Annotated[int, Parameter(help="number of the first one")]
 Loss = Annotated[str, Parameter(help="independent: a cotangent for every sample; shared: one for all, E = sum of w.x")]

@@ -65,8 +65,8 @@ class Quantity:
 class Profile:
     """Quantities over layers 0..depth of a described network. / layer 0 is the input.
 
-    gradient: mean square of dE/dx_l; activation: of x_l; preactivation_batch_variance: mean over neurons of the (biased) variance
-    of y_l over the batch, nan at layer 0.
+    gradient: mean square of dE/dx_l; activation: of x_l.
+    preactivation_batch_variance: mean over neurons of the (biased) variance of y_l over the batch, nan at layer 0.
     gradient_sketches: [depth + 1], preactivation_sketches: [depth + 1] (None at layer 0): distributions over all seeds, the
     latter of what the activation receives; empty for theory.
     source: "simulation" or "theory"; spec: the network's fields; seeds: how many networks (0 for theory), from seed on.

@@ -81,14 +81,6 @@ class NetSpec:
         """The fields as plain values; an infinite batch as "inf"."""
         return asdict(self) | ({"batch": "inf"} if self.batch == inf else {})
 
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "NetSpec":
-        """The description that `record` wrote. / raises: InvalidSpec for unknown fields or values."""
-        unknown = sorted(set(record) - set(cls.__dataclass_fields__))
-        if unknown:
-            raise InvalidSpec(f"a network has no field {unknown[0]!r}; its fields are {', '.join(cls.__dataclass_fields__)}")
-        return cls(**(record | ({"batch": inf} if record.get("batch") == "inf" else {})))
-
 
 def _one_of(spec: NetSpec, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(spec, name)

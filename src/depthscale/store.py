@@ -148,8 +148,11 @@ def _profile(loaded: Any, path: str) -> Profile:
 def _rebuilt(loaded: dict[str, Any]) -> Profile:
     sketches = loaded.get("sketches", {"gradient": [], "preactivation": []})
     theory = loaded["command"] == "predict"
+    gradient, activation, variance = (_quantity(loaded["log2_rows"][name], theory) for name in _QUANTITIES)
     return Profile(
-        **{name: _quantity(loaded["log2_rows"][name], theory) for name in _QUANTITIES},
+        gradient=gradient,
+        activation=activation,
+        preactivation_batch_variance=variance,
         source="theory" if theory else "simulation",
         spec=loaded["spec"],
         loss=loaded["loss"],

@@ -1,10 +1,11 @@
 """The founding experiment: the same random network without Batch Norm, with it, and with its statistics frozen.
 
-source: the experiment of "Why Batch Norm Causes Exploding Gradients" (Luther 2020), on shared weights, with the biased variance.
+source: the experiment of "Why Batch Norm Causes Exploding Gradients" (Luther 2020), here on shared weights and with the
+biased variance.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from depthscale.profile import Array, Profile
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
 
-NAMES = ("vanilla", "batch norm", "frozen statistics")
+NAMES: tuple[str, ...] = ("vanilla", "batch norm", "frozen statistics")
 _NEURONS = 3
 
 
@@ -73,8 +74,7 @@ def founding(
     spec: sizes, activation and scales of all three (its norm and statistics are set here); by default 10 layers of 1024 neurons,
     ReLU, Kaiming weights, 128 inputs. / raises: as `simulate`.
     """
-    given = (spec or NetSpec()).record() | {"batch": (spec or NetSpec()).batch}
-    specs = [NetSpec(**given | {"norm": norm, "statistics": statistics}) for norm, statistics in _KINDS]
+    specs = [replace(spec or NetSpec(), norm=norm, statistics=statistics) for norm, statistics in _KINDS]
     shown = tuple(sorted({1, (specs[0].depth + 1) // 2, specs[0].depth}))
     neurons: dict[tuple[str, int], Array] = {}
 

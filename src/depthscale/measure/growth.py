@@ -78,8 +78,8 @@ def growth(profile: Profile) -> Growth:
         seeds, enough = len(steps), FEWEST_DEGREES + 1
         needed = f"{enough} seeds, or {ceil(enough / seeds) + 2} layers with {seeds} seed{'s' * (seeds > 1)}"
         raise UnreliableGrowth(
-            f"{seeds} seed(s) of {profile.depth} layers give {steps.size} step(s) of depth: {found}. Too few to trust its error; "
-            f"it takes {needed}",
+            f"{seeds} seed(s) of {profile.depth} layers give {steps.size} step(s) of depth: {found}. "
+            f"Too few to trust its error; it takes {needed}",
             estimate=found,
             needed=needed,
         )

@@ -9,7 +9,7 @@ from math import sqrt
 import torch
 from torch import Generator, Tensor
 
-from depthscale.errors import InvalidSpec
+from depthscale.errors import InvalidSpec, Undefined
 from depthscale.spec import NetSpec
 
 _STRIDE = 1_000_003  # between the streams of two seeds: layers of one network never share a stream
@@ -69,7 +69,10 @@ def output_gradient(spec: NetSpec, seed: int, loss: Loss, output: Tensor) -> Ten
         value = loss(leaf)
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise InvalidSpec("loss must return one number as a tensor that depends on the output")
-    return torch.autograd.grad(value, leaf)[0]
+    gradient = torch.autograd.grad(value, leaf)[0]
+    if not gradient.isfinite().all():
+        raise Undefined("the loss has no finite gradient at the network's output; the output may have left float32's range")
+    return gradient
 
 
 def check_loss(loss: Loss) -> None:

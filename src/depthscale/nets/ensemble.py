@@ -1,6 +1,6 @@
 """Networks that share their weights, run side by side: one matrix product per layer and direction for all of them.
 
-Only activations' gradients are computed. Networks with the same norm share their forward pass, whatever becomes of the gradient.
+Only activations' gradients are computed. Networks with the same norm share their forward pass, whatever their gradient does.
 Numbers that would leave float32's range are carried as v 2^k, with one k for a tensor: exact, since k is a whole number.
 """
 
@@ -48,6 +48,10 @@ class _Scaled:
 
     values: Tensor
     scale: int = 0
+
+    def plain(self) -> Tensor:
+        """The numbers themselves; infinite or 0 where float32 does not hold them."""
+        return torch.ldexp(self.values, torch.tensor(self.scale)) if self.scale else self.values
 
     def recentred(self, log2_rms: float) -> "_Scaled":
         """The same numbers with an rms near 1, if theirs is far from it. / log2_rms: of the values 2^scale."""
@@ -129,7 +133,7 @@ def _forward(specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights,
                 yield Seen("activation", net, layer, log2_ms, x.values)
             states[f] = x.recentred(log2_ms / 2) if homogeneous else x
             layers[layer].append(kept)
-    return layers, [state.values * 2.0**state.scale for state in states]
+    return layers, [state.plain() for state in states]
 
 
 def _normalize(spec: NetSpec, y: _Scaled) -> tuple[_Layer, _Scaled, float]:

@@ -13,7 +13,7 @@ _FLOAT = 4  # bytes
 
 
 def check_run(specs: Sequence[NetSpec], seeds: int, loss: Loss) -> None:
-    """raises: InvalidSpec where a run cannot be made: no networks, no seeds, an unknown loss, an endless batch, too little memory."""
+    """raises: InvalidSpec where a run cannot be made: no networks or seeds, an unknown loss, an endless batch, no memory for it."""
     if not specs:
         raise InvalidSpec("simulate got an empty list of networks; give at least one NetSpec")
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:

@@ -1,6 +1,5 @@
 """NetSpec -> nn.Module: the network as a user would write it, with the weights that simulate draws."""
 
-import torch
 from torch import Tensor, nn
 
 from depthscale.nets.draw import draw_bias, draw_weight
@@ -46,11 +45,10 @@ def build(spec: NetSpec, seed: int = 0) -> nn.Sequential:
 
 
 def _linear(spec: NetSpec, seed: int, layer: int) -> nn.Linear:
-    linear = nn.utils.skip_init(nn.Linear, spec.width, spec.width, bias=spec.sigma_b2 > 0)
-    with torch.no_grad():
-        linear.weight.copy_(draw_weight(spec, seed, layer))
-        if spec.sigma_b2 > 0:
-            linear.bias.copy_(draw_bias(spec, seed, layer))
+    linear = nn.Linear(spec.width, spec.width, bias=spec.sigma_b2 > 0, device="meta")
+    linear.weight = nn.Parameter(draw_weight(spec, seed, layer))
+    if spec.sigma_b2 > 0:
+        linear.bias = nn.Parameter(draw_bias(spec, seed, layer))
     return linear
 
 

@@ -7,23 +7,23 @@ import altair as alt
 import numpy as np
 
 from depthscale.profile import Array, Profile
-from depthscale.report.theme import INK, NETWORK_COLOURS, NEURON_COLOURS, themed
+from depthscale.report.theme import INK, NETWORK_COLOURS, NEURON_COLOURS, Chart, themed
 
 ROW_HEIGHT = 26  # pixels from one layer of a ridgeline to the next
 _RIDGE = 1.7  # height of a ridge, in rows
 _MOST_RIDGES = 25  # of a deeper network, layers at even distances
 
 
-def gradient_by_layer(measured: dict[str, Profile], predicted: dict[str, Profile]) -> alt.LayerChart:
+def gradient_by_layer(measured: dict[str, Profile], predicted: dict[str, Profile]) -> Chart:
     """RMS gradient against layer, log scale: points with 2 standard errors each way, theory as lines."""
     colour = alt.Color(
         "network:N",
         scale=alt.Scale(domain=list(measured), range=NETWORK_COLOURS[: len(measured)]),
         legend=alt.Legend(title=None, orient="top"),
     )
-    rows = _rms_rows(measured)
+    rows, lines = _rms_rows(measured), _rms_rows(predicted)
     depth = max(profile.depth for profile in measured.values())
-    values = [row["rms"] for row in rows + _rms_rows(predicted)] or [1.0]
+    values = [float(row["rms"]) for row in rows + lines] or [1.0]
     x_scale = alt.Scale(domain=[-0.02 * depth, 1.02 * depth], nice=False)
     x = alt.X("layer:Q", title="layer (0 is the input)", scale=x_scale, axis=alt.Axis(tickMinStep=1, grid=False))
     y_scale = alt.Scale(type="log", domain=[min(values) / 1.2, max(values) * 1.2], nice=False)
@@ -33,14 +33,14 @@ def gradient_by_layer(measured: dict[str, Profile], predicted: dict[str, Profile
     bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
     layers: list[alt.Chart] = [bars, points]
     if predicted:
-        theory = alt.Chart(alt.Data(values=_rms_rows(predicted))).mark_line(strokeWidth=1.5, opacity=0.75)
+        theory = alt.Chart(alt.Data(values=lines)).mark_line(strokeWidth=1.5, opacity=0.75)
         layers.insert(0, theory.encode(x=x, y=y, color=colour))
     caption = "points: measured ± 2 standard errors" + ("; lines: theory, nothing fitted" if predicted else "")
     chart = alt.layer(*layers).properties(width=520, height=320)
     return themed(chart, "Gradients along depth", caption)
 
 
-def gradient_ridgelines(measured: dict[str, Profile], shown: Sequence[str]) -> alt.HConcatChart:
+def gradient_ridgelines(measured: dict[str, Profile], shown: Sequence[str]) -> Chart:
     """Histograms of the gradient's entries, one ridge a layer, on one linear scale for all; each as high as any other."""
     reach = 3.2 * max(_rms(measured[name]).max() for name in shown)
     panels = [_ridgeline(measured[name], name, reach, first=name == shown[0]) for name in shown]
@@ -51,9 +51,7 @@ def gradient_ridgelines(measured: dict[str, Profile], shown: Sequence[str]) -> a
     )
 
 
-def neuron_histograms(
-    neurons: dict[tuple[str, int], np.ndarray], networks: Sequence[str], layers: Sequence[int]
-) -> alt.VConcatChart:
+def neuron_histograms(neurons: dict[tuple[str, int], np.ndarray], networks: Sequence[str], layers: Sequence[int]) -> Chart:
     """Preactivations of single neurons over the batch: a row a layer, a column a network."""
     rows = []
     reach = max(float(np.quantile(np.abs(each), 0.99)) for each in neurons.values()) or 1.0
@@ -69,7 +67,7 @@ def neuron_histograms(
     )
 
 
-def _ridgeline(profile: Profile, name: str, reach: float, *, first: bool) -> alt.LayerChart:
+def _ridgeline(profile: Profile, name: str, reach: float, *, first: bool) -> Chart:
     edges = np.linspace(-reach, reach, 121)
     colour = NETWORK_COLOURS[0] if first else NETWORK_COLOURS[1]
     values, labels = [], []
@@ -95,7 +93,7 @@ def _ridgeline(profile: Profile, name: str, reach: float, *, first: bool) -> alt
     return alt.layer(ridges, written).properties(width=330, height=ROW_HEIGHT * (len(shown) + 1), title=name)
 
 
-def _neurons(values: np.ndarray, name: str, layer: int, reach: float, top: bool, bottom: bool) -> alt.LayerChart:
+def _neurons(values: np.ndarray, name: str, layer: int, reach: float, top: bool, bottom: bool) -> Chart:
     edges = np.linspace(-reach, reach, 33)
     rows = [
         {"x": float(x), "samples": int(n), "neuron": f"neuron {i + 1}"}

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import altair as alt
 import vl_convert
 
 from depthscale import files
+from depthscale.report.theme import Chart
 
 _PIXELS_PER_POINT = 2.0
 
 
-def save_figure(chart: alt.TopLevelMixin, folder: Path, name: str) -> list[Path]:
+def save_figure(chart: Chart, folder: Path, name: str) -> list[Path]:
     """Write name.png and name.svg. / returns: their paths. / raises: UnwritablePath."""
     specification = chart.to_json()
     drawn: dict[str, bytes | str] = {

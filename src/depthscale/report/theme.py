@@ -1,7 +1,5 @@
 """One look for every chart. / colours: Okabe & Ito 2008, told apart by colour-blind readers too."""
 
-from typing import TypeVar
-
 import altair as alt
 
 INK = "#333333"
@@ -9,7 +7,7 @@ NETWORK_COLOURS = ["#0072B2", "#D55E00", "#009E73"]
 NEURON_COLOURS = ["#0072B2", "#E69F00", "#CC79A7"]
 _FONT = "Helvetica, Arial, sans-serif"
 
-Chart = TypeVar("Chart", alt.Chart, alt.LayerChart, alt.HConcatChart, alt.VConcatChart)
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
 
 
 def themed(chart: Chart, title: str, caption: str) -> Chart:

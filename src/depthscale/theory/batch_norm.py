@@ -1,7 +1,7 @@
 """Rules of Batch Norm over B samples that are exchangeable: the law of its output, and what it does to the gradient.
 
-z is uniform on the sphere of radius sqrt(B) orthogonal to the ones and independent of sigma; B sigma^2 over y's variance between
-samples is chi-squared with B - 1 degrees of freedom. The infinite batch is the limit: z Gaussian, its samples independent.
+z is uniform on the sphere of radius sqrt(B) orthogonal to the ones and independent of sigma; B sigma^2 over y's variance
+between samples is chi-squared with B - 1 degrees of freedom. The infinite batch is the limit: z Gaussian, its samples independent.
 source: arXiv:1902.08129 (Yang et al. 2019), Theorems 3.5 to 3.10, rederived.
 """
 
@@ -39,8 +39,8 @@ def log2_inverse_variance(norm: Norm, log2_spread: float) -> float:
 def gradient_factors(norm: Norm, m: Moments, z_variance: float) -> tuple[float, float]:
     """sigma^2 times the mean square of dE/dy where that of dE/dx is 1 and its product between samples is 0, and is 1.
 
-    dE/dy = (1/sigma) (dE/dz - <dE/dz> - z <z dE/dz>): the first factor is E phi'^2 (1 - 1/B - z^2/B), the second loses the squares
-    of the batch means of phi' and z phi' as well.
+    dE/dy = (1/sigma) (dE/dz - <dE/dz> - z <z dE/dz>): the first factor is E phi'^2 (1 - 1/B - z^2/B), the second loses the
+    squares of the batch means of phi' and z phi' as well.
     """
     if norm.batch == inf:
         return m.slope_square, m.slope_square - m.slope_product - (2 - z_variance) * z_variance * m.z_slope_product

@@ -1,4 +1,4 @@
-"""Moments of an activation over the values of one neuron for two samples: a layer's forward and backward factors follow from them."""
+"""Moments of an activation over the values of one neuron for two samples; a layer's factors follow from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Moments:
 
 
 def arc_cosine_1(c: float) -> float:
-    """J(c) = 2 E relu(z1) relu(z2) at correlation c; J(1) = 1. / source: Cho & Saul 2009 (arXiv:1112.3712), eq. 6 with n = 1."""
+    """J(c) = 2 E relu(z1) relu(z2) at correlation c; J(1) = 1. / source: Cho & Saul 2009, arc-cosine kernel, n = 1."""
     return (sqrt(1 - c * c) + (pi - acos(c)) * c) / pi
 
 

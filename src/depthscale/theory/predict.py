@@ -147,6 +147,6 @@ def _notes(spec: NetSpec) -> tuple[str, ...]:
         )
     if spec.batch <= 3:
         return (
-            f"over {spec.batch} samples the mean of 1/sigma^2 is infinite, and the gradient's mean square with it: no rate exists",
+            f"over {spec.batch} samples the mean of 1/sigma^2 is infinite, and with it the gradient's mean square: no rate exists",
         )
     return (f"over {spec.batch} samples the variance of 1/sigma^2 is infinite: simulated means converge slowly",)

@@ -1,0 +1,5 @@
+"""python -m depthscale: the command line."""
+
+from depthscale.cli import main
+
+main()

@@ -1,0 +1,127 @@
+"""The command line as a user types it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from depthscale import cli
+
+SMALL = ["--depth", "4", "--width", "32", "--batch", "16"]
+
+
+def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    try:
+        cli.main(argv)
+        status = 0
+    except SystemExit as stopped:
+        status = int(stopped.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_simulate_and_predict_print_the_same_shape_of_record(capsys: pytest.CaptureFixture[str]) -> None:
+    records = {}
+    for command in ("simulate", "predict"):
+        seeds = ["--seeds", "2"] if command == "simulate" else []
+        status, out, _ = run([command, *SMALL, "--norm", "batch", *seeds, "--json", "-"], capsys)
+        assert status == 0
+        records[command] = json.loads(out)
+    assert records["simulate"]["layers"][0].keys() == records["predict"]["layers"][0].keys()
+    assert records["predict"]["spec"]["norm"] == "batch"
+
+
+def test_tables_fit_a_terminal_of_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for argv in (
+        ["simulate", *SMALL, "--seeds", "2"],
+        ["predict", *SMALL],
+        ["demo", *SMALL, "--quick", "--out", str(tmp_path)],
+    ):
+        _, out, _ = run(argv, capsys)
+        lines = [line for line in out.splitlines() if not line.startswith(("written to", "growth", "note"))]
+        assert max(map(len, lines)) <= 80
+        assert "…" not in out
+
+
+def test_demo_writes_figures_and_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(["demo", *SMALL, "--seeds", "2", "--out", str(tmp_path / "new" / "demo")], capsys)
+    assert status == 0, err
+    names = sorted(path.name for path in (tmp_path / "new" / "demo").iterdir())
+    figures = ("gradient_by_layer", "gradient_histograms", "preactivations")
+    assert names == sorted(["demo.json", *(f"{name}.{suffix}" for name in figures for suffix in ("png", "svg"))])
+    record = json.loads((tmp_path / "new" / "demo" / "demo.json").read_text())
+    assert [network["name"] for network in record["networks"]] == ["vanilla", "batch norm", "frozen statistics"]
+    assert len(record["rows"]) == 3 * 5
+    assert "written to" in out
+
+
+def test_demo_without_a_formula_still_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(["demo", *SMALL, "--seeds", "2", "--beta", "0.5", "--out", str(tmp_path)], capsys)
+    assert status == 0
+    assert "no closed form for beta = 0.5" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["simulate", "--activation", "rlu"], "unknown activation 'rlu'"),
+        (["simulate", "--depth", "0"], "depth must be a whole number of at least 1, got 0"),
+        (["simulate", "--norm", "batch", "--batch", "1"], "take at least 2 samples"),
+        (["simulate", "--width", "100000000"], "GiB are free"),
+        (["simulate", "--sigma-w2", "nan"], "sigma_w2 must be a finite number"),
+        (["simulate", "--depth", "ten"], "--depth"),
+        (["simulate", "--depht", "3"], "Did you mean --depth"),
+        (["simulate", *SMALL, "--seeds", "0"], "seeds must be"),
+        (["predict", "--loss", "mine"], "not 'mine'"),
+        (["predict", *SMALL, "--json", "/dev/null/x"], "cannot write /dev/null/x"),
+        (["demo", "--out", "/dev/null/demo"], "cannot write /dev/null/demo"),
+        (["demo", "--depth", "0"], "depth must be"),
+        (["nothing"], "nothing"),
+    ],
+)
+def test_wrong_use_is_one_clear_line_and_status_2(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(argv, capsys)
+    assert status == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert says in err
+
+
+def test_wrong_use_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for wrong in (["--sigma-w2", "nan"], ["--activation", "rlu"], ["--width", "100000000"], ["--batch", "1"]):
+        assert run(["demo", *wrong], capsys)[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_loads_no_torch() -> None:
+    code = "import sys; from depthscale.cli import main; main(['simulate', '--help']); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_every_field_of_a_network_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    from depthscale.spec import NetSpec
+
+    _, out, _ = run(["simulate", "--help"], capsys)
+    for name in NetSpec.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in out
+
+
+@pytest.mark.parametrize("moment", ["simulating", "drawing"])
+def test_an_interrupt_leaves_no_half_written_file(
+    moment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    place = {"simulating": "depthscale.nets.ensemble.draw_weight", "drawing": "pathlib.Path.replace"}[moment]
+    monkeypatch.setattr(place, interrupt)
+    status, _, err = run(["demo", *SMALL, "--seeds", "2", "--out", str(tmp_path / "demo")], capsys)
+    assert status == 130
+    assert "interrupted" in err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -1,0 +1,74 @@
+"""Charts are drawn from profiles, whole, and in every case that a profile can be in."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from depthscale.experiments import founding
+from depthscale.report import charts
+from depthscale.report.figures import save_figure
+from depthscale.report.founding import save_figures
+from depthscale.spec import NetSpec
+
+SMALL = NetSpec(depth=4, width=32, batch=16)
+
+
+def values(chart) -> list[dict]:
+    """All rows that a chart is drawn from."""
+    return (
+        [row for rows in json.loads(chart.to_json())["datasets"].values() for row in rows]
+        if "datasets" in chart.to_dict()
+        else _inline(chart.to_dict())
+    )
+
+
+def _inline(node) -> list[dict]:
+    if isinstance(node, dict):
+        own = (
+            node["values"]
+            if isinstance(node.get("values"), list) and node["values"] and isinstance(node["values"][0], dict)
+            else []
+        )
+        return own + [row for child in node.values() for row in _inline(child)]
+    return [row for child in node for row in _inline(child)] if isinstance(node, list) else []
+
+
+def test_the_depth_chart_shows_the_profiles_numbers() -> None:
+    found = founding(SMALL, seeds=3)
+    rows = values(charts.gradient_by_layer({"bn": found.measured[1]}, {"bn": found.predicted[1]}))
+    measured = np.sqrt(found.measured[1].gradient.mean_square)
+    shown = {(row["layer"], row["rms"]) for row in rows}
+    assert all((layer, rms) in shown for layer, rms in enumerate(measured.tolist()))
+
+
+@pytest.mark.parametrize(
+    "spec", [SMALL, replace(SMALL, depth=1), replace(SMALL, depth=60, width=8), replace(SMALL, batch=2)], ids=str
+)
+def test_figures_are_pictures(spec: NetSpec, tmp_path: Path) -> None:
+    paths = save_figures(founding(spec, seeds=2), tmp_path)
+    assert len(paths) == 6
+    for path in paths:
+        content = path.read_bytes()
+        assert content[:8] == b"\x89PNG\r\n\x1a\n" if path.suffix == ".png" else b"<svg" in content[:200]
+        assert len(content) > 5000
+        assert b"NaN" not in content or path.suffix == ".png"
+
+
+def test_wide_gradients_make_wide_ridges() -> None:
+    """On the founding experiment's ridges the spread at layer 1 is over four times that at layer 9, as the rms says."""
+    found = founding(NetSpec(width=128, batch=64), seeds=2)
+    rows = values(charts.gradient_ridgelines({"bn": found.measured[1]}, ["bn"]))
+    half = {}
+    for layer in (1, 9):
+        ridge = [row for row in rows if row.get("layer") == layer and "top" in row]
+        half[layer] = sum(row["base"] - row["top"] > 0.85 for row in ridge)  # above half height: a ridge is 1.7 rows high
+    assert 3.5 < half[1] / half[9] < 6.5
+
+
+def test_a_figure_is_written_as_png_and_svg(tmp_path: Path) -> None:
+    found = founding(SMALL, seeds=2)
+    chart = charts.neuron_histograms(found.neurons, ["vanilla"], found.shown)
+    assert [path.name for path in save_figure(chart, tmp_path, "x")] == ["x.png", "x.svg"]

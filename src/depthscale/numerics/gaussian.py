@@ -112,7 +112,7 @@ def density(g: Array) -> Array:
 
 
 class _CommonRule(NamedTuple):
-    """points [n] in standard deviations; weights [n], with the density; sums [n, 1 + p]: weights and, per panel, fine - coarse."""
+    """points [n] in standard deviations; weights [n], with the density; sums [n, 1 + p]: those and per panel, fine - coarse."""
 
     points: Array
     weights: Array

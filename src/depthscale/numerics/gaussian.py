@@ -7,7 +7,7 @@ function may bend over a length of order 1 however large the variance. What is s
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import ceil, log, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,12 +17,13 @@ from depthscale.numerics.estimate import Estimate, Estimates
 from depthscale.numerics.panels import COARSE, FINE, NODES, ROUNDING, UNDERFLOW, integrate, panels
 
 Array = NDArray[np.float64]
-Function = Callable[[Array], Array]
+Function = Callable[[Array], NDArray[Any]]
 
 CUTS = np.array([0.0, 2.0, 4.5, 9.0, 38.0])  # in standard deviations; at 38 the density is 1e-314
 _EDGES = np.concatenate([-CUTS[:0:-1], CUTS])
 _BEND = 2.0  # a panel may be this long next to a bend of length 1, and grow threefold from there: Gauss's 15 nodes give 1e-16
 _SAFE = 1e-13  # a common rule whose error is more, relative to E|f|, is replaced by halved panels
+_OUTGROWS = 1e100  # growth of f from 19 to 38 standard deviations that is no power of x
 _CHUNK = 1 << 16  # points handled at once, so that they stay in the cache
 
 
@@ -177,8 +178,12 @@ def _over_the_line(f: Function, std: Array, mean: Array, kinks: Sequence[float])
         found = integrate(integrand, *panels(edges), len(std))
     except Divergent:
         raise Divergent(_where_not_finite(f, std, mean)) from None
-    _require_decay(f, std, mean, found)
-    return found
+    tails = _tails(
+        lambda g: np.asarray(f(mean[:, None] + std[:, None] * g), float),
+        found,
+        lambda i: f"E f over a Gaussian of variance {std[i] ** 2:.3g}",
+    )
+    return Estimates(found.value, found.error + tails)
 
 
 def _edges(place: Array, length: Array) -> Array:
@@ -197,19 +202,27 @@ def _over_the_plane(
     """E f(u) E[g(v) | u], with v = std_b (c a + sqrt(1 - c^2) b) where u = std_a a."""
     rest = sqrt((1.0 - c) * (1.0 + c))
 
-    def integrand(a: Array, _: NDArray[np.intp]) -> tuple[Array, Array]:
-        outer = np.asarray(f(std_a * a), float) * density(a)
+    what = f"E f(u) g(v) at standard deviations {std_a:.3g} and {std_b:.3g}, correlation {c:.3g}"
+
+    def given(a: Array) -> tuple[Array, Array]:
+        outer = np.asarray(f(std_a * a), float)
         inner = expect_each(g, (std_b * rest) ** 2, kinks_g, std_b * c * a.ravel())
         return outer * inner.value.reshape(a.shape), np.abs(outer) * inner.error.reshape(a.shape)
+
+    def integrand(a: Array, _: NDArray[np.intp]) -> tuple[Array, Array]:
+        value, error = given(a)
+        return value * density(a), error * density(a)
 
     bends = [(k / std_a, _BEND / std_a) for k in {0.0, *kinks_f}]
     bends += [(k / (std_b * c), _BEND * rest / abs(c)) for k in kinks_g]  # a jump in g is a slope of this length in E[g | u]
     bends += [(0.0, _BEND * max(1.0 / std_b, rest) / abs(c))]
     edges = np.concatenate([_edges(np.array([[place]]), np.array([length])) for place, length in bends], axis=1)
     try:
-        return integrate(integrand, *panels(edges), 1)[0]
+        found = integrate(integrand, *panels(edges), 1)
     except Divergent as reason:
-        raise Divergent(f"E f(u) g(v) at standard deviations {std_a:.3g} and {std_b:.3g}: {reason}") from None
+        raise Divergent(f"{what}: {reason}") from None
+    tails = _tails(lambda a: given(a)[0][None, :], found, lambda _: what)
+    return Estimates(found.value, found.error + tails)[0]
 
 
 # ---- refusals
@@ -240,15 +253,20 @@ def _where_not_finite(f: Function, std: Array, mean: Array) -> str:
     return f"E f over a Gaussian of variance up to {std.max() ** 2:.3g}: {fact}; scale f or its argument down"
 
 
-def _require_decay(f: Function, std: Array, mean: Array, found: Estimates) -> None:
-    """Refuse an f that is still not small against the density at the last cut."""
+def _tails(at: Function, found: Estimates, what: Callable[[int], str]) -> Array:
+    """About what lies beyond the last cut. / at: what multiplies the density, [n, 2] for [2] standard deviations.
+
+    raises: Divergent where it is still not small against the density there.
+    """
     ends = np.array([-CUTS[-1], CUTS[-1]])
     with np.errstate(all="ignore"):
-        tails = np.abs(f(mean[:, None] + std[:, None] * ends)) * density(ends)
-    grows = ~(tails.sum(axis=1) <= ROUNDING * (np.abs(found.value) + found.error / ROUNDING))
-    if grows.any():
-        i = int(np.argmax(grows))
+        last, half_way = np.abs(at(ends)), np.abs(at(ends / 2))
+        tails = (last * density(ends)).sum(axis=1)
+        grows = ((half_way > 0) & (last > _OUTGROWS * half_way)).any(axis=1)
+    open_ended = grows & ~(tails <= ROUNDING * np.abs(found.value) + found.error)
+    if open_ended.any():
         raise Divergent(
-            f"E f over a Gaussian of variance {std[i] ** 2:.3g}: f outgrows the density, which is not yet small against it at "
+            f"{what(int(np.argmax(open_ended)))}: the integrand outgrows the density, which is not yet small against it at "
             f"{CUTS[-1]:.0f} standard deviations; the expectation is infinite or lies out there"
         )
+    return tails

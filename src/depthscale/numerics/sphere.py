@@ -8,6 +8,7 @@ coordinate is sqrt(d) sin(theta), of variance 1, with weight cos^(d-2)(theta); t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import acos, asin, pi, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,8 @@ from depthscale.numerics.gaussian import CUTS
 from depthscale.numerics.panels import Integrand, integrate, panels
 
 Array = NDArray[np.float64]
-Function = Callable[[Array], Array]
-PairFunction = Callable[[Array, Array], Array]
+Function = Callable[[Array], NDArray[Any]]
+PairFunction = Callable[[Array, Array], NDArray[Any]]
 
 
 @dataclass(frozen=True)

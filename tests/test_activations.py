@@ -260,6 +260,13 @@ def test_kinks_of_every_size_are_found_and_none_where_there_is_none(f, kinks):
     assert find_kinks(f) == pytest.approx(kinks, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    "f", [lambda x: np.maximum(x - 2**0.5, 0) ** 2, lambda x: np.where(x > 2**0.5, np.sin(x) - np.sin(2**0.5), 0)]
+)
+def test_a_kink_at_no_round_number_is_found_to_the_last_digits(f):
+    assert find_kinks(f) == pytest.approx((2**0.5,), abs=2e-15)
+
+
 @pytest.mark.parametrize("mine", [torch.nn.Softmax(dim=0), torch.nn.Dropout(0.5), lambda x: x - x.mean(), np.cumsum])
 def test_what_is_not_elementwise_is_refused(mine):
     with pytest.raises(InvalidSpec, match="not elementwise"):

@@ -126,6 +126,18 @@ def test_a_pair_is_the_same_from_both_sides():
     assert one == other
 
 
+def test_kinks_of_both_functions_are_split_at_correlation_1():
+    points = []
+
+    def above(x):
+        points.append(x.size)
+        return step(x - 0.7)
+
+    found = expect_pair(above, above, 1.0, 2.0, 1.0, (0.7,), (0.7,))
+    require_sharp(found, erfc(0.7 / sqrt(2)) / 2)
+    assert sum(points) < 2000
+
+
 def test_many_settings_equal_one_at_a_time_in_few_calls():
     calls = []
 

@@ -145,6 +145,19 @@ def test_kinks_apart_from_zero_at_small_batch(batch):
     assert abs(mirrored.value - one.value) <= mirrored.error + one.error
 
 
+@pytest.mark.parametrize("batch", [4, 5, 6, 16])
+def test_edges_are_known_and_not_hunted(batch):
+    """Where a kink meets the edge of the sphere the inner integral has a root; halving towards it takes 60 million points."""
+    points = []
+
+    def both_positive(x, y):
+        points.append(x.size)
+        return 1.0 * (x > 0) * (y > 0)
+
+    expect_pair(both_positive, batch, (0.0,))
+    assert sum(points) < 1_000_000
+
+
 @pytest.mark.parametrize("gain", [5.0, 40.0])
 def test_gain_and_shift_may_sit_inside_the_function(gain):
     z = np.linspace(-sqrt(7), sqrt(7), 2_000_001)

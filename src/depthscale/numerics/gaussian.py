@@ -23,6 +23,7 @@ CUTS = np.array([0.0, 2.0, 4.5, 9.0, 38.0])  # in standard deviations; at 38 the
 _EDGES = np.concatenate([-CUTS[:0:-1], CUTS])
 _BEND = 2.0  # a panel may be this long next to a bend of length 1, and grow threefold from there: Gauss's 15 nodes give 1e-16
 _SAFE = 1e-13  # a common rule whose error is more, relative to E|f|, is replaced by halved panels
+_COMMON_LEVELS = 16  # of the common rule, whose table grows as their square
 _OUTGROWS = 1e100  # growth of f from 19 to 38 standard deviations that is no power of x
 _CHUNK = 1 << 16  # points handled at once, so that they stay in the cache
 
@@ -148,7 +149,10 @@ def _by_common_rule(f: Function, std: float) -> Estimate | None:
 
 def _by_common_rules(f: Function, std: Array) -> tuple[Array, Array]:
     """E f(std g) and its error, which is inf where the common rule does not resolve it. / std: [n], > 0."""
-    rule = _common_rule(_levels(float(std.max(initial=0.0)) * CUTS[1] / _BEND))
+    levels = _levels(float(std.max(initial=0.0)) * CUTS[1] / _BEND)
+    if levels > _COMMON_LEVELS:
+        return np.zeros(len(std)), np.full(len(std), np.inf)
+    rule = _common_rule(levels)
     rows = max(1, _CHUNK // len(rule.points))
     if len(std) > rows:
         parts = [_by_common_rules(f, std[i : i + rows]) for i in range(0, len(std), rows)]

@@ -33,7 +33,7 @@ class _Jump(NamedTuple):
 def find_kinks(f: Function) -> tuple[float, ...]:
     """Where f, f' or f'' jumps, ascending, for |x| < 1,000. / f: elementwise function of float64 arrays.
 
-    error: 1e-13 where f or f' jumps, 1e-9 where only f'' does. Jumps below 1e-6 of f, and jumps closer to each other than the
+    error: 1e-13 where f or f' jumps, 1e-12 where only f'' does. Jumps below 1e-6 of f, and jumps closer to each other than the
     512th part of their distance from 0, may be missed.
     """
     found: list[_Jump] = []

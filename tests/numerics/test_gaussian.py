@@ -179,6 +179,11 @@ def test_an_impossible_variance_is_refused(q):
         expect(np.tanh, q)
 
 
+def test_a_pole_at_the_mean_is_refused_at_variance_0():
+    with pytest.raises(Divergent, match=r"f\(0\) is -inf"):
+        expect(np.log, 0.0)
+
+
 def test_an_impossible_correlation_is_refused():
     with pytest.raises(InvalidSpec, match=r"\[-1, 1\], got 1.2"):
         expect_pair(np.tanh, np.tanh, 1.0, 1.0, 1.2)

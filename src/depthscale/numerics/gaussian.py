@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from depthscale.errors import Divergent, InvalidSpec
 from depthscale.numerics.estimate import Estimate, Estimates
-from depthscale.numerics.panels import COARSE, FINE, NODES, ROUNDING, UNDERFLOW, integrate, panels
+from depthscale.numerics.panels import COARSE, FINE, NODES, ROUNDING, UNDERFLOW, integrate, panels, weighed
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], NDArray[Any]]
@@ -23,7 +23,6 @@ CUTS = np.array([0.0, 2.0, 4.5, 9.0, 38.0])  # in standard deviations; at 38 the
 _EDGES = np.concatenate([-CUTS[:0:-1], CUTS])
 _BEND = 2.0  # a panel may be this long next to a bend of length 1, and grow threefold from there: Gauss's 15 nodes give 1e-16
 _SAFE = 1e-13  # a common rule whose error is more, relative to E|f|, is replaced by halved panels
-_COMMON_LEVELS = 16  # of the common rule, whose table grows as their square
 _OUTGROWS = 1e100  # growth of f from 19 to 38 standard deviations that is no power of x
 _CHUNK = 1 << 16  # points handled at once, so that they stay in the cache
 
@@ -52,10 +51,10 @@ def expect_each(f: Function, variances: ArrayLike, kinks: Sequence[float] = (), 
     spread = np.flatnonzero(variances > 0)
     with np.errstate(all="ignore"):
         value = np.array(f(means), float)
-    _require_finite(value[variances == 0], f"f at the mean, E f at variance 0, is {value}")
+    _require_finite(value[variances == 0], means[variances == 0])
     error = ROUNDING * np.abs(value) + UNDERFLOW
-    if not any(kinks) and not means.any():
-        value[spread], error[spread] = _by_common_rules(f, np.sqrt(variances[spread]))
+    if _in_common(tuple(kinks), variances, means):
+        value[spread], error[spread] = _by_common_rules(f, np.sqrt(variances[spread]), means[spread])
         spread = spread[~(error[spread] < np.inf)]
     for some in np.array_split(spread, 1 + spread.size * 256 // _CHUNK):
         if some.size:
@@ -110,15 +109,21 @@ def density(g: Array) -> Array:
     return np.exp(-0.5 * g * g) / sqrt(2 * np.pi)
 
 
-# ---- one rule for all variances: f smooth but at 0, mean 0
+# ---- one rule for many settings
+
+
+def _in_common(kinks: tuple[float, ...], variances: Array, means: Array) -> bool:
+    """Whether one set of points serves all settings: f is smooth but at the mean, or smooth and the Gaussian narrow."""
+    smooth_but_at_the_mean = not any(kinks) and not means.any()
+    return smooth_but_at_the_mean or (not kinks and bool(variances.max(initial=0.0) <= (_BEND / CUTS[1]) ** 2))
 
 
 class _CommonRule(NamedTuple):
-    """points [n] in standard deviations; weights [n], with the density; sums [n, 1 + p]: those and per panel, fine - coarse."""
+    """points [n] in standard deviations; weights [n], with the density; gaps [p, 31]: per panel, fine - coarse weights."""
 
     points: Array
     weights: Array
-    sums: Array
+    gaps: Array
 
 
 @lru_cache(maxsize=64)
@@ -130,10 +135,7 @@ def _common_rule(levels: int) -> _CommonRule:
     half = (right - left)[:, None] / 2
     points = (left + right)[:, None] / 2 + half * NODES
     heights = half * density(points)
-    weights = (heights * FINE).ravel()
-    gaps = np.zeros((len(left), len(NODES), len(left)))
-    gaps[np.arange(len(left)), :, np.arange(len(left))] = heights * (FINE - COARSE)
-    return _CommonRule(points.ravel(), weights, np.column_stack([weights, gaps.reshape(points.size, -1)]))
+    return _CommonRule(points.ravel(), (heights * FINE).ravel(), heights * (FINE - COARSE))
 
 
 def _levels(length: float) -> int:
@@ -143,28 +145,25 @@ def _levels(length: float) -> int:
 
 def _by_common_rule(f: Function, std: float) -> Estimate | None:
     """E f(std g), or None where the common rule does not resolve it."""
-    value, error = _by_common_rules(f, np.array([std]))
+    value, error = _by_common_rules(f, np.array([std]), np.zeros(1))
     return Estimate(float(value[0]), float(error[0])) if error[0] < np.inf else None
 
 
-def _by_common_rules(f: Function, std: Array) -> tuple[Array, Array]:
-    """E f(std g) and its error, which is inf where the common rule does not resolve it. / std: [n], > 0."""
-    levels = _levels(float(std.max(initial=0.0)) * CUTS[1] / _BEND)
-    if levels > _COMMON_LEVELS:
-        return np.zeros(len(std)), np.full(len(std), np.inf)
-    rule = _common_rule(levels)
+def _by_common_rules(f: Function, std: Array, mean: Array) -> tuple[Array, Array]:
+    """E f(mean + std g) and its error, which is inf where the common rule does not resolve it. / std: [n], > 0; mean: [n]."""
+    rule = _common_rule(_levels(float(std.max(initial=0.0)) * CUTS[1] / _BEND))
     rows = max(1, _CHUNK // len(rule.points))
     if len(std) > rows:
-        parts = [_by_common_rules(f, std[i : i + rows]) for i in range(0, len(std), rows)]
+        parts = [_by_common_rules(f, std[i : i + rows], mean[i : i + rows]) for i in range(0, len(std), rows)]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
     with np.errstate(all="ignore"):
-        heights = np.asarray(f(std[:, None] * rule.points), float)
-        sums = heights @ rule.sums
-        size = np.abs(heights) @ rule.weights
-        gap = np.abs(sums[:, 1:]).sum(axis=1)
+        heights = np.asarray(f(mean[:, None] + std[:, None] * rule.points), float)
+        value = weighed(heights, rule.weights)
+        size = weighed(np.abs(heights), rule.weights)
+        gap = np.abs(np.einsum("vpn,pn->vp", heights.reshape(-1, *rule.gaps.shape), rule.gaps)).sum(axis=1)
         ends = np.abs(heights[:, [0, -1]]).sum(axis=1) * density(CUTS[-1:])
     resolved = np.isfinite(size) & (gap <= _SAFE * size) & (ends <= ROUNDING * size)
-    return sums[:, 0], np.where(resolved, gap + ROUNDING * size + UNDERFLOW, np.inf)
+    return value, np.where(resolved, gap + ROUNDING * size + UNDERFLOW, np.inf)
 
 
 # ---- panels of its own for each setting
@@ -205,7 +204,6 @@ def _over_the_plane(
 ) -> Estimate:
     """E f(u) E[g(v) | u], with v = std_b (c a + sqrt(1 - c^2) b) where u = std_a a."""
     rest = sqrt((1.0 - c) * (1.0 + c))
-
     what = f"E f(u) g(v) at standard deviations {std_a:.3g} and {std_b:.3g}, correlation {c:.3g}"
 
     def given(a: Array) -> tuple[Array, Array]:
@@ -238,9 +236,10 @@ def _require_variances(variances: Array) -> None:
         raise InvalidSpec(f"a variance must be >= 0 and finite, got {bad}")
 
 
-def _require_finite(values: Array, otherwise: str) -> None:
+def _require_finite(values: Array, means: Array) -> None:
     if not np.isfinite(values).all():
-        raise Divergent(otherwise)
+        at = int(np.argmax(~np.isfinite(values)))
+        raise Divergent(f"E f at variance 0 is f at the mean, and f({means[at]:.6g}) is {values[at]}")
 
 
 def _where_not_finite(f: Function, std: Array, mean: Array) -> str:

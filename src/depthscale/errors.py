@@ -21,6 +21,10 @@ class NoTheory(DepthscaleError, NotImplementedError):
     """A setting for which no formula is implemented; the text names the setting."""
 
 
+class Divergent(DepthscaleError, ArithmeticError):
+    """An expectation that is infinite, undefined, or larger than float64 holds."""
+
+
 class InvalidRecord(DepthscaleError, ValueError):
     """A saved record that is damaged, of a newer schema, or not a record."""
 

@@ -1,0 +1,1 @@
+"""Expectations over a Gaussian and over a sphere, each with its error."""

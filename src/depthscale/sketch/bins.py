@@ -15,6 +15,7 @@ INFINITE = 0x7F80  # the magnitude pattern of infinity; those above it are NaNs
 PER_OCTAVE = 128  # bins between two powers of two
 FIRST_NORMAL = 0x0080  # the magnitude pattern of 2^-126; those below it are subnormal
 TINY = 2.0**-133  # upper edge of the pattern that zeros share
+LEAST = 2.0**-1074  # float64's smallest magnitude: a nonzero value scaled below it is taken as this
 RELATIVE_WIDTH = 2.0**-7  # of a normal bin, against its lower edge
 
 

@@ -49,7 +49,7 @@ def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
     for i in expanded:
         tensor = tensor.narrow(i, 0, 1)
     by_stride = sorted(range(tensor.dim()), key=lambda i: -tensor.stride(i))
-    return tensor.permute(by_stride).reshape(-1), copies  # a view when the memory is dense, whatever the order of dimensions
+    return tensor.permute(by_stride).reshape(-1).contiguous(), copies  # a view of dense memory, whatever the order of dimensions
 
 
 def _count_float32(flat: Tensor) -> Tally:

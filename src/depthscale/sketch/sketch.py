@@ -34,7 +34,7 @@ class Sketch:
 
     @classmethod
     def of(cls, tensor: Tensor, log2_scale: int = 0) -> "Sketch":
-        """Sketch of every element of a tensor, of any shape, strides and device; the tensor is neither copied nor changed.
+        """Sketch of every element of a tensor, of any shape, strides and device; it is not changed, and dense memory is not copied.
 
         tensor: float16, bfloat16, float32 or float64, in which values stand for v 2^log2_scale.
         float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's normal range does not hold all

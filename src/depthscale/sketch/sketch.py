@@ -133,7 +133,7 @@ class Sketch:
         return _scaled(sqrt(max(tally.square_total / tally.finite - mean * mean, 0.0)), tally.log2_scale)
 
     def min_magnitude(self) -> float:
-        """Smallest nonzero finite |x|, nan where there is none. / error: none (float64 input: up to 2^-1022 2^log2_scale)."""
+        """Smallest nonzero finite |x|, nan where there is none. / error: none (up to 2^-1074 2^log2_scale if scaled)."""
         tally = self.tally
         return _scaled(tally.smallest, tally.log2_scale) if tally.nonzero else nan
 

@@ -7,7 +7,7 @@ from math import ldexp
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.sketch.bins import FIRST_NORMAL, SIGN, TINY, divide_by_power_of_two, lower_edge, upper_edge
+from depthscale.sketch.bins import FIRST_NORMAL, LEAST, SIGN, TINY, divide_by_power_of_two, lower_edge, upper_edge
 from depthscale.sketch.kernels import merge
 
 
@@ -107,7 +107,7 @@ class Tally:
             tiny=(self.tiny[0] + int(lost[negative].sum()), self.tiny[1] + int(lost[~negative].sum())),
             total=ldexp(self.total, -power),
             square_total=ldexp(self.square_total, -2 * power),
-            smallest=ldexp(self.smallest, -power),
+            smallest=max(ldexp(self.smallest, -power), LEAST),
             largest=ldexp(self.largest, -power),
             log2_scale=self.log2_scale + power,
         )

@@ -170,8 +170,8 @@ class Intervals:
         last = np.searchsorted(self.low, edges, side="right" if inclusive else "left") - 1
         low, high = self.low[last], self.high[last]
         width = high - low
-        with np.errstate(invalid="ignore"):
-            share = np.where(width > 0, np.clip((edges - low) / np.where(width > 0, width, 1.0), 0.0, 1.0), 1.0)
+        within = np.clip(edges, low, high) - low
+        share = np.divide(within, width, out=np.ones_like(width), where=width > 0)
         return np.where(last < 0, 0.0, self.cumulative[last] + share * self.counts[last])
 
     def at_rank(self, rank: int) -> float:

@@ -1,7 +1,7 @@
 """Sketch: the distribution of one tensor's values over every magnitude, mergeable, a few kilobytes."""
 
 from collections.abc import Callable
-from math import ceil, inf, isfinite, ldexp, log2, nan, sqrt
+from math import ceil, frexp, inf, isfinite, ldexp, log2, nan, sqrt
 
 import numpy as np
 import torch
@@ -113,11 +113,15 @@ class Sketch:
         return _scaled(tally.square_total / tally.finite, 2 * tally.log2_scale) if tally.finite else nan
 
     def log2_mean_square(self) -> float:
-        """log2 of the mean of x^2, also where float64 does not hold it; -inf where all values are 0. / error: count 2^-52."""
+        """log2 of the mean of x^2, also where float64 does not hold it; -inf where all values are 0.
+
+        error: at most (count + 1) 2^-52, and the rounding of the number itself.
+        """
         tally = self.tally
         if not tally.finite:
             return nan
-        return log2(tally.square_total / tally.finite) + 2 * tally.log2_scale if tally.square_total else -inf
+        significand, exponent = frexp(tally.square_total / tally.finite)
+        return log2(significand) + (exponent + 2 * tally.log2_scale) if significand else -inf
 
     def rms(self) -> float:
         """Root of the mean of x^2. / error: at most count 2^-53, relative."""

@@ -100,7 +100,8 @@ class Sketch:
         """The power of two by which the counted values are multiplied; 0 where no value is nonzero and finite."""
         return self.tally.log2_scale
 
-    # ---- moments: over the finite values; nan where there is none, or where float64 does not hold the number
+    # ---- moments: over the finite values; nan where there is none, or where float64 does not hold the number. Results below
+    # 2^-1022, which log2_scale can lead to, are rounded as float64's subnormals are: the bounds hold but for that.
 
     def mean(self) -> float:
         """Mean. / error: at most count 2^-53 times the mean of |x|, from summing in float64."""
@@ -108,7 +109,7 @@ class Sketch:
         return _scaled(tally.total / tally.finite, tally.log2_scale) if tally.finite else nan
 
     def mean_square(self) -> float:
-        """Mean of x^2. / error: at most count 2^-53, relative."""
+        """Mean of x^2. / error: at most (count + 1) 2^-53, relative."""
         tally = self.tally
         return _scaled(tally.square_total / tally.finite, 2 * tally.log2_scale) if tally.finite else nan
 
@@ -129,7 +130,7 @@ class Sketch:
         return _scaled(sqrt(tally.square_total / tally.finite), tally.log2_scale) if tally.finite else nan
 
     def std(self) -> float:
-        """Standard deviation around the mean (divided by the count). / error: of its square, count 2^-51 times mean_square."""
+        """Standard deviation around the mean (divided by the count). / error: of its square, (count + 2) 2^-51 times mean_square."""
         tally = self.tally
         if not tally.finite:
             return nan

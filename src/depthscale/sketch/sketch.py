@@ -195,18 +195,14 @@ class Sketch:
         error: at most the share of values within one bin (see `histogram`) of the format's threshold / loss_scale.
         """
         fmt = _format(number_format)
-        tally = self.tally
-        if not tally.nonzero:
-            return 0.0 if tally.count else nan
-        return self._magnitudes_up_to(fmt.largest_lost, loss_scale, inclusive=True) / tally.count
+        lost = self._magnitudes_up_to(fmt.largest_lost, loss_scale, inclusive=True)
+        return lost / self.count if self.count else nan
 
     def overflow(self, number_format: str, loss_scale: float = 1.0) -> float:
         """Share of all values that are finite and become infinite (float8_e4m3fn: NaN) in the format. / as `underflow`."""
         fmt = _format(number_format)
-        tally = self.tally
-        if not tally.nonzero:
-            return 0.0 if tally.count else nan
-        return (tally.nonzero - self._magnitudes_up_to(fmt.largest_kept, loss_scale, inclusive=fmt.tie_kept)) / tally.count
+        kept = self._magnitudes_up_to(fmt.largest_kept, loss_scale, inclusive=fmt.tie_kept)
+        return (self.tally.nonzero - kept) / self.count if self.count else nan
 
     # ---- in and out
 
@@ -244,7 +240,8 @@ class Sketch:
 
     def _magnitudes_up_to(self, limit: float, loss_scale: float, *, inclusive: bool) -> float:
         _require(isfinite(loss_scale) and loss_scale > 0, f"loss_scale must be a positive number, got {loss_scale!r}")
-        threshold = _ldexp(limit / loss_scale, -self.log2_scale)
+        significand, exponent = frexp(loss_scale)
+        threshold = _ldexp(limit / significand, -exponent - self.log2_scale)
         return float(self.tally.magnitudes.below(np.array([threshold]), inclusive=inclusive)[0])
 
 

@@ -276,9 +276,19 @@ def _require_countable(tensor: Tensor) -> None:
             f"a sketch is made of a torch tensor, got {type(tensor).__name__}; wrap it with torch.as_tensor"
         )
     if tensor.dtype not in _COUNTED:
-        advice = "take .real and .imag, or .abs()" if tensor.is_complex() else "convert it with .float() if it holds quantities"
+        advice = _conversion(tensor)
         raise UnsupportedTensor(f"a sketch counts float16, bfloat16, float32 or float64, got {tensor.dtype}; {advice}")
-    if tensor.layout is not torch.strided or tensor.is_quantized:
+    if tensor.is_nested:
+        raise UnsupportedTensor("a sketch counts a dense tensor, got a nested one; add up the sketches of .unbind()")
+    if tensor.layout is not torch.strided:
         raise UnsupportedTensor(f"a sketch counts a dense tensor, got layout {tensor.layout}; convert it with .to_dense()")
     if tensor.is_meta:
         raise UnsupportedTensor("a tensor on the meta device has no values to count; move the model to a real device")
+
+
+def _conversion(tensor: Tensor) -> str:
+    if tensor.is_complex():
+        return "take .real and .imag, or .abs()"
+    if tensor.is_quantized:
+        return "convert it with .dequantize()"
+    return "convert it with .float() if it holds quantities"

@@ -40,7 +40,7 @@ def upper_edge(patterns: NDArray[np.uint16]) -> NDArray[np.float64]:
 
 
 def divide_by_power_of_two(patterns: NDArray[np.uint16], power: int) -> NDArray[np.uint16]:
-    """Pattern of x 2^-power for the values x of each pattern, rounded toward zero. / power: >= 0; 0x0000 and 0x8000 mean tiny."""
+    """Pattern of x 2^-power of the values x of each pattern, rounded toward zero. / power: >= 0; 0x0000, 0x8000 mean tiny."""
     magnitude = (patterns & (SIGN - 1)).astype(np.int64)
     exponent = np.maximum(magnitude // PER_OCTAVE, 1)  # subnormals count in units of the first normal octave
     mantissa = magnitude - (exponent - 1) * PER_OCTAVE  # hidden bit included

@@ -49,7 +49,8 @@ def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
     for i in expanded:
         tensor = tensor.narrow(i, 0, 1)
     by_stride = sorted(range(tensor.dim()), key=lambda i: -tensor.stride(i))
-    return tensor.permute(by_stride).reshape(-1).contiguous(), copies  # a view of dense memory, whatever the order of dimensions
+    dense = tensor.permute(by_stride)  # where memory is dense, whatever the order of dimensions
+    return dense.reshape(-1).contiguous(), copies
 
 
 def _count_float32(flat: Tensor) -> Tally:

@@ -1,8 +1,8 @@
 """The compiled loops of a sketch: counting bit patterns, summing, and merging two ascending lists of counts.
 
-Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector instructions; all release the GIL and
-are cached on disk. Counting keeps four interleaved tables (lanes), because a value equal to its neighbour would have to wait until
-the neighbour's increment is stored. Counting goes first over a block, since it is the slower: memory arrives while it works.
+Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector instructions; all release the GIL
+and are cached on disk. Counting keeps four interleaved tables (lanes), because a value equal to its neighbour would else wait
+until the neighbour's increment is stored. Counting goes first over a block, since it is the slower: memory arrives meanwhile.
 """
 
 import math
@@ -118,8 +118,8 @@ def count_rare(values):
 def tally_float64(values, scale, table):
     """Count float64 values by the pattern of v = value 2^-scale, rounded toward zero, and sum the finite v.
 
-    values: [n]; scale: keeps every finite |v| below 2^128. A nonzero value that falls to 0 under it keeps its sign and counts as
-    tiny (pattern 0x8000 holds no zero here), and its magnitude as float64's smallest.
+    values: [n]; scale: keeps every finite |v| below 2^128. A nonzero value that falls to 0 under it keeps its sign and counts
+    as tiny (pattern 0x8000 holds no zero here), and its magnitude as float64's smallest.
     returns: zeros, sum, sum of squares, smallest nonzero and largest magnitude.
     """
     zeros, total, square_total, smallest, largest = 0, 0.0, 0.0, np.inf, 0.0

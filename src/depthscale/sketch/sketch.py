@@ -20,10 +20,10 @@ _PLAIN_DEVICES = ("cpu", "mps")  # counted by the CPU loop; mps has no float64 t
 class Sketch:
     """Counts of a tensor's values by the top 16 bits of their float32 pattern, with sums of values and squares beside them.
 
-    Bins are at most 2^-7 (0.8 %) of their lower edge wide for every magnitude from 2^-126 to 2^128, and 2^-133 wide below; zeros,
-    tiny values (nonzero, below 2^-133), infinities and NaNs are counted apart. Values stand for v 2^log2_scale.
+    Bins are at most 2^-7 (0.8 %) of their lower edge wide for every magnitude from 2^-126 to 2^128, and 2^-133 wide below;
+    zeros, tiny values (nonzero, below 2^-133), infinities and NaNs are counted apart. Values stand for v 2^log2_scale.
     `a + b` is the sketch of both sets of values: counts are exact in any order; sums round as float64 addition does.
-    Statistics are over the finite values unless they say otherwise. Sketches of one device are read without waiting for it until
+    Statistics are over the finite values unless they say otherwise. A sketch of a tensor on a device does not wait for it until
     the first number is asked for.
     """
 
@@ -34,11 +34,11 @@ class Sketch:
 
     @classmethod
     def of(cls, tensor: Tensor, log2_scale: int = 0) -> "Sketch":
-        """Sketch of every element of a tensor, of any shape, strides and device; it is not changed, and dense memory is not copied.
+        """Sketch of every element of a tensor of any shape, strides and device; it is not changed, dense memory is not copied.
 
         tensor: float16, bfloat16, float32 or float64, in which values stand for v 2^log2_scale.
-        float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's normal range does not hold all
-        of its magnitudes, all are first divided by one power of two that puts the largest near 2^127, and log2_scale carries it.
+        float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's normal range does not hold
+        all its magnitudes, they are first divided by a power of two that puts the largest near 2^127; log2_scale carries it.
         raises: UnsupportedTensor for other types and for tensors without plain memory (sparse, quantized, meta).
         """
         _require_countable(tensor)
@@ -130,7 +130,7 @@ class Sketch:
         return _scaled(sqrt(tally.square_total / tally.finite), tally.log2_scale) if tally.finite else nan
 
     def std(self) -> float:
-        """Standard deviation around the mean (divided by the count). / error: of its square, (count + 2) 2^-51 times mean_square."""
+        """Standard deviation around the mean (divided by count). / error: of its square, (count + 2) 2^-51 of mean_square."""
         tally = self.tally
         if not tally.finite:
             return nan

@@ -199,7 +199,10 @@ class Sketch:
         return lost / self.count if self.count else nan
 
     def overflow(self, number_format: str, loss_scale: float = 1.0) -> float:
-        """Share of all values that are finite and become infinite (float8_e4m3fn: NaN) in the format. / as `underflow`."""
+        """Share of all values that are finite and round beyond the format's largest number. / as `underflow`.
+
+        They become infinite; in float8_e4m3fn, which has no infinity, NaN or, where the cast saturates as torch's may, 448.
+        """
         fmt = _format(number_format)
         kept = self._magnitudes_up_to(fmt.largest_kept, loss_scale, inclusive=fmt.tie_kept)
         return (self.tally.nonzero - kept) / self.count if self.count else nan

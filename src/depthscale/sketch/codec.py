@@ -47,6 +47,8 @@ def decode(encoded: bytes) -> Tally:
     try:
         zeros, *apart, nans, log2_scale, total, square_total, smallest, largest, bins, width = _NUMBERS.unpack_from(record)
         body = zlib.decompress(record[_NUMBERS.size :])
+        if len(body) != bins * (2 + width):
+            raise ValueError(f"{bins} bins do not fill {len(body)} bytes")
         steps = np.frombuffer(body, "<u2", bins)
         counts = np.frombuffer(body, f"<i{width}", bins, offset=2 * bins).astype(np.int64)
     except (struct.error, zlib.error, ValueError, TypeError) as broken:

@@ -69,7 +69,7 @@ def _count_float32(flat: Tensor) -> Tally:
 
 def _count_float64(flat: Tensor, scale: int) -> Tally:
     table = _take_table()
-    zeros, *sums = kernels.tally_float64(flat.numpy(), scale, table)
+    zeros, total, square_total, smallest, largest = kernels.tally_float64(flat.numpy(), scale, table)
     patterns, counts = _drain(table, 1, INFINITE + 1)
     rare = {int(p): int(c) for p, c in zip(patterns, counts, strict=True) if not 0 < (p & (SIGN - 1)) < INFINITE}
     regular = _regular(patterns)
@@ -80,7 +80,10 @@ def _count_float64(flat: Tensor, scale: int) -> Tally:
         (rare.get(SIGN, 0), rare.get(0, 0) - int(zeros)),
         (rare.get(SIGN | INFINITE, 0), rare.get(INFINITE, 0)),
         rare.get(INFINITE + 1, 0),
-        *sums,
+        total,
+        square_total,
+        smallest,
+        largest,
         scale,
     )
 
@@ -124,7 +127,7 @@ def _sort_out(patterns, counts, zeros: int, values, sums: tuple[float, float, fl
     irregular = int(counts[~regular].sum())
     tiny_negative = tiny_positive = minus = plus = 0
     if irregular > zeros:
-        tiny_negative, tiny_positive, minus, plus = kernels.count_rare(values)
+        tiny_negative, tiny_positive, minus, plus = map(int, kernels.count_rare(values))
     nans = irregular - zeros - tiny_negative - tiny_positive - minus - plus
     return Tally(patterns[regular], counts[regular], zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums)
 

@@ -128,7 +128,7 @@ class Tally:
     @cached_property
     def magnitudes(self) -> "Intervals":
         """The nonzero finite magnitudes as intervals, ascending."""
-        patterns, counts = _gather(self.patterns & (SIGN - 1), self.counts)
+        patterns, counts = _gather((self.patterns & (SIGN - 1)).astype(np.uint16), self.counts)
         low, high = self._ends(patterns)
         tiny_low, tiny_high = self._tiny_ends
         return _occupied(

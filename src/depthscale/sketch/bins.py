@@ -15,6 +15,7 @@ INFINITE = 0x7F80  # the magnitude pattern of infinity; those above it are NaNs
 PER_OCTAVE = 128  # bins between two powers of two
 FIRST_NORMAL = 0x0080  # the magnitude pattern of 2^-126; those below it are subnormal
 TINY = 2.0**-133  # upper edge of the pattern that zeros share
+LEAST = 2.0**-1074  # float64's smallest magnitude: a nonzero value scaled below it is taken as this
 RELATIVE_WIDTH = 2.0**-7  # of a normal bin, against its lower edge
 
 
@@ -39,7 +40,7 @@ def upper_edge(patterns: NDArray[np.uint16]) -> NDArray[np.float64]:
 
 
 def divide_by_power_of_two(patterns: NDArray[np.uint16], power: int) -> NDArray[np.uint16]:
-    """Pattern of x 2^-power for the values x of each pattern, rounded toward zero. / power: >= 0; 0x0000 and 0x8000 mean tiny."""
+    """Pattern of x 2^-power of the values x of each pattern, rounded toward zero. / power: >= 0; 0x0000, 0x8000 mean tiny."""
     magnitude = (patterns & (SIGN - 1)).astype(np.int64)
     exponent = np.maximum(magnitude // PER_OCTAVE, 1)  # subnormals count in units of the first normal octave
     mantissa = magnitude - (exponent - 1) * PER_OCTAVE  # hidden bit included

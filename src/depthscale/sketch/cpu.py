@@ -2,8 +2,9 @@
 
 import os
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
+from functools import partial, reduce
 from math import frexp, prod
 from operator import add
 
@@ -29,12 +30,15 @@ def tally(tensor: Tensor) -> Tally:
     flat, copies = _flatten(tensor)
     if not flat.numel():
         return EMPTY
-    count = _COUNTERS[flat.dtype]
     workers = max(1, min(torch.get_num_threads(), flat.numel() // _PER_THREAD))
     size = min(-(-flat.numel() // workers), _PER_PASS)
     chunks = flat.split(size)
-    parts = map(count, chunks) if len(chunks) == 1 else _threads().map(count, chunks)
-    return reduce(add, parts).times(copies)
+    each = map if len(chunks) == 1 else _threads().map
+    if flat.dtype is torch.float64:
+        count = partial(_count_float64, scale=_scale_into_float32(each(_extremes, chunks)))
+    else:
+        count = _COUNTERS[flat.dtype]
+    return reduce(add, each(count, chunks)).times(copies)
 
 
 def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
@@ -45,7 +49,8 @@ def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
     for i in expanded:
         tensor = tensor.narrow(i, 0, 1)
     by_stride = sorted(range(tensor.dim()), key=lambda i: -tensor.stride(i))
-    return tensor.permute(by_stride).reshape(-1), copies  # a view when the memory is dense, whatever the order of dimensions
+    dense = tensor.permute(by_stride)  # where memory is dense, whatever the order of dimensions
+    return dense.reshape(-1).contiguous(), copies
 
 
 def _count_float32(flat: Tensor) -> Tally:
@@ -62,15 +67,10 @@ def _count_float32(flat: Tensor) -> Tally:
     return _sort_out(patterns, counts, int(zeros), values, sums)
 
 
-def _count_float64(flat: Tensor) -> Tally:
-    values = flat.numpy()
-    _, _, smallest, largest = kernels.finite_sums(values)
-    scale = _scale_into_float32(smallest, largest)
-    scaled = np.ldexp(values, -scale)
+def _count_float64(flat: Tensor, scale: int) -> Tally:
     table = _take_table()
-    zeros = kernels.count_float64(values, scaled, table)
+    zeros, total, square_total, smallest, largest = kernels.tally_float64(flat.numpy(), scale, table)
     patterns, counts = _drain(table, 1, INFINITE + 1)
-    sums = kernels.finite_sums(scaled)
     rare = {int(p): int(c) for p, c in zip(patterns, counts, strict=True) if not 0 < (p & (SIGN - 1)) < INFINITE}
     regular = _regular(patterns)
     return Tally(
@@ -80,7 +80,10 @@ def _count_float64(flat: Tensor) -> Tally:
         (rare.get(SIGN, 0), rare.get(0, 0) - int(zeros)),
         (rare.get(SIGN | INFINITE, 0), rare.get(INFINITE, 0)),
         rare.get(INFINITE + 1, 0),
-        *sums,
+        total,
+        square_total,
+        smallest,
+        largest,
         scale,
     )
 
@@ -113,7 +116,6 @@ def _count_16_bits(flat: Tensor) -> Tally:
 
 _COUNTERS = {
     torch.float32: _count_float32,
-    torch.float64: _count_float64,
     torch.float16: _count_16_bits,
     torch.bfloat16: _count_16_bits,
 }
@@ -125,7 +127,7 @@ def _sort_out(patterns, counts, zeros: int, values, sums: tuple[float, float, fl
     irregular = int(counts[~regular].sum())
     tiny_negative = tiny_positive = minus = plus = 0
     if irregular > zeros:
-        tiny_negative, tiny_positive, minus, plus = kernels.count_rare(values)
+        tiny_negative, tiny_positive, minus, plus = map(int, kernels.count_rare(values))
     nans = irregular - zeros - tiny_negative - tiny_positive - minus - plus
     return Tally(patterns[regular], counts[regular], zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums)
 
@@ -135,8 +137,17 @@ def _regular(patterns: NDArray[np.uint16]) -> NDArray[np.bool_]:
     return (magnitude > 0) & (magnitude < INFINITE)
 
 
-def _scale_into_float32(smallest: float, largest: float) -> int:
-    """0 where float32's normal range holds all magnitudes, else the power that puts the largest just below 2^127."""
+def _extremes(flat: Tensor) -> tuple[float, float]:
+    return kernels.finite_sums(flat.numpy())[2:]
+
+
+def _scale_into_float32(extremes: Iterable[tuple[float, float]]) -> int:
+    """0 where float32's normal range holds all magnitudes, else the power that puts the largest just below 2^127.
+
+    extremes: smallest nonzero and largest finite magnitude of every part of a tensor.
+    """
+    each_smallest, each_largest = zip(*extremes, strict=True)
+    smallest, largest = min(each_smallest), max(each_largest)
     if largest == 0.0 or (smallest >= 2.0**-126 and largest < 2.0**128):
         return 0
     return frexp(largest)[1] - 127

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from depthscale.sketch.bins import INFINITE, PATTERNS, SIGN
+from depthscale.sketch.bins import INFINITE, LEAST, PATTERNS, SIGN
 from depthscale.sketch.tally import Tally
 
 _CHUNK = 1 << 22  # values whose 64-bit indices are held at a time
@@ -23,13 +23,13 @@ class Pending(NamedTuple):
 @torch.no_grad()
 def count(tensor: Tensor) -> Pending:
     """Enqueue the counting of a floating tensor; nothing here waits for the device."""
-    values = tensor.detach().reshape(-1)
+    values = tensor.detach().resolve_neg().reshape(-1)
     counts = torch.zeros(PATTERNS + 5, dtype=torch.int64, device=values.device)
     sums = torch.zeros(2, dtype=torch.float64, device=values.device)
     smallest = torch.full((), torch.inf, dtype=torch.float64, device=values.device)
     largest = torch.zeros((), dtype=torch.float64, device=values.device)
     scale = _scale(values)
-    for chunk in values.split(_CHUNK):
+    for chunk in values.split(_CHUNK) if values.numel() else ():
         wide = torch.ldexp(chunk.double(), -scale) if chunk.dtype is torch.float64 else chunk.double()
         patterns, rare = _patterns(chunk, wide)
         counts[:PATTERNS].scatter_add_(0, patterns, torch.ones_like(patterns))
@@ -38,7 +38,8 @@ def count(tensor: Tensor) -> Pending:
         magnitude = finite.abs()
         sums += torch.stack([finite.sum(), finite.square().sum()])
         largest = torch.maximum(largest, magnitude.max())
-        smallest = torch.minimum(smallest, torch.where(magnitude > 0, magnitude, torch.inf).min())
+        nonzero = (chunk != 0) & wide.isfinite()
+        smallest = torch.minimum(smallest, torch.where(nonzero, magnitude.clamp(min=LEAST), torch.inf).min())
     return Pending(counts, torch.cat([sums, torch.stack([smallest, largest])]), scale)
 
 

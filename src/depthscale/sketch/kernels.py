@@ -1,8 +1,8 @@
 """The compiled loops of a sketch: counting bit patterns, summing, and merging two ascending lists of counts.
 
-Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector instructions; all release the GIL and
-are cached on disk. Counting keeps four interleaved tables (lanes), because a value equal to its neighbour would have to wait until
-the neighbour's increment is stored. Counting goes first over a block, since it is the slower: memory arrives while it works.
+Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector instructions; all release the GIL
+and are cached on disk. Counting keeps four interleaved tables (lanes), because a value equal to its neighbour would else wait
+until the neighbour's increment is stored. Counting goes first over a block, since it is the slower: memory arrives meanwhile.
 """
 
 import math
@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from depthscale.sketch.bins import INFINITE, PATTERNS, SIGN
+from depthscale.sketch.bins import INFINITE, LEAST, PATTERNS, SIGN
 
 LANES = 4
 TABLE_SIZE = PATTERNS * LANES
@@ -116,16 +116,18 @@ def count_rare(values):
 
 
 @njit(nogil=True, cache=True)
-def count_float64(values, scaled, table):
-    """Count float64 values by the pattern of their scaled value, rounded toward zero.
+def tally_float64(values, scale, table):
+    """Count float64 values by the pattern of v = value 2^-scale, rounded toward zero, and sum the finite v.
 
-    values: [n]; scaled: [n] the values times the power of two that keeps every finite one below 2^128.
-    A nonzero value that the scaling flushed to 0 keeps its sign and counts as tiny: pattern 0x8000 holds no zero here.
-    returns: zeros
+    values: [n]; scale: keeps every finite |v| below 2^128. A nonzero value that falls to 0 under it keeps its sign and counts
+    as tiny (pattern 0x8000 holds no zero here), and its magnitude as float64's smallest.
+    returns: zeros, sum, sum of squares, smallest nonzero and largest magnitude.
     """
-    zeros = 0
+    zeros, total, square_total, smallest, largest = 0, 0.0, 0.0, np.inf, 0.0
     for i in range(values.shape[0]):
-        magnitude = abs(scaled[i])
+        value = values[i]
+        v = math.ldexp(value, -scale) if scale else value
+        magnitude = abs(v)
         if magnitude != magnitude:
             pattern = INFINITE + 1
         elif magnitude == np.inf:
@@ -135,11 +137,18 @@ def count_float64(values, scaled, table):
             pattern = ((exponent + 125) << 7) + int(significand * 256.0)
         else:
             pattern = int(magnitude * 2.0**133)
-        if values[i] < 0.0:
+        if value < 0.0:
             pattern |= SIGN
-        zeros += values[i] == 0.0
         table[pattern * LANES] += np.uint32(1)
-    return zeros
+        if magnitude < np.inf:
+            total += v
+            square_total += v * v
+            largest = max(largest, magnitude)
+            if value == 0.0:
+                zeros += 1
+            else:
+                smallest = min(smallest, max(magnitude, LEAST))
+    return zeros, total, square_total, smallest, largest
 
 
 @njit(nogil=True, cache=True)

@@ -1,7 +1,7 @@
 """Sketch: the distribution of one tensor's values over every magnitude, mergeable, a few kilobytes."""
 
 from collections.abc import Callable
-from math import ceil, inf, isfinite, ldexp, log2, nan, sqrt
+from math import ceil, frexp, inf, isfinite, ldexp, log2, nan, sqrt
 
 import numpy as np
 import torch
@@ -20,10 +20,10 @@ _PLAIN_DEVICES = ("cpu", "mps")  # counted by the CPU loop; mps has no float64 t
 class Sketch:
     """Counts of a tensor's values by the top 16 bits of their float32 pattern, with sums of values and squares beside them.
 
-    Bins are at most 2^-7 (0.8 %) of their lower edge wide for every magnitude from 2^-126 to 2^128, and 2^-133 wide below; zeros,
-    tiny values (nonzero, below 2^-133), infinities and NaNs are counted apart. Values stand for v 2^log2_scale.
+    Bins are at most 2^-7 (0.8 %) of their lower edge wide for every magnitude from 2^-126 to 2^128, and 2^-133 wide below;
+    zeros, tiny values (nonzero, below 2^-133), infinities and NaNs are counted apart. Values stand for v 2^log2_scale.
     `a + b` is the sketch of both sets of values: counts are exact in any order; sums round as float64 addition does.
-    Statistics are over the finite values unless they say otherwise. Sketches of one device are read without waiting for it until
+    Statistics are over the finite values unless they say otherwise. A sketch of a tensor on a device does not wait for it until
     the first number is asked for.
     """
 
@@ -34,11 +34,11 @@ class Sketch:
 
     @classmethod
     def of(cls, tensor: Tensor, log2_scale: int = 0) -> "Sketch":
-        """Sketch of every element of a tensor, of any shape, strides and device; the tensor is neither copied nor changed.
+        """Sketch of every element of a tensor of any shape, strides and device; it is not changed, dense memory is not copied.
 
         tensor: float16, bfloat16, float32 or float64, in which values stand for v 2^log2_scale.
-        float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's normal range does not hold all
-        of its magnitudes, all are first divided by one power of two that puts the largest near 2^127, and log2_scale carries it.
+        float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's normal range does not hold
+        all its magnitudes, they are first divided by a power of two that puts the largest near 2^127; log2_scale carries it.
         raises: UnsupportedTensor for other types and for tensors without plain memory (sparse, quantized, meta).
         """
         _require_countable(tensor)
@@ -100,7 +100,8 @@ class Sketch:
         """The power of two by which the counted values are multiplied; 0 where no value is nonzero and finite."""
         return self.tally.log2_scale
 
-    # ---- moments: over the finite values; nan where there is none, or where float64 does not hold the number
+    # ---- moments: over the finite values; nan where there is none, or where float64 does not hold the number. Results below
+    # 2^-1022, which log2_scale can lead to, are rounded as float64's subnormals are: the bounds hold but for that.
 
     def mean(self) -> float:
         """Mean. / error: at most count 2^-53 times the mean of |x|, from summing in float64."""
@@ -108,16 +109,20 @@ class Sketch:
         return _scaled(tally.total / tally.finite, tally.log2_scale) if tally.finite else nan
 
     def mean_square(self) -> float:
-        """Mean of x^2. / error: at most count 2^-53, relative."""
+        """Mean of x^2. / error: at most (count + 1) 2^-53, relative."""
         tally = self.tally
         return _scaled(tally.square_total / tally.finite, 2 * tally.log2_scale) if tally.finite else nan
 
     def log2_mean_square(self) -> float:
-        """log2 of the mean of x^2, also where float64 does not hold it; -inf where all values are 0. / error: count 2^-52."""
+        """log2 of the mean of x^2, also where float64 does not hold it; -inf where all values are 0.
+
+        error: at most (count + 1) 2^-52, and the rounding of the number itself.
+        """
         tally = self.tally
         if not tally.finite:
             return nan
-        return log2(tally.square_total / tally.finite) + 2 * tally.log2_scale if tally.square_total else -inf
+        significand, exponent = frexp(tally.square_total / tally.finite)
+        return log2(significand) + (exponent + 2 * tally.log2_scale) if significand else -inf
 
     def rms(self) -> float:
         """Root of the mean of x^2. / error: at most count 2^-53, relative."""
@@ -125,7 +130,7 @@ class Sketch:
         return _scaled(sqrt(tally.square_total / tally.finite), tally.log2_scale) if tally.finite else nan
 
     def std(self) -> float:
-        """Standard deviation around the mean (divided by the count). / error: of its square, count 2^-51 times mean_square."""
+        """Standard deviation around the mean (divided by count). / error: of its square, (count + 2) 2^-51 of mean_square."""
         tally = self.tally
         if not tally.finite:
             return nan
@@ -133,7 +138,7 @@ class Sketch:
         return _scaled(sqrt(max(tally.square_total / tally.finite - mean * mean, 0.0)), tally.log2_scale)
 
     def min_magnitude(self) -> float:
-        """Smallest nonzero finite |x|, nan where there is none. / error: none (float64 input: up to 2^-1022 2^log2_scale)."""
+        """Smallest nonzero finite |x|, nan where there is none. / error: none (up to 2^-1074 2^log2_scale if scaled)."""
         tally = self.tally
         return _scaled(tally.smallest, tally.log2_scale) if tally.nonzero else nan
 
@@ -190,18 +195,17 @@ class Sketch:
         error: at most the share of values within one bin (see `histogram`) of the format's threshold / loss_scale.
         """
         fmt = _format(number_format)
-        tally = self.tally
-        if not tally.nonzero:
-            return 0.0 if tally.count else nan
-        return self._magnitudes_up_to(fmt.largest_lost, loss_scale, inclusive=True) / tally.count
+        lost = self._magnitudes_up_to(fmt.largest_lost, loss_scale, inclusive=True)
+        return lost / self.count if self.count else nan
 
     def overflow(self, number_format: str, loss_scale: float = 1.0) -> float:
-        """Share of all values that are finite and become infinite (float8_e4m3fn: NaN) in the format. / as `underflow`."""
+        """Share of all values that are finite and round beyond the format's largest number. / as `underflow`.
+
+        They become infinite; in float8_e4m3fn, which has no infinity, NaN or, where the cast saturates as torch's may, 448.
+        """
         fmt = _format(number_format)
-        tally = self.tally
-        if not tally.nonzero:
-            return 0.0 if tally.count else nan
-        return (tally.nonzero - self._magnitudes_up_to(fmt.largest_kept, loss_scale, inclusive=fmt.tie_kept)) / tally.count
+        kept = self._magnitudes_up_to(fmt.largest_kept, loss_scale, inclusive=fmt.tie_kept)
+        return (self.tally.nonzero - kept) / self.count if self.count else nan
 
     # ---- in and out
 
@@ -227,7 +231,7 @@ class Sketch:
     def _histogram(self, edges: ArrayLike, intervals: Intervals, infinities: tuple[int, int]) -> NDArray[np.float64]:
         edges = np.asarray(edges, np.float64)
         _require(edges.ndim == 1 and len(edges) > 1, "histogram: edges must be a list of at least two numbers")
-        _require(not np.isnan(edges).any() and (np.diff(edges) > 0).all(), "histogram: edges must ascend and hold no NaN")
+        _require(bool((edges[1:] > edges[:-1]).all()), "histogram: edges must ascend and hold no NaN")
         with np.errstate(over="ignore", under="ignore"):
             scaled = np.ldexp(edges, -self.log2_scale)
         below = intervals.below(scaled)
@@ -239,7 +243,8 @@ class Sketch:
 
     def _magnitudes_up_to(self, limit: float, loss_scale: float, *, inclusive: bool) -> float:
         _require(isfinite(loss_scale) and loss_scale > 0, f"loss_scale must be a positive number, got {loss_scale!r}")
-        threshold = _ldexp(limit / loss_scale, -self.log2_scale)
+        significand, exponent = frexp(loss_scale)
+        threshold = _ldexp(limit / significand, -exponent - self.log2_scale)
         return float(self.tally.magnitudes.below(np.array([threshold]), inclusive=inclusive)[0])
 
 
@@ -274,9 +279,19 @@ def _require_countable(tensor: Tensor) -> None:
             f"a sketch is made of a torch tensor, got {type(tensor).__name__}; wrap it with torch.as_tensor"
         )
     if tensor.dtype not in _COUNTED:
-        advice = "take .real and .imag, or .abs()" if tensor.is_complex() else "convert it with .float() if it holds quantities"
+        advice = _conversion(tensor)
         raise UnsupportedTensor(f"a sketch counts float16, bfloat16, float32 or float64, got {tensor.dtype}; {advice}")
-    if tensor.layout is not torch.strided or tensor.is_quantized:
+    if tensor.is_nested:
+        raise UnsupportedTensor("a sketch counts a dense tensor, got a nested one; add up the sketches of .unbind()")
+    if tensor.layout is not torch.strided:
         raise UnsupportedTensor(f"a sketch counts a dense tensor, got layout {tensor.layout}; convert it with .to_dense()")
     if tensor.is_meta:
         raise UnsupportedTensor("a tensor on the meta device has no values to count; move the model to a real device")
+
+
+def _conversion(tensor: Tensor) -> str:
+    if tensor.is_complex():
+        return "take .real and .imag, or .abs()"
+    if tensor.is_quantized:
+        return "convert it with .dequantize()"
+    return "convert it with .float() if it holds quantities"

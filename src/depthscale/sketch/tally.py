@@ -7,7 +7,7 @@ from math import ldexp
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.sketch.bins import FIRST_NORMAL, SIGN, TINY, divide_by_power_of_two, lower_edge, upper_edge
+from depthscale.sketch.bins import FIRST_NORMAL, LEAST, SIGN, TINY, divide_by_power_of_two, lower_edge, upper_edge
 from depthscale.sketch.kernels import merge
 
 
@@ -107,7 +107,7 @@ class Tally:
             tiny=(self.tiny[0] + int(lost[negative].sum()), self.tiny[1] + int(lost[~negative].sum())),
             total=ldexp(self.total, -power),
             square_total=ldexp(self.square_total, -2 * power),
-            smallest=ldexp(self.smallest, -power),
+            smallest=max(ldexp(self.smallest, -power), LEAST),
             largest=ldexp(self.largest, -power),
             log2_scale=self.log2_scale + power,
         )
@@ -116,9 +116,9 @@ class Tally:
     def signed(self) -> "Intervals":
         """The finite values as intervals, ascending."""
         negative = self.patterns >= SIGN
-        low, high = self._magnitudes
+        low, high = self._ends(self.patterns)
         below, above = self.counts[negative], self.counts[~negative]
-        tiny_low, tiny_high = self._tiny_magnitudes
+        tiny_low, tiny_high = self._tiny_ends
         return _occupied(
             np.concatenate([-high[negative][::-1], [-tiny_high, 0.0, tiny_low], low[~negative]]),
             np.concatenate([-low[negative][::-1], [-tiny_low, 0.0, tiny_high], high[~negative]]),
@@ -128,23 +128,21 @@ class Tally:
     @cached_property
     def magnitudes(self) -> "Intervals":
         """The nonzero finite magnitudes as intervals, ascending."""
-        low, high = self._magnitudes
-        order = np.argsort(low, kind="stable")
-        tiny_low, tiny_high = self._tiny_magnitudes
+        patterns, counts = _gather((self.patterns & (SIGN - 1)).astype(np.uint16), self.counts)
+        low, high = self._ends(patterns)
+        tiny_low, tiny_high = self._tiny_ends
         return _occupied(
-            np.concatenate([[tiny_low], low[order]]),
-            np.concatenate([[tiny_high], high[order]]),
-            np.concatenate([[sum(self.tiny)], self.counts[order]]),
+            np.concatenate([[tiny_low], low]),
+            np.concatenate([[tiny_high], high]),
+            np.concatenate([[sum(self.tiny)], counts]),
         )
 
-    @property
-    def _magnitudes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Ends of each pattern's bin, narrowed by the extreme magnitudes seen."""
-        low, high = lower_edge(self.patterns), upper_edge(self.patterns)
-        return np.maximum(low, self.smallest), np.minimum(high, self.largest)
+    def _ends(self, patterns: NDArray[np.uint16]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ends of each pattern's bin of magnitudes, narrowed by the extreme ones seen."""
+        return np.maximum(lower_edge(patterns), self.smallest), np.minimum(upper_edge(patterns), self.largest)
 
     @property
-    def _tiny_magnitudes(self) -> tuple[float, float]:
+    def _tiny_ends(self) -> tuple[float, float]:
         return (min(self.smallest, TINY), min(self.largest, TINY)) if any(self.tiny) else (0.0, TINY)
 
 
@@ -170,8 +168,8 @@ class Intervals:
         last = np.searchsorted(self.low, edges, side="right" if inclusive else "left") - 1
         low, high = self.low[last], self.high[last]
         width = high - low
-        with np.errstate(invalid="ignore"):
-            share = np.where(width > 0, np.clip((edges - low) / np.where(width > 0, width, 1.0), 0.0, 1.0), 1.0)
+        within = np.clip(edges, low, high) - low
+        share = np.divide(within, width, out=np.ones_like(width), where=width > 0)
         return np.where(last < 0, 0.0, self.cumulative[last] + share * self.counts[last])
 
     def at_rank(self, rank: int) -> float:

@@ -1,4 +1,4 @@
-"""simulate of the three paired networks against three plain torch runs, and against its matrix products and random numbers alone."""
+"""simulate of three paired networks against three plain torch runs, and against its matrix products and random numbers."""
 
 import resource
 import subprocess
@@ -56,10 +56,12 @@ def main() -> None:
         torch.set_num_threads(threads)
         candidates = {"ours": lambda: simulate(SPECS, seeds=1, loss="shared"), "plain": plain, "floor": floor}
         found = medians(candidates, 9)
+        floor_ratio, plain_ratio = found["ours"] / found["floor"], found["plain"] / found["ours"]
         print(
-            f"simulate, three networks, {threads} thread(s): {found['ours'] * 1e3:.0f} ms; "
-            f"{found['ours'] / found['floor']:.2f} of its floor; plain torch takes {found['plain'] / found['ours']:.2f} times as long"
+            f"simulate, three networks, {threads} thread(s): {found['ours'] * 1e3:.0f} ms, {floor_ratio:.2f} times its floor;",
+            end=" ",
         )
+        print(f"plain torch takes {plain_ratio:.2f} times as long")
     deep = subprocess.run([sys.executable, "-m", "benchmarks.ensemble", "deep"], check=True, capture_output=True, text=True)
     print(deep.stdout, end="")
 
@@ -68,9 +70,8 @@ def deep() -> None:
     """Depth 10,000, in a process of its own, for its peak memory."""
     simulate(NetSpec(depth=10_000, width=WIDTH, batch=16, norm="batch"), seeds=1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"depth 10,000, width {WIDTH}, batch 16: peak memory {peak:.2f} GiB (weights alone would take {10_000 * WIDTH**2 * 4 / 2**30:.0f})"
-    )
+    weights = 10_000 * WIDTH**2 * 4 / 2**30
+    print(f"depth 10,000, width {WIDTH}, batch 16: peak memory {peak:.2f} GiB (its weights would take {weights:.0f})")
 
 
 if __name__ == "__main__":

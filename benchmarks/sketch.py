@@ -19,21 +19,25 @@ def usual(tensor: Tensor) -> None:
     torch.var_mean(tensor)
 
 
+def compare(x: Tensor) -> tuple[float, float, float]:
+    """Seconds of a sketch, over those of one norm, and how often it fits into what is usual."""
+    candidates = {
+        "sketch": lambda: Sketch.of(x),
+        "norm": lambda: torch.linalg.vector_norm(x),
+        "usual": lambda: usual(x),
+    }
+    found = medians(candidates, 15 if x.numel() > 1e6 else 200)
+    return found["sketch"], found["sketch"] / found["norm"], found["usual"] / found["sketch"]
+
+
 def main() -> None:
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
         print(f"Sketch.of, {threads} thread(s)      time   / vector_norm   (histc + isfinite + var_mean) /")
         for n in (100_000, 8_000_000):
             for name, draw in DATA.items():
-                x = draw(n)
-                candidates = {
-                    "sketch": lambda: Sketch.of(x),
-                    "norm": lambda: torch.linalg.vector_norm(x),
-                    "usual": lambda: usual(x),
-                }  # noqa: B023
-                found = medians(candidates, 15 if n > 1e6 else 200)
-                floor, peers = found["sketch"] / found["norm"], found["usual"] / found["sketch"]
-                print(f"{n:>10,} {name:<10} {found['sketch'] * 1e3:8.3f} ms {floor:12.2f} {peers:20.1f}")
+                time, floor, peers = compare(draw(n))
+                print(f"{n:>10,} {name:<10} {time * 1e3:8.3f} ms {floor:12.2f} {peers:20.1f}")
 
 
 if __name__ == "__main__":

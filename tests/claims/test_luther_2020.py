@@ -11,8 +11,8 @@ import torch
 from depthscale.experiments import founding
 from depthscale.experiments.founding import NAMES, Founding
 from depthscale.measure import growth
-from depthscale.nets import build, simulate
-from depthscale.nets.draw import draw_cotangent, draw_input
+from depthscale.nets import simulate
+from depthscale.nets.draw import draw_cotangent, draw_input, draw_weight
 from depthscale.norms import batch_norm
 from depthscale.profile import Profile
 from depthscale.spec import NetSpec
@@ -174,12 +174,12 @@ def test_the_matrix_product_doubles_and_relu_halves_the_squared_gradient() -> No
     spec = replace(FOUNDING, depth=1)
     products, halves = [], []
     for seed in range(8):
-        linear, relu = build(spec, seed)
-        y = linear(draw_input(spec, seed).requires_grad_())
-        x = relu(y)
+        weight = draw_weight(spec, seed, 1)
+        y = (draw_input(spec, seed) @ weight.T).requires_grad_()
+        x = torch.relu(y)
         cotangent = draw_cotangent(spec, seed, "independent")
         (at_y,) = torch.autograd.grad(x, y, cotangent)
-        at_x = at_y @ linear.weight.detach()  # pyright: ignore[reportOperatorIssue]
+        at_x = at_y @ weight
         halves.append(float(at_y.square().mean() / cotangent.square().mean()))
         products.append(float(at_x.square().mean() / at_y.square().mean()))
     for found, expected in ((products, 2.0), (halves, 0.5)):

@@ -15,6 +15,9 @@ SMALL = NetSpec(depth=4, width=24, batch=10)
 VARIANTS = [
     SMALL,
     replace(SMALL, activation="linear"),
+    replace(SMALL, activation="tanh", sigma_b2=0.1),
+    replace(SMALL, activation="leaky_relu(0.3)", norm="batch"),
+    replace(SMALL, activation="gelu", norm="batch", gamma=0.7, beta=-0.4),
     replace(SMALL, sigma_b2=0.3, sigma_w2=1.3),
     replace(SMALL, norm="batch"),
     replace(SMALL, norm="batch", statistics="frozen"),
@@ -27,10 +30,11 @@ VARIANTS = [
 def autograd(spec: NetSpec, seed: int, loss: str) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Activations and gradients at layers 0..depth, by torch alone."""
     states = [draw_input(spec, seed).requires_grad_()]
+    modules = list(build(spec, seed))
+    per_layer = len(modules) // spec.depth
     for layer in range(spec.depth):
         x = states[-1]
-        per_layer = len(build(spec, seed)) // spec.depth
-        for module in build(spec, seed)[layer * per_layer : (layer + 1) * per_layer]:
+        for module in modules[layer * per_layer : (layer + 1) * per_layer]:
             x = module(x)
         states.append(x)
     gradients = torch.autograd.grad(states[-1], states, draw_cotangent(spec, seed, loss))

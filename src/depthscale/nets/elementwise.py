@@ -1,20 +1,78 @@
 """The activations as torch operations, forward and backward."""
 
 from collections.abc import Callable
+from re import fullmatch
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from depthscale.errors import InvalidSpec
+
+Phi = Callable[[Tensor], Tensor]
 
 
 class Elementwise(NamedTuple):
     """phi: z -> phi(z); backward: (gradient at phi(z), z) -> gradient at z."""
 
-    phi: Callable[[Tensor], Tensor]
+    phi: Phi
     backward: Callable[[Tensor, Tensor], Tensor]
 
 
-TORCH = {
+def elementwise(activation: str) -> Elementwise:
+    """The activation of a name in the table of activations, as torch computes it. / raises: InvalidSpec for another name."""
+    name, parameter = _parts(activation)
+    if name in _WITH_BACKWARD:
+        return _WITH_BACKWARD[name]
+    if name in _FAMILIES:
+        return _by_autograd(_FAMILIES[name](*parameter))
+    if name in _PLAIN:
+        return _by_autograd(_PLAIN[name])
+    raise InvalidSpec(f"activation {activation!r} has no torch form; choose one of {', '.join(sorted(NAMES))}")
+
+
+def _parts(activation: str) -> tuple[str, tuple[float, ...]]:
+    found = fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", activation)
+    name, parameter = found.groups() if found else (activation, None)
+    return name, () if parameter is None else (float(parameter),)
+
+
+def _by_autograd(phi: Phi) -> Elementwise:
+    def backward(gradient: Tensor, z: Tensor) -> Tensor:
+        with torch.enable_grad():
+            leaf = z.detach().requires_grad_()
+            return torch.autograd.grad(phi(leaf), leaf, gradient)[0]
+
+    return Elementwise(phi, backward)
+
+
+_WITH_BACKWARD = {
     "linear": Elementwise(lambda z: z, lambda gradient, z: gradient),
     "relu": Elementwise(torch.relu, lambda gradient, z: torch.ops.aten.threshold_backward(gradient, z, 0)),
 }
+_FAMILIES: dict[str, Callable[..., Phi]] = {
+    "leaky_relu": lambda a=0.01: lambda z: F.leaky_relu(z, a),
+    "prelu": lambda a=0.25: lambda z: F.leaky_relu(z, a),
+    "elu": lambda a=1.0: lambda z: F.elu(z, a),
+    "celu": lambda a=1.0: lambda z: F.celu(z, a),
+}
+_PLAIN: dict[str, Phi] = {
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
+    "silu": F.silu,
+    "mish": F.mish,
+    "softplus": F.softplus,
+    "sigmoid": torch.sigmoid,
+    "hard_sigmoid": F.hardsigmoid,
+    "hard_swish": F.hardswish,
+    "tanh": torch.tanh,
+    "hard_tanh": F.hardtanh,
+    "erf": torch.erf,
+    "sin": torch.sin,
+    "abs": torch.abs,
+    "softsign": F.softsign,
+    "relu6": F.relu6,
+}
+NAMES = {*_WITH_BACKWARD, *_FAMILIES, *_PLAIN}

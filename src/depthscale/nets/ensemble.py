@@ -15,7 +15,7 @@ from torch import Tensor
 from depthscale.activations import activation
 from depthscale.errors import Undefined
 from depthscale.nets.draw import Loss, draw_bias, draw_input, draw_weight, output_gradient
-from depthscale.nets.elementwise import TORCH
+from depthscale.nets.elementwise import elementwise
 from depthscale.norms import batch_norm
 from depthscale.sketch import Sketch, log2_mean_square
 from depthscale.spec import NetSpec
@@ -111,7 +111,7 @@ def _forward(specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights,
     returns: for each layer what each norm's backward pass needs, and each norm's output [batch, width].
     """
     spec = specs[0]
-    homogeneous = activation(spec.activation).homogeneous
+    homogeneous, phi = activation(spec.activation).homogeneous, elementwise(spec.activation).phi
     inputs = draw_input(spec, seed)
     states = [_Scaled(inputs) for _ in specs]
     layers: list[list[_Layer]] = [[]]
@@ -125,7 +125,7 @@ def _forward(specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights,
             kept, z, log2_variance = _normalize(this, y)
             sketch = Sketch.of(z.values, z.scale)
             _require_numbers(sketch, this, layer)
-            x = _Scaled(TORCH[spec.activation].phi(z.values), z.scale)
+            x = _Scaled(phi(z.values), z.scale)
             log2_ms = log2_mean_square(x.values, x.scale)
             for net in nets[f]:
                 yield Seen("preactivation_batch_variance", net, layer, log2_variance)
@@ -171,7 +171,7 @@ def _backward(
 
 def _through_layer(spec: NetSpec, gradient: Tensor, kept: _Layer) -> Tensor:
     """Gradient at the preactivation y from that at x = phi(norm(y)). / gradient, returns: [batch, width]."""
-    phi = TORCH[spec.activation]
+    phi = elementwise(spec.activation)
     if kept.inverse_std is None:
         return phi.backward(gradient, kept.z)
     at_z = phi.backward(gradient, _affine(spec, kept.z))

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from depthscale.nets.draw import draw_bias, draw_weight
-from depthscale.nets.elementwise import TORCH
+from depthscale.nets.elementwise import elementwise
 from depthscale.spec import NetSpec
 
 _NO_EPS = 2.0**-126  # torch refuses 0; float32's smallest normal number is lost in any other variance
@@ -17,7 +17,7 @@ class Elementwise(nn.Module):
         self.name = name
 
     def forward(self, z: Tensor) -> Tensor:
-        return TORCH[self.name].phi(z)
+        return elementwise(self.name).phi(z)
 
 
 class FrozenBatchNorm(nn.Module):

@@ -1,0 +1,68 @@
+"""What the documents show is what the program does."""
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs import PAGE, claims_page
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.DOTALL)
+NUMBER = re.compile(r"\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
+
+
+def same_but_for_rounding(printed: str, shown: str) -> None:
+    """Words equal, numbers equal to 1 % (sums round differently on other processors)."""
+    assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
+    for ours, theirs in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
+        assert float(ours.replace(",", "")) == pytest.approx(float(theirs.replace(",", "")), rel=0.01, abs=1e-4)
+
+
+def test_the_examples_print_what_the_readme_shows() -> None:
+    assert len(EXAMPLES) == 2
+    scope: dict = {}
+    for code, shown in EXAMPLES:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec(code, scope)
+        same_but_for_rounding(out.getvalue(), shown)
+
+
+def test_a_wrong_number_in_the_readme_would_be_seen() -> None:
+    with pytest.raises(AssertionError):
+        same_but_for_rounding("x1.4862 ± 0.0033", "x1.5862 ± 0.0033")
+    with pytest.raises(AssertionError):
+        same_but_for_rounding("x1.4862 per layer", "x1.4862 per step")
+
+
+def test_the_commands_print_what_the_readme_shows() -> None:
+    assert COMMANDS
+    for command, shown in COMMANDS:
+        line = command.replace("depthscale", f"{sys.executable} -m depthscale", 1)
+        found = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True, cwd=ROOT)
+        assert found.stdout == shown
+
+
+def test_the_page_of_claims_is_up_to_date() -> None:
+    assert PAGE.read_text() == claims_page(), "make it again: python tests/docs.py"
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (README, (ROOT / "ARCHITECTURE.md").read_text()):
+        for target in re.findall(r"\]\(([^)#]+)\)", page):
+            assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_the_project_names_no_place_of_one_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT).stdout.split()
+    for name in tracked:
+        content = (ROOT / name).read_bytes() if (ROOT / name).exists() else b""
+        assert len(content) < 1_000_000, f"{name} is over 1 MB"
+        assert b"/root" + b"/" not in content, name

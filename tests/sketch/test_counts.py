@@ -36,6 +36,20 @@ def test_every_turning_point_is_counted_alone(dtype: torch.dtype):
             assert_counts(Sketch.of(tensor), reference(tensor))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_all_turning_points_are_counted_together(dtype: torch.dtype):
+    tensor = of_bits(dtype, TURNS[dtype])
+    tensor = torch.cat([tensor, -tensor])
+    assert_counts(Sketch.of(tensor), reference(tensor))
+
+
+def test_float64_below_the_normal_range_of_float32_is_rounded_toward_zero():
+    steps = torch.tensor([0.25, 0.5, 0.999, 1.0, 1.5, 1.999, 2.0, 126.7, 127.5, 127.999, 128.0, 128.99], dtype=torch.float64)
+    tensor = torch.cat([steps * 2.0**-133, -steps * 2.0**-133, torch.tensor([2.0**126], dtype=torch.float64)])
+    assert Sketch.of(tensor).log2_scale == 0
+    assert_counts(Sketch.of(tensor), reference(tensor))
+
+
 def test_values_that_share_a_pattern_are_told_apart():
     tensor = of_bits(torch.float32, [shared << 16 | low for shared in SHARED for low in LOW_HALVES for _ in range(low % 7 + 1)])
     sketch = Sketch.of(tensor)

@@ -103,6 +103,14 @@ def test_one_magnitude_is_told_from_every_edge_exactly():
     assert sketch.histogram([0, np.nextafter(value, 0), np.nextafter(value, 1)]).tolist() == [0, 7]
 
 
+def test_infinities_are_counted_only_between_infinite_edges():
+    sketch = Sketch.of(torch.tensor([-inf, -inf, 1.0, inf, nan]))
+    assert sketch.histogram([-inf, 0, inf]).tolist() == [2, 2]
+    assert sketch.histogram([-1e308, 0, 1e308]).tolist() == [0, 1]
+    assert sketch.magnitude_histogram([0, 2, inf]).tolist() == [1, 3]
+    assert sketch.magnitude_histogram([0, 2, 1e308]).tolist() == [1, 0]
+
+
 def test_zeros_lie_on_the_right_side_of_an_edge_at_zero():
     assert Sketch.of(torch.tensor([0.0, -0.0, 1e-45, -1e-45])).histogram([-1, 0, 1]).tolist() == [1, 3]
 

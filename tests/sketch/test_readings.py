@@ -139,6 +139,21 @@ def quantile_bound(truth: Reference, expected: Fraction | float) -> Fraction:
     return truth.bin_width(expected) / 2
 
 
+@pytest.mark.parametrize(
+    ("q", "expected"), [(0.0, -inf), (0.3, -inf), (0.4, -inf), (0.5, 0), (0.6, 0), (0.7, 3), (0.8, 3), (0.81, inf), (1.0, inf)]
+)
+def test_infinities_and_zeros_keep_their_rank(q: float, expected: float):
+    assert Sketch.of(torch.tensor([3, -inf, 0, nan, inf, 0, -inf, 3, -inf, -inf, inf])).quantile(q) == expected
+
+
+@pytest.mark.parametrize("magnitude", [1e-45, 1e-42, 1e-40, 1.3, 3e38])
+def test_the_quantiles_of_one_magnitude_are_exact(magnitude: float):
+    values = torch.tensor([-magnitude, -magnitude, magnitude])
+    exact = values[2].item()
+    sketch = Sketch.of(values)
+    assert (sketch.quantile(0.5), sketch.quantile(1), sketch.magnitude_quantile(0.5)) == (-exact, exact, exact)
+
+
 def test_quantiles_of_many_values_are_those_of_numpy_within_half_a_bin():
     values = torch.randn(20_000, generator=torch.Generator().manual_seed(7)).exp()
     sketch, ordered = Sketch.of(values), values.double().sort().values.numpy()

@@ -5,43 +5,55 @@ Theory walks a Graph and measurement fills one, so neither knows where it came f
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
-NormKind = Literal["batch"]
-Statistics = Literal["batch", "frozen"]
+NormKind = Literal["batch", "layer", "rms", "group"]
+Statistics = Literal["batch", "frozen", "running"]
 
 
 @dataclass(frozen=True)
 class Input:
-    """Independent samples with independent, centred entries. / variance: of each entry."""
+    """Independent samples with independent, centred Gaussian entries. / variance: of each entry."""
 
     variance: float
 
 
 @dataclass(frozen=True)
 class Linear:
-    """y = W x + b with independent, centred weights. / sigma_w2: fan_in times the weights' variance; sigma_b2: the biases'."""
+    """y = W x + b with independent, centred weights. / sigma_w2: fan_in times the weights' variance; sigma_b2: the biases'.
+
+    centred: whether each row of W has mean 0 (weight standardization), so that y does not see the mean over x's entries.
+    """
 
     fan_in: int
     fan_out: int
     sigma_w2: float
     sigma_b2: float
-    weights: str
+    weights: str = "gaussian"
+    centred: bool = False
 
 
 @dataclass(frozen=True)
 class Norm:
-    """z = gamma (y - mean) / sqrt(variance + eps) + beta. / batch: samples that the statistics are over (inf: their limit).
+    """z = (y - mean) / sqrt(variance + eps); "rms" takes no mean away. / size: values that the statistics are over.
 
-    statistics: "frozen" ones take part in the forward pass alone: no gradient flows through mean and variance.
+    batch: over `size` samples; layer, rms: over a sample's entries (size inf: many); group: over `size` entries of a sample.
+    statistics: "frozen" ones take part in the forward pass alone; "running" ones are 0 and 1, as at initialization.
     """
 
     kind: NormKind
-    batch: float
-    eps: float
-    gamma: float
-    beta: float
-    statistics: Statistics
+    size: float
+    eps: float = 0.0
+    statistics: Statistics = "batch"
+
+
+@dataclass(frozen=True)
+class Affine:
+    """gain x + shift."""
+
+    gain: float
+    shift: float
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,21 @@ class Elementwise:
     activation: str
 
 
-Operation = Input | Linear | Norm | Elementwise
+@dataclass(frozen=True)
+class Add:
+    """stream + scale * branch, its two inputs in this order."""
+
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Each entry kept with probability `keep` and then divided by it, else 0."""
+
+    keep: float
+
+
+Operation = Input | Linear | Norm | Affine | Elementwise | Add | Dropout
 
 
 @dataclass(frozen=True)
@@ -66,16 +92,16 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operations in the order in which they run. / samples: size of the batch."""
+    """Operations in the order in which they run; the last of each layer gives that layer's output. / samples: in a batch."""
 
     ops: tuple[Op, ...]
-    samples: float
+    samples: float = inf
 
-    def layers(self) -> Iterator[tuple[Op, ...]]:
-        """The operations of layer 0 (the input), 1, 2, ... in turn."""
+    def layers(self) -> Iterator[tuple[int, ...]]:
+        """Positions of the operations of layer 0 (the input), 1, 2, ... in turn."""
         start = 0
         for i, op in enumerate(self.ops):
             if op.layer != self.ops[start].layer:
-                yield self.ops[start:i]
+                yield tuple(range(start, i))
                 start = i
-        yield self.ops[start:]
+        yield tuple(range(start, len(self.ops)))

@@ -50,9 +50,10 @@ class Sketch:
     @property
     def tally(self) -> Tally:
         """The counts behind the readings; waits for the device that is still counting."""
-        if not isinstance(self._tally, Tally):
-            self._tally = self._tally()
-        return self._tally
+        tally = self._tally
+        if not isinstance(tally, Tally):  # two threads that ask at once read the same counts
+            tally = self._tally = tally()
+        return tally
 
     def __add__(self, other: "Sketch") -> "Sketch":
         if not isinstance(other, Sketch):

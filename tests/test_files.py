@@ -43,6 +43,30 @@ def test_a_folder_is_checked_without_being_made(tmp_path: Path) -> None:
             files.check_folder(place)
 
 
+def test_several_files_are_written_together_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(UnwritablePath, match=r"d\.txt"):
+        files.write_all({tmp_path / "a.txt": "new", tmp_path / "absent" / "d.txt": "new"})
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_links_are_followed_and_rights_kept(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("old")
+    target.chmod(0o600)
+    (tmp_path / "link").symlink_to(target)
+    files.write(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert target.read_text() == "new"
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_device_is_written_to_and_stays_one() -> None:
+    files.write(Path("/dev/null"), "text")
+    assert Path("/dev/null").is_char_device()
+
+
 def test_a_new_file_has_the_rights_that_files_have(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     files.write(tmp_path / "ours", "")

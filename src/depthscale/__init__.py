@@ -7,21 +7,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from depthscale.errors import DepthscaleError, InvalidRecord, InvalidSpec, NoTheory, Undefined, UnreliableGrowth
     from depthscale.measure import Comparison, Growth, compare, growth
     from depthscale.nets import simulate
     from depthscale.profile import Profile, Quantity
     from depthscale.sketch import Sketch
-    from depthscale.spec import NetSpec
+    from depthscale.spec import NetSpec, Residual
     from depthscale.store import load, save
     from depthscale.theory import predict
 
 _HOMES = {
     "Comparison": "measure",
+    "DepthscaleError": "errors",
     "Growth": "measure",
+    "InvalidRecord": "errors",
+    "InvalidSpec": "errors",
     "NetSpec": "spec",
+    "NoTheory": "errors",
     "Profile": "profile",
     "Quantity": "profile",
+    "Residual": "spec",
     "Sketch": "sketch",
+    "Undefined": "errors",
+    "UnreliableGrowth": "errors",
     "compare": "measure",
     "growth": "measure",
     "load": "store",
@@ -32,11 +40,18 @@ _HOMES = {
 
 __all__ = [
     "Comparison",
+    "DepthscaleError",
     "Growth",
+    "InvalidRecord",
+    "InvalidSpec",
     "NetSpec",
+    "NoTheory",
     "Profile",
     "Quantity",
+    "Residual",
     "Sketch",
+    "Undefined",
+    "UnreliableGrowth",
     "compare",
     "growth",
     "load",

@@ -2,8 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from depthscale.errors import UnwritablePath
@@ -11,38 +11,76 @@ from depthscale.errors import UnwritablePath
 
 def write(path: Path, content: str | bytes) -> None:
     """Put content at path, replacing what is there, or leave all as it was. / raises: UnwritablePath."""
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, str | bytes]) -> None:
+    """Put every content at its path, or leave all as it was: nothing is renamed before everything is written.
+
+    A link is followed, a file keeps its rights, and what is no regular file (a device, a pipe) is written to.
+    raises: UnwritablePath.
+    """
+    with ExitStack() as on_failure:
+        written = {}
+        for path, content in contents.items():
+            content = content.encode() if isinstance(content, str) else content
+            with _explained(path):
+                if path.exists() and not path.is_file() and not path.is_dir():
+                    path.write_bytes(content)
+                    continue
+                place = path.resolve()
+                written[place] = _beside(place, content)
+                on_failure.callback(written[place].unlink, missing_ok=True)
+        for place, beside in written.items():
+            with _explained(place):
+                beside.replace(place)
+
+
+def check_file(path: Path) -> None:
+    """raises: UnwritablePath if a file cannot be made at path; leaves nothing behind."""
     with _explained(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        beside = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(content.encode() if isinstance(content, str) else content)
-            beside.chmod(0o666 & ~_umask())
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        if path.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        if not path.exists():
+            tempfile.TemporaryFile(dir=path.resolve().parent).close()
 
 
 def check_folder(folder: Path) -> None:
     """raises: UnwritablePath if files cannot be made in a folder, or the folder not be made; leaves nothing behind."""
     with _explained(folder):
-        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        folder = folder.resolve()
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
         tempfile.TemporaryFile(dir=nearest).close()
 
 
 def make_folder(folder: Path) -> None:
     """The folder and those above it. / raises: UnwritablePath."""
     with _explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.resolve().mkdir(parents=True, exist_ok=True)
+
+
+def _beside(place: Path, content: bytes) -> Path:
+    """A file of that content in the folder of its place, with the rights it will have there."""
+    mode = place.stat().st_mode & 0o777 if place.exists() else 0o666 & ~_umask()
+    handle, name = tempfile.mkstemp(prefix=".", dir=place.parent)
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+        beside.chmod(mode)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    return beside
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as refused:
-        raise UnwritablePath(f"cannot write {path}: {refused.strerror or refused}; name another place") from None
+    except (OSError, ValueError) as refused:
+        reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
+        raise UnwritablePath(f"cannot write {path}: {reason}; name another place") from None
 
 
 def _umask() -> int:

@@ -23,7 +23,8 @@ class Input:
 class Linear:
     """y = W x + b with independent, centred weights. / sigma_w2: fan_in times the weights' variance; sigma_b2: the biases'.
 
-    centred: whether each row of W has mean 0 (weight standardization), so that y does not see the mean over x's entries.
+    rows: of W: "free" as drawn; "unit" each scaled to norm sqrt(sigma_w2) (weight norm); "standardized" moreover to mean 0
+    (weight standardization), so that y does not see the mean over x's entries.
     """
 
     fan_in: int
@@ -31,7 +32,7 @@ class Linear:
     sigma_w2: float
     sigma_b2: float
     weights: str = "gaussian"
-    centred: bool = False
+    rows: Literal["free", "unit", "standardized"] = "free"
 
 
 @dataclass(frozen=True)

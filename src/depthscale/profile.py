@@ -70,7 +70,7 @@ class Profile:
     gradient_sketches: [depth + 1], preactivation_sketches: [depth + 1] (None at layer 0): distributions over all seeds, the
     latter of what the activation receives; empty for theory.
     source: "simulation" or "theory"; spec: the network's fields; seeds: how many networks (0 for theory), from seed on.
-    notes: what must be known to read the numbers.
+    notes: what must be known to read the numbers; without_rate: why the gradient has no rate of growth, or nothing.
     """
 
     gradient: Quantity
@@ -84,6 +84,7 @@ class Profile:
     gradient_sketches: tuple[Sketch, ...] = ()
     preactivation_sketches: tuple[Sketch | None, ...] = ()
     notes: tuple[str, ...] = ()
+    without_rate: str = ""
     axis: str = "layer"
 
     @property

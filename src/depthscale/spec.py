@@ -1,25 +1,47 @@
 """NetSpec: a random fully connected network described, and that description as a Graph."""
 
 from dataclasses import asdict, dataclass, field
-from math import inf, isfinite, isnan
+from functools import cache, lru_cache
+from math import inf, isfinite, nan
 from numbers import Integral, Real
 from typing import Any
 
 from depthscale.activations import activation
 from depthscale.errors import InvalidSpec
-from depthscale.graph import Elementwise, Graph, Input, Linear, Norm, Op
+from depthscale.graph import Add, Affine, Elementwise, Graph, Input, Linear, Norm, Op, Operation
+from depthscale.numerics import gaussian
 
+NORMS = ("batch", "layer", "rms", "group")  # of preactivations; the weight norms act on W
+_LARGEST_GAIN = 1e150  # whose square float64 holds
+_LARGEST_WHOLE = 10**12  # depth, width or batch: beyond it every machine's memory ends
 CHOICES = {
-    "norm": ("none", "batch"),
-    "position": ("before",),
-    "statistics": ("batch", "frozen"),
-    "weights": ("gaussian", "orthogonal"),
+    "norm": ("none", *NORMS, "weight", "weight_standardized", "scaled_weight_standardized"),
+    "position": ("before", "after"),
+    "statistics": ("batch", "frozen", "running"),
+    "weights": ("gaussian", "orthogonal", "uniform"),
 }
-SMALLEST_BATCH = {"none": 1, "batch": 2}  # samples that a norm needs to have statistics
 
 
 def _described(text: str, default: Any) -> Any:
     return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A network of blocks x + scale * branch(x), or norm(x + scale * branch(x)), each one layer of depth.
+
+    form: "pre", a branch of `layers` times (norm, activation, linear), or (activation, norm, linear) by position; "post", of
+    `layers` times (activation, linear), with the norm on the sum. SkipInit and Fixup start at scale 0, or 1/sqrt(depth).
+    """
+
+    form: str = _described("pre: norm in the branch; post: norm on the sum", "pre")
+    scale: float = _described("of the branch", 1.0)
+    layers: int = _described("linear layers of a branch", 1)
+
+    def __post_init__(self) -> None:
+        _one_of(self, "form", ("pre", "post"))
+        _number(self, "scale")
+        _whole(self, "layers", at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,72 +53,165 @@ class NetSpec:
 
     depth: int = _described("number of layers", 10)
     width: int = _described("neurons in every layer, and entries of an input", 1024)
-    activation: str = _described("phi, by name", "relu")
-    norm: str = _described("normalization of the preactivation: none or batch", "none")
-    position: str = _described("of the norm, against the activation: before", "before")
-    statistics: str = _described("batch, or frozen: mean and variance take no gradient", "batch")
+    activation: str = _described("phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...", "relu")
+    norm: str = _described("none, batch, layer, rms, group, weight, weight_standardized or scaled_weight_standardized", "none")
+    position: str = _described("of the norm, before or after the activation", "before")
+    statistics: str = _described("of batch norm: batch; frozen (they take no gradient); running (0 and 1: eval mode)", "batch")
     batch: int | float = _described("number of inputs; inf for the limit of theory", 128)
+    groups: int = _described("of a group norm", 32)
     eps: float = _described("added to the variance under the norm's root", 0.0)
-    gamma: float = _described("scale after the norm", 1.0)
+    gamma: float = _described("scale after the norm; of a weight norm, the rows' norm", 1.0)
     beta: float = _described("shift after the norm", 0.0)
     sigma_w2: float = _described("fan_in times the variance of a weight (Kaiming for ReLU: 2)", 2.0)
     sigma_b2: float = _described("variance of a bias", 0.0)
-    weights: str = _described("gaussian or orthogonal", "gaussian")
+    weights: str = _described("gaussian, orthogonal or uniform", "gaussian")
     input_variance: float = _described("variance of each entry of an input", 1.0)
-    residual: None = _described("none yet", None)
+    residual: Residual | None = field(default=None, metadata={"help": "blocks around a skip connection"})
 
     def __post_init__(self) -> None:
         _whole(self, "depth", at_least=1)
         _whole(self, "width", at_least=1)
         for name, choices in CHOICES.items():
             _one_of(self, name, choices)
+        if not isinstance(self.activation, str):
+            raise InvalidSpec(f"activation must be a name, got {self.activation!r}")
         activation(self.activation)
-        if self.batch != inf:
+        if not (isinstance(self.batch, Real) and self.batch == inf):
             _whole(self, "batch", at_least=1)
         for name in ("eps", "sigma_w2", "sigma_b2"):
             _number(self, name, at_least=0.0)
         for name in ("gamma", "beta"):
             _number(self, name)
         _number(self, "input_variance", above=0.0)
-        if self.batch < SMALLEST_BATCH[self.norm]:
-            raise InvalidSpec(f"norm {self.norm!r} over a batch of {self.batch} has no variance; take at least 2 samples")
-        if self.residual is not None:
-            raise InvalidSpec(f"residual must be None, got {self.residual!r}; residual networks cannot be described yet")
+        self._check_norm()
+        if not (self.residual is None or isinstance(self.residual, Residual)):
+            raise InvalidSpec(f"residual must be a Residual or None, got {self.residual!r}")
+
+    def _check_norm(self) -> None:
+        if abs(self.gamma) > _LARGEST_GAIN or abs(self.beta) > _LARGEST_GAIN:
+            raise InvalidSpec(f"gamma and beta must lie within ±{_LARGEST_GAIN:g}, got {self.gamma:g} and {self.beta:g}")
+        if self.norm == "batch" and self.batch < 2 and self.statistics != "running":
+            raise InvalidSpec(f"norm 'batch' over a batch of {self.batch} has no variance; take at least 2 samples")
+        if self.norm == "group":
+            _whole(self, "groups", at_least=1)
+            if self.width % self.groups or self.width // self.groups < 2:
+                raise InvalidSpec(f"{self.groups} groups do not divide a width of {self.width} into groups of 2 or more")
+        if self.norm == "layer" and self.width < 2:
+            raise InvalidSpec("norm 'layer' over a width of 1 has no variance; take at least 2 neurons")
 
     def graph(self) -> Graph:
         """This network as a Graph; operations are named like linear3."""
-        norm = Norm("batch", self.batch, self.eps, self.gamma, self.beta, self.statistics)  # pyright: ignore[reportArgumentType]
-        block: list[tuple[str, Linear | Norm | Elementwise]] = [
-            ("linear", Linear(self.width, self.width, self.sigma_w2, self.sigma_b2, self.weights)),
-            *([("norm", norm)] if self.norm == "batch" else []),
-            ("activation", Elementwise(self.activation)),
-        ]
+        return _graph(self)
+
+    def _build(self) -> Graph:
         ops = [Op("input", Input(self.input_variance), (), 0)]
         for layer in range(1, self.depth + 1):
-            for name, what in block:
-                ops.append(Op(f"{name}{layer}", what, (len(ops) - 1,), layer))
+            start = len(ops) - 1
+            for name, what in self._block():
+                inputs = (start, len(ops) - 1) if isinstance(what, Add) else (len(ops) - 1,)
+                ops.append(Op(f"{name}{layer}", what, inputs, layer))
         return Graph(tuple(ops), self.batch)
+
+    def _block(self) -> list[tuple[str, Operation]]:
+        """The operations of one layer, in order; an Add joins the layer's input."""
+        linear: list[tuple[str, Operation]] = [("linear", self._linear())]
+        phi: list[tuple[str, Operation]] = [("activation", Elementwise(self.activation))]
+        norm = self._norm()
+        nonlinear = [*norm, *phi] if self.position == "before" else [*phi, *norm]
+        if self.residual is None:
+            return [*linear, *nonlinear]
+        add: list[tuple[str, Operation]] = [("add", Add(self.residual.scale))]
+        if self.residual.form == "pre":
+            return [*((nonlinear + linear) * self.residual.layers), *add]
+        return [*((phi + linear) * self.residual.layers), *add, *norm]
+
+    def _linear(self) -> Linear:
+        match self.norm:
+            case "weight":
+                variance, rows = self.gamma**2, "unit"
+            case "weight_standardized":
+                variance, rows = self.gamma**2, "standardized"
+            case "scaled_weight_standardized":
+                variance, rows = self.gamma**2 / _variance(self.activation), "standardized"
+            case _:
+                variance, rows = self.sigma_w2, "free"
+        return Linear(self.width, self.width, variance, self.sigma_b2, self.weights, rows)  # pyright: ignore[reportArgumentType]
+
+    def _norm(self) -> list[tuple[str, Operation]]:
+        """The norm of preactivations, with gain and shift if there are any; nothing for the weight norms."""
+        if self.norm not in NORMS:
+            return []
+        size = {"batch": self.batch, "group": self.width // self.groups}.get(self.norm, inf)
+        statistics = self.statistics if self.norm == "batch" else "batch"
+        norm = Norm(self.norm, size, self.eps, statistics)  # pyright: ignore[reportArgumentType]
+        affine = [] if (self.gamma, self.beta) == (1, 0) else [("affine", Affine(self.gamma, self.beta))]
+        return [("norm", norm), *affine]
+
+    def without_rate(self) -> str:
+        """Why the gradient of such a network has no rate of growth, or nothing.
+
+        source: arXiv:1902.08129, section 3: over B samples B sigma^2 is chi-squared with B - 1 degrees of freedom.
+        """
+        if self.norm != "batch" or self.statistics == "running" or self.eps or self.residual or self.batch > 3:
+            return ""
+        if self.batch == 2 and self.statistics == "batch" and self.position == "before":
+            return (
+                "over 2 samples Batch Norm gives only +1 and -1: the gradient below the last one is exactly 0 and has no rate"
+            )
+        return (
+            f"over {self.batch} samples the mean of 1/sigma^2 is infinite, and so is the gradient's mean square: it has no rate"
+        )
 
     def record(self) -> dict[str, Any]:
         """The fields as plain values; an infinite batch as "inf"."""
         return asdict(self) | ({"batch": "inf"} if self.batch == inf else {})
 
 
-def _one_of(spec: NetSpec, name: str, choices: tuple[str, ...]) -> None:
+@lru_cache(maxsize=16)
+def _graph(spec: NetSpec) -> Graph:
+    return spec._build()
+
+
+@cache
+def _variance(name: str) -> float:
+    """Variance of phi(g), g standard normal, by which scaled weight standardization divides (arXiv:2102.06171, section 3)."""
+    phi = activation(name)
+    mean = gaussian.expect(phi.phi, 1.0, phi.breaks).value
+    return gaussian.expect(lambda x: phi.phi(x) ** 2, 1.0, phi.breaks).value - mean**2
+
+
+def _one_of(spec: Any, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(spec, name)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise InvalidSpec(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
 
 
-def _whole(spec: NetSpec, name: str, *, at_least: int) -> None:
+def _whole(spec: Any, name: str, *, at_least: int) -> None:
+    """The field as a Python int. / raises: InvalidSpec."""
     value = getattr(spec, name)
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
-        raise InvalidSpec(f"{name} must be a whole number of at least {at_least}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Integral) or not at_least <= int(value) <= _LARGEST_WHOLE:
+        raise InvalidSpec(f"{name} must be a whole number of at least {at_least}, got {_short(value)}")
+    object.__setattr__(spec, name, int(value))
 
 
-def _number(spec: NetSpec, name: str, *, at_least: float = -inf, above: float = -inf) -> None:
+def _number(spec: Any, name: str, *, at_least: float = -inf, above: float = -inf) -> None:
+    """The field as a Python float. / raises: InvalidSpec."""
     value = getattr(spec, name)
-    valid = isinstance(value, Real) and not isinstance(value, bool) and not isnan(value) and isfinite(value)
-    if not valid or value < at_least or value <= above:
+    number = _as_float(value)
+    if not isfinite(number) or number < at_least or number <= above:
         bound = f" of at least {at_least:g}" if at_least > -inf else f" above {above:g}" if above > -inf else ""
-        raise InvalidSpec(f"{name} must be a finite number{bound}, got {value!r}")
+        raise InvalidSpec(f"{name} must be a finite number{bound}, got {_short(value)}")
+    object.__setattr__(spec, name, number)
+
+
+def _as_float(value: object) -> float:
+    """nan for what is no number that float64 holds."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    except OverflowError:
+        return nan
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -18,6 +18,7 @@ from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
 
 SCHEMA = "depthscale/1"
+_SOURCES = {"simulate": "simulation", "predict": "theory"}
 _QUANTITIES = ("gradient", "activation", "preactivation_batch_variance")
 
 
@@ -33,6 +34,7 @@ def record(profile: Profile) -> dict[str, Any]:
         "layers": [_layer(profile, layer) for layer in range(profile.depth + 1)],
         "growth": _growth(profile),
         "notes": list(profile.notes),
+        "without_rate": profile.without_rate,
         "log2_rows": {name: _log2_rows(getattr(profile, name)) for name in _QUANTITIES},
     }
 
@@ -53,6 +55,8 @@ def founding_record(found: Founding) -> dict[str, Any]:
 
 def save(profile: Profile, path: str | Path) -> None:
     """Write a profile with its sketches to a JSON file. / raises: UnwritablePath; what stood at path is then as it was."""
+    if not isinstance(profile, Profile):
+        raise TypeError(f"save takes a Profile, got {type(profile).__name__}")
     sketches = {
         "gradient": [_encoded(sketch) for sketch in profile.gradient_sketches],
         "preactivation": [_encoded(sketch) for sketch in profile.preactivation_sketches],
@@ -69,7 +73,7 @@ def load(path: str | Path) -> Profile:
         loaded = json.loads(Path(path).read_text())
     except OSError as refused:
         raise InvalidRecord(f"cannot read {path}: {refused.strerror}") from None
-    except ValueError as broken:
+    except (ValueError, RecursionError) as broken:
         raise InvalidRecord(f"{path} is not JSON: {broken}") from None
     return _profile(loaded, str(path))
 
@@ -138,11 +142,17 @@ def _profile(loaded: Any, path: str) -> Profile:
     if not isinstance(schema, str) or not schema.startswith("depthscale/"):
         raise InvalidRecord(f"{path} is not a depthscale record: it has no schema")
     if schema != SCHEMA:
-        raise InvalidRecord(f"{path} has schema {schema}, this version reads {SCHEMA}; read it with a newer depthscale")
+        raise InvalidRecord(
+            f"{path} has schema {schema}, this version reads {SCHEMA}; read it with the depthscale that wrote it"
+        )
+    if loaded.get("command") not in _SOURCES:
+        raise InvalidRecord(
+            f"{path} is a record of {loaded.get('command')!r}; a profile is in those of {' and '.join(_SOURCES)}"
+        )
     try:
-        return _rebuilt(loaded)
-    except (KeyError, TypeError, ValueError, AttributeError) as broken:
-        raise InvalidRecord(f"{path} is not a whole record of simulate or predict: {broken!r}") from None
+        return _checked(_rebuilt(loaded))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
+        raise InvalidRecord(f"{path} is not a whole record of {loaded['command']}: a part is missing or wrong") from None
 
 
 def _rebuilt(loaded: dict[str, Any]) -> Profile:
@@ -161,7 +171,21 @@ def _rebuilt(loaded: dict[str, Any]) -> Profile:
         gradient_sketches=tuple(_decoded(each) for each in sketches["gradient"]),
         preactivation_sketches=tuple(_decoded(each) for each in sketches["preactivation"]),
         notes=tuple(loaded["notes"]),
+        without_rate=loaded["without_rate"],
     )
+
+
+def _checked(profile: Profile) -> Profile:
+    """raises: ValueError where the parts do not fit each other."""
+    layers = profile.depth + 1
+    sizes = {len(q) for q in (profile.gradient, profile.activation, profile.preactivation_batch_variance)}
+    samples = profile.gradient.log2_samples
+    fits = sizes == {layers} and layers > 1 and profile.seeds == (0 if samples is None else len(samples))
+    sketches = profile.gradient_sketches, profile.preactivation_sketches
+    whole = all(len(each) in (0, layers) for each in sketches) and all(isinstance(s, Sketch) for s in sketches[0])
+    if not (fits and whole and isinstance(profile.spec, dict) and isinstance(profile.loss, str)):
+        raise ValueError
+    return profile
 
 
 def _quantity(rows: list[list[float | str | None]], theory: bool) -> Quantity:

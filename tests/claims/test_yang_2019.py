@@ -5,9 +5,9 @@ from math import inf
 import pytest
 
 from depthscale.measure import growth
+from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
-from depthscale.theory.moments import arc_cosine_0, arc_cosine_1
 from tolerances import agrees
 
 TABLE = """
@@ -37,7 +37,7 @@ def test_the_rates_over_finite_batches_are_the_tables(batch: str, relu: str, lin
 @pytest.mark.parametrize("batch", [4, 5, 7, 33, 1000])
 def test_theorem_8_in_its_other_form_gives_the_same_rate(batch: int) -> None:
     """[(B - 1 + J')/(1 - J) - 1] / (B - 3), at rho = -1/(B - 1)."""
-    j, slope = arc_cosine_1(-1 / (batch - 1)), arc_cosine_0(-1 / (batch - 1))
+    j, slope = arc_cosine(-1 / (batch - 1)), arc_cosine_slope(-1 / (batch - 1))
     expected = ((batch - 1 + slope) / (1 - j) - 1) / (batch - 3)
     assert growth(predict(network(str(batch)))).rate == pytest.approx(expected, rel=1e-12)
 

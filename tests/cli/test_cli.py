@@ -60,10 +60,10 @@ def test_demo_writes_figures_and_a_record(tmp_path: Path, capsys: pytest.Capture
     assert "written to" in out
 
 
-def test_demo_without_a_formula_still_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(["demo", *SMALL, "--seeds", "2", "--beta", "0.5", "--out", str(tmp_path)], capsys)
+def test_demo_says_where_there_is_no_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(["demo", *SMALL[:4], "--batch", "3", "--seeds", "2", "--out", str(tmp_path)], capsys)
     assert status == 0
-    assert "no closed form for beta = 0.5" in out
+    assert "note: over 3 samples the mean of 1/sigma^2 is infinite" in out
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,11 @@ def test_demo_without_a_formula_still_measures(tmp_path: Path, capsys: pytest.Ca
         (["simulate", "--width", "100000000"], "GiB are free"),
         (["simulate", "--sigma-w2", "nan"], "sigma_w2 must be a finite number"),
         (["simulate", "--depth", "ten"], "--depth"),
+        (["simulate", "--depth", "5.7"], "'5.7' is not a whole number"),
+        (["predict", "--batch", "12.9"], "batch must be a whole number of at least 1, got 12.9"),
+        (["demo", "--norm", "batch"], "leave --norm and --statistics out"),
+        (["demo", "--quick", "--seeds", "4"], "--quick means --seeds 3"),
+        (["simulate", "--seed", "-1"], "seed must be a whole number from 0"),
         (["simulate", "--depht", "3"], "Did you mean --depth"),
         (["simulate", *SMALL, "--seeds", "0"], "seeds must be"),
         (["predict", "--loss", "mine"], "not 'mine'"),

@@ -85,7 +85,7 @@ def test_streams_do_not_meet() -> None:
         (lambda: simulate([], seeds=1), "empty list"),
         (lambda: simulate(SMALL, seeds=0), "seeds must be a whole number of at least 1, got 0"),
         (lambda: simulate(SMALL, loss="sum"), "unknown loss 'sum'; choose one of independent, shared"),
-        (lambda: simulate(SMALL, seeds=1, loss=lambda output: output), "must return one number"),
+        (lambda: simulate(SMALL, seeds=1, loss=lambda output: output), "must return one real number"),
         (lambda: simulate(replace(SMALL, batch=inf, norm="batch")), "batch inf can be predicted but not simulated"),
         (lambda: simulate(NetSpec(width=10_000_000)), "GiB are free; lower one of them"),
         (lambda: simulate(NetSpec(depth=10**9)), "GiB are free; lower one of them"),

@@ -12,7 +12,7 @@ import numpy as np
 from depthscale.errors import NoTheory, UnreliableGrowth
 from depthscale.measure import Growth, compare, growth
 from depthscale.nets import simulate
-from depthscale.nets.ensemble import Seen
+from depthscale.nets.seen import Seen
 from depthscale.nets.simulate import Progress
 from depthscale.profile import Array, Profile
 from depthscale.spec import NetSpec
@@ -59,6 +59,11 @@ class Founding:
                 apart = compare(measured, self.predicted[i])["gradient"].standard_errors
             for layer in range(measured.depth + 1):
                 yield Row(name, layer, *(float(each[layer]) for each in (rms, stderr, predicted, apart)))
+
+    def notes(self) -> list[str]:
+        """What must be known to read the numbers, each once."""
+        said = [note for profile in (*self.measured, *self.predicted) for note in profile.notes]
+        return list(dict.fromkeys([*said, *([self.without_theory] if self.without_theory else [])]))
 
     def growths(self) -> list[tuple[str, Growth | UnreliableGrowth, Growth | UnreliableGrowth | None]]:
         """Each network's fitted growth and the predicted one; where one is refused, the refusal."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from depthscale.errors import UnreliableGrowth
 from depthscale.profile import Profile
 
+_ROUNDING_BITS = 36.0  # log2 of a fall of the mean square in one layer that only exact cancellation makes
 FEWEST_DEGREES = 7  # Student's t with fewer degrees of freedom lies beyond 3 standard errors in more than 2 % of healthy cases
 
 
@@ -43,7 +44,7 @@ class Growth:
         return log(self.rate) / self.log_stderr if self.log_stderr else copysign(inf, log(self.rate)) if self.rate != 1 else 0.0
 
     def __str__(self) -> str:
-        error = f" ± {self.stderr:.2g}" if self.stderr else ""
+        error = f" ± {self.stderr:.2g}" if self.stderr > 0 else ""
         return f"x{self.rate:.5g}{error} per {self.step} in mean square (x{self.rms_rate:.5g} in RMS)"
 
 
@@ -57,17 +58,22 @@ def growth(profile: Profile) -> Growth:
     raises: UnreliableGrowth, with the estimate attached, where there are too few layers or seeds for 3 standard errors to mean
     anything, or where the gradient is 0 or infinite.
     """
+    if not isinstance(profile, Profile):
+        raise TypeError(f"growth takes a Profile, got {type(profile).__name__}")
+    if profile.without_rate:
+        raise UnreliableGrowth(f"no growth rate: {profile.without_rate}", needed="a larger batch")
     first, last = profile.bulk
     if last <= first:
         raise UnreliableGrowth(
-            f"a network of {profile.depth} layers has no step of depth between its first and its last; it takes at least 3",
+            f"a network of {_counted(profile.depth, 'layer')} has no bulk between its first and last one; it takes at least 3",
             needed="3 layers",
         )
     samples = profile.gradient.log2_samples
     levels = (profile.gradient.log2_mean_square[None] if samples is None else samples)[:, first : last + 1] * log(2)
     if not np.isfinite(levels).all():
-        why = "; ".join(profile.notes) or "the gradient is 0 or infinite there"
+        why = "; ".join(profile.notes) or "the gradient is 0, infinite or not known there"
         raise UnreliableGrowth(f"no growth rate on layers {first} to {last}: {why}", needed="a gradient that is neither")
+    _require_more_than_rounding(profile)
     steps = levels[:, :-1] - levels[:, 1:]
     if samples is None:
         return _growth(steps, 0.0, inf, profile.bulk)
@@ -76,14 +82,31 @@ def growth(profile: Profile) -> Growth:
     found = _growth(steps, log_stderr, independent.size - 1, profile.bulk)
     if found.degrees < FEWEST_DEGREES:
         seeds, enough = len(steps), FEWEST_DEGREES + 1
-        needed = f"{enough} seeds, or {ceil(enough / seeds) + 2} layers with {seeds} seed{'s' * (seeds > 1)}"
+        needed = f"{enough} seeds, or {ceil(enough / seeds) + 2} layers with {_counted(seeds, 'seed')}"
         raise UnreliableGrowth(
-            f"{seeds} seed(s) of {profile.depth} layers give {steps.size} step(s) of depth: {found}. "
-            f"Too few to trust its error; it takes {needed}",
+            f"{_counted(seeds, 'seed')} of {_counted(profile.depth, 'layer')} give {_counted(steps.size, 'step')} of depth: "
+            f"{found}. Too few to trust its error; it takes {needed}",
             estimate=found,
             needed=needed,
         )
     return found
+
+
+def _require_more_than_rounding(profile: Profile) -> None:
+    """Refuse what is left of a gradient that a layer deleted: float32 keeps some 2^-48 of its square."""
+    levels = profile.gradient.log2_mean_square
+    falls = levels[1:] - levels[:-1]
+    if profile.seeds and falls.max() > _ROUNDING_BITS:
+        layer = int(falls.argmax())
+        raise UnreliableGrowth(
+            f"no growth rate: from layer {layer + 1} to {layer} the gradient falls by 2^{falls.max() / 2:.0f}, to rounding; "
+            "it is exactly 0 there (as where a last Batch Norm deletes the gradient of a shared loss)",
+            needed="a loss that the last layer does not delete",
+        )
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def _growth(steps: NDArray[np.float64], log_stderr: float, degrees: float, bulk: tuple[int, int]) -> Growth:

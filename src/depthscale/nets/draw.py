@@ -10,10 +10,12 @@ import torch
 from torch import Generator, Tensor
 
 from depthscale.errors import InvalidSpec, Undefined
+from depthscale.graph import Linear
 from depthscale.spec import NetSpec
 
 _STRIDE = 1_000_003  # between the streams of two seeds: layers of one network never share a stream
 _COTANGENT = _STRIDE - 1  # the layer number that stands for the loss
+_CALLABLE_UP_TO = 200  # |log2| of an output whose squares and fourth powers float64 holds
 _BIAS = 1 << 31  # added to a stream's number: the biases of its layer
 
 LOSSES = ("independent", "shared")
@@ -30,18 +32,41 @@ def _generator(seed: int, layer: int, offset: int = 0) -> Generator:
 
 def draw_weight(spec: NetSpec, seed: int, layer: int, out: Tensor | None = None) -> Tensor:
     """Weight of a layer. / returns: [width, width], rows are neurons, in `out` if given; fan_in E W^2 = sigma_w2."""
-    weight = torch.empty(spec.width, spec.width) if out is None else out
-    weight.normal_(0.0, 1.0, generator=_generator(seed, layer))
-    if spec.weights == "orthogonal":
-        q, r = torch.linalg.qr(weight)
-        weight.copy_(q * r.diagonal().sign())  # the sign makes it uniform over the orthogonal group (Mezzadri 2007)
-        return weight.mul_(sqrt(spec.sigma_w2))
-    return weight.mul_(sqrt(spec.sigma_w2 / spec.width))
+    return _draw(spec.weights, spec.width, spec.width, spec.sigma_w2, _generator(seed, layer), out)
 
 
-def draw_bias(spec: NetSpec, seed: int, layer: int) -> Tensor:
+def draw_rows(linear: Linear, seed: int, number: int) -> Tensor:
+    """Weight of the n-th linear map of a graph. / returns: [fan_out, fan_in], its rows normalized as the map says."""
+    weight = _draw(linear.weights, linear.fan_out, linear.fan_in, linear.sigma_w2, _generator(seed, number))
+    if linear.rows == "free":
+        return weight
+    if linear.rows == "standardized":
+        weight = weight - weight.mean(1, keepdim=True)
+    return weight * (sqrt(linear.sigma_w2) / weight.norm(dim=1, keepdim=True))
+
+
+def _draw(kind: str, fan_out: int, fan_in: int, sigma_w2: float, generator: Generator, out: Tensor | None = None) -> Tensor:
+    weight = torch.empty(fan_out, fan_in) if out is None else out
+    if kind == "uniform":
+        reach = sqrt(3 * sigma_w2 / fan_in)
+        return weight.uniform_(-reach, reach, generator=generator)
+    weight.normal_(0.0, 1.0, generator=generator)
+    if kind == "orthogonal":
+        return _orthogonal(weight).mul_(sqrt(sigma_w2 * max(1.0, fan_out / fan_in)))
+    return weight.mul_(sqrt(sigma_w2 / fan_in))
+
+
+def _orthogonal(weight: Tensor) -> Tensor:
+    """Uniform over matrices with orthonormal rows or columns, in place (Mezzadri 2007: the sign makes it uniform)."""
+    tall = len(weight) >= weight.shape[1]
+    q, r = torch.linalg.qr(weight if tall else weight.T)
+    q = q * r.diagonal().sign()
+    return weight.copy_(q if tall else q.T)
+
+
+def draw_bias(width: int, sigma_b2: float, seed: int, layer: int) -> Tensor:
     """Biases of a layer. / returns: [width]."""
-    return torch.randn(spec.width, generator=_generator(seed, layer, _BIAS)) * sqrt(spec.sigma_b2)
+    return torch.randn(width, generator=_generator(seed, layer, _BIAS)) * sqrt(sigma_b2)
 
 
 def draw_input(spec: NetSpec, seed: int) -> Tensor:
@@ -60,18 +85,28 @@ def draw_cotangent(spec: NetSpec, seed: int, loss: str) -> Tensor:
     return drawn.expand(int(spec.batch), spec.width)
 
 
-def output_gradient(spec: NetSpec, seed: int, loss: Loss, output: Tensor) -> Tensor:
-    """dE/dx_L for a named loss, or for a callable of the output [batch, width] by autograd."""
+def output_gradient(spec: NetSpec, seed: int, loss: Loss, output: Tensor, scale: int = 0) -> Tensor:
+    """dE/dx_L for a named loss, or for a callable by autograd. / output: [batch, width], which stands for output 2^scale.
+
+    A callable gets a copy, in float64 where float32 would be strained; the gradient is of that type.
+    raises: Undefined where float64 would be, or where the gradient is not finite; InvalidSpec for a loss of the wrong kind.
+    """
     if isinstance(loss, str):
         return draw_cotangent(spec, seed, loss)
+    if abs(scale) > _CALLABLE_UP_TO:
+        raise Undefined(
+            f"the output is near 2^{scale}, too far from 1 for a loss of one's own; take a named loss, or less depth"
+        )
     with torch.enable_grad():
-        leaf = output.detach().requires_grad_()
+        leaf = (torch.ldexp(output.double(), torch.tensor(scale)) if scale else output.clone()).detach().requires_grad_()
         value = loss(leaf)
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        raise InvalidSpec("loss must return one number as a tensor that depends on the output")
-    gradient = torch.autograd.grad(value, leaf)[0]
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad or value.is_complex():
+        raise InvalidSpec("loss must return one real number as a tensor that depends on the output")
+    gradient = torch.autograd.grad(value, leaf, allow_unused=True)[0]
+    if gradient is None:
+        raise InvalidSpec("loss must return one real number as a tensor that depends on the output")
     if not gradient.isfinite().all():
-        raise Undefined("the loss has no finite gradient at the network's output; the output may have left float32's range")
+        raise Undefined("the loss has no finite gradient at the network's output")
     return gradient
 
 

@@ -6,8 +6,7 @@ Numbers that would leave float32's range are carried as v 2^k, with one k for a 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf
-from typing import Literal
+from math import inf, log2
 
 import torch
 from torch import Tensor
@@ -16,30 +15,14 @@ from depthscale.activations import activation
 from depthscale.errors import Undefined
 from depthscale.nets.draw import Loss, draw_bias, draw_input, draw_weight, output_gradient
 from depthscale.nets.elementwise import elementwise
+from depthscale.nets.seen import Seen
 from depthscale.norms import batch_norm
 from depthscale.sketch import Sketch, log2_mean_square
 from depthscale.spec import NetSpec
 
+_SQUARES_FIT = 100.0  # |log2| of a mean square up to which float32 holds the squares
 _RESCALE_BEYOND = 24.0  # |log2 rms| past which a tensor is divided by a power of two
 _KEEP_WEIGHTS = 1 << 30  # bytes of weights kept for the backward pass; the other layers are drawn again
-
-Measured = Literal["activation", "preactivation", "preactivation_batch_variance", "gradient"]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One measurement of one network. / net: its position in the list; log2_ms: log2 of the mean square (of the variance).
-
-    values: [batch, width] v of v 2^scale, not to be kept: it is overwritten later; sketch: its distribution, scale included.
-    A preactivation is what the activation receives, after the norm.
-    """
-
-    quantity: Measured
-    net: int
-    layer: int
-    log2_ms: float
-    values: Tensor | None = None
-    sketch: Sketch | None = None
 
 
 @dataclass(slots=True)
@@ -70,9 +53,17 @@ class _Layer:
     scale: int = 0
 
 
+def is_fast(spec: NetSpec) -> bool:
+    """Whether a network is of the kind that runs here: plain layers, and no norm but Batch Norm before the activation."""
+    plain = spec.residual is None and spec.weights in ("gaussian", "orthogonal")
+    return plain and (
+        spec.norm == "none" or (spec.norm == "batch" and spec.position == "before" and spec.statistics != "running")
+    )
+
+
 def are_paired(a: NetSpec, b: NetSpec) -> bool:
     """Whether two networks differ in norm and statistics alone, so that they can run side by side."""
-    return replace(a, norm=b.norm, statistics=b.statistics) == b
+    return is_fast(a) and is_fast(b) and replace(a, norm=b.norm, statistics=b.statistics) == b
 
 
 @torch.no_grad()
@@ -83,15 +74,20 @@ def run(specs: Sequence[NetSpec], seed: int, loss: Loss) -> Iterator[Seen]:
     weights = _Weights(specs[0], seed)
     layers, outputs = yield from _forward([specs[members[0]] for members in nets], nets, weights, seed)
     forward_of = [forwards.index(spec.norm) for spec in specs]
-    gradients = [_Scaled(output_gradient(spec, seed, loss, outputs[f])) for spec, f in zip(specs, forward_of, strict=True)]
+    gradients = [_in_float32(output_gradient(spec, seed, loss, *outputs[f])) for spec, f in zip(specs, forward_of, strict=True)]
     yield from _backward(specs, forward_of, weights, layers, gradients)
 
 
 class _Weights:
-    """The weights of one network by layer: the last layers are kept, as far as memory is set aside; others are drawn again."""
+    """The weights of one network by layer, over 2^scale: the last layers are kept, as far as memory is set aside.
+
+    scale: 0 but for weights that float32's squares would not hold.
+    """
 
     def __init__(self, spec: NetSpec, seed: int):
-        self._spec, self._seed = spec, seed
+        self._seed = seed
+        self.scale = _power(spec.sigma_w2)
+        self._spec = replace(spec, sigma_w2=spec.sigma_w2 * 4.0**-self.scale)
         self._first_kept = spec.depth - max(1, _KEEP_WEIGHTS // (4 * spec.width**2)) + 1
         self._kept: dict[int, Tensor] = {}
         self._spare: Tensor | None = None
@@ -105,6 +101,19 @@ class _Weights:
         return self._spare
 
 
+def _in_float32(gradient: Tensor) -> _Scaled:
+    """A gradient of either type, over a power of two if float32 is strained."""
+    largest = float(gradient.abs().max())
+    power = _power(largest**2)
+    return _Scaled(torch.ldexp(gradient, torch.tensor(-power)).float(), power) if power else _Scaled(gradient.float())
+
+
+def _power(variance: float) -> int:
+    """The power of two to take out of numbers of that variance: 0 unless float32 is strained."""
+    half = log2(variance) / 2 if variance else 0.0
+    return round(half) if abs(half) > _RESCALE_BEYOND else 0
+
+
 def _forward(specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights, seed: int) -> Iterator[Seen]:
     """One forward pass per norm. / specs: one for each norm; nets: which networks each stands for.
 
@@ -112,16 +121,18 @@ def _forward(specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights,
     """
     spec = specs[0]
     homogeneous, phi = activation(spec.activation).homogeneous, elementwise(spec.activation).phi
-    inputs = draw_input(spec, seed)
-    states = [_Scaled(inputs) for _ in specs]
+    power = _power(spec.input_variance)
+    inputs = draw_input(replace(spec, input_variance=spec.input_variance * 4.0**-power), seed)
+    states = [_Scaled(inputs, power) for _ in specs]
     layers: list[list[_Layer]] = [[]]
-    yield from (Seen("activation", net, 0, log2_mean_square(inputs)) for members in nets for net in members)
+    yield from (Seen("activation", net, 0, log2_mean_square(inputs, power)) for members in nets for net in members)
     for layer in range(1, spec.depth + 1):
         products = _multiply([state.values for state in states], weights[layer].T)
-        bias = draw_bias(spec, seed, layer) if spec.sigma_b2 else None
+        bias = draw_bias(spec.width, spec.sigma_b2, seed, layer) if spec.sigma_b2 else None
         layers.append([])
         for f, (this, y) in enumerate(zip(specs, products, strict=True)):
-            y = _Scaled(y if bias is None else y + bias * 2.0 ** -states[f].scale, states[f].scale)
+            y = _with_bias(_Scaled(y, states[f].scale + weights.scale), bias)
+            y = y if homogeneous or this.norm == "batch" else _Scaled(y.plain())
             kept, z, log2_variance = _normalize(this, y)
             sketch = Sketch.of(z.values, z.scale)
             _require_numbers(sketch, this, layer)
@@ -131,9 +142,14 @@ def _forward(specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights,
                 yield Seen("preactivation_batch_variance", net, layer, log2_variance)
                 yield Seen("preactivation", net, layer, sketch.log2_mean_square(), z.values, sketch)
                 yield Seen("activation", net, layer, log2_ms, x.values)
+            _require_held(log2_ms, states[f], layer, homogeneous)
             states[f] = x.recentred(log2_ms / 2) if homogeneous else x
             layers[layer].append(kept)
-    return layers, [state.plain() for state in states]
+    return layers, [(state.values, state.scale) for state in states]
+
+
+def _with_bias(y: _Scaled, bias: Tensor | None) -> _Scaled:
+    return y if bias is None else _Scaled(y.values + torch.ldexp(bias, torch.tensor(-y.scale)), y.scale)
 
 
 def _normalize(spec: NetSpec, y: _Scaled) -> tuple[_Layer, _Scaled, float]:
@@ -141,6 +157,8 @@ def _normalize(spec: NetSpec, y: _Scaled) -> tuple[_Layer, _Scaled, float]:
     centred = y.values - y.values.mean(0, keepdim=True)
     variance = centred.square().mean(0, keepdim=True)
     log2_variance = float(variance.mean(dtype=torch.float64).log2()) + 2 * y.scale
+    if not abs(log2_variance - 2 * y.scale) < _SQUARES_FIT:
+        log2_variance = log2_mean_square(centred.double()) + 2 * y.scale
     if spec.norm == "none":
         return _Layer(y.values), y, log2_variance
     z, inverse_std = batch_norm.normalize(centred, variance, spec.eps * 4.0**-y.scale)
@@ -158,6 +176,8 @@ def _backward(
     for layer in range(specs[0].depth, -1, -1):
         for net, gradient in enumerate(gradients):
             sketch = Sketch.of(gradient.values, gradient.scale)
+            if sketch.nans or sketch.infs:
+                raise Undefined(f"layer {layer}: {sketch.nans:,} entries of the gradient are NaN and {sketch.infs:,} infinite")
             yield Seen("gradient", net, layer, sketch.log2_mean_square(), gradient.values, sketch)
             gradients[net] = gradient.recentred(sketch.log2_mean_square() / 2)
         if layer == 0:
@@ -165,7 +185,7 @@ def _backward(
         kept = [layers[layer][f] for f in forward_of]
         at_y = [_through_layer(spec, g.values, k) for spec, g, k in zip(specs, gradients, kept, strict=True)]
         at_x = _multiply(at_y, weights[layer])
-        gradients = [_Scaled(v, g.scale + k.scale) for v, g, k in zip(at_x, gradients, kept, strict=True)]
+        gradients = [_Scaled(v, g.scale + k.scale + weights.scale) for v, g, k in zip(at_x, gradients, kept, strict=True)]
         layers[layer] = []
 
 
@@ -189,9 +209,17 @@ def _multiply(rows: list[Tensor], matrix: Tensor) -> list[Tensor]:
 
 
 def _require_numbers(sketch: Sketch, spec: NetSpec, layer: int) -> None:
-    if sketch.nans or sketch.infs:
-        why = {
-            "none": "they left float32's range; lower sigma_w2 or the depth",
-            "batch": "a neuron's preactivations are equal over the batch, so their variance is 0; give eps > 0",
-        }[spec.norm]
-        raise Undefined(f"layer {layer}: {sketch.nans:,} preactivations are NaN and {sketch.infs:,} infinite: {why}")
+    if sketch.infs:
+        raise Undefined(f"layer {layer}: {sketch.infs:,} preactivations left float32's range; lower sigma_w2, gamma or beta")
+    if sketch.nans:
+        zero = (
+            "a neuron's preactivations are equal over the batch, so their variance is 0; give eps > 0, and gamma other than 0"
+        )
+        why = zero if spec.norm == "batch" else "they left float32's range; lower sigma_w2"
+        raise Undefined(f"layer {layer}: {sketch.nans:,} preactivations are NaN: {why}")
+
+
+def _require_held(log2_ms: float, before: _Scaled, layer: int, homogeneous: bool) -> None:
+    """An activation that is 0 throughout is one thing; one that float32 cannot hold is another."""
+    if log2_ms == -inf and not homogeneous and log2_mean_square(before.values, before.scale) < -2 * _SQUARES_FIT:
+        raise Undefined(f"layer {layer}: the activations fell below float32's range; raise sigma_w2 or lower the depth")

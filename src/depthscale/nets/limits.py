@@ -3,21 +3,29 @@
 import os
 from collections.abc import Sequence
 from math import inf
+from numbers import Integral
 from pathlib import Path
 
 from depthscale.errors import InvalidSpec
 from depthscale.nets.draw import Loss, check_loss
+from depthscale.nets.ensemble import is_fast
 from depthscale.spec import NetSpec
 
 _FLOAT = 4  # bytes
+_SEEDS = 1 << 32  # numbers that torch's generator tells apart
 
 
-def check_run(specs: Sequence[NetSpec], seeds: int, loss: Loss) -> None:
+def check_run(specs: Sequence[NetSpec], seeds: int, seed: int, loss: Loss) -> None:
     """raises: InvalidSpec where a run cannot be made: no networks or seeds, an unknown loss, an endless batch, no memory for it."""
     if not specs:
         raise InvalidSpec("simulate got an empty list of networks; give at least one NetSpec")
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+    for spec in specs:
+        if not isinstance(spec, NetSpec):
+            raise TypeError(f"simulate takes a NetSpec or a list of them, got {type(spec).__name__}")
+    if isinstance(seeds, bool) or not isinstance(seeds, Integral) or seeds < 1:
         raise InvalidSpec(f"seeds must be a whole number of at least 1, got {seeds!r}")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= _SEEDS - int(seeds):
+        raise InvalidSpec(f"seed must be a whole number from 0, and the last seed below 2^32, got {seed!r}")
     check_loss(loss)
     for spec in specs:
         if spec.batch == inf:
@@ -29,15 +37,18 @@ def _check_memory(spec: NetSpec) -> None:
     needed, free = _memory_needed(spec), _memory_free()
     if needed > free:
         raise InvalidSpec(
-            f"width {spec.width}, depth {spec.depth}, batch {spec.batch} need about {needed / 2**30:,.1f} GiB of memory and "
-            f"{free / 2**30:,.1f} GiB are free; lower one of them"
+            f"width {spec.width}, depth {spec.depth}, batch {spec.batch} need about {needed / 2**30:.3g} GiB of memory and "
+            f"{free / 2**30:.3g} GiB are free; lower one of them"
         )
 
 
 def _memory_needed(spec: NetSpec) -> int:
     """Bytes: two weights, one layer's values a dozen times, and what each layer keeps for the backward pass."""
     values = _FLOAT * int(spec.batch) * spec.width
-    return 2 * _FLOAT * spec.width**2 + 12 * values + spec.depth * values
+    if is_fast(spec):
+        return 2 * _FLOAT * spec.width**2 + 12 * values + spec.depth * values
+    maps = spec.depth * (spec.residual.layers if spec.residual else 1)  # autograd keeps every weight and several values of each
+    return maps * (2 * _FLOAT * spec.width**2 + 8 * values)
 
 
 def _memory_free() -> int:

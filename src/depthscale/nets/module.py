@@ -2,14 +2,17 @@
 
 from torch import Tensor, nn
 
-from depthscale.nets.draw import draw_bias, draw_weight
+from depthscale.errors import InvalidSpec
+from depthscale.graph import Affine, Elementwise, Linear, Norm, Op
+from depthscale.nets.draw import draw_bias, draw_rows
 from depthscale.nets.elementwise import elementwise
+from depthscale.nets.execute import normalize
 from depthscale.spec import NetSpec
 
 _NO_EPS = 2.0**-126  # torch refuses 0; float32's smallest normal number is lost in any other variance
 
 
-class Elementwise(nn.Module):
+class Phi(nn.Module):
     """An activation by name."""
 
     def __init__(self, name: str):
@@ -20,42 +23,57 @@ class Elementwise(nn.Module):
         return elementwise(self.name).phi(z)
 
 
-class FrozenBatchNorm(nn.Module):
-    """Batch Norm with the batch's own statistics, detached: the same forward pass, no gradient through them."""
+class Normalize(nn.Module):
+    """A norm that torch has no module for: without eps, or with statistics held fixed."""
 
-    def __init__(self, eps: float, gamma: float, beta: float):
+    def __init__(self, norm: Norm):
         super().__init__()
-        self.eps, self.gamma, self.beta = eps, gamma, beta
+        self.norm = norm
 
     def forward(self, y: Tensor) -> Tensor:
-        still = y.detach()
-        sigma = (still.var(0, correction=0) + self.eps).sqrt()
-        return self.gamma * (y - still.mean(0)) / sigma + self.beta
+        return normalize(self.norm, y)
+
+
+class Scale(nn.Module):
+    """gain x + shift."""
+
+    def __init__(self, gain: float, shift: float):
+        super().__init__()
+        self.gain, self.shift = gain, shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * x + self.shift
 
 
 def build(spec: NetSpec, seed: int = 0) -> nn.Sequential:
-    """The network of one seed. / returns: modules in the order linear, norm, activation, repeated; training mode."""
-    modules: list[nn.Module] = []
-    for layer in range(1, spec.depth + 1):
-        modules.append(_linear(spec, seed, layer))
-        if spec.norm == "batch":
-            modules.append(_norm(spec))
-        modules.append(Elementwise(spec.activation))
-    return nn.Sequential(*modules)
+    """The network of one seed, as modules in the order of its graph's operations; training mode.
+
+    raises: InvalidSpec for residual networks, which are no sequence.
+    """
+    if spec.residual is not None:
+        raise InvalidSpec("a residual network is no sequence of modules; run it with simulate")
+    ops = spec.graph().ops[1:]
+    return nn.Sequential(*(_module(op, seed) for op in ops))
 
 
-def _linear(spec: NetSpec, seed: int, layer: int) -> nn.Linear:
-    linear = nn.Linear(spec.width, spec.width, bias=spec.sigma_b2 > 0, device="meta")
-    linear.weight = nn.Parameter(draw_weight(spec, seed, layer))
-    if spec.sigma_b2 > 0:
-        linear.bias = nn.Parameter(draw_bias(spec, seed, layer))
+def _module(op: Op, seed: int) -> nn.Module:
+    match op.what:
+        case Linear():
+            return _linear(op.what, seed, op.layer)
+        case Norm("batch", _, eps, "batch"):
+            return nn.BatchNorm1d(0, eps=eps or _NO_EPS, affine=False, track_running_stats=False)
+        case Norm():
+            return Normalize(op.what)
+        case Affine(gain, shift):
+            return Scale(gain, shift)
+        case Elementwise(name):
+            return Phi(name)
+    raise InvalidSpec(f"{op.name} has no module of its own")
+
+
+def _linear(what: Linear, seed: int, layer: int) -> nn.Linear:
+    linear = nn.Linear(what.fan_in, what.fan_out, bias=what.sigma_b2 > 0, device="meta")
+    linear.weight = nn.Parameter(draw_rows(what, seed, layer))
+    if what.sigma_b2 > 0:
+        linear.bias = nn.Parameter(draw_bias(what.fan_out, what.sigma_b2, seed, layer))
     return linear
-
-
-def _norm(spec: NetSpec) -> nn.Module:
-    if spec.statistics == "frozen":
-        return FrozenBatchNorm(spec.eps, spec.gamma, spec.beta)
-    norm = nn.BatchNorm1d(spec.width, eps=spec.eps or _NO_EPS)
-    nn.init.constant_(norm.weight, spec.gamma)
-    nn.init.constant_(norm.bias, spec.beta)
-    return norm

@@ -1,15 +1,15 @@
 """simulate: run random networks of one kind over many seeds and keep what matters of each layer."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import overload
 
 import numpy as np
 
-from depthscale.nets import ensemble
+from depthscale.nets import ensemble, execute
 from depthscale.nets.draw import Loss
-from depthscale.nets.ensemble import Measured, Seen
 from depthscale.nets.limits import check_run
+from depthscale.nets.seen import Measured, Seen
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
 from depthscale.spec import NetSpec
@@ -50,15 +50,16 @@ def simulate(
     returns: Profile, or a list of them in the order given; standard errors are those of the mean over seeds.
     raises: InvalidSpec for settings that cannot be run on this machine; Undefined where a network has no finite values.
     """
-    specs = [spec] if isinstance(spec, NetSpec) else list(spec)
-    check_run(specs, seeds, loss)
+    specs = list(spec) if isinstance(spec, Iterable) else [spec]
+    check_run(specs, seeds, seed, loss)
+    seeds, seed = int(seeds), int(seed)
     groups = _paired(specs)
     profiles: dict[int, Profile] = {}
     for done, members in enumerate(groups):
         group = [specs[i] for i in members]
         record = _Record(group, seeds)
         for row, s in enumerate(range(seed, seed + seeds)):
-            for seen in ensemble.run(group, s, loss):
+            for seen in ensemble.run(group, s, loss) if ensemble.is_fast(group[0]) else execute.run(group[0], s, loss):
                 record.add(row, seen)
                 if see:
                     see(s, seen)
@@ -94,6 +95,8 @@ class _Record:
             loss=loss if isinstance(loss, str) else getattr(loss, "__name__", "callable"),
             seeds=self._log2_ms["gradient"].shape[1],
             seed=seed,
+            notes=(spec.without_rate(),) if spec.without_rate() else (),
+            without_rate=spec.without_rate(),
             gradient_sketches=tuple(self._sketches["gradient", net, layer] for layer in layers),
             preactivation_sketches=(None, *(self._sketches["preactivation", net, layer] for layer in layers[1:])),
         )

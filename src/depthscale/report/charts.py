@@ -24,29 +24,33 @@ def gradient_by_layer(measured: dict[str, Profile], predicted: dict[str, Profile
     rows, lines = _rms_rows(measured), _rms_rows(predicted)
     depth = max(profile.depth for profile in measured.values())
     values = [float(row["rms"]) for row in rows + lines] or [1.0]
+    labels = alt.Axis(format="~g" if max(values) < 1e4 and min(values) > 1e-3 else ".0e", tickCount=6, gridOpacity=0.5)
     x_scale = alt.Scale(domain=[-0.02 * depth, 1.02 * depth], nice=False)
     x = alt.X("layer:Q", title="layer (0 is the input)", scale=x_scale, axis=alt.Axis(tickMinStep=1, grid=False))
     y_scale = alt.Scale(type="log", domain=[min(values) / 1.2, max(values) * 1.2], nice=False)
-    y = alt.Y("rms:Q", title="RMS of dE/dx", scale=y_scale, axis=alt.Axis(format="~g", tickCount=6, gridOpacity=0.5))
+    y = alt.Y("rms:Q", title="RMS of dE/dx", scale=y_scale, axis=labels)
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
     points = base.mark_point(filled=True, size=45, opacity=1).encode(y=y)
     bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
     layers: list[alt.Chart] = [bars, points]
-    if predicted:
+    if lines:
         theory = alt.Chart(alt.Data(values=lines)).mark_line(strokeWidth=1.5, opacity=0.75)
         layers.insert(0, theory.encode(x=x, y=y, color=colour))
-    caption = "points: measured ± 2 standard errors" + ("; lines: theory, nothing fitted" if predicted else "")
+    caption = "points: measured ± 2 standard errors" + ("; lines: theory, nothing fitted" if lines else "")
     chart = alt.layer(*layers).properties(width=520, height=320)
     return themed(chart, "Gradients along depth", caption)
 
 
 def gradient_ridgelines(measured: dict[str, Profile], shown: Sequence[str]) -> Chart:
     """Histograms of the gradient's entries, one ridge a layer, on one linear scale for all; each as high as any other."""
-    reach = 3.2 * max(_rms(measured[name]).max() for name in shown)
+    rms = np.concatenate([_rms(measured[name]) for name in shown])
+    reach = 3.2 * float(np.nanmax(rms, initial=0.0)) or 1.0
     panels = [_ridgeline(measured[name], name, reach, first=name == shown[0]) for name in shown]
+    depth = max(measured[name].depth for name in shown)
+    which = "at every layer" if depth < _MOST_RIDGES else f"at {_MOST_RIDGES} of {depth + 1} layers"
     return themed(
         alt.hconcat(*panels, spacing=24),
-        "Distribution of the gradient at every layer",
+        f"Distribution of the gradient {which}",
         "each ridge is scaled to the same height, so its width is the spread; the number beside it is the RMS",
     )
 
@@ -63,7 +67,7 @@ def neuron_histograms(neurons: dict[tuple[str, int], np.ndarray], networks: Sequ
     return themed(
         alt.vconcat(*rows, spacing=14),
         "What three neurons' activations receive, over the batch",
-        "ReLU's kink is at 0: a centred neuron uses both sides of it, a drifting one mostly one side",
+        "one colour a neuron, of the first seed; dashed: 0, where ReLU bends. A centred neuron uses both of its sides",
     )
 
 
@@ -72,7 +76,8 @@ def _ridgeline(profile: Profile, name: str, reach: float, *, first: bool) -> Cha
     colour = NETWORK_COLOURS[0] if first else NETWORK_COLOURS[1]
     values, labels = [], []
     depth = profile.depth
-    shown = sorted({round(layer) for layer in np.linspace(0, depth, min(depth + 1, _MOST_RIDGES))})
+    spread = {1, *(round(layer) for layer in np.linspace(0, depth, min(depth + 1, _MOST_RIDGES)))}
+    shown = sorted(layer for layer in spread if layer <= depth and np.isfinite(_rms(profile)[layer]))
     for row, layer in enumerate(shown):
         sketch, base = profile.gradient_sketches[layer], float(row)
         counts = sketch.histogram(edges)
@@ -89,7 +94,7 @@ def _ridgeline(profile: Profile, name: str, reach: float, *, first: bool) -> Cha
     area = alt.Chart(alt.Data(values=values)).mark_area(color=colour, opacity=0.55, line={"color": colour, "strokeWidth": 1.2})
     ridges = area.encode(x=x, y=alt.Y("top:Q", scale=y_scale, axis=axis if first else None), y2="base:Q", detail="layer:O")
     text = alt.Chart(alt.Data(values=labels)).mark_text(align="left", baseline="bottom", dx=4, dy=1, fontSize=10, color=INK)
-    written = text.encode(x="x:Q", y=alt.Y("base:Q", scale=y_scale), text=alt.Text("rms:Q", format=".2f"))
+    written = text.encode(x="x:Q", y=alt.Y("base:Q", scale=y_scale), text=alt.Text("rms:Q", format=".3~g"))
     return alt.layer(ridges, written).properties(width=330, height=ROW_HEIGHT * (len(shown) + 1), title=name)
 
 
@@ -100,13 +105,17 @@ def _neurons(values: np.ndarray, name: str, layer: int, reach: float, top: bool,
         for i, each in enumerate(values.T)
         for x, n in zip(edges, [*np.histogram(each, edges)[0], 0], strict=True)
     ]
-    x = alt.X("x:Q", scale=alt.Scale(domain=[-reach, reach], nice=False), axis=alt.Axis(grid=False, labels=bottom, title=None))
+    x = alt.X(
+        "x:Q",
+        scale=alt.Scale(domain=[-reach, reach], nice=False),
+        axis=alt.Axis(grid=False, labels=bottom, title="value" if bottom else None),
+    )
     bars = (
         alt.Chart(alt.Data(values=rows))
         .mark_area(opacity=0.4, interpolate="step-after", line={"strokeWidth": 1})
         .encode(
             x=x,
-            y=alt.Y("samples:Q", stack=None, title=f"layer {layer}", axis=alt.Axis(grid=False, tickCount=3)),
+            y=alt.Y("samples:Q", stack=None, title=f"layer {layer}: samples", axis=alt.Axis(grid=False, tickCount=3)),
             color=alt.Color("neuron:N", scale=alt.Scale(range=NEURON_COLOURS), legend=None),
         )
     )

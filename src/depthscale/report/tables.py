@@ -10,16 +10,18 @@ from depthscale.errors import UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES, Row
 from depthscale.measure import Growth
-from depthscale.profile import Profile
+from depthscale.profile import Profile, Quantity
+
+_MOST_ROWS = 40
 
 
 def founding_table(found: Founding) -> RenderableType:
     """Every layer of the three networks, then their growth."""
-    title = f"RMS of dE/dx ± standard error over {found.measured[0].seeds} seeds; diff: from theory, in standard errors"
+    title = f"RMS of dE/dx ± standard error, {found.measured[0].seeds} seeds; diff to theory in standard errors"
     table = Table(title=title, box=None, title_justify="left", padding=(0, 1, 0, 0))
     table.add_column("\nlayer", justify="right", no_wrap=True)
     for name in NAMES:
-        table.add_column(f"{name.removesuffix(' statistics')}\nmeasured", justify="right", no_wrap=True, min_width=11)
+        table.add_column(f"{name.removesuffix(' statistics')}\nmeasured", justify="right", no_wrap=True, min_width=10)
         table.add_column("\ntheory", justify="right", style="dim", no_wrap=True)
         table.add_column("\ndiff", justify="right", no_wrap=True)
     by_layer: dict[int, list[Row]] = {}
@@ -40,21 +42,32 @@ def growth_table(found: Founding) -> Table:
     return table
 
 
-def profile_table(profile: Profile) -> Table:
-    """A profile layer by layer; logarithms where float64 does not hold the plain value."""
-    table = Table(box=None)
-    for heading in ("layer", "gradient mean square", "log2", "activation mean square", "batch variance of y"):
-        table.add_column(heading, justify="right")
+def profile_table(profile: Profile, *, whole: bool = True) -> Table:
+    """A profile layer by layer; logarithms where float64 does not hold the plain value. / whole: all layers, else at most 40."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    headings = ("layer", "gradient\nmean square", "\nlog2", "activation\nmean square", "batch variance\nof y")
+    for heading in headings:
+        table.add_column(heading if heading != "layer" else "\nlayer", justify="right", no_wrap=True)
     gradient, activation, variance = profile.gradient, profile.activation, profile.preactivation_batch_variance
-    for layer in range(profile.depth + 1):
+    for layer in _shown(profile.depth, whole):
+        if layer is None:
+            table.add_row("...", *[""] * 4)
+            continue
         table.add_row(
             str(layer),
-            _with_error(gradient.mean_square[layer], gradient.stderr[layer], profile),
+            _with_error(gradient, layer, profile),
             f"{gradient.log2_mean_square[layer]:.3f}",
-            _with_error(activation.mean_square[layer], activation.stderr[layer], profile),
-            _with_error(variance.mean_square[layer], variance.stderr[layer], profile),
+            _with_error(activation, layer, profile),
+            _with_error(variance, layer, profile),
         )
     return table
+
+
+def _shown(depth: int, whole: bool) -> list[int | None]:
+    """Layers of a table; None where some are left out."""
+    if whole or depth < _MOST_ROWS:
+        return list(range(depth + 1))
+    return [*range(_MOST_ROWS // 2), None, *range(depth + 1 - _MOST_ROWS // 2, depth + 1)]
 
 
 def growth_line(growth: Growth | UnreliableGrowth) -> str:
@@ -97,7 +110,8 @@ def _apart(row: Row) -> str:
     return f"{row.standard_errors:+.1f}" if isfinite(row.standard_errors) else "-"
 
 
-def _with_error(value: float, stderr: float, profile: Profile) -> str:
+def _with_error(quantity: Quantity, layer: int, profile: Profile) -> str:
+    value, relative = quantity.mean_square[layer], quantity.relative_stderr[layer]
     if not isfinite(value):
         return "-"
-    return f"{value:.5g} ± {stderr:.1g}" if profile.seeds and isfinite(stderr) else f"{value:.6g}"
+    return f"{value:.4g} ± {relative:.1%}" if profile.seeds and isfinite(relative) else f"{value:.6g}"

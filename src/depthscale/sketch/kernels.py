@@ -6,6 +6,8 @@ until the neighbour's increment is stored. Counting goes first over a block, sin
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -21,7 +23,19 @@ _ZERO = np.float32(0)
 _EVERY_BIT = np.uint32(0xFFFFFFFF)
 
 
-@njit(nogil=True, cache=True)
+def compiled(**options: Any) -> Callable[[Callable], Any]:
+    """Compile, releasing the GIL; keep the result on disk where some folder can be written."""
+
+    def compile_it(function: Callable) -> Any:
+        try:
+            return njit(nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # numba finds no folder for its cache
+            return njit(nogil=True, **options)(function)
+
+    return compile_it
+
+
+@compiled()
 def count_patterns(halves, step, table):
     """Add the pattern of every value to the table. / halves: [n * step] uint16, the last of each `step` is the pattern."""
     n = halves.shape[0] // step
@@ -36,7 +50,7 @@ def count_patterns(halves, step, table):
         table[np.uint64(halves[i * step + step - 1]) * np.uint64(LANES)] += np.uint32(1)
 
 
-@njit(nogil=True, cache=True, fastmath=_REORDER)
+@compiled(fastmath=_REORDER)
 def sums(values):
     """Sum and sum of squares, in float64."""
     total, square_total = 0.0, 0.0
@@ -47,7 +61,7 @@ def sums(values):
     return total, square_total
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _count_zeros(values):
     zeros = np.uint32(0)
     for i in range(values.shape[0]):
@@ -55,7 +69,7 @@ def _count_zeros(values):
     return zeros
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _extremes(bits):
     """Largest doubled magnitude bits, and smallest nonzero ones less 2 (0 wraps around to the top)."""
     largest, smallest = np.uint32(0), _EVERY_BIT
@@ -66,7 +80,7 @@ def _extremes(bits):
     return smallest, largest
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def tally_float32(values, bits, halves, table):
     """Count patterns into the table and reduce, block by block, the same memory seen as float32, uint32 and uint16 pairs.
 
@@ -87,7 +101,7 @@ def tally_float32(values, bits, halves, table):
     return zeros, total, square_total, smallest, largest
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def finite_sums(values):
     """Sum, sum of squares, smallest nonzero and largest magnitude of the finite values alone."""
     total, square_total, smallest, largest = 0.0, 0.0, np.inf, 0.0
@@ -102,7 +116,7 @@ def finite_sums(values):
     return total, square_total, smallest, largest
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def count_rare(values):
     """How many values are negative tiny, positive tiny (nonzero, below 2^-133), -infinity, +infinity."""
     tiny_negative = tiny_positive = minus = plus = 0
@@ -115,7 +129,7 @@ def count_rare(values):
     return tiny_negative, tiny_positive, minus, plus
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def tally_float64(values, scale, table):
     """Count float64 values by the pattern of v = value 2^-scale, rounded toward zero, and sum the finite v.
 
@@ -151,7 +165,7 @@ def tally_float64(values, scale, table):
     return zeros, total, square_total, smallest, largest
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def drain(table, first, last):
     """Occupied patterns and their counts, ascending; empties those rows of the table.
 
@@ -174,7 +188,7 @@ def drain(table, first, last):
     return patterns[:found].copy(), counts[:found].copy()
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def merge(patterns_a, counts_a, patterns_b, counts_b):
     """Union of two ascending lists of patterns, counts added."""
     size = patterns_a.shape[0] + patterns_b.shape[0]

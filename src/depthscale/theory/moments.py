@@ -1,58 +1,266 @@
-"""Moments of an activation over the values of one neuron for two samples; a layer's factors follow from them."""
+"""Moments of an activation over what it receives for two samples: a layer's forward and backward factors follow from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from math import acos, pi, sqrt
+from functools import cache, lru_cache
 
-from depthscale.errors import NoTheory
+import numpy as np
+
+from depthscale.activations import Activation, activation, shifted
+from depthscale.errors import Divergent, NoTheory
+from depthscale.numerics import gaussian, sphere
+from depthscale.numerics.estimate import Estimate
+from depthscale.numerics.table import expect_at, expect_pair_at
+from depthscale.theory.laws import Gaussian, Law, Spherical
+
+_ROUNDING = 2.0**-50
+_CIRCLE = 1 << 16  # points on a circle; with kinks the error falls as their number
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
-    """Expectations over z1, z2 of unit variance, for phi with phi(s z) = s phi(z).
+class Values:
+    """Of phi(u), u = gain z + shift. / mean: E phi; square: E phi^2; product: E phi phi between two samples; error: relative."""
 
-    square, product: E phi(z1)^2, E phi(z1) phi(z2); slope_square, slope_product: the same of phi';
-    z_slope_square, z_slope_product: the same of z phi'(z).
-    """
+    mean: float
+    square: float
+    product: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slopes:
+    """Of phi'(u). / square, product: E phi'^2, and between two samples; error: relative to the square."""
 
     square: float
     product: float
-    slope_square: float
-    slope_product: float
-    z_slope_square: float
-    z_slope_product: float
+    error: float
 
 
-def arc_cosine_1(c: float) -> float:
-    """J(c) = 2 E relu(z1) relu(z2) at correlation c; J(1) = 1. / source: Cho & Saul 2009, arc-cosine kernel, n = 1."""
-    return (sqrt(1 - c * c) + (pi - acos(c)) * c) / pi
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightedSlopes:
+    """As Slopes, one number for each radius of a norm's law, and z_square, z_product: E z^2 phi'^2, E z1 z2 phi' phi'.
+
+    z: what the norm gave, radius included, before gain and shift.
+    """
+
+    square: np.ndarray
+    product: np.ndarray
+    z_square: np.ndarray
+    z_product: np.ndarray
+    error: float
 
 
-def arc_cosine_0(c: float) -> float:
-    """J'(c) = 2 P(z1 > 0, z2 > 0); J'(1) = 1. / source: as `arc_cosine_1`, with n = 0."""
-    return 1 - acos(c) / pi
+@lru_cache(maxsize=1 << 16)
+def values(name: str, law: Law) -> Values:
+    """Values of an activation under a law. / raises: NoTheory where they are infinite."""
+    with _told(name):
+        if not law.gain:
+            at = float(activation(name).phi(np.array([law.shift]))[0])
+            return Values(at, at * at, at * at, 0.0)
+        return _gaussian_values(name, law) if isinstance(law, Gaussian) else _spherical_values(name, law)
+
+
+@lru_cache(maxsize=1 << 16)
+def slopes(name: str, law: Law) -> Slopes:
+    """Slopes of an activation under a law. / raises: NoTheory where they are infinite."""
+    if not law.gain:
+        at = float(activation(name).derivative(np.array([law.shift]))[0])
+        return Slopes(at * at, at * at, 0.0)
+    if isinstance(law, Spherical):
+        w = weighted_slopes(name, law)
+        weights = np.array(law.weights)
+        return Slopes(float(weights @ w.square), float(weights @ w.product), w.error)
+    with _told(name):
+        a, q, c = activation(name), law.gain**2 * law.variance, law.correlation
+        if a.moments and not law.shift:
+            return Slopes(float(a.moments.slopes(q, 1.0)), float(a.moments.slopes(q, c)), _ROUNDING)
+        table = _tables(name, law.gain, law.shift)
+        square, product = table.slope_square(law.variance), table.slope_product(law.variance, c)
+        scale = 1 / law.gain**2
+        return Slopes(square.value * scale, product.value * scale, _relative(square, product))
+
+
+@lru_cache(maxsize=1 << 12)
+def weighted_slopes(name: str, law: Law) -> WeightedSlopes:
+    """Slopes with the norm's output as weight, for the backward pass of a norm below the activation."""
+    with _told(name):
+        if isinstance(law, Gaussian):
+            return _gaussian_weighted(name, law)
+        rows = np.array([_spherical_weighted(name, law, radius) for radius in law.radii])
+        return WeightedSlopes(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3], float(rows[:, 4].max()))
+
+
+# ---- Gaussian
+
+
+class _Tables:
+    """Expectations of phi(gain z + shift) and its derivative in z, quick to ask again."""
+
+    def __init__(self, name: str, gain: float, shift: float):
+        a = shifted(activation(name), gain, shift)
+        self.mean = expect_at(a.phi, a.breaks)
+        self.square = expect_at(lambda z: a.phi(z) ** 2, a.breaks)
+        self.slope_square = expect_at(lambda z: a.derivative(z) ** 2, a.breaks)
+        self.product = _pairs(a.phi, a)
+        self.slope_product = _pairs(a.derivative, a)
+
+
+def _pairs(f: Callable, a: Activation) -> Callable[[float, float], Estimate]:
+    """(variance, correlation) -> E f f: computed once or twice at a variance, and by a series for many correlations."""
+    asked: dict[float, int] = {}
+    table = cache(lambda variance: expect_pair_at(f, f, variance, variance, a.breaks, a.breaks))
+
+    def at(variance: float, correlation: float) -> Estimate:
+        asked[variance] = asked.get(variance, 0) + 1
+        if asked[variance] > 8:
+            return table(variance)(correlation)
+        return gaussian.expect_pair(f, f, variance, variance, correlation, a.breaks, a.breaks)
+
+    return at
 
 
 @cache
-def moments(activation: str, c: float) -> Moments:
-    """Moments at correlation c. For these activations the Gaussian law and the sphere's agree: both know only the angle.
+def _tables(name: str, gain: float, shift: float) -> _Tables:
+    return _Tables(name, gain, shift)
 
-    error: rounding. / raises: NoTheory for an activation without closed form.
-    """
+
+def _gaussian_values(name: str, law: Gaussian) -> Values:
+    a, q, c = activation(name), law.gain**2 * law.variance, law.correlation
+    if a.moments and not law.shift:
+        closed = a.moments  # z is even, so a negative gain changes nothing
+        return Values(float(closed.mean(q)), float(closed.kernel(q, 1.0)), float(closed.kernel(q, c)), _ROUNDING)
+    table = _tables(name, law.gain, law.shift)
+    mean, square, product = table.mean(law.variance), table.square(law.variance), table.product(law.variance, c)
+    return Values(mean.value, square.value, product.value, _relative(square, product, mean * mean))
+
+
+def _gaussian_weighted(name: str, law: Gaussian) -> WeightedSlopes:
+    """At correlation 0, as an infinite batch has it: products are squares of means."""
+    a = activation(name)
+    if not law.gain:
+        zero = np.zeros(1)
+        return WeightedSlopes(zero, zero, zero, zero, 0.0)
+    s, unit = shifted(a, law.gain, law.shift), 1 / law.gain**2
+    expect = [
+        gaussian.expect(f, law.variance, s.breaks)
+        for f in (
+            lambda z: s.derivative(z) ** 2,
+            s.derivative,
+            lambda z: (z * s.derivative(z)) ** 2,
+            lambda z: z * s.derivative(z),
+        )
+    ]
+    square, mean, z_square, z_mean = expect
+    product, z_product = mean * mean, z_mean * z_mean
+    columns = [np.array([e.value * unit]) for e in (square, product, z_square, z_product)]
+    return WeightedSlopes(columns[0], columns[1], columns[2], columns[3], _relative(square, product, z_square, z_product))
+
+
+# ---- sphere
+
+
+def _spherical_values(name: str, law: Spherical) -> Values:
+    total, error = np.zeros(3), 0.0
+    for radius, weight in zip(law.radii, law.weights, strict=True):
+        mean, square, product = _spherical_values_at(name, law, radius)
+        total += weight * np.array([mean.value, square.value, product.value])
+        error += weight * _relative(square, product) * square.value
+    mean, square, product = total.tolist()
+    return Values(mean, square, product, error / square if square else 0.0)
+
+
+def _spherical_values_at(name: str, law: Spherical, radius: float) -> tuple[Estimate, Estimate, Estimate]:
+    """E phi, E phi^2, E phi phi at one radius."""
+    a, gain = activation(name), law.gain * radius
+    if law.size <= 3:
+        return _few_values(shifted(a, gain, law.shift), law.size)
+    on = _sphere(law)
+    if a.moments and a.homogeneous and not law.shift and law.correlation is None:
+        q, c = gain**2, on.correlation
+        mean = sphere.expect(lambda z: a.phi(gain * z), on, a.breaks)
+        return mean, _exact(float(a.moments.kernel(q, 1.0))), _exact(float(a.moments.kernel(q, c)))
+    s = shifted(a, gain, law.shift)
+    mean = sphere.expect(s.phi, on, s.breaks)
+    square = sphere.expect(lambda z: s.phi(z) ** 2, on, s.breaks)
+    if law.correlation is not None:  # another sample's sphere: as if Gaussian, right to 1 / size
+        return mean, square, gaussian.expect_pair(s.phi, s.phi, 1.0, 1.0, law.correlation, s.breaks, s.breaks)
+    return mean, square, sphere.expect_pair(lambda u, v: s.phi(u) * s.phi(v), on, s.breaks)
+
+
+def _spherical_weighted(name: str, law: Spherical, radius: float) -> tuple[float, float, float, float, float]:
+    """E phi'^2, phi' phi', z^2 phi'^2, z z phi' phi' at one radius, and their relative error. / z: radius included."""
+    a, gain = activation(name), law.gain * radius
+    if not gain:
+        return 0.0, 0.0, 0.0, 0.0, 0.0
+    if law.size <= 3:
+        return _few_slopes(shifted(a, gain, law.shift), law.size, radius, gain)
+    on = _sphere(law)
+    if a.moments and a.homogeneous and not law.shift and law.correlation is None:
+        c, r2 = on.correlation, radius**2
+        slope = a.moments.slopes
+        return (
+            float(slope(1.0, 1.0)),
+            float(slope(1.0, c)),
+            r2 * float(a.moments.kernel(1.0, 1.0)),
+            r2 * float(a.moments.kernel(1.0, c)),
+            _ROUNDING,
+        )
+    s, unit = shifted(a, gain, law.shift), 1 / gain**2
+    square = sphere.expect(lambda z: s.derivative(z) ** 2, on, s.breaks)
+    z_square = sphere.expect(lambda z: (z * s.derivative(z)) ** 2, on, s.breaks)
+    if law.correlation is not None:
+        product = gaussian.expect_pair(s.derivative, s.derivative, 1.0, 1.0, law.correlation, s.breaks, s.breaks)
+        z_product = Estimate(0.0, 0.0)  # a norm over one sample's entries does not ask for it
+    else:
+        product = sphere.expect_pair(lambda u, v: s.derivative(u) * s.derivative(v), on, s.breaks)
+        z_product = sphere.expect_pair(lambda u, v: u * s.derivative(u) * v * s.derivative(v), on, s.breaks)
+    weighted = unit * radius**2
+    error = _relative(square, product, z_square, z_product)
+    return unit * square.value, unit * product.value, weighted * z_square.value, weighted * z_product.value, error
+
+
+def _few(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of two or three values of mean 0 and mean square 1, evenly: two points, or a circle."""
+    if size == 2:
+        return np.array([1.0, -1.0]), np.array([-1.0, 1.0])
+    angle = (np.arange(_CIRCLE) + 0.5) * (2 * np.pi / _CIRCLE)
+    return np.sqrt(2) * np.cos(angle), np.sqrt(2) * np.cos(angle + 2 * np.pi / 3)
+
+
+def _few_values(s: Activation, size: int) -> tuple[Estimate, Estimate, Estimate]:
+    u, v = _few(size)
+    moments = s.phi(u).mean(), (s.phi(u) ** 2).mean(), (s.phi(u) * s.phi(v)).mean()
+    return tuple(Estimate(float(m), float(moments[1]) / _CIRCLE) for m in moments)  # pyright: ignore[reportReturnType]
+
+
+def _few_slopes(s: Activation, size: int, radius: float, gain: float) -> tuple[float, float, float, float, float]:
+    u, v = _few(size)
+    du, dv = s.derivative(u) / gain, s.derivative(v) / gain
+    square, product = float((du * du).mean()), float((du * dv).mean())
+    z_square, z_product = float((u * u * du * du).mean()), float((u * v * du * dv).mean())
+    return square, product, radius**2 * z_square, radius**2 * z_product, 1 / _CIRCLE
+
+
+def _sphere(law: Spherical) -> sphere.Sphere:
+    return sphere.Sphere(law.size - 1, -1 / (law.size - 1))
+
+
+# ---- errors
+
+
+def _exact(value: float) -> Estimate:
+    return Estimate(value, _ROUNDING * abs(value))
+
+
+def _relative(first: Estimate, *others: Estimate) -> float:
+    """Largest error of several expectations, relative to the first, which bounds the others."""
+    return max(e.error for e in (first, *others)) / first.value if first.value else 0.0
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
     try:
-        return _CLOSED_FORMS[activation](c)
-    except KeyError:
-        raise NoTheory(f"no closed form for activation {activation!r}; there is one for {', '.join(_CLOSED_FORMS)}") from None
-
-
-def _linear(c: float) -> Moments:
-    return Moments(1.0, c, 1.0, 1.0, 1.0, c)
-
-
-def _relu(c: float) -> Moments:
-    j1, j0 = arc_cosine_1(c), arc_cosine_0(c)
-    return Moments(0.5, j1 / 2, 0.5, j0 / 2, 0.5, j1 / 2)
-
-
-_CLOSED_FORMS: dict[str, Callable[[float], Moments]] = {"linear": _linear, "relu": _relu}
+        yield
+    except Divergent as reason:
+        raise NoTheory(f"activation {name!r}: {reason}") from None

@@ -1,0 +1,63 @@
+"""Laws of what an activation receives, seen over two samples of one neuron."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import roots_genlaguerre
+
+_NODES = 48  # of Gauss's rule over sigma^2
+_NEARLY_GAUSSIAN = 200  # degrees of freedom past which that rule's weights leave float64
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussian:
+    """u = gain z + shift, z Gaussian. / variance, correlation: of z, and of z between two samples."""
+
+    variance: float
+    correlation: float
+    gain: float = 1.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spherical:
+    """u = gain r z + shift, z uniform on the sphere of radius sqrt(size) orthogonal to the ones.
+
+    correlation: between two samples; None where samples are coordinates of one z, and it is -1 / (size - 1).
+    radii, weights: of the mixture over r (r = 1 alone without eps).
+    """
+
+    size: int
+    correlation: float | None = None
+    radii: tuple[float, ...] = (1.0,)
+    weights: tuple[float, ...] = (1.0,)
+    gain: float = 1.0
+    shift: float = 0.0
+
+
+Law = Gaussian | Spherical
+
+
+def moved(law: Law, gain: float, shift: float) -> Law:
+    """The law of gain u + shift."""
+    return replace(law, gain=gain * law.gain, shift=gain * law.shift + shift)
+
+
+@lru_cache
+def variance_rule(size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Values of sigma^2 over the variance, and weights: size times that is chi-squared with size - 1 degrees of freedom."""
+    degrees = size - 1
+    if degrees > _NEARLY_GAUSSIAN:
+        return _logarithmic_rule(size)
+    nodes, weights = roots_genlaguerre(_NODES, degrees / 2 - 1)
+    return tuple((2 * nodes / size).tolist()), tuple((weights / weights.sum()).tolist())
+
+
+def _logarithmic_rule(size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The same by equal steps of log sigma^2, which converge geometrically and keep the weights in range."""
+    degrees = size - 1
+    t = np.linspace(-9, 9, 73) * np.sqrt(2 / degrees)
+    log_density = degrees / 2 * (t - np.expm1(t))
+    weights = np.exp(log_density)
+    return tuple((np.exp(t) * degrees / size).tolist()), tuple((weights / weights.sum()).tolist())

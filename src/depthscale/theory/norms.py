@@ -1,0 +1,171 @@
+"""Rules of the normalizers.
+
+Over B exchangeable samples: z is uniform on the sphere of radius sqrt(B) orthogonal to the ones and independent of sigma, and
+B sigma^2 over the variance between samples is chi-squared with B - 1 degrees of freedom; the infinite batch is the limit.
+Over the many entries of one sample (layer, rms) sigma is a constant; over m of them (group) the sphere returns, with m for B.
+source: arXiv:1902.08129 (Yang et al. 2019), Theorems 3.5 to 3.10, rederived; the others by the same steps.
+"""
+
+from functools import lru_cache
+from math import inf, log2
+
+import numpy as np
+
+from depthscale.errors import NoTheory
+from depthscale.graph import Norm
+from depthscale.theory.laws import Gaussian, Spherical, variance_rule
+from depthscale.theory.moments import WeightedSlopes
+from depthscale.theory.neurons import below_norm_and_activation
+from depthscale.theory.states import Gradient, Signal, Weighted, log2_of, product_of
+
+_FAR = 1000.0  # |log2| past which float64 holds no variance
+_ROUNDING = 1e-13  # a factor this much smaller than its terms is 0: what is left is their rounding
+
+
+def forward(norm: Norm, y: Signal) -> Signal:
+    """The norm's output. / raises: NoTheory where its input has no variance."""
+    if norm.statistics == "running":
+        return _divided(y, log2(1 + norm.eps))
+    if _over_many_entries(norm):
+        return _divided(_centred(norm, y), _log2_variance(norm, y))
+    spread = _spread(norm, y)
+    if spread == -inf:
+        raise NoTheory("its input does not vary, so there is nothing to divide by")
+    if norm.size == inf:
+        log2_z2 = spread - _log2_variance(norm, y)
+        z2 = 2.0**log2_z2
+        return Signal(log2_z2, 0.0, log2_z2, law=Gaussian(z2, 0.0), normalized=True, error=y.error)
+    between = y.without_mean().ratio if norm.kind == "group" else -1 / (norm.size - 1)
+    if not isinstance(y.law, Gaussian):
+        if norm.eps:
+            _no_rule(norm)
+        return Signal(0.0, between, log2_of(1 - between), error=y.error)
+    radii, weights, _, _ = _mixture(norm, spread)
+    law = Spherical(int(norm.size), y.ratio if norm.kind == "group" else None, radii, tuple(weights))
+    log2_ms = log2_of(float(np.dot(weights, np.square(radii))))
+    return Signal(log2_ms, between, log2_ms + log2_of(1 - between), law=law, normalized=True, error=y.error)
+
+
+def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
+    """The gradient at the norm's input."""
+    if norm.statistics == "running":
+        return Gradient(g.log2_ms - log2(1 + norm.eps), g.ratio, g.error)
+    if _over_many_entries(norm):
+        return Gradient(g.log2_ms - _log2_variance(norm, y), g.ratio, g.error)
+    if norm.size == inf or isinstance(y.law, Gaussian):
+        return _below(norm, y, g)
+    return _below_activation(norm, y, g)
+
+
+def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
+    """Below a norm whose input is Gaussian, or whose batch is infinite."""
+    spread = _spread(norm, y)
+    w = g.weighted or Weighted(_unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms)
+    rule = _infinite_batch if norm.size == inf else _sphere
+    log2_factor, ratio = rule(norm, spread, w.slopes, w.ratio)
+    return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error)
+
+
+@lru_cache(maxsize=1 << 12)
+def _infinite_batch(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) -> tuple[float, float]:
+    """dE/dy = (1/sigma) (g - <g> - z <z g>), the batch's means being what two samples share. / returns: log2 factor, its ratio."""
+    variance = float(np.logaddexp2(spread, log2_of(norm.eps)))
+    square, product, z_product = float(w.square[0]), ratio * float(w.product[0]), ratio * float(w.z_product[0])
+    if norm.statistics == "frozen":
+        return log2_of(square) - variance, product / square if square else 0.0
+    left = square - product - (2 - 2.0 ** (spread - variance)) * z_product
+    return (log2_of(left) - variance if left > _ROUNDING * square else -inf), 0.0
+
+
+@lru_cache(maxsize=1 << 12)
+def _sphere(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) -> tuple[float, float]:
+    """The same over finitely many values: <g>^2 and <z g>^2 keep each value's own share, 1 / size."""
+    n = norm.size
+    radii, _, weights, log2_inverse = _mixture(norm, spread)
+    square, product, z_product = w.square, ratio * w.product, ratio * w.z_product
+    total = float(weights @ square)
+    if norm.statistics == "frozen":
+        return log2_of(total) + log2_inverse, float(weights @ product) / total if total else 0.0
+    if norm.kind == "group":  # the entries of a sample share no gradient
+        product, z_product = 0.0 * product, 0.0 * z_product
+    left = (1 - 1 / n) * (square - product) - (2 - np.square(radii)) * (w.z_square / n + (1 - 1 / n) * z_product)
+    kept = float(weights @ np.where(left > _ROUNDING * square, left, 0.0))
+    if not kept:
+        return -inf, 0.0
+    shared = -1 / (n - 1) if norm.kind == "batch" else ratio * float(weights @ w.product) / total
+    return log2_of(kept) + log2_inverse, shared
+
+
+@lru_cache(maxsize=1 << 12)
+def _unweighted(norm: Norm, spread: float, ratio: float) -> WeightedSlopes:
+    """Slopes of no activation at all: the gradient above does not depend on z. / ratio: of y between samples."""
+    if norm.size == inf:
+        z2, between = np.array([2.0 ** (spread - float(np.logaddexp2(spread, log2_of(norm.eps))))]), 0.0
+    else:
+        z2 = np.square(_mixture(norm, spread)[0])
+        between = ratio if norm.kind == "group" else -1 / (norm.size - 1)
+    one = np.ones_like(z2)
+    return WeightedSlopes(one, one, z2, between * z2, 0.0)
+
+
+def _below_activation(norm: Norm, y: Signal, g: Gradient) -> Gradient:
+    """Below a norm and the activation that it normalizes, whose slopes and sigma depend on each other."""
+    source = y.source
+    if source is None or not isinstance(source.received, Gaussian):
+        return _no_rule(norm)
+    of_batch = norm.kind == "batch"
+    factor, ratio, error = below_norm_and_activation(
+        source.activation, source.received, int(norm.size), of_batch, g.ratio if of_batch else 0.0, norm.statistics == "frozen"
+    )
+    below = Gradient(product_of(g.log2_ms, log2_of(factor) - source.unit), ratio, g.error + error)
+    return Gradient(g.log2_ms, g.ratio, g.error, below=below)
+
+
+def _mixture(norm: Norm, log2_spread: float) -> tuple[tuple[float, ...], np.ndarray, np.ndarray, float]:
+    """The law of sigma, as radii of z: forward weights, whose sum is 1, and backward ones, which times 2^log2 sum to E 1/sigma^2.
+
+    Without eps the radius is 1 and independent of sigma. / returns: radii, weights [k], weights [k], log2.
+    """
+    if not norm.eps:
+        mean_inverse = log2(norm.size / (norm.size - 3)) if norm.size > 3 else inf
+        return (1.0,), np.ones(1), np.ones(1), mean_inverse - log2_spread
+    variances, weights = (np.array(each) for each in variance_rule(int(norm.size)))
+    inverse = 1 / (variances + norm.eps * 2.0**-log2_spread)
+    return tuple(np.sqrt(variances * inverse).tolist()), weights, weights * inverse, -log2_spread
+
+
+def _over_many_entries(norm: Norm) -> bool:
+    return norm.kind in ("layer", "rms") or (norm.kind == "group" and norm.size == inf)
+
+
+def _centred(norm: Norm, y: Signal) -> Signal:
+    """What a norm over a sample's entries divides; its law is Gaussian if y's is, whose entries have mean 0."""
+    return y if norm.kind == "rms" or not y.mean else y.without_mean()
+
+
+def _spread(norm: Norm, y: Signal) -> float:
+    """log2 of the variance that the norm sees: between samples, or between entries."""
+    return y.log2_spread if norm.kind == "batch" else y.without_mean().log2_ms
+
+
+def _log2_variance(norm: Norm, y: Signal) -> float:
+    """log2 of sigma^2 where it is a constant."""
+    seen = y.log2_ms if norm.kind == "rms" else _spread(norm, y)
+    found = float(np.logaddexp2(seen, log2_of(norm.eps)))
+    if found == -inf:
+        raise NoTheory("its input does not vary, so there is nothing to divide by")
+    return found
+
+
+def _divided(y: Signal, log2_variance: float) -> Signal:
+    """y over a constant sigma; what was Gaussian stays so."""
+    log2_ms = y.log2_ms - log2_variance
+    gaussian = isinstance(y.law, Gaussian) and not y.normalized and log2_ms > -_FAR
+    law = Gaussian(2.0**log2_ms, y.ratio) if gaussian else None
+    return Signal(log2_ms, y.ratio, y.log2_spread - log2_variance, y.mean, law, source=None, error=y.error)
+
+
+def _no_rule(norm: Norm):
+    raise NoTheory(
+        f"no rule for a {norm.kind} norm over {norm.size} values that are neither Gaussian nor an activation's output"
+    )

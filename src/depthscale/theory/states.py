@@ -1,0 +1,102 @@
+"""What travels through a graph when samples are alike: second moments forward, and the gradient's backward."""
+
+from dataclasses import dataclass, replace
+from math import inf, log2
+
+import numpy as np
+
+from depthscale.theory.laws import Law
+from depthscale.theory.moments import WeightedSlopes
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The activation that gave an output, and what it received. / received: stands for its square root of 2^unit times."""
+
+    activation: str
+    received: Law
+    unit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Second moments of an operation's output x over a batch.
+
+    log2_ms: log2 of E x^2. ratio: E x x' between two samples over E x^2. log2_spread: log2 of the variance between samples,
+    E x^2 - E x x', kept for itself because the difference loses digits. mean: E x over the root of E x^2. error: relative.
+    law: what an activation would receive, where that is Gaussian or a norm's output; it stands for its square root of 2^unit
+    times, which a homogeneous activation passes on. source: the activation whose output this is, if it is one's.
+    normalized: whether a norm below depends on it as a whole, so that its backward pass asks for more than two moments.
+    """
+
+    log2_ms: float
+    ratio: float
+    log2_spread: float
+    mean: float = 0.0
+    law: Law | None = None
+    unit: float = 0.0
+    source: Source | None = None
+    normalized: bool = False
+    error: float = 0.0
+
+    def without_mean(self) -> "Signal":
+        """Less the mean over the entries of each sample."""
+        left = 1 - self.mean**2
+        ratio = (self.ratio - self.mean**2) / left if left > 0 else 0.0
+        return Signal(self.log2_ms + log2_of(left), ratio, self.log2_spread, error=self.error)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """A gradient just below an activation that received a norm's output: slopes times a gradient above that is independent.
+
+    ratio: of the gradient above, between samples; log2_unit: log2 of its mean square.
+    """
+
+    slopes: WeightedSlopes
+    ratio: float
+    log2_unit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """Second moments of dE/dx. / log2_ms, ratio: as a Signal's; error: relative.
+
+    weighted: where the gradient depends on the norm's output that it belongs to.
+    below: the gradient at the input of the activation underneath, where a norm above that activation makes the two depend on
+    each other.
+    """
+
+    log2_ms: float
+    ratio: float
+    error: float = 0.0
+    weighted: Weighted | None = None
+    below: "Gradient | None" = None
+
+    def times(self, log2_factor: float) -> "Gradient":
+        """The gradient multiplied by a constant whose square is 2^log2_factor."""
+        unit = self.weighted and replace(self.weighted, log2_unit=product_of(self.weighted.log2_unit, log2_factor))
+        return replace(self, log2_ms=product_of(self.log2_ms, log2_factor), weighted=unit)
+
+    def __add__(self, other: "Gradient") -> "Gradient":
+        """The sum of two uncorrelated gradients."""
+        if -inf in (self.log2_ms, other.log2_ms):
+            return other if self.log2_ms == -inf else self
+        total = float(np.logaddexp2(self.log2_ms, other.log2_ms))
+        if total == inf:
+            return Gradient(inf, self.ratio)
+        share = 2.0 ** (self.log2_ms - total)
+        return Gradient(total, share * self.ratio + (1 - share) * other.ratio, max(self.error, other.error))
+
+
+NOTHING = Gradient(-inf, 0.0)
+
+
+def log2_of(value: float) -> float:
+    """log2, with -inf at 0 and below, where rounding may lead."""
+    return log2(value) if value > 0 else -inf
+
+
+def product_of(a: float, b: float) -> float:
+    """log2 of a product from those of its factors; 0 times infinity is 0, since what is exactly 0 stays so."""
+    return -inf if -inf in (a, b) else a + b

@@ -6,12 +6,12 @@ from time import perf_counter
 
 
 def seconds(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Every candidate's times, in interleaved rounds after one warm-up each."""
-    for run in candidates.values():
-        run()
+    """Every candidate's times, in interleaved rounds, each after a call that is not counted: so that no candidate finds the
+    caches, or worker threads still spinning, of another."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, run in candidates.items():
+            run()
             start = perf_counter()
             run()
             times[name].append(perf_counter() - start)

@@ -30,6 +30,8 @@ def tally(tensor: Tensor) -> Tally:
     flat, copies = _flatten(tensor)
     if not flat.numel():
         return EMPTY
+    if flat.numel() < 2 * _PER_THREAD and flat.dtype is not torch.float64:
+        return _COUNTERS[flat.dtype](flat).times(copies)
     workers = max(1, min(torch.get_num_threads(), flat.numel() // _PER_THREAD))
     size = min(-(-flat.numel() // workers), _PER_PASS)
     chunks = flat.split(size)
@@ -44,6 +46,8 @@ def tally(tensor: Tensor) -> Tally:
 def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
     """The distinct elements in memory order, one-dimensional, and how often each stands in the tensor."""
     tensor = tensor.detach().resolve_neg()
+    if tensor.is_contiguous():
+        return tensor.view(-1), 1
     expanded = [i for i, (n, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)) if stride == 0 and n > 1]
     copies = prod(tensor.shape[i] for i in expanded)
     for i in expanded:

@@ -89,7 +89,7 @@ class Tally:
 
     def scaled(self, power: int) -> "Tally":
         """Tally of the values times 2^power, by their scale alone; without nonzero finite values there is none to carry."""
-        return replace(self, log2_scale=self.log2_scale + power if self.nonzero else 0)
+        return replace(self, log2_scale=self.log2_scale + power if self.nonzero else 0) if power else self
 
     def shifted(self, power: int) -> "Tally":
         """The same values under a scale larger by `power` >= 0; what falls below 2^-133 there becomes tiny."""

@@ -67,12 +67,15 @@ def are_paired(a: NetSpec, b: NetSpec) -> bool:
 
 
 @torch.no_grad()
-def run(specs: Sequence[NetSpec], seed: int, loss: Loss) -> Iterator[Seen]:
-    """Forward and backward pass of paired networks on the weights, inputs and cotangent of one seed; all that is measured."""
+def run(specs: Sequence[NetSpec], seed: int, loss: Loss, inputs: Tensor | None = None) -> Iterator[Seen]:
+    """Forward and backward pass of paired networks on the weights, inputs and cotangent of one seed; all that is measured.
+
+    inputs: [batch, width] in place of those of the seed.
+    """
     forwards = list(dict.fromkeys(spec.norm for spec in specs))
     nets = [[n for n, spec in enumerate(specs) if spec.norm == norm] for norm in forwards]
     weights = _Weights(specs[0], seed)
-    layers, outputs = yield from _forward([specs[members[0]] for members in nets], nets, weights, seed)
+    layers, outputs = yield from _forward([specs[members[0]] for members in nets], nets, weights, seed, inputs)
     forward_of = [forwards.index(spec.norm) for spec in specs]
     gradients = [_in_float32(output_gradient(spec, seed, loss, *outputs[f])) for spec, f in zip(specs, forward_of, strict=True)]
     yield from _backward(specs, forward_of, weights, layers, gradients)
@@ -114,15 +117,18 @@ def _power(variance: float) -> int:
     return round(half) if abs(half) > _RESCALE_BEYOND else 0
 
 
-def _forward(specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights, seed: int) -> Iterator[Seen]:
+def _forward(
+    specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights, seed: int, given: Tensor | None
+) -> Iterator[Seen]:
     """One forward pass per norm. / specs: one for each norm; nets: which networks each stands for.
 
     returns: for each layer what each norm's backward pass needs, and each norm's output [batch, width].
     """
     spec = specs[0]
     homogeneous, phi = activation(spec.activation).homogeneous, elementwise(spec.activation).phi
-    power = _power(spec.input_variance)
-    inputs = draw_input(replace(spec, input_variance=spec.input_variance * 4.0**-power), seed)
+    power = 0 if given is not None else _power(spec.input_variance)
+    white = replace(spec, input_variance=spec.input_variance * 4.0**-power)
+    inputs = draw_input(white, seed) if given is None else given
     states = [_Scaled(inputs, power) for _ in specs]
     layers: list[list[_Layer]] = [[]]
     yield from (Seen("activation", net, 0, log2_mean_square(inputs, power)) for members in nets for net in members)

@@ -14,11 +14,14 @@ from depthscale.sketch import Sketch, log2_mean_square
 from depthscale.spec import NetSpec
 
 
-def run(spec: NetSpec, seed: int, loss: Loss) -> Iterator[Seen]:
-    """Forward and backward pass of one network, with the weights, inputs and cotangent of its seed; all that is measured."""
+def run(spec: NetSpec, seed: int, loss: Loss, inputs: Tensor | None = None) -> Iterator[Seen]:
+    """Forward and backward pass of one network, with the weights, inputs and cotangent of its seed; all that is measured.
+
+    inputs: [batch, width] in place of those of the seed.
+    """
     graph = spec.graph()
     with torch.enable_grad():
-        outputs = execute(graph, draw_input(spec, seed).requires_grad_(), seed)
+        outputs = execute(graph, (draw_input(spec, seed) if inputs is None else inputs.clone()).requires_grad_(), seed)
         layers = [outputs[layer[-1]] for layer in graph.layers()]
         gradients = torch.autograd.grad(layers[-1], layers, output_gradient(spec, seed, loss, layers[-1]).to(layers[-1].dtype))
     yield from _forward(graph, [each.detach() for each in outputs])

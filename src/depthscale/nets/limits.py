@@ -6,6 +6,8 @@ from math import inf
 from numbers import Integral
 from pathlib import Path
 
+from torch import Tensor
+
 from depthscale.errors import InvalidSpec
 from depthscale.nets.draw import Loss, check_loss
 from depthscale.nets.ensemble import is_fast
@@ -31,6 +33,16 @@ def check_run(specs: Sequence[NetSpec], seeds: int, seed: int, loss: Loss) -> No
         if spec.batch == inf:
             raise InvalidSpec("batch inf can be predicted but not simulated; give a whole number")
         _check_memory(spec)
+
+
+def check_inputs(specs: Sequence[NetSpec], inputs: Tensor) -> Tensor:
+    """Inputs as float32 [batch, width]. / raises: InvalidSpec where they do not fit a network."""
+    for spec in specs:
+        if tuple(inputs.shape) != (spec.batch, spec.width):
+            raise InvalidSpec(f"inputs must be [batch, width] = [{spec.batch}, {spec.width}], got {list(inputs.shape)}")
+    if not inputs.isfinite().all():
+        raise InvalidSpec("inputs must be finite numbers")
+    return inputs.detach().float()
 
 
 def _check_memory(spec: NetSpec) -> None:

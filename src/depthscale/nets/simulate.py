@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import overload
 
 import numpy as np
+from torch import Tensor
 
 from depthscale.nets import ensemble, execute
 from depthscale.nets.draw import Loss
-from depthscale.nets.limits import check_run
+from depthscale.nets.limits import check_inputs, check_run
 from depthscale.nets.seen import Measured, Seen
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
@@ -20,7 +21,13 @@ See = Callable[[int, Seen], object]
 
 @overload
 def simulate(
-    spec: NetSpec, seeds: int = ..., seed: int = ..., loss: Loss = ..., progress: Progress | None = ..., see: See | None = ...
+    spec: NetSpec,
+    seeds: int = ...,
+    seed: int = ...,
+    loss: Loss = ...,
+    inputs: Tensor | None = ...,
+    progress: Progress | None = ...,
+    see: See | None = ...,
 ) -> Profile: ...
 @overload
 def simulate(
@@ -28,6 +35,7 @@ def simulate(
     seeds: int = ...,
     seed: int = ...,
     loss: Loss = ...,
+    inputs: Tensor | None = ...,
     progress: Progress | None = ...,
     see: See | None = ...,
 ) -> list[Profile]: ...
@@ -36,6 +44,7 @@ def simulate(
     seeds: int = 20,
     seed: int = 0,
     loss: Loss = "independent",
+    inputs: Tensor | None = None,
     progress: Progress | None = None,
     see: See | None = None,
 ) -> Profile | list[Profile]:
@@ -45,6 +54,7 @@ def simulate(
     seeds: how many; their numbers are seed, seed + 1, ...
     loss: "independent" (one standard-normal cotangent per sample), "shared" (E = sum over samples of w.x_L, one w for all), or
     a callable of the output [batch, width] that returns one number.
+    inputs: [batch, width] of data on which every seed's network runs, in place of white noise.
     progress: called with the runs done and the runs in all; see: called with the seed and every tensor as it passes
     (`Seen.net` counts within the group of paired networks).
     returns: Profile, or a list of them in the order given; standard errors are those of the mean over seeds.
@@ -52,6 +62,7 @@ def simulate(
     """
     specs = list(spec) if isinstance(spec, Iterable) else [spec]
     check_run(specs, seeds, seed, loss)
+    given = None if inputs is None else check_inputs(specs, inputs)
     seeds, seed = int(seeds), int(seed)
     groups = _paired(specs)
     profiles: dict[int, Profile] = {}
@@ -59,7 +70,8 @@ def simulate(
         group = [specs[i] for i in members]
         record = _Record(group, seeds)
         for row, s in enumerate(range(seed, seed + seeds)):
-            for seen in ensemble.run(group, s, loss) if ensemble.is_fast(group[0]) else execute.run(group[0], s, loss):
+            fast = ensemble.is_fast(group[0])
+            for seen in ensemble.run(group, s, loss, given) if fast else execute.run(group[0], s, loss, given):
                 record.add(row, seen)
                 if see:
                     see(s, seen)

@@ -28,6 +28,8 @@ def below_norm_and_activation(
     a = shifted(activation(name), law.gain, law.shift)
     found = np.array([_replicate(a, law, size, of_batch, ratio, frozen, seed) for seed in range(_REPLICATES)])
     factor, product = found.mean(axis=0)
+    if not factor:
+        return 0.0, 0.0, 0.0
     return float(factor), float(product / factor), float(found[:, 0].std(ddof=1) / sqrt(_REPLICATES) / factor)
 
 

@@ -1,24 +1,29 @@
 """predict: what theory says of a described network, layer by layer."""
 
 from collections.abc import Sequence
-from math import inf, log2, nan
+from math import inf, log2, nan, sqrt
+from typing import Any
 
 import numpy as np
 
-from depthscale.errors import NoTheory
+from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.graph import Graph, Linear
 from depthscale.profile import Profile, Quantity
 from depthscale.spec import NetSpec
-from depthscale.theory import exchangeable
+from depthscale.theory import exchangeable, gram
 from depthscale.theory.states import Gradient, Signal
 
+_WALKS = 8  # independent walks, whose spread is the error
+_FEWEST, _MOST = 9, 14  # log2 of a layer's virtual neurons in each: raised until the error is small enough
 BETWEEN_SAMPLES = {"independent": 0.0, "shared": 1.0}  # product of dE/dx_L between two samples, over its mean square
 
 
-def predict(spec: NetSpec, loss: str = "independent") -> Profile:
-    """What theory says of a random network of infinite width: the means that `simulate` estimates, for white inputs.
+def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error: float = 0.01) -> Profile:
+    """What theory says of a random network of infinite width: the means that `simulate` estimates.
 
     spec: batch may be inf. loss: "independent" or "shared".
+    inputs: [batch, entries] of data, a tensor or array, on which the networks run; by default white noise, for which everything
+    is exact. error: with inputs, the relative standard error aimed at; the number of virtual neurons is doubled up to it.
     returns: Profile over layers 0..depth, boundary layers included; its relative_stderr is the error of the expectations behind
     it (rounding, where there are closed forms). Where a mean is exactly 0 or infinite the profile says so, and a note says why.
     Where an operation has no rule, a note names it; what lies before it is kept, and the rest is nan.
@@ -30,6 +35,8 @@ def predict(spec: NetSpec, loss: str = "independent") -> Profile:
     if not isinstance(loss, str) or loss not in BETWEEN_SAMPLES:
         raise NoTheory(f"theory knows the losses {' and '.join(BETWEEN_SAMPLES)}, not {loss!r}; simulate also takes a callable")
     graph = spec.graph()
+    if inputs is not None:
+        return given_inputs(spec, graph, loss, np.asarray(inputs, np.float64), error)
     signals, missing = exchangeable.forward(graph)
     gradients: list[Gradient | None] = []
     if not missing:
@@ -45,6 +52,43 @@ def predict(spec: NetSpec, loss: str = "independent") -> Profile:
         notes=(*([f"the prediction stops at {missing}"] if missing else []), *_notes(spec)),
         without_rate=spec.without_rate(),
     )
+
+
+def given_inputs(spec: NetSpec, graph: Graph, loss: str, inputs: np.ndarray, error: float) -> Profile:
+    """The prediction for data, by independent walks of ever more virtual neurons until their spread is small enough."""
+    if inputs.ndim != 2 or len(inputs) != spec.batch or not np.isfinite(inputs).all():
+        raise InvalidSpec(f"inputs must be finite numbers [{spec.batch}, entries], got shape {inputs.shape}")
+    cotangent = np.eye(len(inputs)) if loss == "independent" else np.ones((len(inputs), len(inputs)))
+    outputs = [layer[-1] for layer in graph.layers()]
+    maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in graph.layers()]
+    log2_points, reached = _FEWEST, inf
+    while True:
+        walks = [gram.walk(graph, inputs, cotangent, log2_points, seed) for seed in range(_WALKS)]
+        gradient = _over_walks(np.array([w.gradient[outputs] for w in walks]))
+        activation = _over_walks(np.array([w.signal[outputs] for w in walks]))
+        reached = float(max(gradient.relative_stderr.max(), activation.relative_stderr.max()))
+        if reached <= error or log2_points >= _MOST:
+            break
+        log2_points += 1 if reached < 1.4 * error else 2
+    variance = np.array([[w.spread[i] if i is not None else nan for i in maps] for w in walks])
+    neurons = f"{_WALKS} walks of {2**log2_points:,} virtual neurons a layer reach a relative error of {reached:.1e}"
+    return Profile(
+        gradient=gradient,
+        activation=activation,
+        preactivation_batch_variance=_over_walks(variance),
+        source="theory",
+        spec=spec.record(),
+        loss=loss,
+        notes=(neurons, *_notes(spec)),
+        without_rate=spec.without_rate(),
+    )
+
+
+def _over_walks(samples: np.ndarray) -> Quantity:
+    """Mean and standard error over independent walks. / samples: [walks, layers]."""
+    mean = samples.mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Quantity(np.log2(mean), np.where(mean > 0, samples.std(axis=0, ddof=1) / sqrt(len(samples)) / mean, 0.0))
 
 
 def _quantity(states: Sequence[Signal | Gradient | None], outputs: Sequence[int]) -> Quantity:

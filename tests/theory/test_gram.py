@@ -1,0 +1,112 @@
+"""The walk of whole matrices: equal to the small one on white inputs, and to real networks on real data."""
+
+from dataclasses import replace
+from functools import cache
+from math import inf
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from depthscale.errors import InvalidSpec
+from depthscale.nets import simulate
+from depthscale.spec import NetSpec, Residual
+from depthscale.theory import predict
+
+DEPTH = 14
+
+
+def white(batch: int) -> np.ndarray:
+    """Inputs whose second moments are exactly white: orthogonal rows."""
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((256, batch)))
+    return 16 * q.T
+
+
+@pytest.mark.parametrize("loss", ["independent", "shared"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        NetSpec(depth=6, norm="batch", batch=16),
+        NetSpec(depth=6, norm="batch", batch=12, activation="tanh", eps=0.2, gamma=1.3, beta=0.4),
+        NetSpec(depth=6, norm="batch", batch=16, statistics="frozen"),
+        NetSpec(depth=6, norm="layer", batch=16, activation="gelu", position="after"),
+        NetSpec(depth=6, batch=16, activation="tanh", sigma_w2=1.5, sigma_b2=0.05),
+        NetSpec(depth=6, norm="batch", batch=16, residual=Residual("pre", 0.7, 2)),
+        NetSpec(depth=6, norm="weight_standardized", gamma=1.4, batch=16),
+    ],
+    ids=str,
+)
+def test_both_forms_agree_on_white_inputs(spec: NetSpec, loss: str) -> None:
+    small, full = predict(spec, loss), predict(spec, loss, inputs=white(int(spec.batch)))
+    for name in ("gradient", "activation"):
+        ours, theirs = getattr(full, name), getattr(small, name)
+        ratio = np.exp2(ours.log2_mean_square - theirs.log2_mean_square)
+        error = np.hypot(ours.relative_stderr, theirs.relative_stderr)
+        assert (np.abs(ratio - 1) <= 5 * error + 2e-3).all(), (name, ratio, error)  # the bias of so many neurons is O(1/n)
+
+
+def test_more_virtual_neurons_are_taken_until_the_error_is_small() -> None:
+    spec = NetSpec(depth=4, norm="batch", batch=16)
+    coarse, fine = (predict(spec, inputs=white(16), error=error) for error in (0.05, 0.005))
+    assert coarse.gradient.relative_stderr.max() <= 0.05
+    assert fine.gradient.relative_stderr.max() <= 0.005
+    assert "virtual neurons" in fine.notes[0]
+
+
+@cache
+def images() -> np.ndarray:
+    """Handwritten digits, standardized over all pixels, in a random order. / returns: [1797, 64]."""
+    pixels = load_digits(return_X_y=True)[0]
+    shuffled = np.random.default_rng(0).permutation(pixels)
+    return (shuffled - shuffled.mean()) / shuffled.std()
+
+
+def batches(size: int, count: int, width: int) -> list[torch.Tensor]:
+    """Batches of images, padded with zeros to the width."""
+    found = []
+    for i in range(count):
+        padded = np.zeros((size, width))
+        padded[:, :64] = images()[i * size : (i + 1) * size] * (width / 64) ** 0.5
+        found.append(torch.tensor(padded, dtype=torch.float32))
+    return found
+
+
+@pytest.mark.parametrize("batch", [128, 16])
+def test_gradient_ratios_on_images_are_predicted_within_2_percent(batch: int) -> None:
+    """14 layers of Batch Norm, the transient of the first layers included; 64 pairs of seed and batch."""
+    spec = NetSpec(depth=DEPTH, width=512, norm="batch", batch=batch)
+    measured, predicted = [], []
+    for i, inputs in enumerate(batches(batch, 8, spec.width)):
+        samples = simulate(spec, seeds=8, seed=8 * i, inputs=inputs).gradient.log2_samples
+        assert samples is not None
+        measured.append(samples)
+        predicted.append(predict(spec, inputs=inputs, error=0.02).gradient.log2_mean_square)  # eight of them are averaged
+    ratios = np.exp2(-np.diff(np.concatenate(measured), axis=1))
+    theory = np.exp2(-np.diff(np.repeat(predicted, 8, axis=0), axis=1))
+    relative = ratios / theory
+    stderr = relative.std(axis=0, ddof=1) / np.sqrt(len(relative))
+    assert (np.abs(relative.mean(axis=0) - 1) <= 0.02 + 3 * stderr).all(), relative.mean(axis=0).round(3)
+    bulk = predict(spec).gradient.log2_mean_square
+    transient = theory.mean(axis=0)[1] / 2 ** (bulk[1] - bulk[2])
+    assert transient > 1.03  # images are no white noise: their first layers grow faster, and theory says so
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [np.ones((8, 3)), np.ones(16), np.full((16, 3), np.nan), np.full((16, 3), inf)],
+    ids=["batch", "flat", "nan", "inf"],
+)
+def test_inputs_that_do_not_fit_are_refused(inputs: np.ndarray) -> None:
+    with pytest.raises(InvalidSpec, match="inputs must be finite numbers"):
+        predict(NetSpec(batch=16, norm="batch"), inputs=inputs)
+
+
+def test_simulate_takes_inputs_of_the_networks_size() -> None:
+    spec = NetSpec(depth=3, width=32, batch=8)
+    given = torch.randn(8, 32, generator=torch.Generator().manual_seed(1))
+    for each in (spec, replace(spec, norm="layer")):
+        profile = simulate(each, seeds=2, inputs=given)
+        assert np.allclose(profile.activation.mean_square[0], float(given.double().square().mean()))
+    with pytest.raises(InvalidSpec, match=r"\[batch, width\] = \[8, 32\], got \[8, 3\]"):
+        simulate(spec, seeds=1, inputs=torch.zeros(8, 3))

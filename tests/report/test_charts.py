@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from depthscale.experiments import founding
-from depthscale.report import charts
+from depthscale.report import charts, ridges
 from depthscale.report.figures import pictures
 from depthscale.report.founding import founding_figures
 from depthscale.spec import NetSpec
@@ -71,7 +71,7 @@ def test_figures_are_pictures(spec: NetSpec) -> None:
 def test_wide_gradients_make_wide_ridges() -> None:
     """On the founding experiment's ridges the spread at layer 1 is over four times that at layer 9, as the rms says."""
     found = founding(NetSpec(width=128, batch=64), seeds=2)
-    rows = values(charts.gradient_ridgelines({"bn": found.measured[1]}, ["bn"]))
+    rows = values(ridges.gradient_ridgelines({"bn": found.measured[1]}, ["bn"]))
     half = {}
     for layer in (1, 9):
         ridge = [row for row in rows if row.get("layer") == layer and "top" in row]

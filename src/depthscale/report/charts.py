@@ -9,10 +9,6 @@ import numpy as np
 from depthscale.profile import Array, Profile
 from depthscale.report.theme import INK, NETWORK_COLOURS, NEURON_COLOURS, Chart, themed
 
-ROW_HEIGHT = 26  # pixels from one layer of a ridgeline to the next
-_RIDGE = 1.7  # height of a ridge, in rows
-_MOST_RIDGES = 25  # of a deeper network, layers at even distances
-
 
 def gradient_by_layer(measured: dict[str, Profile], predicted: dict[str, Profile]) -> Chart:
     """RMS gradient against layer, log scale: points with 2 standard errors each way, theory as lines."""
@@ -41,20 +37,6 @@ def gradient_by_layer(measured: dict[str, Profile], predicted: dict[str, Profile
     return themed(chart, "Gradients along depth", caption)
 
 
-def gradient_ridgelines(measured: dict[str, Profile], shown: Sequence[str]) -> Chart:
-    """Histograms of the gradient's entries, one ridge a layer, on one linear scale for all; each as high as any other."""
-    rms = np.concatenate([_rms(measured[name]) for name in shown])
-    reach = 3.2 * float(np.nanmax(rms, initial=0.0)) or 1.0
-    panels = [_ridgeline(measured[name], name, reach, first=name == shown[0]) for name in shown]
-    depth = max(measured[name].depth for name in shown)
-    which = "at every layer" if depth < _MOST_RIDGES else f"at {_MOST_RIDGES} of {depth + 1} layers"
-    return themed(
-        alt.hconcat(*panels, spacing=24),
-        f"Distribution of the gradient {which}",
-        "each ridge is scaled to the same height, so its width is the spread; the number beside it is the RMS",
-    )
-
-
 def neuron_histograms(neurons: dict[tuple[str, int], np.ndarray], networks: Sequence[str], layers: Sequence[int]) -> Chart:
     """Preactivations of single neurons over the batch: a row a layer, a column a network."""
     rows = []
@@ -69,33 +51,6 @@ def neuron_histograms(neurons: dict[tuple[str, int], np.ndarray], networks: Sequ
         "What three neurons' activations receive, over the batch",
         "one colour a neuron, of the first seed; dashed: 0, where ReLU bends. A centred neuron uses both of its sides",
     )
-
-
-def _ridgeline(profile: Profile, name: str, reach: float, *, first: bool) -> Chart:
-    edges = np.linspace(-reach, reach, 121)
-    colour = NETWORK_COLOURS[0] if first else NETWORK_COLOURS[1]
-    values, labels = [], []
-    depth = profile.depth
-    spread = {1, *(round(layer) for layer in np.linspace(0, depth, min(depth + 1, _MOST_RIDGES)))}
-    shown = sorted(layer for layer in spread if layer <= depth and np.isfinite(_rms(profile)[layer]))
-    for row, layer in enumerate(shown):
-        sketch, base = profile.gradient_sketches[layer], float(row)
-        counts = sketch.histogram(edges)
-        heights = counts / max(counts.max(), 1)
-        labels.append({"base": base, "x": reach, "rms": sketch.rms()})
-        values += [
-            {"layer": layer, "x": float(x), "base": base, "top": base - _RIDGE * float(h)}
-            for x, h in zip((edges[:-1] + edges[1:]) / 2, heights, strict=True)
-        ]
-    y_scale = alt.Scale(domain=[-_RIDGE - 0.1, len(shown) - 0.7], reverse=True, nice=False, zero=False)
-    numbers = f"{shown}[datum.value]"
-    axis = alt.Axis(title="layer", values=list(range(len(shown))), labelExpr=numbers, labelOverlap=False, grid=False)
-    x = alt.X("x:Q", title="dE/dx", scale=alt.Scale(domain=[-reach, reach], nice=False), axis=alt.Axis(grid=False, tickCount=7))
-    area = alt.Chart(alt.Data(values=values)).mark_area(color=colour, opacity=0.55, line={"color": colour, "strokeWidth": 1.2})
-    ridges = area.encode(x=x, y=alt.Y("top:Q", scale=y_scale, axis=axis if first else None), y2="base:Q", detail="layer:O")
-    text = alt.Chart(alt.Data(values=labels)).mark_text(align="left", baseline="bottom", dx=4, dy=1, fontSize=10, color=INK)
-    written = text.encode(x="x:Q", y=alt.Y("base:Q", scale=y_scale), text=alt.Text("rms:Q", format=".3~g"))
-    return alt.layer(ridges, written).properties(width=330, height=ROW_HEIGHT * (len(shown) + 1), title=name)
 
 
 def _neurons(values: np.ndarray, name: str, layer: int, reach: float, top: bool, bottom: bool) -> Chart:

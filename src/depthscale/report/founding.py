@@ -2,7 +2,7 @@
 
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
-from depthscale.report import charts
+from depthscale.report import charts, ridges
 from depthscale.report.figures import pictures
 
 
@@ -12,6 +12,6 @@ def founding_figures(found: Founding) -> dict[str, bytes | str]:
     predicted = dict(zip(NAMES, found.predicted, strict=False))
     return {
         **pictures(charts.gradient_by_layer(measured, predicted), "gradient_by_layer"),
-        **pictures(charts.gradient_ridgelines(measured, NAMES[:2]), "gradient_histograms"),
+        **pictures(ridges.gradient_ridgelines(measured, NAMES[:2]), "gradient_histograms"),
         **pictures(charts.neuron_histograms(found.neurons, NAMES[:2], found.shown), "preactivations"),
     }

@@ -196,4 +196,5 @@ def _advice_at_an_end(q: Estimate, sigma_w2: float, kept: bool) -> str:
 
 
 def _undefined(a: Activation, sigma_w2: float, sigma_b2: float, q: Estimate, advice: str) -> Classical:
-    return Classical(a.name, sigma_w2, sigma_b2, q, *[UNKNOWN] * 7, "undefined", advice)
+    nothing = UNKNOWN, UNKNOWN, UNKNOWN
+    return Classical(a.name, sigma_w2, sigma_b2, q, *nothing, UNKNOWN, *nothing, "undefined", advice)

@@ -7,13 +7,13 @@ sigma_w2 = 1 / E phi'(u)^2 and sigma_b2 = q - sigma_w2 E phi(u)^2 (arXiv:1902.06
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
-from math import exp, inf, nan, pi
+from math import exp, inf, isnan, nan, pi
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.activations import Activation, activation
-from depthscale.errors import Divergent
+from depthscale.errors import Divergent, InvalidSpec
 from depthscale.numerics.estimate import Estimate
 from depthscale.theory import maps
 from depthscale.theory.fixed_points import mean_over_the_cap, root, slopes_by_angle
@@ -24,7 +24,8 @@ Array = NDArray[np.float64]
 LEVELS = (2.0, 3.0, 5.0, 10.0, 30.0)  # xi_c, in layers
 _SMALLEST, _LARGEST = 1e-8, 1e4  # of the variances among which a critical point is looked for
 _PER_DECADE = 16  # two critical points closer than a factor 10^(1/16) in q are not told apart
-_NEXT_TO_1 = 1e-4  # angle of a correlation of 1 - 5e-9
+_ANGLES = np.array([1e-4, *np.linspace(0.05, pi / 2, 32)])  # from a correlation of 1 - 5e-9 down to 0
+_HALVINGS = 6  # of the step in q in which a line begins
 _ROUNDING = 1e-12
 _POINTS = 40  # of a line
 
@@ -104,11 +105,13 @@ def phase_diagram(
     """
     a = activation(given)
     maps.require(sigma_w2_max=sigma_w2_max, sigma_b2_max=sigma_b2_max)
+    if not sigma_w2_max * sigma_b2_max:
+        raise InvalidSpec(f"a phase diagram needs ranges above 0, got {sigma_w2_max:g} and {sigma_b2_max:g}")
     rows = [row for q in _variances(a, sigma_w2_max, sigma_b2_max) if (row := _row(a, q))]
     line = partial(_line, a, rows, sigma_w2_max, sigma_b2_max)
     scales = sorted(levels)
     lines = [line(xi, "ordered", partial(_ordered, xi)) for xi in scales]
-    lines += [line(xi, "chaotic", partial(_chaotic, xi)) for xi in scales]
+    lines += [_joined(*(line(xi, "chaotic", partial(_chaotic, xi, k)) for k in (0, 1))) for xi in scales]
     return PhaseDiagram(
         a.name,
         sigma_w2_max,
@@ -197,8 +200,11 @@ def _ordered(xi: float, row: _Row) -> float:
     return exp(-1 / xi) * row.critical
 
 
-def _chaotic(xi: float, row: _Row) -> float:
-    """sigma_w2 at which chi_c = exp(-1 / xi): c_star has mean slope 1 / sigma_w2 above it, and that slope at it; or nan."""
+def _chaotic(xi: float, which: int, row: _Row) -> float:
+    """sigma_w2 at which chi_c = exp(-1 / xi): c_star has mean slope 1 / sigma_w2 above it, and that slope at it; or nan.
+
+    which: 0 for the largest such c_star, 1 for the next.
+    """
     if row.bias(row.critical) < 0 or row.critical * row.growth >= 1:
         return nan  # as a larger sigma_w2 would be
     wanted, slope = exp(-1 / xi), row.slope()
@@ -206,9 +212,18 @@ def _chaotic(xi: float, row: _Row) -> float:
     def apart(angle: float) -> float:
         return float(slope(np.array(angle))) - wanted * mean_over_the_cap(slope, angle)
 
-    if apart(_NEXT_TO_1) <= 0 or apart(pi / 2) >= 0:
+    signs = np.sign([apart(angle) for angle in _ANGLES.tolist()])
+    changes = np.flatnonzero(signs[:-1] * signs[1:] < 0)
+    if len(changes) <= which:
         return nan
-    return 1 / mean_over_the_cap(slope, root(apart, _NEXT_TO_1, pi / 2))
+    at = int(changes[which])
+    return 1 / mean_over_the_cap(slope, root(apart, float(_ANGLES[at]), float(_ANGLES[at + 1])))
+
+
+def _joined(upper: Line, lower: Line) -> Line:
+    """One line from the two that meet where a depth scale turns back in q."""
+    q, w, b = (np.concatenate([getattr(lower, n)[::-1], getattr(upper, n)]) for n in ("q_star", "sigma_w2", "sigma_b2"))
+    return Line(upper.xi_c, upper.phase, q, w, b, np.zeros(len(q), np.intp))
 
 
 def _line(
@@ -217,7 +232,7 @@ def _line(
     """The points of one depth scale that lie in the diagram and whose q is stable, its ends on the borders among them."""
     found: list[tuple[float, float, float, int]] = []
     part, last = 0, None
-    for row in rows:
+    for row in _with_beginning(a, rows, weight):
         sigma_w2 = weight(row)
         sigma_b2 = row.bias(sigma_w2)
         inside = sigma_w2 <= w_max and 0 <= sigma_b2 <= b_max and abs(sigma_w2 * row.growth) <= 1 + 1e-9
@@ -233,6 +248,23 @@ def _line(
     return Line(xi, phase, columns[0], columns[1], columns[2], columns[3].astype(np.intp))
 
 
+def _with_beginning(a: Activation, rows: list[_Row], weight: Callable[[_Row], float]) -> list[_Row]:
+    """The rows, and more where a line begins inside: near c_star = 0, where it falls as a square root does."""
+    known = [not isnan(weight(row)) for row in rows]
+    first = known.index(True) if True in known else 0
+    if not first:
+        return rows
+    low, high, more = rows[first - 1].q, rows[first].q, []
+    for _ in range(_HALVINGS):
+        row = _row(a, (low + high) / 2)
+        if row is None or isnan(weight(row)):
+            low = (low + high) / 2
+        else:
+            high = row.q
+            more.insert(0, row)
+    return [*rows[:first], *more, *rows[first:]]
+
+
 def _ends(
     a: Activation,
     below: tuple[float, float],
@@ -243,6 +275,7 @@ def _ends(
     part: int,
 ) -> list[tuple[float, float, float, int]]:
     """Where a line crosses sigma_b2 = border between two points (q, sigma_b2) of it, by three steps of false position."""
+    q = sigma_w2 = nan
     for _ in range(3):
         q = below[0] + (above[0] - below[0]) * (border - below[1]) / (above[1] - below[1])
         row = _row(a, q)

@@ -44,7 +44,7 @@ class Classical:
 
     @property
     def trainable_depth(self) -> float:
-        """6 xi_c, in layers. / source: arXiv:1611.01232, section 5: the depth at which training failed on MNIST and CIFAR10."""
+        """6 xi_c, in layers. / source: arXiv:1611.01232: the depth at which training failed on MNIST and CIFAR10."""
         return 6 * self.xi_c.value
 
 
@@ -69,7 +69,7 @@ def classical(given: Given, sigma_w2: float, sigma_b2: float, q0: float = 1.0) -
 def depth_scale(chi: Estimate) -> Estimate:
     """1 / |log|chi||: layers over which what is multiplied by chi changes e-fold; inf at 1, 0 at 0.
 
-    error: what an error in chi makes of it. / source: arXiv:1611.01232, equations 8 and 9.
+    error: what an error in chi makes of it. / source: arXiv:1611.01232, xi_q and xi_c.
     """
     size = abs(chi.value)
     if isnan(size):

@@ -1,7 +1,7 @@
 """The critical line of an activation, chi_1 = 1, and the lines of equal depth scale, in the plane of sigma_w2 and sigma_b2.
 
 All are parametric in q: at a given variance E phi^2 and E phi'^2 do not depend on sigma_w2 and sigma_b2, so on the critical line
-sigma_w2 = 1 / E phi'(u)^2 and sigma_b2 = q - sigma_w2 E phi(u)^2 (arXiv:1902.06853, section 2.1, calls it the edge of chaos).
+sigma_w2 = 1 / E phi'(u)^2 and sigma_b2 = q - sigma_w2 E phi(u)^2 (arXiv:1902.06853 calls it the edge of chaos).
 """
 
 from collections.abc import Callable, Iterable
@@ -82,7 +82,7 @@ def critical_line(given: Given, sigma_b2: float) -> tuple[CriticalPoint, ...]:
 
     given: name of an activation, Activation or callable. / sigma_b2: >= 0.
     error: of sigma_w2, from the expectations and the root in q. / raises: InvalidSpec.
-    source: arXiv:1902.06853, section 2.1.
+    source: arXiv:1902.06853, the edge of chaos.
     """
     a = activation(given)
     maps.require(sigma_b2=sigma_b2)
@@ -101,7 +101,7 @@ def phase_diagram(
     Points are those at which the fixed point q_star is stable, reached from variances near it.
     error: of sigma_w2, 1e-6 relative in the chaotic phase, 1e-4 for kinked activations; elsewhere the expectations'.
     raises: InvalidSpec.
-    source: arXiv:1611.01232, figure 1, drawn by xi_c.
+    source: arXiv:1611.01232, the phase diagram of tanh.
     """
     a = activation(given)
     maps.require(sigma_w2_max=sigma_w2_max, sigma_b2_max=sigma_b2_max)

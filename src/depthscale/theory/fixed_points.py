@@ -25,7 +25,7 @@ def q_star(given: Given, sigma_w2: float, sigma_b2: float, q0: float = 1.0) -> E
     q0: variance of the first preactivations, > 0. / sigma_w2, sigma_b2: as `maps.q_map`.
     returns: value 0 where the signal vanishes, inf where no fixed point lies within 2^120 times q0 above it.
     error: (|q_map(q) - q| + the expectation's error) / |1 - chi_q|. / raises: InvalidSpec; Divergent if q_map(q0) is.
-    source: arXiv:1606.05340, section 2.
+    source: arXiv:1606.05340, q_star.
     """
     a = activation(given)
     maps.require(q0=q0, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
@@ -47,7 +47,7 @@ def c_star(given: Given, q: float, sigma_w2: float, sigma_b2: float) -> Estimate
 
     arguments: as `maps.c_map`. / raises: as `maps.c_map`.
     error: |c_map(c) - c| and the expectation's error, over 1 - slope; the root itself is that of (1 - c_map(c)) / (1 - c) = 1,
-    which loses no digits near the critical line. / source: arXiv:1606.05340, equation 7 and figure 2.
+    which loses no digits near the critical line. / source: arXiv:1606.05340, c_star.
     """
     a = activation(given)
     scale = _slope_scale(a, q, sigma_w2, sigma_b2)

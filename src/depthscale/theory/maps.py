@@ -23,7 +23,7 @@ def q_map(given: Given, q: float, sigma_w2: float, sigma_b2: float) -> Estimate:
     """Variance of the next preactivation: sigma_w2 E phi(u)^2 + sigma_b2.
 
     q: variance, >= 0. / sigma_w2, sigma_b2: fan_in times the variance of a weight, and that of a bias, >= 0.
-    error: of the expectation. / raises: Divergent where it is infinite; InvalidSpec. / source: arXiv:1606.05340, equation 3.
+    error: of the expectation. / raises: Divergent where it is infinite; InvalidSpec. / source: arXiv:1606.05340, the length map.
     """
     require(q=q, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
     return affine(square(activation(given), q), sigma_w2, sigma_b2)
@@ -32,7 +32,7 @@ def q_map(given: Given, q: float, sigma_w2: float, sigma_b2: float) -> Estimate:
 def chi_q(given: Given, q: float, sigma_w2: float) -> Estimate:
     """Slope of the q map, dq'/dq = sigma_w2 E phi(u) phi'(u) u / q, by Stein's lemma without a second derivative.
 
-    arguments, error, raises: as `q_map`. / source: arXiv:1611.01232, equation 8 (its sum of two terms, integrated by parts).
+    arguments, error, raises: as `q_map`. / source: arXiv:1611.01232, xi_q (its sum of two terms, integrated by parts).
     """
     require(q=q, sigma_w2=sigma_w2)
     a = activation(given)
@@ -44,7 +44,7 @@ def chi_q(given: Given, q: float, sigma_w2: float) -> Estimate:
 def chi_1(given: Given, q: float, sigma_w2: float) -> Estimate:
     """Gradient variance ratio per layer, sigma_w2 E phi'(u)^2; at q_star also the slope of the c map at c = 1.
 
-    arguments, error, raises: as `q_map`. / source: arXiv:1611.01232, equation 6.
+    arguments, error, raises: as `q_map`. / source: arXiv:1611.01232, chi_1.
     """
     require(q=q, sigma_w2=sigma_w2)
     a = activation(given)
@@ -55,7 +55,7 @@ def c_map(given: Given, c: float, q: float, sigma_w2: float, sigma_b2: float) ->
     """Correlation of the next preactivations: (sigma_w2 E phi(u) phi(v) + sigma_b2) / q_map(q); 1 at c = 1 for every q.
 
     c: in [-1, 1]. / q, sigma_w2, sigma_b2: as `q_map`, not all of them 0.
-    error, raises: as `q_map`; Divergent where the next variance is 0. / source: arXiv:1606.05340, equation 5.
+    error, raises: as `q_map`; Divergent where the next variance is 0. / source: arXiv:1606.05340, the correlation map.
     """
     require(q=q, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
     a = activation(given)
@@ -72,7 +72,7 @@ def c_map(given: Given, c: float, q: float, sigma_w2: float, sigma_b2: float) ->
 def chi_c(given: Given, c: float, q: float, sigma_w2: float) -> Estimate:
     """Covariance of the gradients of two samples, per layer: sigma_w2 E phi'(u) phi'(v); at q_star the slope of the c map at c.
 
-    arguments, error, raises: as `c_map`. / source: arXiv:1611.01232, equation 9.
+    arguments, error, raises: as `c_map`. / source: arXiv:1611.01232, xi_c.
     """
     require(q=q, sigma_w2=sigma_w2)
     a = activation(given)

@@ -100,9 +100,47 @@ def simulate(spec: Network = None, *, seeds: Seeds = 20, seed: Seed = 0, loss: L
 @app.command
 def predict(spec: Network = None, *, loss: Loss = "independent", json: Json = None) -> None:
     """What theory says of such networks, layer by layer, without running any."""
+    from depthscale.report.tables import classical_lines
+    from depthscale.store import classical_record
     from depthscale.theory import predict
+    from depthscale.theory.classical import classical
 
-    _show(predict(spec or NetSpec(), loss=loss), json)
+    spec = spec or NetSpec()
+    _check(json)
+    profile = predict(spec, loss=loss)
+    first = spec.sigma_w2 * spec.input_variance + spec.sigma_b2
+    plain = (spec.norm, spec.residual) == ("none", None)
+    found = classical(spec.activation, spec.sigma_w2, spec.sigma_b2, first or 1.0) if plain else None
+    _show(profile, json, {"classical": classical_record(found)}, classical_lines(found) if found else [])
+
+
+@app.command
+def phase(
+    *,
+    activation: Annotated[str, Parameter(help="phi, by name: tanh, relu, gelu, leaky_relu(0.2), ...")] = "tanh",
+    out: Annotated[Path, Parameter(help="folder for phase_<activation>.png and .svg")] = Path("phase"),
+    sigma_w2_max: Annotated[float, Parameter(help="the largest fan_in times variance of a weight")] = 4.0,
+    sigma_b2_max: Annotated[float, Parameter(help="the largest variance of a bias")] = 0.5,
+    json: Json = None,
+) -> None:
+    """The phase diagram of an activation without norm: its critical line, and how deep correlations reach beside it."""
+    from depthscale.report.figures import pictures
+    from depthscale.report.phase import phase_chart, phase_summary
+    from depthscale.store import dumps, phase_record
+    from depthscale.theory.critical import phase_diagram
+
+    files.check_folder(out)
+    _check(json)
+    diagram = phase_diagram(activation, sigma_w2_max, sigma_b2_max)
+    figures = pictures(phase_chart(diagram), f"phase_{re.sub(r'[^0-9A-Za-z.-]+', '_', activation).strip('_')}")
+    files.make_folder(out)
+    files.write_all({out / name: content for name, content in figures.items()})
+    _put(dumps(phase_record(diagram)), json)
+    if str(json) != "-":
+        console = _console()
+        for line in phase_summary(diagram):
+            console.print(line, soft_wrap=True)
+        console.print(f"\nwritten to {out}/: {', '.join(figures)}", soft_wrap=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -138,21 +176,25 @@ def _check(json: Path | None) -> None:
         files.check_file(json)
 
 
-def _show(profile: Any, json: Path | None) -> None:
+def _show(profile: Any, json: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()) -> None:
+    """Print a profile, its growth and further lines. / more: further keys of its record."""
     from depthscale import store
     from depthscale.errors import UnreliableGrowth
     from depthscale.measure import growth
-    from depthscale.report.tables import growth_line, profile_table
+    from depthscale.report.tables import growth_line, profile_table, trainable_depth_lines
 
-    _put(store.dumps(store.record(profile)), json)
+    _put(store.dumps(store.record(profile) | (more or {})), json)
     if str(json) == "-":
         return
     console = _console()
     console.print(profile_table(profile, whole=not console.is_terminal))
     try:
-        console.print(growth_line(growth(profile)), soft_wrap=True)
+        found = growth(profile)
+        lines = [growth_line(found), *(trainable_depth_lines(found) if profile.source == "theory" else []), *lines]
     except UnreliableGrowth as refused:
-        console.print(growth_line(refused), soft_wrap=True)
+        lines = [growth_line(refused), *lines]
+    for line in lines:
+        console.print(line, soft_wrap=True)
     for note in profile.notes:
         console.print(f"note: {note}", soft_wrap=True)
 

@@ -16,6 +16,8 @@ from depthscale.experiments.founding import NAMES
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
+from depthscale.theory.classical import Classical
+from depthscale.theory.critical import Line, PhaseDiagram
 
 SCHEMA = "depthscale/1"
 _SOURCES = {"simulate": "simulation", "predict": "theory"}
@@ -36,6 +38,26 @@ def record(profile: Profile) -> dict[str, Any]:
         "notes": list(profile.notes),
         "without_rate": profile.without_rate,
         "log2_rows": {name: _log2_rows(getattr(profile, name)) for name in _QUANTITIES},
+    }
+
+
+def classical_record(found: Classical | None) -> dict[str, Any] | None:
+    """Under "classical" in `depthscale predict`: each number as {value, error}, infinities spelled out; null with a norm."""
+    if found is None:
+        return None
+    fields = {name: _estimate(value) if isinstance(value, dict) else value for name, value in asdict(found).items()}
+    return fields | {"trainable_depth": _number(found.trainable_depth)}
+
+
+def phase_record(diagram: PhaseDiagram) -> dict[str, Any]:
+    """The JSON object of `depthscale phase`: the critical line, the edge, and a line for each depth scale."""
+    return {
+        "schema": SCHEMA,
+        "command": "phase",
+        "activation": diagram.activation,
+        "sigma_w2_max": diagram.sigma_w2_max,
+        "sigma_b2_max": diagram.sigma_b2_max,
+        "lines": [_phase_line(line) for line in (diagram.critical, diagram.edge, *diagram.levels)],
     }
 
 
@@ -96,6 +118,20 @@ def _layer(profile: Profile, layer: int) -> dict[str, float]:
         "preactivation_batch_variance": variance.mean_square[layer],
         "preactivation_batch_variance_stderr": variance.stderr[layer],
     }
+
+
+def _phase_line(line: Line) -> dict[str, Any]:
+    columns = {name: getattr(line, name).tolist() for name in ("q_star", "sigma_w2", "sigma_b2", "part")}
+    return {"phase": line.phase, "xi_c": _number(line.xi_c)} | columns
+
+
+def _estimate(estimate: dict[str, float]) -> dict[str, float | str]:
+    return {name: _number(value) for name, value in estimate.items()}
+
+
+def _number(value: float) -> float | str:
+    """Infinity spelled out."""
+    return str(value) if np.isinf(value) else value
 
 
 def _growth(profile: Profile) -> dict[str, Any]:

@@ -43,7 +43,11 @@ def test_tables_fit_a_terminal_of_80_columns(
         ["demo", *SMALL, "--quick", "--out", str(tmp_path)],
     ):
         _, out, _ = run(argv, capsys)
-        lines = [line for line in out.splitlines() if not line.startswith(("written to", "growth", "note"))]
+        lines = [
+            line
+            for line in out.splitlines()
+            if not line.startswith(("written to", "growth", "note", "trainable", "classical", "depth scales", "advice"))
+        ]
         assert max(map(len, lines)) <= 80
         assert "…" not in out
 
@@ -86,6 +90,9 @@ def test_demo_says_where_there_is_no_rate(tmp_path: Path, capsys: pytest.Capture
         (["predict", *SMALL, "--json", "/dev/null/x"], "cannot write /dev/null/x"),
         (["demo", "--out", "/dev/null/demo"], "cannot write /dev/null/demo"),
         (["demo", "--depth", "0"], "depth must be"),
+        (["phase", "--activation", "rlu"], "unknown activation 'rlu'"),
+        (["phase", "--sigma-b2-max", "0"], "needs ranges above 0"),
+        (["phase", "--sigma-w2-max", "-1"], "sigma_w2_max must be"),
         (["nothing"], "nothing"),
     ],
 )
@@ -130,3 +137,33 @@ def test_an_interrupt_leaves_no_half_written_file(
     assert status == 130
     assert "interrupted" in err
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_phase_writes_two_pictures_and_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = tmp_path / "phase.json"
+    argv = ["phase", "--activation", "leaky_relu(0.2)", "--out", str(tmp_path / "new"), "--json", str(record)]
+    status, out, err = run(argv, capsys)
+    assert (status, err) == (0, "")
+    assert "critical line of leaky_relu(0.2): (sigma_w2 1.9231, sigma_b2 0.0000)" in out
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [f"phase_leaky_relu_0.2.{s}" for s in ("png", "svg")]
+    lines = json.loads(record.read_text())["lines"]
+    assert [line["phase"] for line in lines] == ["critical", "edge", *["ordered"] * 5]
+    assert lines[0]["xi_c"] == "inf"
+
+
+def test_predict_prints_the_classical_numbers_without_norm_and_records_them(capsys: pytest.CaptureFixture[str]) -> None:
+    tanh = ["predict", "--depth", "12", "--activation", "tanh", "--sigma-w2", "1.5", "--sigma-b2", "0.05"]
+    _, out, _ = run(tanh, capsys)
+    assert "ordered; q_star = 0.418037, c_star = 1, chi_1 = 0.938636" in out
+    assert "xi_q = 1.68283, xi_c = 15.791 layers; trainable up to about 6 xi_c = 94.7 layers" in out
+    classical = json.loads(run([*tanh, "--json", "-"], capsys)[1])["classical"]
+    assert classical["phase"] == "ordered"
+    assert classical["xi_c"]["value"] == pytest.approx(15.79, abs=0.005)
+
+
+def test_predict_says_how_deep_batch_norm_trains_and_nothing_classical(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(["predict", "--norm", "batch", "--batch", "8"], capsys)
+    assert "16 / log(rate) = 27.5 layers" in out
+    assert "classical" not in out
+    assert json.loads(run(["predict", "--norm", "batch", "--json", "-"], capsys)[1])["classical"] is None
+    assert "16 / log(rate)" not in run(["predict"], capsys)[1]

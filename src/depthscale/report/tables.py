@@ -1,6 +1,6 @@
 """Profiles and the founding experiment as tables for a terminal of 80 columns."""
 
-from math import isfinite
+from math import isfinite, isnan
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,9 +10,12 @@ from depthscale.errors import UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES, Row
 from depthscale.measure import Growth
+from depthscale.numerics.estimate import Estimate
 from depthscale.profile import Profile, Quantity
+from depthscale.theory.classical import Classical, batch_norm_trainable_depth
 
 _MOST_ROWS = 40
+_UNLIMITED = 1e9  # layers: what a rate within rounding of 1 gives
 
 
 def founding_table(found: Founding) -> RenderableType:
@@ -76,6 +79,30 @@ def growth_line(growth: Growth | UnreliableGrowth) -> str:
         return f"growth: {growth}"
     scale = f"; mean square changes e-fold every {growth.depth_scale:.3g} layers" if isfinite(growth.depth_scale) else ""
     return f"growth: {growth}, layers {growth.first_layer} to {growth.last_layer}{scale}"
+
+
+def classical_lines(found: Classical) -> list[str]:
+    """Fixed points, slopes and depth scales in a few lines."""
+    numbers = {name: _plain(getattr(found, name)) for name in ("q_star", "chi_1", "chi_q", "c_star", "chi_c", "xi_q", "xi_c")}
+    said = [
+        f"classical: {found.phase}; " + ", ".join(f"{name} = {numbers[name]}" for name in ("q_star", "c_star", "chi_1")),
+        f"depth scales: xi_q = {numbers['xi_q']}, xi_c = {numbers['xi_c']} layers",
+    ]
+    if isfinite(found.trainable_depth):
+        said[-1] += f"; trainable up to about 6 xi_c = {found.trainable_depth:.3g} layers (arXiv:1611.01232)"
+    return [*said, *([f"advice: {found.advice}"] if found.advice else [])]
+
+
+def trainable_depth_lines(growth: Growth) -> list[str]:
+    """16 / log(rate) for a gradient that grows; nothing for any other."""
+    depth = batch_norm_trainable_depth(growth.rate)
+    if not depth < _UNLIMITED:
+        return []
+    return [f"trainable up to about 16 / log(rate) = {depth:.3g} layers (arXiv:1902.08129, for Batch Norm)"]
+
+
+def _plain(estimate: Estimate) -> str:
+    return "none" if isnan(estimate.value) else f"{estimate.value:.6g}"
 
 
 def _growth_cells(measured: Growth | UnreliableGrowth, predicted: Growth | UnreliableGrowth | None) -> list[str]:

@@ -5,7 +5,7 @@ The branch ends in fresh weights, so variances add, and gradients too: p_l = p_{
 """
 
 from dataclasses import replace
-from math import exp, inf, lgamma, log, pi, sqrt
+from math import exp, inf, lgamma, pi, sqrt
 
 import numpy as np
 import pytest

@@ -24,14 +24,15 @@ class Gaussian:
 class Spherical:
     """u = gain r z + shift, z uniform on the sphere of radius sqrt(size) orthogonal to the ones.
 
-    correlation: between two samples; None where samples are coordinates of one z, and it is -1 / (size - 1).
-    radii, weights: of the mixture over r (r = 1 alone without eps).
+    correlation: of what the norm received, between two samples; None where samples are coordinates of one z.
+    radii, weights: of the mixture over r (r = 1 alone without eps). eps: over the variance that the norm received.
     """
 
     size: int
     correlation: float | None = None
     radii: tuple[float, ...] = (1.0,)
     weights: tuple[float, ...] = (1.0,)
+    eps: float = 0.0
     gain: float = 1.0
     shift: float = 0.0
 

@@ -13,6 +13,7 @@ from depthscale.numerics import gaussian, sphere
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_at, expect_pair_at
 from depthscale.theory.laws import Gaussian, Law, Spherical
+from depthscale.theory.neurons import spread_of_group
 
 _ROUNDING = 2.0**-50
 _CIRCLE = 1 << 16  # points on a circle; with kinks the error falls as their number
@@ -167,6 +168,9 @@ def _spherical_values(name: str, law: Spherical) -> Values:
         total += weight * np.array([mean.value, square.value, product.value])
         error += weight * _relative(square, product) * square.value
     mean, square, product = total.tolist()
+    if law.correlation is not None:
+        spread, spread_error = spread_of_group(name, law)
+        product, error = square - spread, error + spread_error * spread
     return Values(mean, square, product, error / square if square else 0.0)
 
 
@@ -183,8 +187,8 @@ def _spherical_values_at(name: str, law: Spherical, radius: float) -> tuple[Esti
     s = shifted(a, gain, law.shift)
     mean = sphere.expect(s.phi, on, s.breaks)
     square = sphere.expect(lambda z: s.phi(z) ** 2, on, s.breaks)
-    if law.correlation is not None:  # another sample's sphere: as if Gaussian, right to 1 / size
-        return mean, square, gaussian.expect_pair(s.phi, s.phi, 1.0, 1.0, law.correlation, s.breaks, s.breaks)
+    if law.correlation is not None:  # another sample's sphere
+        return mean, square, square
     return mean, square, sphere.expect_pair(lambda u, v: s.phi(u) * s.phi(v), on, s.breaks)
 
 

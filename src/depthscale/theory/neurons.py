@@ -4,12 +4,13 @@ from functools import lru_cache
 from math import sqrt
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import gammaincinv, ndtri
 from scipy.stats import qmc
 
 from depthscale.activations import activation, shifted
-from depthscale.theory.laws import Gaussian
+from depthscale.theory.laws import Gaussian, Spherical
 
+CLOSE = 1e-10  # 1 - c below which a spread falls in proportion to it
 _REPLICATES = 8  # independent scramblings, whose spread is the error
 _LOG2_POINTS = 12  # points of each
 
@@ -31,6 +32,65 @@ def below_norm_and_activation(
     if not factor:
         return 0.0, 0.0, 0.0
     return float(factor), float(product / factor), float(found[:, 0].std(ddof=1) / sqrt(_REPLICATES) / factor)
+
+
+@lru_cache(maxsize=1 << 12)
+def spread_of_group(name: str, law: Spherical) -> tuple[float, float]:
+    """E (phi(u) - phi(u'))^2 / 2 for one entry of two samples, each normalized over its own group. / returns: it, relative error.
+
+    Where 1 - c < CLOSE, the spread is that at CLOSE. The entry and what the others add to either sum of squares suffice: five
+    numbers, the sums being a Wishart matrix of size - 2 degrees of freedom (Bartlett's decomposition).
+    """
+    assert law.correlation is not None
+    c = min(law.correlation, 1 - CLOSE)
+    s, m, phi = sqrt((1 - c) * (1 + c)), law.size, activation(name).phi
+    found = np.empty(_REPLICATES)
+    for seed in range(_REPLICATES):
+        x, across, own, tilt, rest = _group_points(m, seed)
+        other = c * x + s * across
+        z = x / np.sqrt((x**2 + own**2) / m + law.eps)
+        z_other = other / np.sqrt((other**2 + (c * own + s * tilt) ** 2 + (s * rest) ** 2) / m + law.eps)
+        gain = law.gain * sqrt(1 - 1 / m)
+        found[seed] = np.square(phi(gain * z + law.shift) - phi(gain * z_other + law.shift)).mean() / 2
+    return _with_error(found)
+
+
+@lru_cache(maxsize=64)
+def _group_points(size: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Three standard Gaussians, and chis of size - 2 and size - 3 degrees of freedom (0 where there are none), as columns."""
+    unit = _uniform(5, _LOG2_POINTS, seed)
+    chis = [
+        np.sqrt(2 * gammaincinv(k / 2, unit[:, i])) if k > 0 else np.zeros(len(unit)) for i, k in ((3, size - 2), (4, size - 3))
+    ]
+    x, across, tilt = ndtri(unit[:, :3]).T
+    return x, across, chis[0], tilt if size > 2 else np.zeros(len(unit)), chis[1]
+
+
+@lru_cache(maxsize=256)
+def factor_of_group_after(name: str, law: Gaussian, size: int) -> tuple[float, float]:
+    """Spread between samples of x = norm(phi(y)) over that of phi(y), the norm over `size` entries of one sample. / law: of y.
+
+    returns: factor, relative error.
+    """
+    a, c = shifted(activation(name), law.gain, law.shift), min(law.correlation, 1 - CLOSE)
+    root, found = sqrt(law.variance), np.empty(_REPLICATES)
+    for seed in range(_REPLICATES):
+        points = gaussians(2 * size, _LOG2_POINTS, seed)
+        y, across = root * points[:, :size], root * points[:, size:]
+        x, other = (a.phi(each) for each in (y, c * y + sqrt((1 - c) * (1 + c)) * across))
+        found[seed] = np.square(_standardized(x) - _standardized(other)).mean() / np.square(x - other).mean()
+    return _with_error(found)
+
+
+def _standardized(x: np.ndarray) -> np.ndarray:
+    centred = x - x.mean(axis=1, keepdims=True)
+    return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True))
+
+
+def _with_error(found: np.ndarray) -> tuple[float, float]:
+    """Mean over replicates and its relative standard error."""
+    mean = float(found.mean())
+    return mean, float(found.std(ddof=1) / sqrt(len(found)) / mean) if mean else 0.0
 
 
 def _replicate(a, law: Gaussian, size: int, of_batch: bool, ratio: float, frozen: bool, seed: int) -> tuple[float, float]:
@@ -68,5 +128,8 @@ def _off_diagonal(u: np.ndarray, v: np.ndarray, weight: np.ndarray) -> float:
 
 def gaussians(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
     """Quasi-random standard Gaussians. / returns: [2^log2_points, dimensions]."""
-    unit = qmc.Sobol(dimensions, rng=seed).random_base2(log2_points)
-    return ndtri(np.clip(unit, 1e-16, 1 - 1e-16))
+    return ndtri(_uniform(dimensions, log2_points, seed))
+
+
+def _uniform(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
+    return np.clip(qmc.Sobol(dimensions, rng=seed).random_base2(log2_points), 1e-16, 1 - 1e-16)

@@ -8,6 +8,7 @@ source: arXiv:1902.08129 (Yang et al. 2019), Theorems 3.5 to 3.10, rederived; th
 
 from functools import lru_cache
 from math import inf, log2
+from typing import NoReturn
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from depthscale.errors import NoTheory
 from depthscale.graph import Norm
 from depthscale.theory.laws import Gaussian, Spherical, variance_rule
 from depthscale.theory.moments import WeightedSlopes
-from depthscale.theory.neurons import below_norm_and_activation
-from depthscale.theory.states import Gradient, Signal, Weighted, log2_of, product_of
+from depthscale.theory.neurons import CLOSE, below_norm_and_activation, factor_of_group_after, spread_of_group
+from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of
 
 _FAR = 1000.0  # |log2| past which float64 holds no variance
 _ROUNDING = 1e-13  # a factor this much smaller than its terms is 0: what is left is their rounding
@@ -35,15 +36,32 @@ def forward(norm: Norm, y: Signal) -> Signal:
         log2_z2 = spread - _log2_variance(norm, y)
         z2 = 2.0**log2_z2
         return Signal(log2_z2, 0.0, log2_z2, law=Gaussian(z2, 0.0), normalized=True, error=y.error)
-    between = y.without_mean().ratio if norm.kind == "group" else -1 / (norm.size - 1)
     if not isinstance(y.law, Gaussian):
-        if norm.eps:
-            _no_rule(norm)
-        return Signal(0.0, between, log2_of(1 - between), error=y.error)
+        return _without_law(norm, y)
     radii, weights, _, _ = _mixture(norm, spread)
-    law = Spherical(int(norm.size), y.ratio if norm.kind == "group" else None, radii, tuple(weights))
     log2_ms = log2_of(float(np.dot(weights, np.square(radii))))
-    return Signal(log2_ms, between, log2_ms + log2_of(1 - between), law=law, normalized=True, error=y.error)
+    if norm.kind == "batch":
+        law, between = Spherical(int(norm.size), None, radii, tuple(weights)), -1 / (norm.size - 1)
+        log2_spread = log2_ms + log2_of(1 - between)
+    else:
+        law = Spherical(int(norm.size), y.ratio, radii, tuple(weights), norm.eps * 2.0**-spread)
+        found, _ = spread_of_group("linear", law)  # what follows asks the law itself, with its error
+        log2_spread = y.log2_spread - spread + log2(found / max(1 - y.ratio, CLOSE))
+        between = 1 - 2.0 ** (log2_spread - log2_ms)
+    return Signal(log2_ms, between, log2_spread, law=law, normalized=True, error=y.error)
+
+
+def _without_law(norm: Norm, y: Signal) -> Signal:
+    """The output of a norm over finitely many values that are not Gaussian."""
+    if norm.eps:
+        _no_rule(norm)
+    if norm.kind == "batch":
+        between = -1 / (norm.size - 1)
+        return Signal(0.0, between, log2_of(1 - between), error=y.error)
+    source, received = _sampled(norm, y)
+    factor, error = factor_of_group_after(source.activation, received, int(norm.size))
+    log2_spread = y.log2_spread - source.unit + log2(factor)
+    return Signal(0.0, 1 - 2.0**log2_spread, log2_spread, error=y.error + error)
 
 
 def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
@@ -110,15 +128,20 @@ def _unweighted(norm: Norm, spread: float, ratio: float) -> WeightedSlopes:
 
 def _below_activation(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     """Below a norm and the activation that it normalizes, whose slopes and sigma depend on each other."""
-    source = y.source
-    if source is None or not isinstance(source.received, Gaussian):
-        return _no_rule(norm)
+    source, received = _sampled(norm, y)
     of_batch = norm.kind == "batch"
     factor, ratio, error = below_norm_and_activation(
-        source.activation, source.received, int(norm.size), of_batch, g.ratio if of_batch else 0.0, norm.statistics == "frozen"
+        source.activation, received, int(norm.size), of_batch, g.ratio if of_batch else 0.0, norm.statistics == "frozen"
     )
     below = Gradient(product_of(g.log2_ms, log2_of(factor) - source.unit), ratio, g.error + error)
     return Gradient(g.log2_ms, g.ratio, g.error, below=below)
+
+
+def _sampled(norm: Norm, y: Signal) -> tuple[Source, Gaussian]:
+    """The activation whose output a norm divides, and what that received. / raises: NoTheory."""
+    if y.source is None or not isinstance(y.source.received, Gaussian):
+        _no_rule(norm)
+    return y.source, y.source.received
 
 
 def _mixture(norm: Norm, log2_spread: float) -> tuple[tuple[float, ...], np.ndarray, np.ndarray, float]:
@@ -165,7 +188,7 @@ def _divided(y: Signal, log2_variance: float) -> Signal:
     return Signal(log2_ms, y.ratio, y.log2_spread - log2_variance, y.mean, law, source=None, error=y.error)
 
 
-def _no_rule(norm: Norm):
+def _no_rule(norm: Norm) -> NoReturn:
     raise NoTheory(
         f"no rule for a {norm.kind} norm over {norm.size} values that are neither Gaussian nor an activation's output"
     )

@@ -115,4 +115,8 @@ def _notes(spec: NetSpec) -> tuple[str, ...]:
         return (spec.without_rate(),)
     if spec.norm == "batch" and spec.batch <= 5 and not spec.eps and spec.statistics != "running":
         return (f"over {spec.batch} samples the variance of 1/sigma^2 is infinite: simulated means converge slowly",)
+    size = spec.width // spec.groups if spec.norm == "group" and not spec.eps else inf
+    if 3 <= size <= 5:
+        what = "mean" if size == 3 else "variance"
+        return (f"over {size} entries the {what} of 1/sigma^2 is infinite: simulated means converge slowly",)
     return ()

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from depthscale.spec import NetSpec, Residual
     from depthscale.store import load, save
     from depthscale.theory import predict
+    from depthscale.theory.classical import Classical, classical
+    from depthscale.theory.critical import critical_line, phase_diagram
 
 _HOMES = {
+    "Classical": "theory.classical",
     "Comparison": "measure",
     "DepthscaleError": "errors",
     "Growth": "measure",
@@ -30,15 +33,19 @@ _HOMES = {
     "Sketch": "sketch",
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
+    "classical": "theory.classical",
     "compare": "measure",
+    "critical_line": "theory.critical",
     "growth": "measure",
     "load": "store",
+    "phase_diagram": "theory.critical",
     "predict": "theory",
     "save": "store",
     "simulate": "nets",
 }
 
 __all__ = [
+    "Classical",
     "Comparison",
     "DepthscaleError",
     "Growth",
@@ -52,9 +59,12 @@ __all__ = [
     "Sketch",
     "Undefined",
     "UnreliableGrowth",
+    "classical",
     "compare",
+    "critical_line",
     "growth",
     "load",
+    "phase_diagram",
     "predict",
     "save",
     "simulate",

@@ -190,7 +190,7 @@ def _show(profile: Any, json: Path | None, more: dict[str, Any] | None = None, l
     console.print(profile_table(profile, whole=not console.is_terminal))
     try:
         found = growth(profile)
-        lines = [growth_line(found), *(trainable_depth_lines(found) if profile.source == "theory" else []), *lines]
+        lines = [growth_line(found), *(trainable_depth_lines(found) if profile.spec["norm"] == "batch" else []), *lines]
     except UnreliableGrowth as refused:
         lines = [growth_line(refused), *lines]
     for line in lines:

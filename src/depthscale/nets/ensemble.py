@@ -6,7 +6,7 @@ Numbers that would leave float32's range are carried as v 2^k, with one k for a 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf, log2
+from math import inf, ldexp, log2
 
 import torch
 from torch import Tensor
@@ -111,6 +111,14 @@ def _in_float32(gradient: Tensor) -> _Scaled:
     return _Scaled(torch.ldexp(gradient, torch.tensor(-power)).float(), power) if power else _Scaled(gradient.float())
 
 
+def _over_power(value: float, power: int) -> float:
+    """value 2^-power, infinite where float64 does not hold it."""
+    try:
+        return ldexp(value, -power)
+    except OverflowError:
+        return inf
+
+
 def _power(variance: float) -> int:
     """The power of two to take out of numbers of that variance: 0 unless float32 is strained."""
     half = log2(variance) / 2 if variance else 0.0
@@ -167,7 +175,7 @@ def _normalize(spec: NetSpec, y: _Scaled) -> tuple[_Layer, _Scaled, float]:
         log2_variance = log2_mean_square(centred.double()) + 2 * y.scale
     if spec.norm == "none":
         return _Layer(y.values), y, log2_variance
-    z, inverse_std = batch_norm.normalize(centred, variance, spec.eps * 4.0**-y.scale)
+    z, inverse_std = batch_norm.normalize(centred, variance, _over_power(spec.eps, 2 * y.scale))
     return _Layer(z, inverse_std, -y.scale), _Scaled(_affine(spec, z)), log2_variance
 
 

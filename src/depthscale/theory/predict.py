@@ -36,7 +36,8 @@ def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error:
         raise NoTheory(f"theory knows the losses {' and '.join(BETWEEN_SAMPLES)}, not {loss!r}; simulate also takes a callable")
     graph = spec.graph()
     if inputs is not None:
-        return given_inputs(spec, graph, loss, np.asarray(inputs, np.float64), error)
+        plain = inputs.detach() if hasattr(inputs, "detach") else inputs
+        return given_inputs(spec, graph, loss, np.asarray(plain, np.float64), error)
     signals, missing = exchangeable.forward(graph)
     gradients: list[Gradient | None] = []
     if not missing:

@@ -181,7 +181,7 @@ def _show(profile: Any, json: Path | None, more: dict[str, Any] | None = None, l
     from depthscale import store
     from depthscale.errors import UnreliableGrowth
     from depthscale.measure import growth
-    from depthscale.report.tables import growth_line, profile_table, trainable_depth_lines
+    from depthscale.report.tables import growth_line, one_network_lines, profile_table, trainable_depth_lines
 
     _put(store.dumps(store.record(profile) | (more or {})), json)
     if str(json) == "-":
@@ -190,7 +190,8 @@ def _show(profile: Any, json: Path | None, more: dict[str, Any] | None = None, l
     console.print(profile_table(profile, whole=not console.is_terminal))
     try:
         found = growth(profile)
-        lines = [growth_line(found), *(trainable_depth_lines(found) if profile.spec["norm"] == "batch" else []), *lines]
+        depth = trainable_depth_lines(found) if profile.spec["norm"] == "batch" else []
+        lines = [growth_line(found), *one_network_lines(profile, found), *depth, *lines]
     except UnreliableGrowth as refused:
         lines = [growth_line(refused), *lines]
     for line in lines:

@@ -70,6 +70,7 @@ class Profile:
     gradient_sketches: [depth + 1], preactivation_sketches: [depth + 1] (None at layer 0): distributions over all seeds, the
     latter of what the activation receives; empty for theory.
     source: "simulation" or "theory"; spec: the network's fields; seeds: how many networks (0 for theory), from seed on.
+    log_variance: [layers] theory's variance, over networks of this width, of log(gradient_l / gradient_L); None where it has none.
     notes: what must be known to read the numbers; without_rate: why the gradient has no rate of growth, or nothing.
     """
 
@@ -83,6 +84,7 @@ class Profile:
     seed: int = 0
     gradient_sketches: tuple[Sketch, ...] = ()
     preactivation_sketches: tuple[Sketch | None, ...] = ()
+    log_variance: Array | None = None
     notes: tuple[str, ...] = ()
     without_rate: str = ""
     axis: str = "layer"

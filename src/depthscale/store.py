@@ -35,6 +35,7 @@ def record(profile: Profile) -> dict[str, Any]:
         "seed": profile.seed,
         "layers": [_layer(profile, layer) for layer in range(profile.depth + 1)],
         "growth": _growth(profile),
+        "log_variance": None if profile.log_variance is None else profile.log_variance.tolist(),
         "notes": list(profile.notes),
         "without_rate": profile.without_rate,
         "log2_rows": {name: _log2_rows(getattr(profile, name)) for name in _QUANTITIES},
@@ -206,6 +207,7 @@ def _rebuilt(loaded: dict[str, Any]) -> Profile:
         seed=loaded["seed"],
         gradient_sketches=tuple(_decoded(each) for each in sketches["gradient"]),
         preactivation_sketches=tuple(_decoded(each) for each in sketches["preactivation"]),
+        log_variance=None if loaded["log_variance"] is None else np.array(loaded["log_variance"], float),
         notes=tuple(loaded["notes"]),
         without_rate=loaded["without_rate"],
     )

@@ -1,6 +1,6 @@
 """Profiles and the founding experiment as tables for a terminal of 80 columns."""
 
-from math import isfinite, isnan
+from math import exp, isfinite, isnan, sqrt
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -99,6 +99,17 @@ def trainable_depth_lines(growth: Growth) -> list[str]:
     if not depth < _UNLIMITED:
         return []
     return [f"trainable up to about 16 / log(rate) = {depth:.3g} layers (arXiv:1902.08129, for Batch Norm)"]
+
+
+def one_network_lines(profile: Profile, growth: Growth) -> list[str]:
+    """What one network of this width will show around a predicted rate; nothing where that is not known."""
+    if profile.log_variance is None:
+        return []
+    steps = growth.last_layer - growth.first_layer
+    variance = float(profile.log_variance[growth.first_layer] - profile.log_variance[growth.last_layer])
+    typical = growth.rate * exp(-variance / (2 * steps))
+    spread = f"x{typical:.4f} ± {typical * sqrt(variance) / steps:.4f} per layer (one standard deviation)"
+    return [f"one network of width {profile.spec['width']}: {spread}"]
 
 
 def _plain(estimate: Estimate) -> str:

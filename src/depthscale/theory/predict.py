@@ -11,6 +11,7 @@ from depthscale.graph import Graph, Linear
 from depthscale.profile import Profile, Quantity
 from depthscale.spec import NetSpec
 from depthscale.theory import exchangeable, gram
+from depthscale.theory.finite_width import log_variance
 from depthscale.theory.states import Gradient, Signal
 
 _WALKS = 8  # independent walks, whose spread is the error
@@ -26,6 +27,7 @@ def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error:
     is exact. error: with inputs, the relative standard error aimed at; the number of virtual neurons is doubled up to it.
     returns: Profile over layers 0..depth, boundary layers included; its relative_stderr is the error of the expectations behind
     it (rounding, where there are closed forms). Where a mean is exactly 0 or infinite the profile says so, and a note says why.
+    log_variance says what one network of the described width will show around it, where that is known.
     Where an operation has no rule, a note names it; what lies before it is kept, and the rest is nan.
     raises: NoTheory for a loss that theory does not know.
     source: arXiv:1611.01232 (mean-field theory), arXiv:1902.08129 (Batch Norm), and the sources in `theory.norms`.
@@ -50,6 +52,7 @@ def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error:
         source="theory",
         spec=spec.record(),
         loss=loss,
+        log_variance=None if missing else log_variance(graph, signals, gradients),
         notes=(*([f"the prediction stops at {missing}"] if missing else []), *_notes(spec)),
         without_rate=spec.without_rate(),
     )

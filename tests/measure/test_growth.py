@@ -97,6 +97,11 @@ def test_a_prediction_has_no_error_and_is_never_refused() -> None:
     assert growth(predict(NetSpec())).standard_errors_from_1 == 0
 
 
+def test_a_factor_beyond_float64_is_refused() -> None:
+    with pytest.raises(UnreliableGrowth, match="float64 does not hold"):
+        growth(predict(NetSpec(sigma_w2=5e-324)))
+
+
 def test_deep_gradients_outside_float64_have_the_right_rate() -> None:
     """2,000 layers over 8 samples: the mean square grows by 2^1677, and by 1.788 a layer."""
     spec = NetSpec(depth=2000, width=512, batch=8, norm="batch")

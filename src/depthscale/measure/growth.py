@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from depthscale.errors import UnreliableGrowth
 from depthscale.profile import Profile
 
+_LARGEST_LOG = 700.0  # of a factor that float64 holds
 _ROUNDING_BITS = 36.0  # log2 of a fall of the mean square in one layer that only exact cancellation makes
 FEWEST_DEGREES = 7  # Student's t with fewer degrees of freedom lies beyond 3 standard errors in more than 2 % of healthy cases
 
@@ -74,6 +75,8 @@ def growth(profile: Profile) -> Growth:
         why = "; ".join(profile.notes) or "the gradient is 0, infinite or not known there"
         raise UnreliableGrowth(f"no growth rate on layers {first} to {last}: {why}", needed="a gradient that is neither")
     _require_more_than_rounding(profile)
+    if abs((levels[:, 0] - levels[:, -1]).mean()) > _LARGEST_LOG * (last - first):
+        raise UnreliableGrowth("no growth rate: a factor per layer that float64 does not hold", needed="scales nearer 1")
     steps = levels[:, :-1] - levels[:, 1:]
     if samples is None:
         return _growth(steps, 0.0, inf, profile.bulk)

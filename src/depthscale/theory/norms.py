@@ -46,7 +46,7 @@ def forward(norm: Norm, y: Signal) -> Signal:
     else:
         law = Spherical(int(norm.size), y.ratio, radii, tuple(weights), norm.eps * 2.0**-spread)
         found, _ = spread_of_group("linear", law)  # what follows asks the law itself, with its error
-        log2_spread = y.log2_spread - spread + log2(found / max(1 - y.ratio, CLOSE))
+        log2_spread = y.log2_spread - spread + log2_of(found / max(1 - y.ratio, CLOSE))
         between = 1 - 2.0 ** (log2_spread - log2_ms)
     return Signal(log2_ms, between, log2_spread, law=law, normalized=True, error=y.error)
 
@@ -130,6 +130,8 @@ def _below_activation(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     """Below a norm and the activation that it normalizes, whose slopes and sigma depend on each other."""
     source, received = _sampled(norm, y)
     of_batch = norm.kind == "batch"
+    if of_batch and 1 - source.received.correlation < CLOSE:
+        raise NoTheory("its samples agree to ten digits, too closely for sampled neurons to tell them apart")
     factor, ratio, error = below_norm_and_activation(
         source.activation, received, int(norm.size), of_batch, g.ratio if of_batch else 0.0, norm.statistics == "frozen"
     )

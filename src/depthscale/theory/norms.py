@@ -130,7 +130,7 @@ def _below_activation(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     """Below a norm and the activation that it normalizes, whose slopes and sigma depend on each other."""
     source, received = _sampled(norm, y)
     of_batch = norm.kind == "batch"
-    if of_batch and 1 - source.received.correlation < CLOSE:
+    if of_batch and 1 - received.correlation < CLOSE:
         raise NoTheory("its samples agree to ten digits, too closely for sampled neurons to tell them apart")
     factor, ratio, error = below_norm_and_activation(
         source.activation, received, int(norm.size), of_batch, g.ratio if of_batch else 0.0, norm.statistics == "frozen"

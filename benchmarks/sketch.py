@@ -26,7 +26,7 @@ def compare(x: Tensor) -> tuple[float, float, float]:
         "norm": lambda: torch.linalg.vector_norm(x),
         "usual": lambda: usual(x),
     }
-    found = medians(candidates, 15 if x.numel() > 1e6 else 200)
+    found = medians(candidates, 24 if x.numel() > 1e6 else 240)
     return found["sketch"], found["sketch"] / found["norm"], found["usual"] / found["sketch"]
 
 

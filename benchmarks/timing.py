@@ -1,20 +1,23 @@
-"""Fair timing: the candidates in turn, many times, so that a machine's moods fall on all alike."""
+"""Fair timing: the candidates in turn, several times round, so that a machine's moods fall on all alike."""
 
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
+_TURNS = 3
+
 
 def seconds(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Every candidate's times, in interleaved rounds, each after a call that is not counted: so that no candidate finds the
-    caches, or worker threads still spinning, of another."""
+    """Every candidate's times: some rounds of one after the other, three times over. Rounds of one candidate stand together
+    because torch's worker threads go on spinning for some milliseconds, and would take a core from the next candidate."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
+    for _ in range(_TURNS):
         for name, run in candidates.items():
             run()
-            start = perf_counter()
-            run()
-            times[name].append(perf_counter() - start)
+            for _ in range(max(1, rounds // _TURNS)):
+                start = perf_counter()
+                run()
+                times[name].append(perf_counter() - start)
     return times
 
 

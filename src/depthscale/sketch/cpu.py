@@ -2,11 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
 from math import frexp, prod
 from operator import add
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 from depthscale.sketch import kernels
 from depthscale.sketch.bins import INFINITE, SIGN
 from depthscale.sketch.tally import EMPTY, Tally
+
+Result = TypeVar("Result")
 
 _PER_THREAD = 1 << 19  # values below which another thread does not pay
 _ONE = 0x3F800000  # the bits of 1.0
@@ -35,12 +38,17 @@ def tally(tensor: Tensor) -> Tally:
     workers = max(1, min(torch.get_num_threads(), flat.numel() // _PER_THREAD))
     size = min(-(-flat.numel() // workers), _PER_PASS)
     chunks = flat.split(size)
-    each = map if len(chunks) == 1 else _threads().map
     if flat.dtype is torch.float64:
-        count = partial(_count_float64, scale=_scale_into_float32(each(_extremes, chunks)))
+        count = partial(_count_float64, scale=_scale_into_float32(_on_threads(_extremes, chunks)))
     else:
         count = _COUNTERS[flat.dtype]
-    return reduce(add, each(count, chunks)).times(copies)
+    return reduce(add, _on_threads(count, chunks)).times(copies)
+
+
+def _on_threads(function: Callable[[Tensor], Result], chunks: Sequence[Tensor]) -> list[Result]:
+    """function of every chunk: the first here, where a core is at work already, the others beside it."""
+    others = [_threads().submit(function, chunk) for chunk in chunks[1:]]
+    return [function(chunks[0]), *(other.result() for other in others)]
 
 
 def _flatten(tensor: Tensor) -> tuple[Tensor, int]:

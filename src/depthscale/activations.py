@@ -141,11 +141,16 @@ ACTIVATIONS = {
 }
 
 
+def name_and_parameter(text: str) -> tuple[str, str | None]:
+    """ "leaky_relu(0.2)" -> ("leaky_relu", "0.2"); a text without parentheses is a name alone."""
+    parts = fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
+    return (parts[1], parts[2]) if parts else (text, None)
+
+
 def _named(text: str) -> Activation:
     if text in ACTIVATIONS:
         return ACTIVATIONS[text]
-    parts = fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
-    name, parameter = parts.groups() if parts else (text, None)
+    name, parameter = name_and_parameter(text)
     if name not in ACTIVATIONS:
         close = get_close_matches(name.lower(), ACTIVATIONS, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ";"

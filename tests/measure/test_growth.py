@@ -97,6 +97,17 @@ def test_a_prediction_has_no_error_and_is_never_refused() -> None:
     assert growth(predict(NetSpec())).standard_errors_from_1 == 0
 
 
+def test_what_a_norm_deleted_is_refused_and_a_steep_fall_is_not() -> None:
+    """Both fall by more than 2^36 in a layer: the one to rounding, the other because its weights are small."""
+    deleted = NetSpec(depth=5, width=32, batch=8, norm="batch", activation="linear")
+    with pytest.raises(UnreliableGrowth, match="from layer 5 to 4 the gradient falls"):
+        growth(simulate(deleted, seeds=8, loss="shared"))
+    steep = growth(simulate(NetSpec(depth=5, width=64, batch=8, sigma_w2=1e-13), seeds=8))
+    assert steep.rate == pytest.approx(5e-14, rel=0.2)
+    large_inputs = NetSpec(depth=5, width=64, batch=16, norm="batch", input_variance=1e14)
+    assert growth(simulate(large_inputs, seeds=8)).rate == pytest.approx(1.59, rel=0.1)
+
+
 def test_a_factor_beyond_float64_is_refused() -> None:
     with pytest.raises(UnreliableGrowth, match="float64 does not hold"):
         growth(predict(NetSpec(sigma_w2=5e-324)))

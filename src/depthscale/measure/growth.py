@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from depthscale.errors import UnreliableGrowth
 from depthscale.profile import Profile
+from depthscale.spec import NORMS
 
 _LARGEST_LOG = 700.0  # of a factor that float64 holds
 _ROUNDING_BITS = 36.0  # log2 of a fall of the mean square in one layer that only exact cancellation makes
@@ -96,11 +97,16 @@ def growth(profile: Profile) -> Growth:
 
 
 def _require_more_than_rounding(profile: Profile) -> None:
-    """Refuse what is left of a gradient that a layer deleted: float32 keeps some 2^-48 of its square."""
-    levels = profile.gradient.log2_mean_square
+    """Refuse what is left of a gradient that a norm deleted: float32 keeps some 2^-48 of its square.
+
+    Without a norm, with eps, or below layer 1 (whose inputs may have any size) a steep fall is what it seems.
+    """
+    if not profile.seeds or profile.spec.get("norm") not in NORMS or profile.spec.get("eps"):
+        return
+    levels = profile.gradient.log2_mean_square[1:]
     falls = levels[1:] - levels[:-1]
-    if profile.seeds and falls.max() > _ROUNDING_BITS:
-        layer = int(falls.argmax())
+    if falls.max() > _ROUNDING_BITS:
+        layer = 1 + int(falls.argmax())
         raise UnreliableGrowth(
             f"no growth rate: from layer {layer + 1} to {layer} the gradient falls by 2^{falls.max() / 2:.0f}, to rounding; "
             "it is exactly 0 there (as where a last Batch Norm deletes the gradient of a shared loss)",

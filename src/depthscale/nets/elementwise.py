@@ -1,13 +1,13 @@
 """The activations as torch operations, forward and backward."""
 
 from collections.abc import Callable
-from re import fullmatch
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from depthscale.activations import name_and_parameter
 from depthscale.errors import InvalidSpec
 
 Phi = Callable[[Tensor], Tensor]
@@ -22,20 +22,14 @@ class Elementwise(NamedTuple):
 
 def elementwise(activation: str) -> Elementwise:
     """The activation of a name in the table of activations, as torch computes it. / raises: InvalidSpec for another name."""
-    name, parameter = _parts(activation)
+    name, parameter = name_and_parameter(activation)
     if name in _WITH_BACKWARD:
         return _WITH_BACKWARD[name]
     if name in _FAMILIES:
-        return _by_autograd(_FAMILIES[name](*parameter))
+        return _by_autograd(_FAMILIES[name](*([float(parameter)] if parameter else [])))
     if name in _PLAIN:
         return _by_autograd(_PLAIN[name])
     raise InvalidSpec(f"activation {activation!r} has no torch form; choose one of {', '.join(sorted(NAMES))}")
-
-
-def _parts(activation: str) -> tuple[str, tuple[float, ...]]:
-    found = fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", activation)
-    name, parameter = found.groups() if found else (activation, None)
-    return name, () if parameter is None else (float(parameter),)
 
 
 def _by_autograd(phi: Phi) -> Elementwise:

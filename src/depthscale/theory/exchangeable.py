@@ -17,11 +17,11 @@ from depthscale.graph import Add, Affine, Dropout, Elementwise, Graph, Input, Li
 from depthscale.theory import norms
 from depthscale.theory.laws import Gaussian, Law, moved
 from depthscale.theory.moments import slopes, values, weighted_slopes
+from depthscale.theory.neurons import CLOSE
 from depthscale.theory.states import NOTHING, Gradient, Signal, Source, Weighted, log2_of, product_of
 
 _BEYOND = 400.0  # |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
 _STOPS = (DepthscaleError, ArithmeticError)
-_CLOSE = 1e-10  # 1 - c below which the spread is carried by the slopes: the difference of two moments has lost its digits
 
 
 def forward(graph: Graph) -> tuple[list[Signal], str]:
@@ -140,7 +140,7 @@ def _elementwise(name: str, x: Signal) -> Signal:
     ratio = min(1.0, found.product / found.square)
     log2_ms = log2_of(found.square) + unit
     log2_spread = log2_ms + log2_of(1 - ratio)
-    if 1 - x.ratio < _CLOSE:
+    if 1 - x.ratio < CLOSE:
         log2_spread = x.log2_spread + log2_of(slopes(name, law).square)
     source = Source(name, law, unit)
     return Signal(log2_ms, ratio, log2_spread, found.mean / sqrt(found.square), source=source, error=x.error + found.error)

@@ -10,7 +10,7 @@ from scipy.stats import qmc
 from depthscale.activations import activation, shifted
 from depthscale.theory.laws import Gaussian, Spherical
 
-CLOSE = 1e-10  # 1 - c below which a spread falls in proportion to it
+CLOSE = 1e-10  # 1 - c below which a spread falls in proportion to it, and a difference of moments has lost its digits
 _REPLICATES = 8  # independent scramblings, whose spread is the error
 _LOG2_POINTS = 12  # points of each
 

@@ -1,0 +1,55 @@
+"""depthscale demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from depthscale import files
+from depthscale.cli.frame import Json, Loss, Network, Seed, app
+from depthscale.cli.output import check, console, progress, put
+from depthscale.errors import InvalidSpec
+
+
+@app.command
+def demo(
+    spec: Network = None,
+    *,
+    out: Annotated[Path, Parameter(help="folder for the figures and demo.json")] = Path("demo"),
+    seeds: Annotated[int | None, Parameter(help="how many random networks [default: 20]")] = None,
+    quick: Annotated[bool, Parameter(help="3 seeds", negative="")] = False,
+    seed: Seed = 0,
+    loss: Loss = "shared",
+    json: Json = None,
+) -> None:
+    """The founding experiment: Batch Norm makes gradients explode. Three networks on the same weights, theory beside them.
+
+    Vanilla, Batch Norm, and Batch Norm whose statistics take no gradient; norm and statistics are set by the experiment.
+    """
+    from depthscale.experiments import founding
+    from depthscale.report.founding import founding_figures
+    from depthscale.report.tables import founding_table
+    from depthscale.store import dumps, founding_record
+
+    if spec and (spec.norm, spec.statistics) != ("none", "batch"):
+        raise InvalidSpec(
+            "demo runs without norm, with Batch Norm and with frozen statistics; leave --norm and --statistics out"
+        )
+    if quick and seeds is not None:
+        raise InvalidSpec("--quick means --seeds 3; give one of the two")
+    files.check_folder(out)
+    check(json)
+    with progress("networks") as bar:
+        count = 3 if quick else seeds if seeds is not None else 20
+        found = founding(spec, seeds=count, seed=seed, loss=loss, progress=bar)
+    record = dumps(founding_record(found))
+    figures = founding_figures(found)
+    files.make_folder(out)
+    files.write_all({out / name: content for name, content in {**figures, "demo.json": record}.items()})
+    put(record, json)
+    if str(json) != "-":
+        terminal = console()
+        terminal.print(founding_table(found))
+        for note in found.notes():
+            terminal.print(f"note: {note}", soft_wrap=True)
+        terminal.print(f"\nwritten to {out}/: {', '.join([*figures, 'demo.json'])}", soft_wrap=True)

@@ -1,0 +1,67 @@
+"""The command line's frame: argv -> one public function each. Torch is loaded only by commands that measure."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter, Token, convert
+
+from depthscale.errors import DepthscaleError
+from depthscale.spec import NetSpec
+
+
+def _strictly(type_: Any, tokens: Sequence[Token]) -> Any:
+    """As cyclopts converts, but a whole number is never rounded from one that is not."""
+    whole = type_ is int or type_ == int | None
+    if whole and not re.fullmatch(r"[+-]?\d+", tokens[0].value):
+        raise ValueError(f"{tokens[0].value!r} is not a whole number")
+    if type_ == int | float:
+        return int(tokens[0].value) if re.fullmatch(r"[+-]?\d+", tokens[0].value) else float(tokens[0].value)
+    return convert(type_, tokens)
+
+
+app = App(
+    name="depthscale",
+    suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(converter=_strictly),
+    help="Whether signal and gradient survive a network's depth, and what theory says of it.",
+)
+
+Network = Annotated[NetSpec | None, Parameter(name="*")]
+Json = Annotated[Path | None, Parameter(help="write the record as JSON; - for standard output", allow_leading_hyphen=True)]
+Seeds = Annotated[int, Parameter(help="how many random networks")]
+Seed = Annotated[int, Parameter(help="number of the first one")]
+Loss = Annotated[str, Parameter(help="independent: a cotangent for every sample; shared: one for all, E = sum of w.x")]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command. / exit status: 0 done, 2 wrong use, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without "±" gets "?"
+    try:
+        app(argv, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except (CycloptsError, DepthscaleError) as wrong:
+        _stop(f"depthscale: {_one_line(wrong)}", 2)
+    except KeyboardInterrupt:
+        _stop("depthscale: interrupted; nothing was left half-written", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        _stop("", 0)
+    except OSError as refused:
+        _stop(f"depthscale: cannot write the output: {refused.strerror}", 2)
+
+
+def _one_line(wrong: Exception) -> str:
+    return " ".join(str(wrong).split())
+
+
+def _stop(message: str, status: int) -> None:
+    if message:
+        sys.stderr.write(message + "\n")
+    sys.exit(status)

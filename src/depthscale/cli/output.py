@@ -1,0 +1,69 @@
+"""What every command prints and writes: tables on the terminal, records as JSON, a bar while something runs."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from depthscale import files
+
+
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def console() -> Console:
+    return _Terminal(markup=False, highlight=False)
+
+
+def check(json: Path | None) -> None:
+    if json is not None and str(json) != "-":
+        files.check_file(json)
+
+
+def show(profile: Any, json: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()) -> None:
+    """Print a profile, its growth and further lines. / more: further keys of its record."""
+    from depthscale import store
+    from depthscale.errors import UnreliableGrowth
+    from depthscale.measure import growth
+    from depthscale.report.tables import growth_line, one_network_lines, profile_table, trainable_depth_lines
+
+    put(store.dumps(store.record(profile) | (more or {})), json)
+    if str(json) == "-":
+        return
+    terminal = console()
+    terminal.print(profile_table(profile, whole=not terminal.is_terminal))
+    try:
+        found = growth(profile)
+        depth = trainable_depth_lines(found) if profile.spec["norm"] == "batch" else []
+        lines = [growth_line(found), *one_network_lines(profile, found), *depth, *lines]
+    except UnreliableGrowth as refused:
+        lines = [growth_line(refused), *lines]
+    for line in lines:
+        terminal.print(line, soft_wrap=True)
+    for note in profile.notes:
+        terminal.print(f"note: {note}", soft_wrap=True)
+
+
+def put(record: str, json: Path | None) -> None:
+    if json is None:
+        return
+    if str(json) == "-":
+        sys.stdout.write(record)
+    else:
+        files.write(json, record)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Any]:
+    """A bar on a terminal, nothing elsewhere. / yields: a function of the number done and the number in all."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    terminal = Console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

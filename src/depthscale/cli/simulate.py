@@ -1,0 +1,16 @@
+"""depthscale simulate."""
+
+from depthscale.cli.frame import Json, Loss, Network, Seed, Seeds, app
+from depthscale.cli.output import check, progress, show
+from depthscale.spec import NetSpec
+
+
+@app.command
+def simulate(spec: Network = None, *, seeds: Seeds = 20, seed: Seed = 0, loss: Loss = "independent", json: Json = None) -> None:
+    """Measure random networks of one kind, layer by layer, over seeds."""
+    from depthscale.nets import simulate
+
+    check(json)
+    with progress("networks") as bar:
+        profile = simulate(spec or NetSpec(), seeds=seeds, seed=seed, loss=loss, progress=bar)
+    show(profile, json)

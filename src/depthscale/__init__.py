@@ -26,6 +26,7 @@ _HOMES = {
     "InvalidRecord": "errors",
     "InvalidSpec": "errors",
     "NetSpec": "spec",
+    "InvalidProbe": "errors",
     "NoTheory": "errors",
     "Profile": "profile",
     "Quantity": "profile",
@@ -40,7 +41,9 @@ _HOMES = {
     "load": "store",
     "phase_diagram": "theory.critical",
     "predict": "theory",
+    "probe": "probe",
     "save": "store",
+    "Trace": "trace",
     "simulate": "nets",
 }
 

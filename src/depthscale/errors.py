@@ -44,3 +44,7 @@ class UnreliableGrowth(DepthscaleError, ValueError):
         super().__init__(message)
         self.estimate = estimate
         self.needed = needed
+
+
+class InvalidProbe(DepthscaleError, ValueError):
+    """A model, input or setting that cannot be probed; the text says what to change."""

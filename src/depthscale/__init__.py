@@ -3,7 +3,9 @@
 Verbs and nouns are imported when first used, so that the command line answers `--help` without loading torch.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -72,6 +74,20 @@ __all__ = [
     "save",
     "simulate",
 ]
+
+
+class _Package(ModuleType):
+    """A package in which a verb and the folder that holds it may share a name: `depthscale.probe` is the verb.
+
+    Importing a folder makes it an attribute of its package; that would hide the verb, so it is not done for these names.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:

@@ -9,9 +9,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from depthscale.errors import DepthscaleError, InvalidRecord, InvalidSpec, NoTheory, Undefined, UnreliableGrowth
-    from depthscale.measure import Comparison, Growth, compare, growth
+    from depthscale.errors import (
+        DepthscaleError,
+        InvalidProbe,
+        InvalidRecord,
+        InvalidSpec,
+        NoTheory,
+        Undefined,
+        UnreliableGrowth,
+    )
+    from depthscale.measure import Comparison, Growth, Ledger, compare, growth, ledger
     from depthscale.nets import simulate
+    from depthscale.probe import probe
     from depthscale.profile import Profile, Quantity
     from depthscale.sketch import Sketch
     from depthscale.spec import NetSpec, Residual
@@ -19,33 +28,36 @@ if TYPE_CHECKING:
     from depthscale.theory import predict
     from depthscale.theory.classical import Classical, classical
     from depthscale.theory.critical import critical_line, phase_diagram
+    from depthscale.trace import Trace
 
 _HOMES = {
     "Classical": "theory.classical",
     "Comparison": "measure",
     "DepthscaleError": "errors",
     "Growth": "measure",
+    "InvalidProbe": "errors",
     "InvalidRecord": "errors",
     "InvalidSpec": "errors",
+    "Ledger": "measure",
     "NetSpec": "spec",
-    "InvalidProbe": "errors",
     "NoTheory": "errors",
     "Profile": "profile",
     "Quantity": "profile",
     "Residual": "spec",
     "Sketch": "sketch",
+    "Trace": "trace",
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
     "classical": "theory.classical",
     "compare": "measure",
     "critical_line": "theory.critical",
     "growth": "measure",
+    "ledger": "measure",
     "load": "store",
     "phase_diagram": "theory.critical",
     "predict": "theory",
     "probe": "probe",
     "save": "store",
-    "Trace": "trace",
     "simulate": "nets",
 }
 
@@ -54,23 +66,28 @@ __all__ = [
     "Comparison",
     "DepthscaleError",
     "Growth",
+    "InvalidProbe",
     "InvalidRecord",
     "InvalidSpec",
+    "Ledger",
     "NetSpec",
     "NoTheory",
     "Profile",
     "Quantity",
     "Residual",
     "Sketch",
+    "Trace",
     "Undefined",
     "UnreliableGrowth",
     "classical",
     "compare",
     "critical_line",
     "growth",
+    "ledger",
     "load",
     "phase_diagram",
     "predict",
+    "probe",
     "save",
     "simulate",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, log2, nan
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.paths import Flow, flow, stations
+from depthscale.measure.paths import Flow, flow, mean_over_repeats, stations
 from depthscale.trace import Trace, TracedOp, log2_total
 
 
@@ -47,8 +47,8 @@ class Ledger:
 
     total_log2_norm2: log2 of the squared norm at all sources over that of all cotangents, measured there; closure_error: how far
     (log2) the operations' own gains, multiplied up along the paths, miss it; infinite where an edge was not seen.
-    by_kind, by_class: contribution (log2) of each kind of operation and of each module class, largest effect first; "sums of
-    paths": what several paths into one output make of each other.
+    by_kind, by_class: contribution (log2) of each kind of operation and of each module class, largest effect first;
+    what several paths into one output make of each other is counted with the operation that gives it.
     """
 
     entries: tuple[Entry, ...]
@@ -66,9 +66,6 @@ class Ledger:
         return f"Ledger(gradient x2^{self.total_log2_norm2:.4g} in squared norm, closes to {self.closure_error:.1g}; {top})"
 
 
-JOINS = "sums of paths"
-
-
 def ledger(trace: Trace) -> Ledger:
     """The account of a trace's gradient; over repeats, squared norms are averaged.
 
@@ -76,8 +73,8 @@ def ledger(trace: Trace) -> Ledger:
     """
     if not isinstance(trace, Trace):
         raise TypeError(f"ledger takes a Trace, got {type(trace).__name__}")
-    given = log2_total([log2_mean(found) for _, found in trace.sinks])
-    reached = log2_total([log2_mean(found) for _, found in trace.sources])
+    given = log2_total([mean_over_repeats(found) for _, found in trace.sinks])
+    reached = log2_total([mean_over_repeats(found) for _, found in trace.sources])
     if not (isfinite(given) and isfinite(reached)):
         what = "0" if -inf in (given, reached) else "not finite"
         raise UnreliableGrowth(f"no ledger: the gradient is {what} at the sources; diagnose(trace) names the operation")
@@ -94,14 +91,9 @@ def ledger(trace: Trace) -> Ledger:
     )
 
 
-def log2_mean(log2_values: tuple[float, ...]) -> float:
-    """log2 of the mean over repeats."""
-    return log2_total(log2_values) - log2(len(log2_values)) if log2_values else nan
-
-
 def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
-    arrived = log2_mean(op.log2_gradient_norm2)
-    left = log2_total([log2_mean(edge.log2_norm2) for edge in op.edges])
+    arrived = mean_over_repeats(op.log2_gradient_norm2)
+    left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges])
     gain = left - arrived if op.edges else 0.0
     size = sum(edge.size for edge in op.edges)
     resize = log2(size / op.size) if size and op.size else 0.0

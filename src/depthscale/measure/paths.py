@@ -30,12 +30,12 @@ def flow(trace: Trace) -> Flow:
     found = Flow()
     into: dict[int, list[tuple[int | None, float, float]]] = defaultdict(list)  # from which operation, handed, measured
     for op, cotangent in trace.sinks:
-        into[op].append((None, _mean(cotangent), _mean(cotangent)))
+        into[op].append((None, mean_over_repeats(cotangent), mean_over_repeats(cotangent)))
     for op in reversed(trace.ops):
         handed = into.get(op.id)
         if not handed or not op.log2_gradient_norm2:
             continue
-        arrived = _mean(op.log2_gradient_norm2)
+        arrived = mean_over_repeats(op.log2_gradient_norm2)
         level = log2_total([each for _, each, _ in handed])
         if len(handed) == op.consumers > 1:
             join = arrived - log2_total([measured for _, _, measured in handed])
@@ -43,7 +43,7 @@ def flow(trace: Trace) -> Flow:
             level += join
         found.level[op.id] = level
         for edge in op.edges:
-            left = _mean(edge.log2_norm2)
+            left = mean_over_repeats(edge.log2_norm2)
             into[edge.source].append((op.id, level + left - arrived if left > -inf else -inf, left))
     _share_out(trace, found, into)
     return found
@@ -76,7 +76,7 @@ def _share_out(trace: Trace, found: Flow, into: dict[int, list[tuple[int | None,
             found.contribution[op.id] += -w * s * log2(s) if s < 1 else 0.0
             if above is not None:
                 weight[above] += w * s
-                found.contribution[above] += w * s * (measured - _mean(trace.ops[above].log2_gradient_norm2))
+                found.contribution[above] += w * s * (measured - mean_over_repeats(trace.ops[above].log2_gradient_norm2))
     entropy = -sum(w * log2(w) for op, w in ((op, weight[op]) for op in reached) if 0 < w < 1)
     if entropy:
         first = max(reached, key=lambda op: reached[op])
@@ -134,5 +134,6 @@ def _leading_to_sources(trace: Trace) -> set[int]:
     return live
 
 
-def _mean(log2_values: tuple[float, ...]) -> float:
+def mean_over_repeats(log2_values: tuple[float, ...]) -> float:
+    """log2 of the mean of what is given in log2."""
     return log2_total(log2_values) - log2(len(log2_values)) if log2_values else -inf

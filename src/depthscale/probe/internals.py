@@ -30,7 +30,7 @@ def is_leaf(node: Node) -> bool:
 
 def is_wrapped(tensor: Tensor) -> bool:
     """Whether a tensor stands for others inside torch.func transforms, and has no memory of its own."""
-    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # type: ignore[attr-defined]
 
 
 def version(tensor: Tensor) -> int:

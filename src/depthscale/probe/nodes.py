@@ -21,7 +21,10 @@ class Exit:
 
 @dataclass
 class Claims:
-    """Who owns which node. / owner: node -> operation; passing: those of pure reshapes; outputs: slot -> operation; sizes: nodes of each."""
+    """Who owns which node. / owner: node -> operation; passing: nodes of pure reshapes; outputs: slot -> operation.
+
+    sizes: how many nodes each operation owns.
+    """
 
     owner: dict[Node, int] = field(default_factory=dict)
     passing: set[Node] = field(default_factory=set)

@@ -106,7 +106,8 @@ class _Run:
     def backward(self) -> None:
         root = self.target.grad_fn
         assert root is not None
-        self.reading = Backward(self.recorder, [(root, self.target.output_nr)], -self.log2_scale)
+        self.root = (root, self.target.output_nr)
+        self.reading = Backward(self.recorder, [self.root], -self.log2_scale)
         inside = set(self.reading.nodes)
         ends = [
             (op, GradientEdge(node, number))
@@ -152,7 +153,7 @@ class _Run:
     def trace(self, params: bool) -> Trace:
         labels = _labels(self.drafts)
         ops = tuple(self._op(i, label) for i, label in enumerate(labels))
-        sink = self.recorder.claims.producer((self.target.grad_fn, self.target.output_nr))
+        sink = self.recorder.claims.producer(self.root)
         assert sink is not None
         return Trace(
             ops=ops,
@@ -241,10 +242,11 @@ class _Run:
             leaves = [t for t in ready.tensors.values() if t.requires_grad]
             wanted = [p for p in self.parameters.values() if p.requires_grad]
             generator = torch.Generator().manual_seed(self.seed)
-            for _ in range(self.repeats):
-                weight = outputs.cotangent(self.kind, target.detach(), generator, 2.0**self.log2_scale)
+            drawn = [
+                outputs.cotangent(self.kind, target.detach(), generator, 2.0**self.log2_scale) for _ in range(self.repeats)
+            ]
             with internals.without_hooks(wanted):
-                found = torch.autograd.grad([target], [*leaves, *wanted], [weight], allow_unused=True)
+                found = torch.autograd.grad([target], [*leaves, *wanted], drawn[-1:], allow_unused=True)
         probed = self.plain[len(self.plain) - len(wanted) :]
         return (
             same and all(_same(a, b) for a, b in zip(found[len(leaves) :], probed, strict=True)) and self._same_sources(found)

@@ -38,6 +38,16 @@ class NormSplit:
     sigma2: float
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """How alike the samples are at an output, over at most 32 of them. / samples: mean product of two over their mean square;
+    positions: the same for two positions of the first sample, nan without a position axis; rank: effective rank over number."""
+
+    samples: float
+    positions: float
+    rank: float
+
+
 @dataclass(frozen=True, eq=False)
 class TracedOp:
     """One operation of a run: id is its place in the order of running.
@@ -52,6 +62,7 @@ class TracedOp:
     consumers: autograd edges by which gradient comes in, of any operation, seen or not.
     nodes: autograd nodes inside. / settings: of the function, as far as theory asks for them.
     weights: for each parameter-side tensor that went in: (name or "", shape, mean square).
+    likeness: of activations, norms and sums; dead: share of a rectifier's units that nothing in the batch activates.
     """
 
     id: int
@@ -73,6 +84,8 @@ class TracedOp:
     settings: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[tuple[str, tuple[int, ...], float], ...] = ()
     split: NormSplit | None = None
+    likeness: Likeness | None = None
+    dead: float | None = None
 
     @property
     def log2_gradient_ms(self) -> float:

@@ -15,7 +15,7 @@ from depthscale.probe.backward import Backward
 from depthscale.probe.recorder import Draft, Recorder, sketch_of
 from depthscale.probe.untouched import untouched
 from depthscale.sketch import Sketch
-from depthscale.trace import Coverage, Edge, NotSeen, Trace, TracedOp, TracedParameter
+from depthscale.trace import Coverage, Edge, Likeness, NotSeen, Trace, TracedOp, TracedParameter
 
 MODES = ("train", "eval")
 
@@ -200,6 +200,8 @@ class _Run:
             settings=draft.settings,
             weights=tuple((name, shape, float(ms)) for name, shape, ms in draft.weights),
             split=reading.splits.get(number),
+            likeness=None if draft.likeness is None else Likeness(*draft.likeness.tolist()),
+            dead=None if draft.dead is None else float(draft.dead),
         )
 
     def _parameters(self) -> tuple[TracedParameter, ...]:

@@ -48,3 +48,7 @@ class UnreliableGrowth(DepthscaleError, ValueError):
 
 class InvalidProbe(DepthscaleError, ValueError):
     """A model, input or setting that cannot be probed; the text says what to change."""
+
+
+class PropagationFailed(DepthscaleError, AssertionError):
+    """A rate of growth beyond what a test allows; the text names the operation that makes it."""

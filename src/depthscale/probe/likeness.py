@@ -8,7 +8,7 @@ ACTIVATIONS = (
     "hardtanh", "hardswish", "hardsigmoid", "softsign", "erf", "sin", "abs", "threshold", "logsigmoid", "glu",
 )  # fmt: skip
 NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
-_READ = {*ACTIVATIONS, *NORMS, "add"}
+_READ = {*ACTIVATIONS, *NORMS, "add", "input", "embedding"}
 _RECTIFIERS = ("relu", "relu6", "threshold")
 _ROWS, _COLUMNS = 32, 4096  # of an output that are compared: enough for a correlation to some 1e-3
 

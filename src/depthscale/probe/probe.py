@@ -78,7 +78,8 @@ class _Run:
     def forward(self, kept: Any) -> None:
         ready = given.prepared(self.user_inputs)
         given.require_same_device(self.model, ready)
-        names = {id(p): modules.plain_path(name, self.model) for name, p in self.parameters.items()}
+        named = (*self.parameters.items(), *self.model.named_buffers())
+        names = {id(tensor): modules.plain_path(name, self.model) for name, tensor in named}
         with modules.watched(self.model) as stack, internals.visible_checkpoints(), internals.eager():
             self.recorder = Recorder(stack, kept, names)
             self.recorder.begin(ready.tensors, (*self.model.parameters(), *self.model.buffers()))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         InvalidRecord,
         InvalidSpec,
         NoTheory,
+        PropagationFailed,
         Undefined,
         UnreliableGrowth,
     )

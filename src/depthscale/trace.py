@@ -157,7 +157,8 @@ class Trace:
     sinks: (operation id, [repeats] log2 squared norm of the cotangent put there); sources: (operation id, [repeats] log2 squared
     norm that reached it), measured where autograd hands the gradient over, apart from the operations' own.
     mode: "train", "eval" or "mixed"; loss: "independent", "shared", "output" (a model that returns its loss) or "callable".
-    initializations: networks drawn; with more than 1, each has one repeat. / loss_scale: gradients are reported divided by it. / batch: size of the first axis of the outputs.
+    initializations: networks drawn; with more than 1, each has one repeat. / loss_scale: gradients are reported divided by it.
+    batch: size of the first axis of the outputs.
     """
 
     ops: tuple[TracedOp, ...]

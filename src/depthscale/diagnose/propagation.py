@@ -53,7 +53,17 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
         },
         source=source,
         advice=_advice(case, growth) if severity != "info" else "",
+        headline=f"{what}s {rule.removeprefix(what + '-').removesuffix('s')} towards the {_end(what)}: {_rate(growth)} per "
+        f"{growth.step} in RMS, {fold(growth)} over {growth.steps} of them{f', by {where}' if where else ''}",
     )
+
+
+def _end(what: str) -> str:
+    return "input" if what == "gradient" else "output"
+
+
+def _rate(growth: Growth) -> str:
+    return f"x{growth.rms_rate:.3g}" if growth.rate > 1 else f"1/{1 / growth.rms_rate:.3g}"
 
 
 def _severity(case: Case, factor: float) -> Severity:
@@ -63,7 +73,7 @@ def _severity(case: Case, factor: float) -> Severity:
 
 
 def _says(what: str, growth: Growth, factor: float) -> str:
-    way = "towards the input" if what == "gradient" else "towards the output"
+    way = f"towards the {_end(what)}"
     if growth.power is not None and growth.power.better:
         verb = "grows" if growth.power.exponent > 0 else "shrinks"
         return f"the {what}'s mean square {verb} {way} as depth^{abs(growth.power.exponent):.2g}, not exponentially"

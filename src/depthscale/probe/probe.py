@@ -69,15 +69,14 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[nn.Module, Any]:
+def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
     """A model after its seed, and its inputs: the given ones, or those that the factory returns with it."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         made = factory()
-    if isinstance(made, tuple) and len(made) == 2:
-        made, own = made
-        inputs = own if inputs is None else inputs
-    return made, inputs
+    network, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    given.require_plain(network)
+    return network, own if inputs is None else inputs
 
 
 def _probe(

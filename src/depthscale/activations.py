@@ -45,6 +45,9 @@ class Activation:
         return tuple(sorted({*self.kinks, *self.bends}))
 
 
+Phi = str | Activation  # a name in the table, or a function of one's own; both can be hashed
+
+
 def activation(given: "str | Activation | Callable[..., Any]") -> Activation:
     """The activation of that name, with a parameter if it takes one ("leaky_relu(0.2)"); or of that callable.
 

@@ -5,7 +5,7 @@ Theory walks a Graph and measurement fills one, so neither knows where it came f
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import inf, prod
 from typing import Any, Literal
 
@@ -84,25 +84,6 @@ class Window:
     def taps(self) -> int:
         return prod(self.kernel)
 
-    @cached_property
-    def inside(self) -> float:
-        """Share of the taps, over all places of the window, that lie on the input and not on a padding of zeros."""
-        return prod(float(_counts(each, 0).mean()) for each in self._axes()) / self.taps
-
-    @cached_property
-    def unevenness(self) -> float:
-        """Variance over the places of the window of how many taps lie inside, over the square of its mean."""
-        if self.circular:
-            return 0.0
-        counts = [_counts(each, 0) for each in self._axes()]
-        return prod(float((c * c).mean() / c.mean() ** 2) for c in counts) - 1
-
-    @cached_property
-    def covers(self) -> tuple[float, float]:
-        """In how many places of the window an entry of the input lies: the mean over entries, and the mean of the square."""
-        counts = [_counts(each, 1) for each in self._axes()]
-        return prod(float(c.mean()) for c in counts), prod(float((c * c).mean()) for c in counts)
-
     @property
     def places_in(self) -> int:
         return prod(self.size)
@@ -111,28 +92,42 @@ class Window:
     def places_out(self) -> int:
         return prod(self.size_out)
 
-    def _axes(self) -> list[NDArray[np.float64]]:
-        """For each axis which entries of the input lie in which place: [places, entries], counted as often as they do."""
-        return [
-            _reach(*each, self.circular)
-            for each in zip(self.size, self.size_out, self.kernel, self.stride, self.padding, self.dilation, strict=True)
-        ]
+    @cached_property
+    def inside(self) -> float:
+        """Share of the taps, over all places of the window, that lie on the input and not on a padding of zeros."""
+        return prod(float((axis >= 0).mean()) for axis in self._axes)
 
+    @cached_property
+    def unevenness(self) -> float:
+        """Variance over the places of the window of how many taps lie inside, over the square of its mean."""
+        counts = [(axis >= 0).sum(axis=1) for axis in self._axes]
+        return prod(float((c * c).mean() / c.mean() ** 2) for c in counts) - 1
 
-@lru_cache(maxsize=1024)
-def _reach(n: int, places: int, kernel: int, stride: int, padding: int, dilation: int, circular: bool) -> NDArray[np.float64]:
-    """How often an entry lies in a place of a window along one axis. / returns: [places, n]."""
-    found = np.zeros((places, n))
-    at = np.arange(places)[:, None] * stride - padding + np.arange(kernel) * dilation
-    place = np.broadcast_to(np.arange(places)[:, None], at.shape)
-    inside = np.full(at.shape, True) if circular else (at >= 0) & (at < n)
-    np.add.at(found, (place[inside], at[inside] % n), 1)
-    return found
+    @cached_property
+    def covers(self) -> tuple[float, float]:
+        """In how many places of the window an entry of the input lies: the mean over entries, and the mean of the square."""
+        counts = [np.bincount(axis[axis >= 0], minlength=n) for axis, n in zip(self._axes, self.size, strict=True)]
+        return prod(float(c.mean()) for c in counts), prod(float((c * c).mean()) for c in counts)
 
+    @cached_property
+    def entries(self) -> NDArray[np.intp]:
+        """Which entry of the input, in row-major order, each tap of each place reads. / returns: [taps, places_out], -1 outside."""
+        found = np.zeros((1, 1), np.intp)
+        for axis, n in zip(self._axes, self.size, strict=True):
+            at = axis.T[None, :, None, :]
+            joined = np.where((found[:, None, :, None] < 0) | (at < 0), -1, found[:, None, :, None] * n + at)
+            found = joined.reshape(found.shape[0] * at.shape[1], -1)
+        return found
 
-def _counts(reach: NDArray[np.float64], entries: int) -> NDArray[np.float64]:
-    """Taps inside for each place (entries = 0), or places for each entry (1)."""
-    return reach.sum(axis=1 - entries)
+    @cached_property
+    def _axes(self) -> list[NDArray[np.intp]]:
+        """Along each axis the entry that each place reads with each tap. / returns: [places, taps] each, -1 outside."""
+        axes = zip(self.size, self.size_out, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        found = []
+        for n, places, kernel, stride, padding, dilation in axes:
+            at = np.arange(places)[:, None] * stride - padding + np.arange(kernel) * dilation
+            found.append(at % n if self.circular else np.where((at >= 0) & (at < n), at, -1))
+        return found
 
 
 @dataclass(frozen=True)

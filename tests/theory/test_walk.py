@@ -1,7 +1,7 @@
 """The walk of any graph, operation by operation: against networks, and where rules are missing."""
 
 from dataclasses import replace
-from math import inf, log2
+from math import inf, log2, prod
 
 import numpy as np
 import pytest
@@ -244,3 +244,38 @@ def test_tokens_that_recur_are_alike() -> None:
 def test_graphs_without_layers_walk() -> None:
     ops = (Op("x", Input(1.0), (), 0), Op("a", WIDE, (0,), 0), Op("b", RELU, (1,), 0))
     assert 2 ** predict_graph(Graph(ops, 8)).ops[2].log2_activation == pytest.approx(1.0)
+
+
+def white(graph: Graph) -> np.ndarray:
+    """Inputs whose second moments between any two points are exactly white. / returns: [samples, channels, *size]."""
+    source = graph.ops[0].what
+    assert isinstance(source, Input)
+    points = int(graph.samples) * prod(source.size)
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((2 * points, points)))
+    rows = (q.T * (2 * points) ** 0.5).reshape(int(graph.samples), *source.size, 2 * points)
+    return np.moveaxis(rows, -1, 1)
+
+
+@pytest.mark.parametrize("name", [name for name in GRAPHS if GRAPHS[name].samples == B])
+def test_both_forms_agree_on_white_images(name: str) -> None:
+    graph = GRAPHS[name]
+    small, full = predict_graph(graph), predict_graph(graph, inputs=white(graph), error=0.02)
+    for a, b in zip(small.ops, full.ops, strict=True):
+        for ours, our_error, theirs, error in (
+            (a.log2_activation, a.activation_error, b.log2_activation, b.activation_error),
+            (a.log2_gradient, a.gradient_error, b.log2_gradient, b.gradient_error),
+        ):
+            assert abs(2.0 ** (theirs - ours) - 1) <= our_error + 5 * error + 3e-3, (a.name, ours, theirs)
+
+
+def test_a_walk_on_inputs_has_gains_whose_product_is_the_gradient() -> None:
+    graph = GRAPHS["batch norm over positions"]
+    ops = predict_graph(graph, inputs=white(graph), error=0.02).ops
+    total = sum(op.log2_gains[0] for op in ops[1:])
+    assert total == pytest.approx(ops[0].log2_gradient, abs=1e-2)
+
+
+def test_entries_of_several_positions_have_no_rule_on_inputs() -> None:
+    graph = chain(image(2), conv(2, 1), Flatten(), RELU, samples=2)
+    with pytest.raises(NoTheory, match="entries come from several positions"):
+        predict_graph(graph, inputs=white(graph))

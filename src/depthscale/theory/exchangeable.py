@@ -147,7 +147,7 @@ def _forward(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
         case Linear():
             return _linear(what, inputs[0])
         case Conv():
-            return _linear(what, inputs[0], *positions.convolved(what, inputs[0]))
+            return _linear(what, *positions.convolved(what, inputs[0]))
         case Norm():
             return norms.forward(what, inputs[0])
         case Affine(gain, shift):

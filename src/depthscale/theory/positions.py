@@ -20,16 +20,18 @@ from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of
 _SMALL_LOGITS = 0.5  # variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
 
 
-def convolved(conv: Conv, x: Signal) -> tuple[float, int]:
-    """log2 of the mean share of its weights that a position sees, and the positions."""
-    return log2(conv.window.inside), conv.window.places_out
+def convolved(conv: Conv, x: Signal) -> tuple[Signal, float, int]:
+    """What a convolution reads, log2 of the mean share of its weights that a position sees, and the positions."""
+    window = conv.window
+    return replace(x, error=x.error + window.unevenness), log2(window.inside), window.places_out
 
 
 def below_conv(conv: Conv, g: Gradient) -> Gradient:
     """Sums over the places in which an entry lies; the mean over entries, those that no place reaches included."""
     window = conv.window
     factor = conv.sigma_w2 * window.inside * conv.fan_out / conv.fan_in * window.places_out / window.places_in
-    return replace(_spread_out(window, g), log2_ms=product_of(g.log2_ms, log2_of(factor)), error=g.error + window.unevenness)
+    error = g.error + 3 * window.unevenness  # of how often an entry is read, and of the places above in two ways
+    return replace(_spread_out(window, g), log2_ms=product_of(g.log2_ms, log2_of(factor)), error=error)
 
 
 def _spread_out(window: Window, g: Gradient) -> Gradient:

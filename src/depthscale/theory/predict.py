@@ -1,7 +1,7 @@
 """predict: what theory says of a described network, layer by layer."""
 
 from collections.abc import Sequence
-from math import inf, log2, nan, sqrt
+from math import inf, log2, nan
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,7 @@ from depthscale.spec import NetSpec
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
 from depthscale.theory.states import UNKNOWN, Gradient, Signal
-from depthscale.theory.walk import BETWEEN_SAMPLES, require_loss
-
-_WALKS = 8  # independent walks, whose spread is the error
-_FEWEST, _MOST = 9, 14  # log2 of a layer's virtual neurons in each: raised until the error is small enough
+from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
 
 
 def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error: float = 0.01) -> Profile:
@@ -60,37 +57,24 @@ def given_inputs(spec: NetSpec, graph: Graph, loss: str, inputs: np.ndarray, err
     """The prediction for data, by independent walks of ever more virtual neurons until their spread is small enough."""
     if inputs.ndim != 2 or len(inputs) != spec.batch or not np.isfinite(inputs).all():
         raise InvalidSpec(f"inputs must be finite numbers [{spec.batch}, entries], got shape {inputs.shape}")
-    cotangent = np.eye(len(inputs)) if loss == "independent" else np.ones((len(inputs), len(inputs)))
     outputs = [layer[-1] for layer in graph.layers()]
     maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in graph.layers()]
-    log2_points, reached = _FEWEST, inf
-    while True:
-        walks = [gram.walk(graph, inputs, cotangent, log2_points, seed) for seed in range(_WALKS)]
-        gradient = _over_walks(np.array([w.gradient[outputs] for w in walks]))
-        activation = _over_walks(np.array([w.signal[outputs] for w in walks]))
-        reached = float(max(gradient.relative_stderr.max(), activation.relative_stderr.max()))
-        if reached <= error or log2_points >= _MOST:
-            break
-        log2_points += 1 if reached < 1.4 * error else 2
+    walks, points = gram.walks(graph, inputs, loss, error, outputs)
+    gradient = over_walks(np.array([w.gradient[outputs] for w in walks]))
+    activation = over_walks(np.array([w.signal[outputs] for w in walks]))
+    reached = float(max(gradient.relative_stderr.max(), activation.relative_stderr.max()))
     variance = np.array([[w.spread[i] if i is not None else nan for i in maps] for w in walks])
-    neurons = f"{_WALKS} walks of {2**log2_points:,} virtual neurons a layer reach a relative error of {reached:.1e}"
+    neurons = f"{len(walks)} walks of {points:,} virtual neurons a layer reach a relative error of {reached:.1e}"
     return Profile(
         gradient=gradient,
         activation=activation,
-        preactivation_batch_variance=_over_walks(variance),
+        preactivation_batch_variance=over_walks(variance),
         source="theory",
         spec=spec.record(),
         loss=loss,
         notes=(neurons, *_notes(spec)),
         without_rate=spec.without_rate(),
     )
-
-
-def _over_walks(samples: np.ndarray) -> Quantity:
-    """Mean and standard error over independent walks. / samples: [walks, layers]."""
-    mean = samples.mean(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Quantity(np.log2(mean), np.where(mean > 0, samples.std(axis=0, ddof=1) / sqrt(len(samples)) / mean, 0.0))
 
 
 def _quantity(states: Sequence[Signal] | Sequence[Gradient], outputs: Sequence[int]) -> Quantity:

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import nan, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from depthscale.errors import NoTheory
 from depthscale.graph import Attention, Conv, Graph, Op, Operation, Pool
-from depthscale.theory import exchangeable
+from depthscale.profile import Quantity
+from depthscale.theory import exchangeable, gram
 
 BETWEEN_SAMPLES = {"independent": 0.0, "shared": 1.0}  # product of dE/dx_L between two samples, over its mean square
 _EVEN = 1e-3  # relative variance over positions that is not worth a word
@@ -44,16 +49,22 @@ class Walk:
         return tuple(op.missing for op in self.ops if op.missing)
 
 
-def predict_graph(graph: Graph, loss: str = "independent", outputs: Sequence[int] = ()) -> Walk:
+def predict_graph(
+    graph: Graph, loss: str = "independent", outputs: Sequence[int] = (), inputs: Any = None, error: float = 0.01
+) -> Walk:
     """Theory beside every operation of a graph: of wide random networks of this kind, on inputs whose samples are alike.
 
     loss: "independent" or "shared". outputs: positions of the operations that the loss reads, each with a gradient of mean
     square 1; by default the last. Operations may fork and join at will.
+    inputs: [samples, entries] or [samples, channels, *size] of data, a tensor or array, in place of white noise, which also keeps
+    positions apart; error: the relative standard error then aimed at. Its cost grows as (samples x positions)^3.
     An operation without a rule is named in `missing`; its output, and what depends on it, is nan until a norm makes the size of a
     signal known again. A gradient is nan below such an operation and wherever its factor depends on what is not known.
-    raises: NoTheory for a loss that theory does not know. / source: as `predict`.
+    raises: NoTheory for a loss that theory does not know; with inputs also for an operation without a rule. / source: as `predict`.
     """
     require_loss(loss)
+    if inputs is not None:
+        return _on_inputs(graph, loss, np.asarray(inputs.detach() if hasattr(inputs, "detach") else inputs, np.float64), error)
     signals, missing = exchangeable.forward(graph)
     gradients, gains, below = exchangeable.backward(graph, signals, BETWEEN_SAMPLES[loss], outputs)
     found = []
@@ -73,6 +84,26 @@ def predict_graph(graph: Graph, loss: str = "independent", outputs: Sequence[int
     return Walk(tuple(found), loss)
 
 
+def _on_inputs(graph: Graph, loss: str, inputs: NDArray[np.float64], error: float) -> Walk:
+    walks, _ = gram.walks(graph, inputs, loss, error, range(len(graph.ops)))
+    signal, gradient = (over_walks(np.array([getattr(w, name) for w in walks])) for name in ("signal", "gradient"))
+    found = []
+    for i, op in enumerate(graph.ops):
+        sent = np.array([w.gains[i] for w in walks]).mean(axis=0)
+        with np.errstate(divide="ignore"):
+            gains = tuple(np.log2(sent).tolist())
+        x, g = ((float(q.log2_mean_square[i]), float(q.relative_stderr[i])) for q in (signal, gradient))
+        found.append(Predicted(op.name, *x, *g, gains))
+    return Walk(tuple(found), loss)
+
+
+def over_walks(samples: NDArray[np.float64]) -> Quantity:
+    """Mean and standard error over independent walks. / samples: [walks, places]."""
+    mean = samples.mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Quantity(np.log2(mean), np.where(mean > 0, samples.std(axis=0, ddof=1) / sqrt(len(samples)) / mean, 0.0))
+
+
 def require_loss(loss: object) -> None:
     """raises: NoTheory, naming the losses that theory knows."""
     if not isinstance(loss, str) or loss not in BETWEEN_SAMPLES:
@@ -80,7 +111,7 @@ def require_loss(loss: object) -> None:
 
 
 def _known(log2_ms: float, error: float) -> float:
-    return error if log2_ms == log2_ms else nan
+    return float(error) if log2_ms == log2_ms else nan
 
 
 def _caveat(op: Op) -> str:

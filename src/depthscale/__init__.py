@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from depthscale.sketch import Sketch
     from depthscale.spec import NetSpec, Residual
     from depthscale.store import load, save
-    from depthscale.theory import predict
+    from depthscale.theory import predict, predict_graph
     from depthscale.theory.classical import Classical, classical
     from depthscale.theory.critical import critical_line, phase_diagram
     from depthscale.trace import Trace
@@ -64,6 +64,7 @@ _HOMES = {
     "load": "store",
     "phase_diagram": "theory.critical",
     "predict": "theory",
+    "predict_graph": "theory",
     "probe": "probe",
     "save": "store",
     "simulate": "nets",
@@ -101,6 +102,7 @@ __all__ = [
     "load",
     "phase_diagram",
     "predict",
+    "predict_graph",
     "probe",
     "save",
     "simulate",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from depthscale.errors import DepthscaleError, InvalidRecord, InvalidSpec, NoTheory, Undefined, UnreliableGrowth
     from depthscale.measure import Comparison, Growth, compare, growth
     from depthscale.nets import simulate
+    from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
     from depthscale.profile import Profile, Quantity
     from depthscale.sketch import Sketch
     from depthscale.spec import NetSpec, Residual
@@ -33,6 +34,9 @@ _HOMES = {
     "Sketch": "sketch",
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
+    "batchnorm_backward": "norms",
+    "batchnorm_backward_alt": "norms",
+    "batchnorm_forward": "norms",
     "classical": "theory.classical",
     "compare": "measure",
     "critical_line": "theory.critical",
@@ -59,6 +63,9 @@ __all__ = [
     "Sketch",
     "Undefined",
     "UnreliableGrowth",
+    "batchnorm_backward",
+    "batchnorm_backward_alt",
+    "batchnorm_forward",
     "classical",
     "compare",
     "critical_line",

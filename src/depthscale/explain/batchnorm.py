@@ -218,9 +218,7 @@ def explain_batchnorm(
 def random_input(batch: int, width: int, seed: int) -> np.ndarray:
     """Of mean near 1 and standard deviation near 2. / raises: InvalidInput."""
     if batch < 1 or width < 1 or batch * width > _LARGEST:
-        raise InvalidInput(
-            f"a random input has batch and width of at least 1, and at most {_LARGEST:,} values; got {batch}, {width}"
-        )
+        raise InvalidInput(f"batch and width must be at least 1, and {_LARGEST:,} values at most, got {batch} x {width}")
     return 1 + 2 * _random((seed, 0)).standard_normal((batch, width))
 
 

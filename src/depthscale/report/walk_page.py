@@ -175,7 +175,8 @@ th, td.formula, .shares td { text-align: left; } td.formula { padding-right: 1.4
 td.formula math { color: var(--ink); }
 tr.value td:not(.formula), tr.leaf td:not(.formula) { color: var(--measured); }
 tr.arriving td:not(.formula), tr.flow td:not(.formula) { color: var(--theory); }
-tr.result td:not(.formula) { color: var(--theory); font-weight: 700; } tr.result td { border-top: 1px solid var(--line); }
+tr.result td:not(.formula) { color: var(--theory); font-weight: 700; } 
+tr.flow + tr.result > * { border-top: 1px solid var(--line); }
 tr.local th { color: var(--faint); }
 tr.group th { padding-top: .7rem; color: var(--faint); font-size: .9rem; border-bottom: 1px solid var(--line); }
 .follows { margin-top: 2rem; }

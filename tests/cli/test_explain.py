@@ -73,7 +73,7 @@ def test_the_seed_chooses_the_numbers(capsys: pytest.CaptureFixture[str]) -> Non
         (["--beta", "1,2"], "one for each of the 3 neurons, got 2"),
         (["--neuron", "3"], "neurons 0 to 2, none numbered 3"),
         (["--batch", "0"], "batch and width must be at least 1"),
-        (["--batch", "1000000000"], "10,000,000 values at most"),
+        (["--batch", "1000000000"], "100,000 values at most"),
         (["--seed", "-1"], "seed must be a whole number from 0"),
         (["--eps", "-1"], "eps must be a finite number of at least 0"),
         (["--html", "/dev/null/x"], "cannot write /dev/null/x"),

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from depthscale.errors import DepthscaleError
-from depthscale.explain.batchnorm import WORDS, BatchnormWalk, explain_batchnorm, random_input
+from depthscale.explain.batchnorm import BatchnormWalk, explain_batchnorm, random_input
+from depthscale.explain.words import WORDS
 from depthscale.norms.staged import normalization
 
 RECORDS = {
@@ -130,7 +131,7 @@ def test_one_sample_and_no_gradient_have_a_record_too() -> None:
 
 @pytest.mark.parametrize("far", [1e3, 1e8, 1e-8])
 def test_checks_hold_where_values_cancel(far: float) -> None:
-    x = random_input(64, 2, 0) + far
+    x = random_input(10_000, 2, 0) + far
     assert all(check.holds for check in explain_batchnorm(x, eps=0).checks)
     assert all(check.holds for check in explain_batchnorm(x * far, eps=1e-3, gamma=(100.0,)).checks)
 

@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from depthscale.explain.batchnorm import WORDS
 from depthscale.explain.formula import mathml, text
+from depthscale.explain.words import WORDS
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_the_terminal_form_shows_each_number_of_the_record() -> None:
         assert {short(number) for number in (*step.numbers, *step.arriving)} <= words
         for flow in step.flows:
             assert {flow.name, *map(short, flow.numbers), *map(short, flow.local_numbers)} <= words
-    circuit = "\n".join(list(walk_lines(WALK))[4:18]).split()
+    circuit = "\n".join(list(walk_lines(WALK))[4:20]).split()
     for value, gradient in WALK.edges().values():
         assert {short(value[0], 3), short(gradient[0], 3)} <= set(circuit)
 

@@ -66,7 +66,7 @@ def batchnorm(
     if str(json) != "-":
         terminal = console()
         for line in walk_lines(walk):
-            terminal.print(line, soft_wrap=True)
+            terminal.print(line, soft_wrap=True, style="bold" if line.startswith("step ") else None)
         if html is not None:
             terminal.print(f"\nwritten to {html}", soft_wrap=True)
 

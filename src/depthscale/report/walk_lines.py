@@ -5,8 +5,9 @@ from textwrap import wrap
 
 from rich.cells import cell_len
 
-from depthscale.explain.batchnorm import SYMBOLS, BatchnormWalk, Check, Numbers, Passed
+from depthscale.explain.batchnorm import BatchnormWalk, Check, Numbers, Passed
 from depthscale.explain.formula import text
+from depthscale.explain.words import SYMBOLS
 from depthscale.report.numbers import short
 
 _WIRES = """
@@ -14,7 +15,9 @@ _WIRES = """
  x ─┬─────────────────▶ centre ─┬─────────────────────────────────────────────┐
     │                     ▲     │                                             │
     │                     │     │                                             │
+    │                     │     │                                             │
     └─────▶ mean ─────────┘     └─▶ square ───▶ variance ───▶ √ ───▶ inverse ─┤
+                                                                              │
                                                                               │
                                                                               │
  y ◀──────── shift ◀───────── scale ◀───────── normalize ◀────────────────────┘
@@ -26,19 +29,19 @@ _WIRES = """
 # Where an edge's numbers stand: the line of its wire and the column of their middle.
 _PLACES = {
     ("x", "centre"): (2, 13),
-    ("x", "mean"): (5, 6),
-    ("mean", "centre"): (5, 18),
+    ("x", "mean"): (6, 8),
+    ("mean", "centre"): (6, 18),
     ("centre", "normalize"): (2, 54),
-    ("centre", "square"): (5, 30),
-    ("square", "variance"): (5, 42),
-    ("variance", "square root"): (5, 55),
-    ("square root", "inverse"): (5, 65),
-    ("inverse", "normalize"): (5, 74),
-    ("normalize", "scale"): (8, 41),
-    ("scale", "shift"): (8, 24),
-    ("shift", "y"): (8, 6),
-    ("beta", "shift"): (11, 15),
-    ("gamma", "scale"): (11, 32),
+    ("centre", "square"): (6, 30),
+    ("square", "variance"): (6, 42),
+    ("variance", "square root"): (6, 55),
+    ("square root", "inverse"): (6, 65),
+    ("inverse", "normalize"): (6, 74),
+    ("normalize", "scale"): (10, 41),
+    ("scale", "shift"): (10, 24),
+    ("shift", "y"): (10, 6),
+    ("beta", "shift"): (13, 15),
+    ("gamma", "scale"): (13, 32),
 }
 _SHOWN = 4  # samples in a row
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
-from depthscale.explain.batchnorm import SYMBOLS, BatchnormWalk, Check, Flow, Numbers, Passed
+from depthscale.explain.batchnorm import BatchnormWalk, Check, Flow, Numbers, Passed
 from depthscale.explain.formula import mathml
+from depthscale.explain.words import SYMBOLS
 from depthscale.report.circuit_svg import circuit_svg
 from depthscale.report.numbers import short
 from depthscale.report.page import document

@@ -34,15 +34,19 @@ def test_the_terminal_form_fits_80_columns(walk: BatchnormWalk) -> None:
     assert sum(line.startswith("step ") for line in lines) == 10
 
 
-def test_the_terminal_form_shows_each_number_of_the_record() -> None:
-    words = set(re.findall(r"\S+", "\n".join(walk_lines(WALK))))
-    for step in WALK.steps:
+SMALL = explain_batchnorm(-random_input(4, 1, 0) * 1e-5, -random_input(4, 1, 3) * 1e-7, gamma=(-1.234e-5,), eps=1e-12)
+
+
+@pytest.mark.parametrize("walk", [WALK, SMALL], ids=["plain", "long numbers"])
+def test_the_terminal_form_shows_each_number_of_the_record(walk: BatchnormWalk) -> None:
+    words = set(re.findall(r"[^\s│]+", "\n".join(walk_lines(walk))))
+    for step in walk.steps:
         assert {short(number) for number in (*step.numbers, *step.arriving)} <= words
         for flow in step.flows:
             assert {flow.name, *map(short, flow.numbers), *map(short, flow.local_numbers)} <= words
-    circuit = "\n".join(list(walk_lines(WALK))[4:20]).split()
-    for value, gradient in WALK.edges().values():
-        assert {short(value[0], 3), short(gradient[0], 3)} <= set(circuit)
+    circuit = set(re.findall(r"[^\s│]+", "\n".join(list(walk_lines(walk))[4:20])))
+    for value, gradient in walk.edges().values():
+        assert {short(value[0], 3), short(gradient[0], 3)} <= circuit
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def _checks(
         ),
         Check(
             "The nine steps give what the closed form gives.",
-            "d(x) - gamma * r * (d(y) - sum(d(y)) / N - x_hat * (sum(x_hat * d(y)) / N)) == 0",
+            "d(x) - gamma * r / N * (N * d(y) - sum(d(y)) - x_hat * sum(x_hat * d(y))) == 0",
             0.0,
             _furthest(dx, fused),
             cancelled,

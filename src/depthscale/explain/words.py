@@ -19,7 +19,9 @@ class Words:
 
 
 WORDS = {
-    "mean": Words("mu", "sum(x) / N", ("1 / N",), ("d(mu) / N",), ("dx2",), "A mean again: every sample gets the same share."),
+    "mean": Words(
+        "mu", "sum(x) / N", ("1 / N",), ("1 / N * d(mu)",), ("dx2",), "A mean again: every sample gets the same share."
+    ),
     "centre": Words(
         "c",
         "x - mu",
@@ -37,13 +39,18 @@ WORDS = {
         "The slope of a square is twice its base: far samples feel the variance most.",
     ),
     "variance": Words(
-        "v", "sum(s) / N", ("1 / N",), ("d(v) / N",), ("dsq",), "A mean shares its gradient out evenly, 1 / N to each sample."
+        "v",
+        "sum(s) / N",
+        ("1 / N",),
+        ("1 / N * d(v)",),
+        ("dsq",),
+        "A mean shares its gradient out evenly, 1 / N to each sample.",
     ),
     "square root": Words(
         "sigma",
         "sqrt(v + eps)",
         ("1 / (2 * sigma)",) * 2,
-        ("d(sigma) / (2 * sigma)",) * 2,
+        ("1 / (2 * sigma) * d(sigma)",) * 2,
         ("dvar", "deps"),
         "The slope of a root is 1 over twice the root; eps keeps it finite.",
     ),
@@ -51,7 +58,7 @@ WORDS = {
         "r",
         "1 / sigma",
         ("-(1 / sigma**2)",),
-        ("-(d(r) / sigma**2)",),
+        ("-(1 / sigma**2 * d(r))",),
         ("dsqrtvar",),
         "The slope of 1 / σ: small where the batch is spread widely, large where it is not.",
     ),

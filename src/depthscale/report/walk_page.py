@@ -183,7 +183,7 @@ tr.group th { padding-top: .7rem; color: var(--faint); font-size: .9rem; border-
 .follows { margin-top: 2rem; }
 .checks { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: .8rem; }
 .check { border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; overflow-x: auto; }
-.check p { margin: 0 0 .4rem; } .sides { color: var(--faint); font-size: .92rem; }
+.check math { font-size: 1.02em; } .check p { margin: 0 0 .4rem; } .sides { color: var(--faint); font-size: .92rem; }
 .verdict { margin-left: .5rem; padding: .05rem .5rem; border-radius: 1rem; border: 1px solid currentColor; }
 .holds .verdict { color: var(--measured); } .fails .verdict { color: var(--theory); font-weight: 700; }
 @media (max-width: 40rem) { h1 { font-size: 1.35rem; } .panel { padding: .8rem; } .steps { gap: .3rem; }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from depthscale.measure import Comparison, Growth, Ledger, compare, growth, ledger
     from depthscale.nets import simulate
+    from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
     from depthscale.probe import probe
     from depthscale.profile import Profile, Quantity
     from depthscale.sketch import Sketch
@@ -55,6 +56,9 @@ _HOMES = {
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
     "assert_propagation": "diagnose",
+    "batchnorm_backward": "norms",
+    "batchnorm_backward_alt": "norms",
+    "batchnorm_forward": "norms",
     "classical": "theory.classical",
     "compare": "measure",
     "critical_line": "theory.critical",
@@ -93,6 +97,9 @@ __all__ = [
     "Undefined",
     "UnreliableGrowth",
     "assert_propagation",
+    "batchnorm_backward",
+    "batchnorm_backward_alt",
+    "batchnorm_forward",
     "classical",
     "compare",
     "critical_line",

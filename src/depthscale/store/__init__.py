@@ -12,6 +12,7 @@ from depthscale import files
 from depthscale.errors import InvalidRecord, UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
+from depthscale.explain.batchnorm import BatchnormWalk
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
@@ -80,6 +81,12 @@ def founding_record(found: Founding) -> dict[str, Any]:
         ],
         "without_theory": found.without_theory or None,
     }
+
+
+def walk_record(walk: BatchnormWalk) -> dict[str, Any]:
+    """The JSON object of `depthscale explain batchnorm`; formulas are Python expressions, d(x) for dE/dx, sum over the batch."""
+    checks = [asdict(check) | {"holds": check.holds} for check in walk.checks]
+    return {"schema": SCHEMA, "command": "explain batchnorm"} | asdict(walk) | {"checks": checks}
 
 
 def save(found: Profile | Trace, path: str | Path) -> None:

@@ -21,7 +21,7 @@ def theory_findings(case: Case) -> Iterator[Finding]:
         "info",
         case.bulk[-1].name if case.bulk else "",
         f"theory gives x{predicted:.4g} per {measured.step} for independent, centred weights of these sizes; measured is "
-        f"x{measured.rate:.4g} ± {measured.stderr:.2g}. The weights are not as random as at initialization, or depend on each other",
+        f"x{measured.rate:.4g} ± {measured.stderr:.2g}: the weights are trained, or depend on each other or on the inputs",
         {"predicted_rate": predicted, "rate": measured.rate, "stderr": measured.stderr, "allowed": allowed},
         "arXiv:1611.01232",
         "",

@@ -24,7 +24,7 @@ from depthscale.trace import (
     TracedParameter,
 )
 
-_BARE = ("ops", "params", "coverage", "modules", "graph")
+_BARE = ("ops", "params", "coverage", "modules")
 
 
 def trace_record(trace: Trace, schema: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from depthscale import files
 from depthscale.errors import InvalidRecord, UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
+from depthscale.explain.growth import Argument
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
@@ -73,6 +74,18 @@ def founding_record(found: Founding) -> dict[str, Any]:
             for i, (name, measured) in enumerate(zip(NAMES, found.measured, strict=True))
         ],
         "without_theory": found.without_theory or None,
+    }
+
+
+def argument_record(argument: Argument) -> dict[str, Any]:
+    """The JSON object of `depthscale explain growth`: a row for each step at each layer; layer null: the layers in between."""
+    return {
+        "schema": SCHEMA,
+        "command": "explain growth",
+        "spec": argument.spec.record(),
+        "loss": argument.loss,
+        "seeds": argument.seeds,
+        "rows": [asdict(row) for row in argument.rows],
     }
 
 

@@ -1,0 +1,1 @@
+"""Why: arguments as rows, each computed: statement, formula, predicted, measured, verdict."""

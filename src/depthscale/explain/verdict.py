@@ -11,6 +11,7 @@ Unit = Literal["factor", "share", "correlation"]
 
 TOLERANCE = {"factor": 0.02, "share": 0.02, "correlation": 0.05}  # of the value; of the whole; of 1
 UP_TO = 0.10  # a step that misses by more than this fails; below it, it holds up to so much
+TOO_NOISY = 0.25  # an allowance for noise beyond which a measurement that agrees says nothing
 STANDARD_ERRORS = 3.0
 
 
@@ -20,7 +21,7 @@ class Row:
 
     argued: what the argument puts for it (an infinite batch, independent cotangents). predicted: theory for this very network.
     measured, stderr: mean over seeds and its standard error; nan where there is none.
-    verdict: "holds", "holds up to 3 %", "fails", "no formula" (measured alone), "no such step". why: the reason, if it needs one.
+    verdict: "holds", "holds up to 3 %", "fails", "too few seeds", "no formula", "no such step". why: the reason, if it needs one.
     """
 
     step: str
@@ -65,6 +66,8 @@ def judge(found: Found, finite_width: float, cause: Callable[[], str]) -> tuple[
     if off_theory > (tolerance + finite_width) * theory + noise:
         return "fails", f"theory gives {found.predicted:.3g} here too, and is missed {_by(off_theory, found)}"
     departure = abs(found.predicted - found.argued) / argument
+    if noise > TOO_NOISY * theory and departure <= UP_TO:
+        return "too few seeds", f"{found.seeds} of them leave ± {noise / theory:.0%}"
     if departure > tolerance:  # by theory's own account, however little the seeds can tell
         return _missed(departure, found.unit), cause()
     if off_theory <= tolerance * theory + noise and off_argument <= tolerance * argument + noise:

@@ -21,7 +21,7 @@ from depthscale.report.theme import NETWORK_COLOURS, NEURON_COLOURS, Chart, them
 from depthscale.spec import NetSpec
 
 _WIDTHS = (7, 13, 13, 21, 17)  # of layers, argument, theory, measured, verdict
-_STYLES = {"holds": "green", "holds up to": "yellow", "fails": "bold red"}
+_STYLES = {"holds": "green", "holds up to": "yellow", "too few seeds": "yellow", "fails": "bold red"}
 _ALIKE = 0.01  # relative difference of theory's values that are told as one
 
 

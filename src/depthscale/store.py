@@ -14,6 +14,7 @@ from depthscale.errors import InvalidRecord, UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
 from depthscale.explain.growth import Argument
+from depthscale.explain.normalizers import Normalizers, answers
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
@@ -86,6 +87,21 @@ def argument_record(argument: Argument) -> dict[str, Any]:
         "loss": argument.loss,
         "seeds": argument.seeds,
         "rows": [asdict(row) for row in argument.rows],
+    }
+
+
+def normalizers_record(found: Normalizers) -> dict[str, Any]:
+    """The JSON object of `depthscale explain normalizers`: a row for each activation under each normalizer, and the answers."""
+    settings = ("depth", "width", "batch", "seeds", "sigma_w2")
+    return {
+        "schema": SCHEMA,
+        "command": "explain normalizers",
+        **{name: getattr(found, name) for name in settings},
+        "rows": [
+            asdict(cell) | {"depth_scale": _number(cell.depth_scale), "verdict": cell.verdict, "collapsed": cell.collapsed}
+            for cell in found.cells
+        ],
+        "answers": answers(found),
     }
 
 

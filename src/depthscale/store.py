@@ -14,6 +14,7 @@ from depthscale.errors import InvalidRecord, UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
 from depthscale.explain.growth import Argument
+from depthscale.explain.matter import Matter, reading
 from depthscale.explain.normalizers import Normalizers, answers
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
@@ -102,6 +103,20 @@ def normalizers_record(found: Normalizers) -> dict[str, Any]:
             for cell in found.cells
         ],
         "answers": answers(found),
+    }
+
+
+def matter_record(found: Matter) -> dict[str, Any]:
+    """The JSON object of `depthscale explain matter`: a row for each network at each depth, every run, and how to read them."""
+    settings = ("data", "samples", "classes", "seeds", "rates", "growth_rate", "trainable_depth")
+    return {
+        "schema": SCHEMA,
+        "command": "explain matter",
+        **{name: getattr(found, name) for name in settings},
+        **asdict(found.settings),
+        "rows": [asdict(row) for row in found.rows],
+        "runs": [asdict(run) for run in found.runs],
+        "reading": reading(found),
     }
 
 

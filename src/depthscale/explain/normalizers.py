@@ -92,6 +92,8 @@ class Cell:
 
     @property
     def verdict(self) -> str:
+        if not isfinite(self.best):
+            return "unknown"
         return "explodes" if self.best > 1 + KEEPS else "vanishes" if self.best < 1 - KEEPS else "preserved"
 
     @property
@@ -170,17 +172,19 @@ def _cell(name: str, normalizer: Normalizer, spec: NetSpec, seeds: int, seed: in
         if seen.quantity == "activation" and seen.layer == spec.depth and seen.values is not None:
             correlations.append(between_samples(seen.values))
 
+    predicted = _growth(predict(spec))
+    theory = predicted.rate if predicted else nan
     try:
         profile = simulate(spec, seeds=seeds, seed=seed, see=keep)
     except DepthscaleError as refused:
-        return Cell(name, normalizer.name, *[nan] * 7, departs=str(refused))
-    measured, predicted = _growth(profile), _growth(predict(spec))
+        return Cell(name, normalizer.name, nan, nan, theory, nan, nan, _predicted_correlation(spec), nan, str(refused))
+    measured = _growth(profile)
     log2_signal = profile.activation.log2_mean_square
     cell = Cell(
         name,
         normalizer.name,
         *((measured.rate, measured.stderr) if measured else (nan, nan)),
-        predicted.rate if predicted else nan,
+        theory,
         float(np.mean(correlations)),
         float(np.std(correlations, ddof=1) / sqrt(len(correlations))),
         _predicted_correlation(spec),
@@ -237,7 +241,10 @@ def _imply_explosion(found: Normalizers) -> Iterator[str]:
     normalizing = [normalizer.name for normalizer in NORMALIZERS if normalizer.normalizes]
     yield "Normalized preactivations imply exploding gradients?"
     for name in normalizing:
-        cells = found.of(name)
+        cells = [cell for cell in found.of(name) if cell.verdict != "unknown"]
+        if not cells:
+            yield f"  {name}: no rate is known"
+            continue
         exploding = [cell for cell in cells if cell.verdict == "explodes"]
         spared = [cell.activation for cell in cells if cell.verdict != "explodes"]
         rates = [cell.best for cell in cells]
@@ -248,7 +255,7 @@ def _imply_explosion(found: Normalizers) -> Iterator[str]:
 def _preserved(found: Normalizers) -> Iterator[str]:
     yield f"Gradients are preserved (rate within {KEEPS:.0%} of 1), and the price:"
     for normalizer in NORMALIZERS:
-        kept = [cell for cell in found.of(normalizer.name) if cell.verdict == "preserved"]
+        kept = [cell for cell in found.of(normalizer.name) if cell.verdict == "preserved" and isfinite(cell.correlation)]
         if kept:
             yield f"  {normalizer.name}: {', '.join(cell.activation for cell in kept)}; {_price(kept, found.depth)}"
 

@@ -54,7 +54,8 @@ def matter_chart(found: Matter) -> Chart:
     caption = (
         f"{found.data}; ± 2 standard errors over {found.seeds} seeds; dashed: 16 / ln rate = {found.trainable_depth:.3g} layers"
     )
-    return themed(alt.hconcat(_accuracies(found), _first_steps(found), spacing=36), "Does the explosion matter?", caption)
+    panels = alt.hconcat(_accuracies(found), _first_steps(found), spacing=36).resolve_scale(color="independent")
+    return themed(panels, "Does the explosion matter?", caption)
 
 
 def _accuracies(found: Matter) -> Chart:

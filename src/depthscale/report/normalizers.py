@@ -9,7 +9,7 @@ from rich.text import Text
 
 from depthscale.explain.normalizers import NORMALIZERS, Cell, Normalizers, answers
 
-_STYLES = {"explodes": "red", "vanishes": "blue", "preserved": "green"}
+_STYLES = {"explodes": "red", "vanishes": "blue", "preserved": "green", "unknown": "dim"}
 _COLUMN = 5
 _HEADINGS = {
     "batch after": "batch\nafter",
@@ -47,10 +47,7 @@ def _add(table: Table, activation: str, cells: list[Cell]) -> None:
     table.add_row("  ξ", *(Text(_scale(cell.depth_scale), style="dim") for cell in cells))
     table.add_row(
         "  c",
-        *(
-            Text(f"{cell.correlation:.2f}".replace("-0.00", "0.00"), style="bold" if cell.collapsed else "dim")
-            for cell in cells
-        ),
+        *(Text(_rate(cell.correlation), style="bold" if cell.collapsed else "dim") for cell in cells),
     )
 
 
@@ -61,7 +58,7 @@ def _line(said: str) -> RenderableType:
 
 
 def _rate(value: float) -> str:
-    return f"{value:.2f}" if isfinite(value) else "-"
+    return f"{value:.2f}".replace("-0.00", "0.00") if isfinite(value) else "-"
 
 
 def _scale(value: float) -> str:

@@ -32,11 +32,18 @@ class Dataset:
 
 
 def dataset(folder: Path | None = None) -> Dataset:
-    """Fashion-MNIST (or what has its file names) from a folder; scikit-learn's digits where no folder is named.
+    """Fashion-MNIST (or what has its file names) from a folder; where none is named scikit-learn's digits, or Debian's files.
 
     raises: InvalidSpec where the files or scikit-learn are missing.
     """
-    return digits() if folder is None else fashion(folder)
+    if folder is not None:
+        return fashion(folder)
+    try:
+        return digits()
+    except InvalidSpec:
+        if DEBIAN.is_dir():
+            return fashion(DEBIAN)
+        raise
 
 
 def digits() -> Dataset:
@@ -44,8 +51,8 @@ def digits() -> Dataset:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        where = f", or take --data {DEBIAN}" if DEBIAN.is_dir() else ", or name a folder of idx files with --data"
-        raise InvalidSpec(f"the digits come with scikit-learn: pip install scikit-learn{where}") from None
+        other = "or name a folder of Fashion-MNIST's idx files with --data"
+        raise InvalidSpec(f"the digits come with scikit-learn: pip install scikit-learn, {other}") from None
     pixels, labels = (np.asarray(each) for each in load_digits(return_X_y=True))
     order = np.random.default_rng(0).permutation(len(labels))
     pixels, labels = pixels[order].astype(np.float32), labels[order]

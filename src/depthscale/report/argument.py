@@ -77,14 +77,15 @@ def argument_figures(argument: Argument) -> dict[str, bytes | str]:
 def neuron_spread(argument: Argument) -> Chart:
     """y of three neurons over the batch, and y less its mean: means differ, spreads hardly."""
     y, layer = argument.neurons, argument.shown[len(argument.shown) // 2]
-    panels = [_densities(values, title) for title, values in (("y", y), ("y less its mean over the batch", y - y.mean(0)))]
+    shown = (("y", y), ("y less its mean over the batch", y - y.mean(0)))
+    reach = 1.02 * max(float(np.abs(values).max()) for _, values in shown)
+    panels = [_densities(values, title, reach) for title, values in shown]
     spreads = ", ".join(f"{std:.2f}" for std in y.std(0))
     caption = f"one colour a neuron; standard deviations {spreads}"
     return themed(alt.hconcat(*panels, spacing=28), f"Three neurons of layer {layer} over the batch", caption)
 
 
-def _densities(values: Array, title: str) -> Chart:
-    reach = float(np.abs(values).max()) * 1.02
+def _densities(values: Array, title: str, reach: float) -> Chart:
     edges = np.linspace(-reach, reach, 31)
     rows = [
         {"x": float(x), "samples": int(n), "neuron": f"neuron {i + 1}"}

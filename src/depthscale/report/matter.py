@@ -92,17 +92,17 @@ def _first_steps(found: Matter) -> Chart:
     ]
     order = list(dict.fromkeys(str(row.depth) for row in found.rows))
     colour = alt.Color(
-        "depth:N", sort=order, scale=alt.Scale(domain=order, scheme="viridis"), legend=alt.Legend(title="depth", orient="top")
+        "depth:N", sort=order, scale=alt.Scale(domain=order, scheme="viridis"), legend=alt.Legend(title=None, orient="top")
     )
     x = alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, grid=False))
     y = alt.Y(
         "ratio:Q",
         title="|dE/dy| of first over last layer",
         scale=alt.Scale(type="log"),
-        axis=alt.Axis(format="~g", gridOpacity=0.5, tickCount=5),
+        axis=alt.Axis(format="~g", gridOpacity=0.5, values=[10.0**n for n in range(-12, 13)]),
     )
     marks = alt.Chart(alt.Data(values=rows)).mark_line(point=alt.OverlayMarkDef(size=40), strokeWidth=1.5)
-    title = f"batch norm, learning rate {max(found.rates):g}"
+    title = f"batch norm by depth, learning rate {max(found.rates):g}"
     return marks.encode(x=x, y=y, color=colour).properties(width=320, height=260, title=title)
 
 

@@ -151,7 +151,8 @@ def normalize(norm: Norm, y: Tensor) -> Tensor:
 
 def _forward(graph: Graph, outputs: list[Tensor]) -> Iterator[Seen]:
     for number, layer in enumerate(graph.layers()):
-        yield Seen("activation", 0, number, log2_mean_square(outputs[layer[-1]]))
+        x = outputs[layer[-1]]
+        yield Seen("activation", 0, number, log2_mean_square(x), x)
         received = [graph.ops[i].inputs[0] for i in layer if isinstance(graph.ops[i].what, Elementwise)]
         for z in (outputs[i] for i in received[:1]):
             sketch = Sketch.of(z)

@@ -104,10 +104,10 @@ def _are_uncorrelated(graph: Graph, a: int, b: int) -> bool:
 
 
 def _fresh_weights(graph: Graph, i: int) -> int | None:
-    """The linear map whose output, odd in its weights, is passed on to here."""
+    """The linear map whose output, odd in its weights, is passed on to here; an input or an embedding is as fresh."""
     while isinstance(graph.ops[i].what, Norm | Affine | Dropout):
         i = graph.ops[i].inputs[0]
-    return i if isinstance(graph.ops[i].what, Linear | Conv) else None
+    return i if isinstance(graph.ops[i].what, Linear | Conv | Input | Embedding) else None
 
 
 def _descends(graph: Graph, i: int, ancestor: int) -> bool:

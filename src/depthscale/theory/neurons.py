@@ -102,7 +102,10 @@ def _replicate(a, law: Gaussian, size: int, of_batch: bool, ratio: float, frozen
     y = sqrt(law.variance) * _correlated(points, shared)
     x, slope = a.phi(y), a.derivative(y)
     centred = x - x.mean(axis=1, keepdims=True)
-    inverse = 1 / np.square(centred).mean(axis=1, keepdims=True)
+    variance = np.square(centred).mean(axis=1, keepdims=True)
+    if not variance.all():  # ReLU of values that are all negative
+        raise NoTheory(f"{a.name} gives {size} equal values now and then, so the mean of 1/sigma^2 is infinite")
+    inverse = 1 / variance
     if frozen:
         return float((inverse * slope**2).mean()), float(ratio * _off_diagonal(slope, slope, inverse))
     kept = (1 - ratio) * inverse

@@ -30,20 +30,20 @@ def forward(norm: Norm, y: Signal) -> Signal:
         return _divided(y, log2(1 + norm.eps))
     if y.log2_ms != y.log2_ms:
         return _of_unknown(norm, y)
-    if _over_many_entries(norm):
-        return _divided(_centred(norm, y), _log2_variance(norm, y))
-    spread = _spread(norm, y)
+    if over_many_entries(norm):
+        return _divided(_centred(norm, y), log2_variance(norm, y))
+    spread = log2_seen(norm, y)
     if spread == -inf:
         raise NoTheory("its input does not vary, so there is nothing to divide by")
     if _self_averages(norm, y):
         return self_averaging.forward(norm, y)
     if norm.size == inf:
-        log2_z2 = spread - _log2_variance(norm, y)
+        log2_z2 = spread - log2_variance(norm, y)
         law = Gaussian(2.0**log2_z2, 0.0) if isinstance(y.law, Gaussian) else None
         return Signal(log2_z2, 0.0, log2_z2, law=law, normalized=True, error=y.error, positions=y.positions)
     if not isinstance(y.law, Gaussian):
         return _without_law(norm, y)
-    radii, weights, _, _ = _mixture(norm, spread)
+    radii, weights, _, _ = mixture(norm, spread)
     log2_ms = log2_of(float(np.dot(weights, np.square(radii))))
     near = None
     if norm.kind != "group":
@@ -68,7 +68,7 @@ def _of_unknown(norm: Norm, y: Signal) -> Signal:
         return Signal(0.0, between, log2_of(1 - between), law=law, normalized=True, positions=y.positions)
     mean = y.mean if norm.kind == "rms" else 0.0
     law, near = Gaussian(1.0, y.ratio) if gaussian else None, None if y.near is None else nan
-    return Signal(0.0, nan, nan, mean, law, normalized=not _over_many_entries(norm), positions=y.positions, near=near)
+    return Signal(0.0, nan, nan, mean, law, normalized=not over_many_entries(norm), positions=y.positions, near=near)
 
 
 def _self_averages(norm: Norm, y: Signal) -> bool:
@@ -104,8 +104,8 @@ def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
         return g.times(-log2(1 + norm.eps))
     if y.log2_ms != y.log2_ms:  # and neither is sigma known
         return Gradient(nan, nan)
-    if _over_many_entries(norm):
-        return g.times(-_log2_variance(norm, y))
+    if over_many_entries(norm):
+        return g.times(-log2_variance(norm, y))
     if _self_averages(norm, y):
         return self_averaging.backward(norm, y, g)
     if norm.size == inf or isinstance(y.law, Gaussian):
@@ -115,8 +115,8 @@ def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
 
 def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     """Below a norm whose input is Gaussian, or whose batch is infinite."""
-    spread = _spread(norm, y)
-    w = g.weighted or Weighted(_unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms, g.near)
+    spread = log2_seen(norm, y)
+    w = g.weighted or Weighted(unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms, g.near)
     rule = _infinite_batch if norm.size == inf else _sphere
     log2_factor, ratio = rule(norm, spread, w.slopes, _over_pairs(norm, y, w))
     if norm.kind == "instance":
@@ -148,7 +148,7 @@ def _infinite_batch(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) 
 def _sphere(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) -> tuple[float, float]:
     """The same over finitely many values: <g>^2 and <z g>^2 keep each value's own share, 1 / size."""
     n = norm.size
-    radii, _, weights, log2_inverse = _mixture(norm, spread)
+    radii, _, weights, log2_inverse = mixture(norm, spread)
     square, product, z_product = w.square, ratio * w.product, ratio * w.z_product
     total = float(weights @ square)
     if norm.statistics == "frozen":
@@ -164,12 +164,12 @@ def _sphere(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) -> tuple
 
 
 @lru_cache(maxsize=1 << 12)
-def _unweighted(norm: Norm, spread: float, ratio: float) -> WeightedSlopes:
+def unweighted(norm: Norm, spread: float, ratio: float) -> WeightedSlopes:
     """Slopes of no activation at all: the gradient above does not depend on z. / ratio: of y between samples."""
     if norm.size == inf:
         z2, between = np.array([2.0 ** (spread - sum_of(spread, log2_of(norm.eps)))]), 0.0
     else:
-        z2 = np.square(_mixture(norm, spread)[0])
+        z2 = np.square(mixture(norm, spread)[0])
         between = ratio if norm.kind == "group" else -1 / (norm.size - 1)
     one = np.ones_like(z2)
     return WeightedSlopes(one, one, z2, between * z2, 0.0)
@@ -195,7 +195,7 @@ def _sampled(norm: Norm, y: Signal) -> tuple[Source, Gaussian]:
     return y.source, y.source.received
 
 
-def _mixture(norm: Norm, log2_spread: float) -> tuple[tuple[float, ...], np.ndarray, np.ndarray, float]:
+def mixture(norm: Norm, log2_spread: float) -> tuple[tuple[float, ...], np.ndarray, np.ndarray, float]:
     """The law of sigma, as radii of z: forward weights, whose sum is 1, and backward ones, which times 2^log2 sum to E 1/sigma^2.
 
     Without eps the radius is 1 and independent of sigma. / returns: radii, weights [k], weights [k], log2.
@@ -208,7 +208,7 @@ def _mixture(norm: Norm, log2_spread: float) -> tuple[tuple[float, ...], np.ndar
     return tuple(np.sqrt(variances * inverse).tolist()), weights, weights * inverse, -log2_spread
 
 
-def _over_many_entries(norm: Norm) -> bool:
+def over_many_entries(norm: Norm) -> bool:
     return norm.kind in ("layer", "rms") or (norm.kind == "group" and norm.size == inf)
 
 
@@ -217,16 +217,16 @@ def _centred(norm: Norm, y: Signal) -> Signal:
     return y if norm.kind == "rms" or not y.mean else y.without_mean()
 
 
-def _spread(norm: Norm, y: Signal) -> float:
+def log2_seen(norm: Norm, y: Signal) -> float:
     """log2 of the variance that the norm sees: between samples, between positions, or between entries."""
     if norm.kind == "instance":
         return y.log2_spread if y.near is None else y.log2_ms + log2_of(1 - y.near)
     return y.log2_spread if norm.kind == "batch" else y.without_mean().log2_ms
 
 
-def _log2_variance(norm: Norm, y: Signal) -> float:
+def log2_variance(norm: Norm, y: Signal) -> float:
     """log2 of sigma^2 where it is a constant."""
-    seen = y.log2_ms if norm.kind == "rms" else _spread(norm, y)
+    seen = y.log2_ms if norm.kind == "rms" else log2_seen(norm, y)
     found = sum_of(seen, log2_of(norm.eps))
     if found == -inf:
         raise NoTheory("its input does not vary, so there is nothing to divide by")

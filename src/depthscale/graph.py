@@ -188,7 +188,8 @@ class Norm:
     """z = (y - mean) / sqrt(variance + eps); "rms" takes no mean away. / size: values that the statistics are over.
 
     batch: over `size` points, the samples or, in an image, the samples' positions; layer, rms: over a sample's entries (size inf:
-    many); group: over `size` entries of a sample, positions included; instance: over the `size` positions of a sample.
+    many), rms also over groups of `size` of them; group: over `size` entries of a sample, positions included; instance: over the
+    `size` positions of a sample.
     statistics: "frozen" ones take part in the forward pass alone; "running" ones are 0 and 1, as at initialization.
     """
 

@@ -55,7 +55,7 @@ def test_the_factor_of_a_norm_after_the_activation_is_that_of_sampled_groups(cor
     a, b = (activation("gelu").phi(np.sqrt(1.7) * each) for each in pair_of_groups(4, correlation))
     above, above_error = spread(standardized(a), standardized(b))
     below, below_error = spread(a, b)
-    found, error = factor_of_group_after("gelu", Gaussian(1.7, correlation), 4)
+    found, error = factor_of_group_after("gelu", Gaussian(1.7, correlation), 4, 0.0)
     stderr = found * np.sqrt((above_error / above) ** 2 + (below_error / below) ** 2 + error**2)
     within(found, above / below, float(stderr))
 

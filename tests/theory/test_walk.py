@@ -109,6 +109,12 @@ GRAPHS = {
 }
 
 
+@pytest.mark.parametrize(("name", "eps"), [("relu", 0.0), ("gelu", 0.2)])
+def test_rms_norm_over_groups_of_8_is_what_networks_show(name: str, eps: float) -> None:
+    graph = chain(Input(1.0), *[Linear(512, 512, 2.0, 0.0), Norm("rms", 8, eps), Elementwise(name)] * 3, samples=16)
+    compare(shown(graph, (16, 512), 24), predict_graph(graph), bias=0.01)
+
+
 @pytest.mark.parametrize("name", GRAPHS)
 def test_every_operation_of_a_convolutional_network_is_what_networks_show(name: str) -> None:
     graph = GRAPHS[name]

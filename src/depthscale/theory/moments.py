@@ -189,7 +189,7 @@ def _spherical_values(name: Phi, law: Spherical) -> Values:
 def _spherical_values_at(name: Phi, law: Spherical, radius: float) -> tuple[Estimate, Estimate, Estimate]:
     """E phi, E phi^2, E phi phi at one radius."""
     a, gain = activation(name), law.gain * radius
-    if law.size <= 3:
+    if law.dimension <= 2 and law.centred:
         return _few_values(shifted(a, gain, law.shift), law.size)
     on = _sphere(law)
     if a.moments and a.homogeneous and not law.shift and law.correlation is None:
@@ -209,7 +209,7 @@ def _spherical_weighted(name: Phi, law: Spherical, radius: float) -> tuple[float
     a, gain = activation(name), law.gain * radius
     if not gain:
         return 0.0, 0.0, 0.0, 0.0, 0.0
-    if law.size <= 3:
+    if law.dimension <= 2 and law.centred:
         return _few_slopes(shifted(a, gain, law.shift), law.size, radius, gain)
     on = _sphere(law)
     if a.moments and a.homogeneous and not law.shift and law.correlation is None:
@@ -259,7 +259,7 @@ def _few_slopes(s: Activation, size: int, radius: float, gain: float) -> tuple[f
 
 
 def _sphere(law: Spherical) -> sphere.Sphere:
-    return sphere.Sphere(law.size - 1, -1 / (law.size - 1))
+    return sphere.Sphere(law.dimension, -1 / (law.size - 1) if law.centred else 0.0)
 
 
 # ---- errors

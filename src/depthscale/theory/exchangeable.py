@@ -339,6 +339,8 @@ def _received(name: Phi, x: Signal) -> tuple[Law, float]:
 
 def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
     """Two uncorrelated signals."""
+    if stream.mean and branch.mean:
+        raise NoTheory("both sides have a mean over entries")
     weight = 2 * log2_of(abs(scale))
     log2_ms = sum_of(stream.log2_ms, branch.log2_ms + weight)
     if log2_ms == -inf:
@@ -349,16 +351,37 @@ def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
     if stream.near is not None or branch.near is not None:
         near = share * stream.within + (1 - share) * branch.within
     spread = sum_of(stream.log2_spread, branch.log2_spread + weight)
-    gaussian = all(_is_nearly_gaussian(x) and not x.mean for x in (stream, branch))
-    law = _gaussian(log2_ms, ratio) if gaussian else {}
-    error = max(stream.error, branch.error) + (sum(2 / _sphere_of(x) for x in (stream, branch)) if gaussian else 0.0)
-    mean = stream.mean * sqrt(share) + branch.mean * sqrt(1 - share)
+    law = _law_of_sum(stream, branch, scale) or {}
+    error = max(stream.error, branch.error) + (sum(2 / _sphere_of(x) for x in (stream, branch)) if law else 0.0)
+    mean = stream.mean * sqrt(share) + (branch.mean * sqrt(1 - share) if scale > 0 else -branch.mean * sqrt(1 - share))
     return Signal(log2_ms, ratio, spread, mean, error=error, positions=stream.positions, near=near, **law)
 
 
-def _is_nearly_gaussian(x: Signal) -> bool:
-    """Whether x is Gaussian, or a norm's output over so many values that a coordinate of their sphere nearly is."""
-    return x.law is not None and _sphere_of(x) >= _MANY
+def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any] | None:
+    """Law and unit of stream + scale * branch; None where either is not Gaussian, or nearly."""
+    if any(x.law is None or _sphere_of(x) < _MANY for x in (stream, branch)):
+        return None
+    if not (stream.mean or branch.mean):
+        log2_ms = sum_of(stream.log2_ms, branch.log2_ms + 2 * log2_of(abs(scale)))
+        share = 2.0 ** (stream.log2_ms - log2_ms)
+        return _gaussian(log2_ms, share * stream.ratio + (1 - share) * branch.ratio)
+    if stream.unit or branch.unit:
+        return None
+    (v, c, m), (w, d, n) = (_gaussian_part(x) for x in (stream, branch))
+    total = v + scale**2 * w
+    if not 0 < total < inf:
+        return None
+    return {"law": Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n), "unit": 0.0}
+
+
+def _gaussian_part(x: Signal) -> tuple[float, float, float]:
+    """Variance, correlation between samples, and mean of what is Gaussian, or nearly."""
+    law = x.law
+    if isinstance(law, Gaussian):
+        return law.gain**2 * law.variance, law.correlation, law.shift
+    assert isinstance(law, Spherical)
+    variance = law.gain**2 * sum(w * r**2 for w, r in zip(law.weights, law.radii, strict=True))
+    return variance, law.correlation if law.correlation is not None else -1 / (law.size - 1), law.shift
 
 
 def _sphere_of(x: Signal) -> float:

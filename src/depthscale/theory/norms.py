@@ -15,7 +15,7 @@ import numpy as np
 from depthscale.errors import NoTheory
 from depthscale.graph import Norm
 from depthscale.theory import self_averaging
-from depthscale.theory.laws import Gaussian, Spherical, WeightedSlopes, variance_rule
+from depthscale.theory.laws import Gaussian, Spherical, WeightedSlopes, moved, variance_rule
 from depthscale.theory.neurons import CLOSE, factor_of_group_after, norm_after_activation, spread_of_group
 from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of, sum_of
 
@@ -265,7 +265,10 @@ def _divided(y: Signal, log2_variance: float) -> Signal:
     """y over a constant sigma; what was Gaussian stays so."""
     log2_ms = y.log2_ms - log2_variance
     gaussian = isinstance(y.law, Gaussian) and not y.normalized and log2_ms > -_FAR
-    law = Gaussian(2.0**log2_ms, y.ratio) if gaussian else None
+    law = None
+    if gaussian:
+        assert isinstance(y.law, Gaussian)
+        law = moved(y.law, 2.0 ** (-log2_variance / 2), 0.0) if y.law.shift else Gaussian(2.0**log2_ms, y.ratio)
     spread = y.log2_spread - log2_variance
     return Signal(log2_ms, y.ratio, spread, y.mean, law, error=y.error, positions=y.positions, near=y.near)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import inf, log, log1p, log2, nan
 
 from depthscale.activations import Phi
-from depthscale.theory.laws import Law, WeightedSlopes
+from depthscale.theory.laws import Gaussian, Law, WeightedSlopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,9 @@ class Signal:
         left = 1 - self.mean**2
         ratio = (self.ratio - self.mean**2) / left if left > 0 else 0.0
         near = None if self.near is None else (self.near - self.mean**2) / left if left > 0 else 0.0
-        log2_ms = self.log2_ms + log2_of(left)
-        return Signal(log2_ms, ratio, self.log2_spread, error=self.error, positions=self.positions, near=near)
+        log2_ms, law = self.log2_ms + log2_of(left), self.law
+        law = replace(law, shift=0.0) if isinstance(law, Gaussian) and not self.normalized else None
+        return Signal(log2_ms, ratio, self.log2_spread, 0.0, law, error=self.error, positions=self.positions, near=near)
 
 
 UNKNOWN = Signal(nan, nan, nan, nan)

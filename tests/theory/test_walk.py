@@ -228,6 +228,24 @@ def test_what_stands_before_and_after_an_unknown_is_the_same_as_without_it() -> 
         assert (a.log2_activation, a.log2_gradient) == pytest.approx((b.log2_activation, b.log2_gradient))
 
 
+def test_factors_are_known_below_a_gradient_that_is_not() -> None:
+    """What stands below an unknown operation has no gradient, but each edge its factor; and no gradient counts as 0."""
+    norm = Norm("batch", 32)
+    below = (WIDE, norm, RELU, WIDE, norm, RELU, WIDE)
+    walk = predict_graph(chain(Input(1.0), *below, Unknown("Fold"), WIDE, samples=32))
+    alone = predict_graph(chain(Input(1.0), *below, samples=32))
+    assert np.isnan([op.log2_gradient for op in walk.ops[:8]]).all()
+    assert walk.ops[4].log2_gains == alone.ops[4].log2_gains == (pytest.approx(1.0),)
+    assert walk.ops[6].log2_gains == alone.ops[6].log2_gains
+    assert np.isfinite([op.log2_gains[0] for op in walk.ops[1:8]]).all()
+
+
+def test_batch_norm_needs_no_ratio_between_samples_to_be_known() -> None:
+    graph = chain(image(4), conv(4), Unknown("Fold"), *[conv(4), Norm("batch", 16 * 512), RELU] * 2, samples=512)
+    walk = predict_graph(graph)
+    assert [op.log2_activation for op in walk.ops[4:]] == pytest.approx([0.0, -1.0, 0.0, 0.0, -1.0])
+
+
 def test_only_the_root_of_what_is_unknown_is_named() -> None:
     walk = predict_graph(chain(Input(1.0), Unknown("A"), RELU, Affine(2.0, 1.0), WIDE, Unknown("B"), RELU))
     assert walk.missing == ("unknown1: theory has no rule for A",)

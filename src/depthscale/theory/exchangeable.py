@@ -38,6 +38,8 @@ from depthscale.theory.states import NOTHING, UNKNOWN, Gradient, Signal, Source,
 
 _BEYOND = 400.0  # |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
 _MANY = 200  # values of a norm from which its output counts as Gaussian in a sum, within 1 %
+_STAND_IN = Gradient(0.0, 0.0)  # for a gradient that is not known, where a factor is asked for
+_UNKNOWN_GRADIENT = Gradient(nan, nan)
 _STOPS = (DepthscaleError, ArithmeticError)
 
 
@@ -69,7 +71,7 @@ def backward(
 
     ratio: of the product between samples to the mean square, for the loss's gradient at an output.
     returns: gradients, nan below an operation without a rule; for each operation log2 of (mean square of what it sends to each
-    input / of its own gradient); and what is missing, by operation.
+    input / of its own gradient), for one that samples do not share where the gradient is not known; and what is missing.
     """
     gradients = [NOTHING] * len(graph.ops)
     gains: list[tuple[float, ...]] = [()] * len(graph.ops)
@@ -82,13 +84,17 @@ def backward(
         if above is NOTHING or above.log2_ms == -inf:
             gains[i] = (nan,) * len(inputs)
             continue
+        known = above.log2_ms == above.log2_ms
+        asked = above if known else _STAND_IN
         try:
-            below = _backward(op, inputs, above)
+            below = _backward(op, inputs, asked)
         except _STOPS as reason:
-            below = (Gradient(nan, nan),) * len(inputs)
-            if above.log2_ms == above.log2_ms and all(_is_known(x) for x in inputs):
+            below = (_UNKNOWN_GRADIENT,) * len(inputs)
+            if known and all(_is_known(x) for x in inputs):
                 missing[i] = _stop(op, reason)
-        gains[i] = tuple([each.log2_ms - above.log2_ms for each in below])
+        gains[i] = tuple([each.log2_ms - asked.log2_ms for each in below])
+        if not known:
+            below = (_UNKNOWN_GRADIENT,) * len(inputs)
         for j, gradient in zip(op.inputs, below, strict=True):
             gradients[j] = gradient if gradients[j] is NOTHING else gradients[j] + gradient
     return gradients, gains, missing
@@ -228,6 +234,7 @@ def _linear(linear: Linear | Conv, x: Signal, seen: float = 0.0, points: int = 0
         error=x.error,
         positions=points or x.positions,
         near=near if (points or x.positions) > 1 else None,
+        spread_error=x.spread_error,
         **_gaussian(log2_ms, ratio),
     )
 
@@ -254,6 +261,7 @@ def _affine(gain: float, shift: float, x: Signal) -> Signal:
         "error": x.error,
         "positions": x.positions,
         "near": x.near,
+        "spread_error": x.spread_error,
     }
     if not shift:
         return Signal(scaled, x.ratio, x.log2_spread + scale, x.mean if gain > 0 else -x.mean, **rest)
@@ -294,6 +302,7 @@ def _elementwise(name: Phi, x: Signal) -> Signal:
         error=x.error + found.error,
         positions=x.positions,
         near=near,
+        spread_error=x.spread_error + found.spread_error,
     )
 
 
@@ -354,7 +363,8 @@ def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
     law = _law_of_sum(stream, branch, scale) or {}
     error = max(stream.error, branch.error) + (sum(2 / _sphere_of(x) for x in (stream, branch)) if law else 0.0)
     mean = stream.mean * sqrt(share) + (branch.mean * sqrt(1 - share) if scale > 0 else -branch.mean * sqrt(1 - share))
-    return Signal(log2_ms, ratio, spread, mean, error=error, positions=stream.positions, near=near, **law)
+    sampled = max(stream.spread_error, branch.spread_error)
+    return Signal(log2_ms, ratio, spread, mean, error=error, positions=stream.positions, near=near, spread_error=sampled, **law)
 
 
 def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any] | None:

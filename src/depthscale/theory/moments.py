@@ -22,12 +22,16 @@ _CIRCLE = 1 << 16  # points on a circle; with kinks the error falls as their num
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Of phi(u), u = gain z + shift. / mean: E phi; square: E phi^2; product: E phi phi between two samples; error: relative."""
+    """Of phi(u), u = gain z + shift. / mean: E phi; square: E phi^2; product: E phi phi between two samples; error: relative.
+
+    spread_error: of square - product, relative, where that is sampled.
+    """
 
     mean: float
     square: float
     product: float
     error: float
+    spread_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +185,8 @@ def _spherical_values(name: Phi, law: Spherical) -> Values:
         error += weight * _relative(square, product) * square.value
     mean, square, product = total.tolist()
     if law.correlation is not None:
-        spread, spread_error = spread_of_group(name, law)
-        product, error = square - spread, error + spread_error * spread
+        spread, sampled = spread_of_group(name, law)
+        return Values(mean, square, square - spread, error / square if square else 0.0, sampled)
     return Values(mean, square, product, error / square if square else 0.0)
 
 

@@ -29,7 +29,7 @@ def forward(norm: Norm, y: Signal) -> Signal:
     """The norm's output. / raises: NoTheory where its input has no variance."""
     if norm.statistics == "running":
         return _divided(y, log2(1 + norm.eps))
-    if y.log2_ms != y.log2_ms:
+    if y.log2_ms != y.log2_ms or (y.within != y.within and not _over_many_entries(norm, y)):
         return _of_unknown(norm, y)
     if _over_many_entries(norm, y):
         return _divided(_centred(norm, y), _log2_variance(norm, y))
@@ -46,7 +46,7 @@ def forward(norm: Norm, y: Signal) -> Signal:
         return _without_law(norm, y)
     radii, weights, _, _ = _mixture(norm, spread)
     log2_ms = log2_of(float(np.dot(weights, np.square(radii))))
-    near = None
+    near, sampled = None, 0.0
     if norm.kind in ("batch", "instance"):
         law, between = Spherical(int(norm.size), None, radii, tuple(weights)), -1 / (norm.size - 1)
         log2_spread = log2_ms + log2_of(1 - between)
@@ -54,10 +54,20 @@ def forward(norm: Norm, y: Signal) -> Signal:
             between, near, log2_spread = 0.0, between, log2_ms
     else:
         law = Spherical(int(norm.size), y.ratio, radii, tuple(weights), norm.eps * 2.0**-spread, centred=norm.kind != "rms")
-        found, _ = spread_of_group("linear", law)  # what follows asks the law itself, with its error
+        found, sampled = spread_of_group("linear", law)
         log2_spread = y.log2_spread - spread + log2_of(found / max(1 - y.ratio, CLOSE))
         between = 1 - 2.0 ** (log2_spread - log2_ms)
-    return Signal(log2_ms, between, log2_spread, law=law, normalized=True, error=y.error, positions=y.positions, near=near)
+    return Signal(
+        log2_ms,
+        between,
+        log2_spread,
+        law=law,
+        normalized=True,
+        error=y.error + (y.spread_error if norm.eps else 0.0),
+        positions=y.positions,
+        near=near,
+        spread_error=y.spread_error + sampled if norm.kind in ("group", "rms") else 0.0,
+    )
 
 
 def _of_unknown(norm: Norm, y: Signal) -> Signal:
@@ -68,7 +78,8 @@ def _of_unknown(norm: Norm, y: Signal) -> Signal:
         law = Spherical(int(norm.size)) if gaussian else None
         return Signal(0.0, between, log2_of(1 - between), law=law, normalized=True, positions=y.positions)
     mean = y.mean if norm.kind == "rms" else 0.0
-    law, near = Gaussian(1.0, y.ratio) if gaussian else None, None if y.near is None else nan
+    many = _over_many_entries(norm, y) or norm.size >= _MANY
+    law, near = Gaussian(1.0, y.ratio) if gaussian and many else None, None if y.near is None else nan
     return Signal(0.0, nan, nan, mean, law, normalized=not _over_many_entries(norm, y), positions=y.positions, near=near)
 
 
@@ -101,7 +112,8 @@ def _without_law(norm: Norm, y: Signal) -> Signal:
     source, received = _sampled(norm, y)
     factor, spread_error = factor_of_group_after(source.activation, received, int(norm.size), _eps(norm, source))
     log2_spread = y.log2_spread - source.unit + log2(factor)
-    return Signal(log2_ms, 1 - 2.0 ** (log2_spread - log2_ms), log2_spread, error=error + spread_error)
+    ratio, sampled = 1 - 2.0 ** (log2_spread - log2_ms), y.spread_error + spread_error
+    return Signal(log2_ms, ratio, log2_spread, error=error, positions=y.positions, spread_error=sampled)
 
 
 def _eps(norm: Norm, source: Source) -> float:
@@ -129,7 +141,10 @@ def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     spread = _spread(norm, y)
     w = g.weighted or Weighted(_unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms, g.near)
     rule = _infinite_batch if norm.size == inf else _sphere
-    log2_factor, ratio = rule(norm, spread, w.slopes, _over_pairs(norm, y, w))
+    over_pairs = _over_pairs(norm, y, w)
+    if over_pairs != over_pairs:
+        return Gradient(nan, nan)
+    log2_factor, ratio = rule(norm, spread, w.slopes, over_pairs)
     if norm.kind == "instance":
         return Gradient(product_of(log2_factor, w.log2_unit), 0.0, g.error, near=ratio)
     return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error)
@@ -270,7 +285,17 @@ def _divided(y: Signal, log2_variance: float) -> Signal:
         assert isinstance(y.law, Gaussian)
         law = moved(y.law, 2.0 ** (-log2_variance / 2), 0.0) if y.law.shift else Gaussian(2.0**log2_ms, y.ratio)
     spread = y.log2_spread - log2_variance
-    return Signal(log2_ms, y.ratio, spread, y.mean, law, error=y.error, positions=y.positions, near=y.near)
+    return Signal(
+        log2_ms,
+        y.ratio,
+        spread,
+        y.mean,
+        law,
+        error=y.error,
+        positions=y.positions,
+        near=y.near,
+        spread_error=y.spread_error,
+    )
 
 
 def _no_rule(norm: Norm) -> NoReturn:

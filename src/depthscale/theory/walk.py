@@ -23,7 +23,8 @@ class Predicted:
     """One operation. / log2_activation, log2_gradient: log2 of the mean square of its output x and of dE/dx; nan: not known.
 
     activation_error, gradient_error: relative. gradient: -inf where dE/dx is exactly 0, as for what no output depends on.
-    log2_gains: for each input log2 of (mean square of what this operation sends down that edge / of its own gradient).
+    log2_gains: for each input log2 of (mean square of what this operation sends down that edge / of its own gradient); where that
+    gradient is not known, for one that no two samples share.
     missing: which rule is missing here, and why, or nothing. caveat: what the rule used here leaves out, or nothing.
     log2_weight_gradient: of an entry of a linear map's or convolution's weights, over the whole batch; nan for what has none.
     """

@@ -6,6 +6,7 @@ from math import inf, log2, prod
 import numpy as np
 import pytest
 
+from depthscale.activations import activation
 from depthscale.errors import NoTheory
 from depthscale.graph import (
     Add,
@@ -263,6 +264,14 @@ def test_tokens_that_recur_are_alike() -> None:
     """Over a vocabulary of V, two positions agree with probability 1 / V."""
     walk = predict_graph(chain(Embedding(1.0, 4.0, (16,)), Pool("average", Window.whole((16,))), Flatten(), WIDE))
     assert 2 ** walk.ops[1].log2_activation == pytest.approx(1 / 16 + 15 / 16 / 4)
+
+
+def test_an_activation_of_ones_own_walks() -> None:
+    """x |x| / 2: E phi^2 = 3/4 and E phi'^2 = 1 at variance 1."""
+    mine = Elementwise(activation(lambda x: x * np.abs(x) / 2))
+    walk = predict_graph(chain(Input(1.0), Linear(C, C, 1.0, 0.0), mine))
+    assert 2 ** walk.ops[2].log2_activation == pytest.approx(3 / 4)
+    assert 2 ** walk.ops[2].log2_gains[0] == pytest.approx(1.0)
 
 
 def test_graphs_without_layers_walk() -> None:

@@ -42,7 +42,7 @@ def shares(norm: Norm, y: Signal, g: Gradient) -> Shares:
     Both are 0 for statistics that take no gradient, and for those over the many entries of a sample, whose gradients share nothing.
     error: that of the slopes. / source: arXiv:1902.08129, the steps of theorem 3.9.
     """
-    if norm.statistics != "batch" or over_many_entries(norm):
+    if norm.statistics != "batch" or over_many_entries(norm, y):
         return Shares(0.0, 0.0)
     spread = log2_seen(norm, y)
     w = g.weighted or Weighted(unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms)
@@ -70,7 +70,7 @@ def deviation(norm: Norm, y: Signal) -> Deviation:
     """
     if norm.statistics == "running":
         return Deviation(1 + norm.eps, 0.0, 1 / (1 + norm.eps))
-    if norm.size == inf or over_many_entries(norm):
+    if norm.size == inf or over_many_entries(norm, y):
         variance = 2.0 ** log2_variance(norm, y)
         return Deviation(variance, 0.0, 1 / variance)
     seen = 2.0 ** log2_seen(norm, y)

@@ -85,7 +85,7 @@ def ledger(trace: Trace) -> Ledger:
         entries=entries,
         stages=_stages(trace, moved),
         total_log2_norm2=reached - given,
-        closure_error=abs(multiplied - reached) if isfinite(multiplied) else inf,
+        closure_error=abs(multiplied - reached) if isfinite(multiplied) and not moved.unseen else inf,
         by_kind=_grouped(trace, entries, lambda op: op.op),
         by_class=_grouped(trace, entries, lambda op: op.module_class or op.op),
     )

@@ -36,6 +36,7 @@ class Backward:
         for slot, count in self._into.items():
             if slot in self._claims.outputs:
                 self.consumers[self._claims.outputs[slot]] += count
+        self._count_leaks()
         self._handed: dict[Slot, tuple[Tensor, Sketch]] = {}  # on the way to an output that nothing else reaches
         self._arrived: dict[Slot, Sketch] = {}
         self._this_run: dict[int, Sketch] = {}
@@ -51,6 +52,25 @@ class Backward:
                     if below is not None and not internals.is_leaf(below):
                         into[self._claims.resolve((below, number))] += 1
         return into
+
+    def _count_leaks(self) -> None:
+        """Edges into the inside of an operation, past its outputs: what they bring is in nobody's account, and it must show."""
+        owner = self._claims.owner
+        for node in self.nodes:
+            for below, number in node.next_functions:
+                if below is None or node not in owner:
+                    continue
+                slot = self._claims.resolve((below, number))
+                inside = owner.get(slot[0], owner[node])
+                if inside != owner[node] and slot not in self._claims.outputs and self._carries_signal(slot[0]):
+                    self.consumers[inside] += 1
+                    why = f"{self._drafts[owner[node]].op} reads what was made inside it, which no call returned"
+                    self.not_seen.append(NotSeen(self._drafts[inside].op, why))
+
+    def _carries_signal(self, inside: Node) -> bool:
+        """Whether another operation's output lies behind a node; behind a weight that was transposed, say, none does."""
+        behind = (slot for node in reachable([inside]) for slot in node.next_functions)
+        return any(below is not None and self._claims.producer((below, number)) is not None for below, number in behind)
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -48,6 +48,7 @@ def _copied(value: Any, name: str, tensors: dict[str, Tensor], copies: dict[int,
 
 def _reached(tensor: Tensor) -> Tensor:
     """A copy that gradient can reach and that a model may write to, as no leaf may be."""
+    tensor = tensor.clone() if tensor.is_inference() else tensor
     if tensor.is_floating_point() or tensor.is_complex():
         return tensor.detach().requires_grad_().clone()
     return tensor.detach().clone()
@@ -69,6 +70,10 @@ def require_plain(model: Any) -> None:
     for name, p in model.named_parameters():
         if isinstance(p, nn.parameter.UninitializedParameter):
             raise InvalidProbe(f"parameter {name} has no shape yet; run the model once on an input, then probe it")
+        if p.is_inference():
+            raise InvalidProbe(
+                f"parameter {name} was made in inference mode, where nothing has a gradient; make the model outside"
+            )
         if p.is_meta:
             raise InvalidProbe(f"parameter {name} is on the meta device and has no values; create the model on a real device")
     for name, buffer in model.named_buffers():

@@ -13,9 +13,15 @@ _CONTAINERS = (list, dict, set)
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Iterator["Kept"]:
-    """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back at the end."""
+def untouched(model: nn.Module, unwatched: bool = False) -> Iterator["Kept"]:
+    """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back at the end.
+
+    unwatched: nobody will say what is about to be written to, so every parameter is copied at once.
+    """
     kept = Kept(model)
+    if unwatched:
+        for p in model.parameters():
+            kept.before_write(p)
     try:
         yield kept
     finally:
@@ -27,6 +33,7 @@ class Kept:
 
     def __init__(self, model: nn.Module):
         self._modules = [(module, _shallow(module)) for module in model.modules()]
+        self._homes = [(t, t.detach()) for t in (*model.parameters(), *model.buffers())]
         self._parameters = [(p, p.requires_grad, p.grad, p._version) for p in model.parameters()]
         self._by_storage = {_address(p): p for p, *_ in self._parameters}
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
@@ -43,6 +50,9 @@ class Kept:
         with torch.no_grad():
             for module, state in self._modules:
                 _restore(module, state)
+            for tensor, home in self._homes:
+                if _address(tensor) != _address(home):  # its data was replaced
+                    tensor.data = home
             for tensor, saved in (*self._buffers, *self._written.values()):
                 _write_back(tensor, saved)
         for p, requires_grad, grad, _ in self._parameters:
@@ -93,6 +103,8 @@ def _write_back(tensor: Tensor, saved: Tensor) -> None:
 
 
 def _bit_equal(a: Tensor, b: Tensor) -> bool:
+    if a.layout is not torch.strided:
+        return False  # a sparse one is written back unread
     return torch.equal(*(each.detach().reshape(-1).view(torch.uint8) for each in (a, b)))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from depthscale.errors import InvalidProbe
 from depthscale.probe import inputs as given
@@ -51,7 +51,7 @@ def probe(
     _require(isinstance(repeats, int) and repeats > 0, f"repeats must be a whole number from 1, got {repeats!r}")
     log2_scale = _log2_of(loss_scale)
     model = modules.unwrapped(model)
-    with untouched(model) as kept, torch.inference_mode(False), torch.enable_grad():
+    with internals.foremost(), untouched(model) as kept, torch.inference_mode(False), torch.enable_grad():
         if mode is not None:
             model.train(mode == "train")
         run = _Run(model, inputs, loss, params or verify, repeats, seed, output, log2_scale)
@@ -230,16 +230,25 @@ class _Run:
 
     def same_without_probe(self, mode: str | None) -> bool:
         """Whether a plain run gives the same output and gradients, bit for bit."""
-        with untouched(self.model), torch.inference_mode(False), torch.enable_grad(), internals.visible_checkpoints():
+        with (
+            internals.foremost(),
+            untouched(self.model, unwatched=True),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            internals.visible_checkpoints(),
+            internals.eager(),
+        ):
             if mode is not None:
                 self.model.train(mode == "train")
             ready = given.prepared(self.user_inputs)
+            leaves = [
+                get_gradient_edge(t) for t in ready.tensors.values() if t.requires_grad
+            ]  # before the model writes to them
             returned = self.model(*ready.args, **ready.kwargs)
             target = outputs.chosen(returned, self.part)
             if callable(self.loss):
                 target = _scalar(self.loss(returned))
             same = _same(target.detach(), self.target.detach())
-            leaves = [t for t in ready.tensors.values() if t.requires_grad]
             wanted = [p for p in self.parameters.values() if p.requires_grad]
             generator = torch.Generator().manual_seed(self.seed)
             drawn = [

@@ -23,14 +23,14 @@ def state(model: nn.Module) -> list[Any]:
     for name, p in model.named_parameters():
         found.append((name, id(p), p.data_ptr(), _bits(p), p.requires_grad, id(p.grad), _hooks(p._backward_hooks)))
         found.append((_hooks(p._post_accumulate_grad_hooks), None if p.grad is None else _bits(p.grad)))
-    return found + [(name, id(b), b.data_ptr(), _bits(b)) for name, b in model.named_buffers()]
+    return found + [(name, id(b), _bits(b), b.layout is torch.strided and b.data_ptr()) for name, b in model.named_buffers()]
 
 
 def _bits(tensor: Tensor) -> str:
     tensor = tensor.detach()
     if tensor.layout is not torch.strided:
         tensor = tensor.to_dense()
-    return sha256(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+    return sha256(tensor.clone().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def _content(value: Any) -> Any:

@@ -15,6 +15,8 @@ from depthscale.probe.split import split_of
 from depthscale.sketch import Sketch
 from depthscale.trace import NormSplit, NotSeen
 
+_PASSED_ON = 1e-6  # log2 of a mean square: rounding of its sum in another order
+
 
 class Backward:
     """Gradients of a recorded run, repeat by repeat.
@@ -40,6 +42,7 @@ class Backward:
         self._handed: dict[Slot, tuple[Tensor, Sketch]] = {}  # on the way to an output that nothing else reaches
         self._arrived: dict[Slot, Sketch] = {}
         self._this_run: dict[int, Sketch] = {}
+        self._altering: set[Node] = set()  # nodes taken for reshapes that are none
 
     def _edges_into(self, sinks: list[Slot]) -> dict[Slot, int]:
         """How many edges bring gradient to every slot, reshapes looked through; a cotangent counts as one."""
@@ -87,6 +90,8 @@ class Backward:
                     exits[way.node].append(way)
             for node, ways in exits.items():
                 handles.append(node.register_hook(self._leave(op, node, ways)))
+        for node in self._claims.passing & inside:
+            handles.append(node.register_hook(self._pass(node)))
         try:
             yield
         finally:
@@ -137,6 +142,23 @@ class Backward:
 
         return hook
 
+    def _pass(self, node: Node) -> Callable[..., None]:
+        """A reshape hands on what it was given; where one does not, an operation was taken for it, and the account must open."""
+
+        def hook(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
+            (given, *_), left = grad_outputs, next((g for g in grad_inputs if g is not None), None)
+            below = self._claims.producer((node, 0))
+            if given is None or left is None or below is None or node in self._altering or _one_storage(given, left):
+                return
+            before, after = (sketch_of(gradient) for gradient in (given, left))
+            if before.count != after.count or abs(before.log2_mean_square() - after.log2_mean_square()) > _PASSED_ON:
+                self._altering.add(node)
+                self.consumers[below] += 1
+                why = "taken for a pure reshape, but it changes the gradient that goes through it"
+                self.not_seen.append(NotSeen(type(node).__name__, why, 1))
+
+        return hook
+
     def _end_run(self) -> None:
         for op, sketch in self._this_run.items():
             self.arrivals[op].append(sketch)
@@ -149,6 +171,11 @@ class Backward:
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(self._drafts[op].op, f"its gradient: {refused}"))
             return Sketch()
+
+
+def _one_storage(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors that are alive look at the same memory, as many values of it."""
+    return a.numel() == b.numel() and a.dtype == b.dtype and a.data_ptr() == b.data_ptr()
 
 
 def _same_memory(a: Tensor, b: Tensor) -> bool:

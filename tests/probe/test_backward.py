@@ -173,7 +173,7 @@ def test_operations_of_several_outputs_count_them_all() -> None:
     class Cut(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             a, b, c = x.split([1, 2, 3], 1)
-            value, where = torch.cat([a, b * 2], 1).max(1)
+            value, _ = torch.cat([a, b * 2], 1).max(1)
             return value + c.sum(1)
 
     trace = probed(Cut(), x(), loss=weighted)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from math import isinf, log2
+from typing import Any
 
 import pytest
 import torch
@@ -190,7 +191,7 @@ def test_an_operation_that_no_call_announces_is_found_all_the_same(monkeypatch: 
     """The recorder ignores tanh; autograd's graph does not."""
     saw = recorder.Recorder._saw
 
-    def ignoring(self: recorder.Recorder, func: Callable[..., Tensor], *rest: object) -> None:
+    def ignoring(self: recorder.Recorder, func: Callable[..., Tensor], *rest: Any) -> None:
         if func.__name__ != "tanh":
             saw(self, func, *rest)
 

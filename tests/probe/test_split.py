@@ -42,7 +42,9 @@ def paths(y: Tensor, g: Tensor, norm: nn.Module) -> tuple[float, float, float]:
         z = gamma.reshape(shape) * (given - mean) / (var + float(norm.eps)).sqrt()  # type: ignore[arg-type]
         return torch.autograd.grad(z, given, g.double())[0]
 
-    straight, without_mean, whole = (float(gradient(*moves).square().sum()) for moves in ((0, 0), (1, 0), (1, 1)))
+    straight, without_mean, whole = (
+        float(gradient(*moves).square().sum()) for moves in ((False, False), (True, False), (True, True))
+    )
     total = float(g.double().square().sum())
     return straight / total, (straight - without_mean) / total, (without_mean - whole) / total
 

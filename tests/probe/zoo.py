@@ -163,7 +163,7 @@ def _rwkv() -> Built:
 
 
 def _unet2d() -> Built:
-    from diffusers import UNet2DModel
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
     model = UNet2DModel(
         sample_size=16,
@@ -178,7 +178,7 @@ def _unet2d() -> Built:
 
 
 def _dit() -> Built:
-    from diffusers import DiTTransformer2DModel
+    from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 
     model = DiTTransformer2DModel(
         num_attention_heads=2, attention_head_dim=16, in_channels=4, num_layers=2, sample_size=8, num_embeds_ada_norm=10
@@ -200,14 +200,14 @@ def _x_decoder(**settings: Any) -> Built:
 
 
 def _monai_unet() -> Built:
-    from monai.networks.nets import UNet
+    from monai.networks.nets.unet import UNet
 
     model = UNet(spatial_dims=2, in_channels=1, out_channels=2, channels=(8, 16, 32), strides=(2, 2), num_res_units=1)
     return model, noise(2, 1, 32, 32)
 
 
 def _densenet() -> Built:
-    from monai.networks.nets import DenseNet121
+    from monai.networks.nets.densenet import DenseNet121
 
     sizes: dict[str, Any] = {"init_features": 8, "growth_rate": 4, "block_config": (2, 2, 2, 2)}
     return DenseNet121(spatial_dims=2, in_channels=1, out_channels=2, **sizes), noise(2, 1, 64, 64)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.autograd.graph import Node
@@ -39,7 +40,7 @@ class Backward:
             if slot in self._claims.outputs:
                 self.consumers[self._claims.outputs[slot]] += count
         self._count_leaks()
-        self._handed: dict[Slot, tuple[Tensor, Sketch]] = {}  # on the way to an output that nothing else reaches
+        self._handed: dict[Slot, _Handed] = {}  # on the way to an output that nothing else reaches
         self._arrived: dict[Slot, Sketch] = {}
         self._this_run: dict[int, Sketch] = {}
         self._altering: set[Node] = set()  # nodes taken for reshapes that are none
@@ -112,7 +113,10 @@ class Backward:
                 handed = self._handed.pop((node, number), None)
                 if gradient is None:
                     continue
-                known = handed[1] if handed and _same_memory(handed[0], gradient) else self.sketch(op, gradient)
+                known = handed.sketch if handed and handed.arrives_as(gradient) else self.sketch(op, gradient)
+                if handed and not _equal(handed.sketch, known):
+                    why = "its gradient changes between this operation and its only reader: a hook of the model's own?"
+                    self.not_seen.append(NotSeen(self._drafts[op].op, why))
                 self._arrived[node, number] = known
                 self._this_run[op] = self._this_run[op] + known if op in self._this_run else known
 
@@ -132,7 +136,7 @@ class Backward:
                 self.departures[op].setdefault(way, []).append(known)
                 target = self._claims.resolve(way.target)
                 if gradient is not None and self._into[target] == 1:
-                    self._handed[target] = (gradient, known)
+                    self._handed[target] = _Handed(gradient, internals.version(gradient), known)
             if op not in self.splits:
                 found = split_of(node, grad_outputs[0])
                 if found is not None:
@@ -150,8 +154,7 @@ class Backward:
             below = self._claims.producer((node, 0))
             if given is None or left is None or below is None or node in self._altering or _one_storage(given, left):
                 return
-            before, after = (sketch_of(gradient) for gradient in (given, left))
-            if before.count != after.count or abs(before.log2_mean_square() - after.log2_mean_square()) > _PASSED_ON:
+            if not _equal(sketch_of(given), sketch_of(left)):
                 self._altering.add(node)
                 self.consumers[below] += 1
                 why = "taken for a pure reshape, but it changes the gradient that goes through it"
@@ -171,6 +174,23 @@ class Backward:
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(self._drafts[op].op, f"its gradient: {refused}"))
             return Sketch()
+
+
+@dataclass(frozen=True, eq=False)
+class _Handed:
+    """A gradient that left an operation, the count of what was written to it by then, and its sketch."""
+
+    gradient: Tensor
+    version: int
+    sketch: Sketch
+
+    def arrives_as(self, gradient: Tensor) -> bool:
+        return _same_memory(self.gradient, gradient) and internals.version(gradient) == self.version
+
+
+def _equal(a: Sketch, b: Sketch) -> bool:
+    """Whether two gradients have one norm, but for rounding; what is not finite has none."""
+    return a is b or (a.count == b.count and not abs(a.log2_mean_square() - b.log2_mean_square()) > _PASSED_ON)
 
 
 def _one_storage(a: Tensor, b: Tensor) -> bool:

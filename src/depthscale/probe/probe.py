@@ -13,7 +13,7 @@ from depthscale.probe import inputs as given
 from depthscale.probe import internals, modules, outputs
 from depthscale.probe.backward import Backward
 from depthscale.probe.recorder import Draft, Recorder, sketch_of
-from depthscale.probe.untouched import untouched
+from depthscale.probe.untouched import bit_equal, untouched
 from depthscale.sketch import Sketch
 from depthscale.trace import Coverage, Edge, NotSeen, Trace, TracedOp, TracedParameter
 
@@ -118,6 +118,7 @@ class _Run:
         ]
         if not ends:
             raise InvalidProbe("nothing to differentiate: no floating input and no embedding reaches the output")
+        self.ends = [op for op, _ in ends]
         wanted = [p for p in self.parameters.values() if p.requires_grad] if self.with_params else []
         names = [name for name, p in self.parameters.items() if p.requires_grad] if self.with_params else []
         generator = torch.Generator().manual_seed(self.seed)
@@ -263,10 +264,7 @@ class _Run:
 
     def _same_sources(self, found: Any) -> bool:
         inputs = [i for i, draft in enumerate(self.drafts) if draft.op == "input"]
-        ends = [op for op in self.sources]
-        return all(
-            _same(found[k], self.plain[ends.index(op)]) for k, op in enumerate(inputs) if op in self.sources and len(ends)
-        )
+        return all(_same(found[k], self.plain[self.ends.index(op)]) for k, op in enumerate(inputs) if op in self.ends)
 
 
 def log2_norm2(sketch: Sketch) -> float:
@@ -296,7 +294,7 @@ def _labels(drafts: list[Draft]) -> list[str]:
 def _same(a: Tensor | None, b: Tensor | None) -> bool:
     if a is None or b is None:
         return a is b
-    return a.shape == b.shape and torch.equal(_dense(a), _dense(b))
+    return a.shape == b.shape and a.dtype == b.dtype and bit_equal(_dense(a), _dense(b))
 
 
 def _dense(tensor: Tensor) -> Tensor:

@@ -98,14 +98,16 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _write_back(tensor: Tensor, saved: Tensor) -> None:
-    if tensor.shape != saved.shape or not _bit_equal(tensor, saved):
+    if tensor.shape != saved.shape or not bit_equal(tensor, saved):
         tensor.set_(saved) if tensor.shape != saved.shape else tensor.copy_(saved)  # type: ignore[call-overload]
 
 
-def _bit_equal(a: Tensor, b: Tensor) -> bool:
+def bit_equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape and type hold the same bits; what is not a number equals itself."""
     if a.layout is not torch.strided:
         return False  # a sparse one is written back unread
-    return torch.equal(*(each.detach().reshape(-1).view(torch.uint8) for each in (a, b)))
+    plain = (each.detach().resolve_conj().resolve_neg().contiguous() for each in (a, b))
+    return torch.equal(*(each.reshape(-1).view(torch.uint8) for each in plain))
 
 
 def _address(tensor: Tensor) -> int:

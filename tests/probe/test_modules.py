@@ -1,5 +1,6 @@
 """Hostile modules: wrappers, checkpoints, compiled and scripted code, hooks, parametrizations, recurrent and fused ones."""
 
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Any
 
@@ -243,6 +244,35 @@ def test_sparse_gradients_are_counted_dense() -> None:
     gradient = next(p for p in trace.params if p.name == "0.weight").gradient
     assert gradient is not None
     assert (gradient.count, gradient.zeros) == (66, 18)
+
+
+def test_a_sparse_matrix_is_no_signal() -> None:
+    class Spreads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 6)
+            self.register_buffer("near", (torch.eye(4) * 2).to_sparse())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sparse.mm(self.near, self.fc(x)).relu()
+
+    trace = probed(Spreads(), x())
+    assert kinds(trace) == ["linear", "sparse_mm", "relu"]
+    ((_, shape, ms),) = trace.ops[2].weights
+    assert (shape, ms) == ((4, 4), 1.0)
+
+
+def test_threads_inside_a_forward_pass_are_seen_by_their_nodes() -> None:
+    class Parallel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 6), nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with ThreadPoolExecutor(2) as pool:
+                return pool.submit(self.a, x).result() * pool.submit(self.b, x).result()
+
+    assert kinds(probed(Parallel(), x())) == ["Addmm", "Addmm", "mul"]
 
 
 def test_frozen_parameters_stay_frozen() -> None:

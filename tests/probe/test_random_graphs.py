@@ -7,11 +7,11 @@ from math import log2
 import pytest
 import torch
 import torch.nn.functional as F
-from probe.checks import probed
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from depthscale.measure import ledger
+from probe.checks import probed
 
 
 class Parts(nn.Module):
@@ -158,6 +158,6 @@ def test_every_step_is_drawn() -> None:
     for seed in range(80):
         chosen = random.Random(seed)
         for _ in range(chosen.randrange(3, 14)):
-            chosen.choice(range(4)), chosen.choice(range(4))
+            _ = chosen.choice(range(4)), chosen.choice(range(4))
             drawn.add(chosen.choice(range(len(STEPS))))
     assert len(drawn) > 0.9 * len(STEPS)

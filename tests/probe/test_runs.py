@@ -2,8 +2,11 @@
 
 import random
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -132,6 +135,44 @@ def test_one_tensor_given_twice_is_one_input() -> None:
     assert len(probed(Both(), (mine, mine)).sources) == 1
     assert len(probed(Both(), (mine, mine.clone())).sources) == 2
     assert [op.name for op in probed(Both(), {"b": mine, "a": x(4, 6)}).ops[:2]] == ["b", "a"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    values: Tensor
+    name: str = ""
+
+
+class Takes(nn.Module):
+    def __init__(self, pick: Callable[[Any], Tensor]):
+        super().__init__()
+        self.fc, self.pick = nn.Linear(6, 6), pick
+
+    def forward(self, given: Any) -> Tensor:
+        return self.fc(self.pick(given))
+
+
+def filed(values: Tensor) -> defaultdict[str, Tensor]:
+    found: defaultdict[str, Tensor] = defaultdict(torch.Tensor)
+    found["x"] = values
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "pick"),
+    [
+        (Sample(x()), lambda s: s.values),
+        (filed(x()), lambda d: d["x"]),
+        ([[x()], 3], lambda many: many[0][0]),
+        (torch.nn.utils.rnn.pack_sequence([x(4, 6), x(3, 6)]), lambda packed: packed.data),
+    ],
+)
+def test_inputs_inside_others_are_sources_too(given: Any, pick: Callable[[Any], Tensor]) -> None:
+    mine = pick(given)
+    trace = probed(Takes(pick), (given,))
+    assert [trace.ops[op].op for op, _ in trace.sources] == ["input"]
+    assert pick(given) is mine
+    assert not mine.requires_grad
 
 
 def test_an_input_that_is_ignored_is_no_source() -> None:
@@ -270,6 +311,8 @@ def test_inputs_of_the_wrong_shape_or_type_end_in_the_models_own_words() -> None
         ({"loss": "mse"}, "loss must be one of independent, shared"),
         ({"repeats": 0}, "repeats must be a whole number"),
         ({"loss_scale": 3.0}, "loss_scale must be a power of two"),
+        ({"loss_scale": inf}, "loss_scale must be a power of two"),
+        ({"seed": "a"}, "seed must be a whole number"),
         ({"loss": lambda y: y}, "loss= must return one number"),
         ({"output": "logits"}, "no 'logits'"),
     ],

@@ -2,9 +2,11 @@
 
 import gc
 import pickle
+import random
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -117,6 +119,34 @@ def test_a_restless_model_is_put_back() -> None:
     assert list(model.cache) == ["kept"]
     assert model.names == {"a", "b"}
     assert torch.equal(model.sparse.to_dense(), torch.eye(3))  # type: ignore[operator, union-attr]
+
+
+class Remembers(nn.Module):
+    """Keeps what a forward pass computes in plain tensors, and draws from generators of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+        self.plain, self.cache = torch.zeros(8), [(torch.zeros(2, 8), torch.zeros(2, 8))]
+        self.torchs = torch.Generator().manual_seed(1)
+        self.pythons, self.numpys = random.Random(2), np.random.default_rng(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.fc(x) * self.pythons.random() + self.numpys.random() + torch.rand((), generator=self.torchs)
+        self.plain += h.detach().mean(0)
+        for part in self.cache[0]:
+            part[0] = h.detach()[0]
+        return h + self.plain + self.cache[0][0][0]
+
+
+def test_plain_tensors_and_generators_are_put_back() -> None:
+    model = Remembers()
+    first = probe(model, x(), verify=True)
+    assert first.verified
+    for tensor in (model.plain, *model.cache[0]):
+        assert not tensor.any()
+    again = probe(model, x())
+    assert [op.log2_activation_ms for op in first.ops] == [op.log2_activation_ms for op in again.ops]
 
 
 def test_what_ends_with_an_exception_is_put_back() -> None:

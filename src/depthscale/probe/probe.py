@@ -1,7 +1,7 @@
 """probe: one run of a model, every operation seen forward and backward, the model left as it was."""
 
 import platform
-from math import isinf, log2
+from math import inf, isinf, log2
 from typing import Any
 
 import torch
@@ -49,6 +49,7 @@ def probe(
     given.require_plain(model)
     _require(mode in (None, *MODES), f"mode must be train, eval or None, got {mode!r}")
     _require(isinstance(repeats, int) and repeats > 0, f"repeats must be a whole number from 1, got {repeats!r}")
+    _require(isinstance(seed, int), f"seed must be a whole number, got {seed!r}")
     log2_scale = _log2_of(loss_scale)
     model = modules.unwrapped(model)
     with internals.foremost(), untouched(model) as kept, torch.inference_mode(False), torch.enable_grad():
@@ -322,7 +323,7 @@ def _mode(model: nn.Module) -> str:
 
 
 def _log2_of(scale: float) -> int:
-    exponent = log2(scale) if isinstance(scale, int | float) and scale > 0 else 0.5
+    exponent = log2(scale) if isinstance(scale, int | float) and 0 < scale < inf else 0.5
     _require(exponent == int(exponent), f"loss_scale must be a power of two, got {scale!r}; rescaling by any other would round")
     return int(exponent)
 

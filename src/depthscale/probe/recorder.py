@@ -228,9 +228,9 @@ class Recorder(TorchFunctionMode):
         """Name, shape and mean square of what went in beside the signal."""
         name, key = self._names.get(id(tensor), ""), (id(tensor), internals.version(tensor))
         if not name or key not in self._mean_squares:
-            values = tensor.detach()
+            values = _stored(tensor.detach())
             norm = torch.linalg.vector_norm(values, dtype=torch.promote_types(values.dtype, torch.float32))
-            self._mean_squares[key] = norm.double() ** 2 / max(values.numel(), 1)
+            self._mean_squares[key] = norm.double() ** 2 / max(tensor.numel(), 1)
         return name, tuple(tensor.shape), self._mean_squares[key]
 
     def _here(self, name: str) -> str:
@@ -290,6 +290,13 @@ def _is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int
 
 def _storage(tensor: Tensor) -> int:
     return id(tensor) if internals.is_wrapped(tensor) else tensor.untyped_storage()._cdata
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """The values that a tensor holds: of a sparse one, those that are not 0 by layout."""
+    if tensor.layout is torch.strided:
+        return tensor
+    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()
 
 
 def _counted(tensor: Tensor) -> bool:

@@ -1,8 +1,9 @@
 """Leaving no trace: a model's state is as it was when the context ends, however it ends."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,11 @@ _CONTAINERS = (list, dict, set)
 def untouched(model: nn.Module, unwatched: bool = False) -> Iterator["Kept"]:
     """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back at the end.
 
-    unwatched: nobody will say what is about to be written to, so every parameter is copied at once.
+    unwatched: nobody will say what is about to be written to, so everything is copied at once.
     """
     kept = Kept(model)
     if unwatched:
-        for p in model.parameters():
-            kept.before_write(p)
+        kept.before_any_write()
     try:
         yield kept
     finally:
@@ -29,19 +29,26 @@ def untouched(model: nn.Module, unwatched: bool = False) -> Iterator["Kept"]:
 
 
 class Kept:
-    """A model's state. / Buffers are copied at once, a parameter only when something is about to write to it."""
+    """A model's state. / Buffers are copied at once; a parameter, or a tensor that is a plain attribute, only when something is
+    about to write to it."""
 
     def __init__(self, model: nn.Module):
         self._modules = [(module, _shallow(module)) for module in model.modules()]
         self._homes = [(t, t.detach()) for t in (*model.parameters(), *model.buffers())]
         self._parameters = [(p, p.requires_grad, p.grad, p._version) for p in model.parameters()]
-        self._by_storage = {_address(p): p for p, *_ in self._parameters}
+        loose = (t for _, state in self._modules for value, _ in state.values() for t in _tensors(value, 3))
+        self._by_storage = {_address(t): t for t in loose} | {_address(p): p for p, *_ in self._parameters}
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
         self._written: dict[int, tuple[Tensor, Tensor]] = {}
         self._random = _random_states(model)
+        self._generators = [put for _, state in self._modules for value, _ in state.values() if (put := _generator(value))]
+
+    def before_any_write(self) -> None:
+        for tensor in self._by_storage.values():
+            self.before_write(tensor)
 
     def before_write(self, tensor: Tensor) -> None:
-        """Keep a parameter's values, if that is what the tensor looks at."""
+        """Keep a tensor's values, if it looks at the model's."""
         owner = self._by_storage.get(_address(tensor))
         if owner is not None and id(owner) not in self._written:
             self._written[id(owner)] = (owner, owner.detach().clone())
@@ -61,6 +68,8 @@ class Kept:
             if p.grad is not grad:
                 p.grad = grad
         _set_random_states(self._random)
+        for put_back in self._generators:
+            put_back()
 
     def changed(self) -> bool:
         """Whether a parameter was written to without the probe seeing it in time."""
@@ -70,6 +79,26 @@ class Kept:
 def _shallow(module: nn.Module) -> dict[str, tuple[Any, Any]]:
     """Every attribute, and a copy of those that are plain containers."""
     return {name: (value, _copied(value)) for name, value in module.__dict__.items()}
+
+
+def _tensors(value: Any, depth: int) -> Iterator[Tensor]:
+    """Tensors in an attribute, as far down as a cache of keys and values nests them."""
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(each, depth - 1)
+
+
+def _generator(value: Any) -> Callable[[], object] | None:
+    """What puts a generator of random numbers back to where it is now; None for anything else."""
+    if isinstance(value, torch.Generator):
+        return partial(value.set_state, value.get_state())
+    if isinstance(value, random.Random):
+        return partial(value.setstate, value.getstate())
+    if isinstance(value, np.random.Generator):
+        return partial(setattr, value.bit_generator, "state", value.bit_generator.state)
+    return None
 
 
 def _copied(value: Any) -> Any:

@@ -1,12 +1,14 @@
 """What a trace says of every operation: its name, its function, its values, what it read, how much of the run was seen."""
 
-import time
+from itertools import count
+from math import inf
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 from depthscale.measure import ledger
 from depthscale.probe import probe
@@ -129,9 +131,11 @@ def test_values_that_are_no_numbers_are_verified_too() -> None:
 def test_a_model_that_is_never_the_same_is_not_verified() -> None:
     """The twin of every `verified` in these tests."""
 
+    ticks = count(1)
+
     class Clock(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return x * time.perf_counter_ns()
+            return x * next(ticks)
 
     assert probe(Clock(), x(), verify=True).verified is False
     assert probe(blocks(), x()).verified is None
@@ -178,6 +182,29 @@ def test_what_cannot_be_counted_is_told() -> None:
     assert trace.coverage.share == 1
     assert {missed.op for missed in trace.coverage.not_seen} == {"fc.linear", "sin", "sum", "grad"}
     assert all("torch.func transform" in missed.why for missed in trace.coverage.not_seen)
+
+
+class Leaks(nn.Module):
+    """A function that torch is told of as one, and whose inside is used outside it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside: list[Tensor] = []
+
+        def composite(x: Tensor) -> Tensor:
+            if has_torch_function((x,)):
+                return handle_torch_function(composite, (x,), x)
+            inside.append(x * 2)
+            return inside[0].cos()
+
+        return composite(x) * inside[0]
+
+
+def test_what_leaks_from_inside_an_operation_opens_the_ledger() -> None:
+    trace = probe(Leaks(), x(), verify=True)
+    assert trace.verified
+    (missed,) = trace.coverage.not_seen
+    assert (missed.op, missed.why) == ("composite", "mul reads what was made inside it, which no call returned")
+    assert ledger(trace).closure_error == inf
 
 
 def test_operations_without_gradient_are_still_seen() -> None:

@@ -4,6 +4,7 @@ import gc
 import pickle
 import random
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from depthscale.errors import InvalidProbe
 from depthscale.probe import probe
 from depthscale.probe.untouched import untouched
 from probe.checks import probed, state
@@ -147,6 +149,33 @@ def test_plain_tensors_and_generators_are_put_back() -> None:
         assert not tensor.any()
     again = probe(model, x())
     assert [op.log2_activation_ms for op in first.ops] == [op.log2_activation_ms for op in again.ops]
+
+
+class Learns(nn.Module):
+    """Takes a step of training in its forward pass."""
+
+    def __init__(self, backward: Callable[[Tensor], None]):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.backward = nn.Linear(8, 8), backward
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.backward(self.fc(x).sum())
+        torch.optim.SGD(self.parameters(), 0.1).step()
+        return self.fc(x)
+
+
+def test_a_step_of_training_inside_is_undone() -> None:
+    model = Learns(Tensor.backward)
+    model.fc(x()).square().sum().backward()
+    probed(model, x())
+
+
+def test_what_could_not_be_kept_is_said() -> None:
+    model = Learns(torch.autograd.backward)
+    model.fc(x()).square().sum().backward()
+    with pytest.raises(InvalidProbe, match=r"writes to its parameters or their \.grad"):
+        probe(model, x())
 
 
 def test_what_ends_with_an_exception_is_put_back() -> None:

@@ -60,7 +60,9 @@ def probe(
         run.backward()
         trace = run.trace(params)
     if kept.changed():
-        raise InvalidProbe("the model's forward pass writes to its own parameters where the probe cannot put them back")
+        raise InvalidProbe(
+            "the forward pass writes to its parameters or their .grad where the probe could not keep them in time"
+        )
     if verify:
         object.__setattr__(trace, "verified", run.same_without_probe(mode))
     return trace

@@ -97,6 +97,8 @@ class Recorder(TorchFunctionMode):
         given = list(_tensors((args, kwargs)))
         for tensor in _written(func, args, kwargs):
             self._kept.before_write(tensor)
+        if func is Tensor.backward:
+            self._kept.before_backward()
         for tensor in given:
             self._close_gap(tensor)
         before = {id(tensor): internals.version(tensor) for tensor in given}

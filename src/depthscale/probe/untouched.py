@@ -37,7 +37,9 @@ class Kept:
         self._homes = [(t, t.detach()) for t in (*model.parameters(), *model.buffers())]
         self._parameters = [(p, p.requires_grad, p.grad, p._version) for p in model.parameters()]
         loose = (t for _, state in self._modules for value, _ in state.values() for t in _tensors(value, 3))
-        self._by_storage = {_address(t): t for t in loose} | {_address(p): p for p, *_ in self._parameters}
+        kept = (*loose, *(p for p, *_ in self._parameters), *self._grads())
+        self._by_storage = {_address(t): t for t in kept}
+        self._grad_versions = [(grad, grad._version) for grad in self._grads()]
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
         self._written: dict[int, tuple[Tensor, Tensor]] = {}
         self._random = _random_states(model)
@@ -46,6 +48,14 @@ class Kept:
     def before_any_write(self) -> None:
         for tensor in self._by_storage.values():
             self.before_write(tensor)
+
+    def before_backward(self) -> None:
+        """A backward pass adds to what .grad holds."""
+        for grad in self._grads():
+            self.before_write(grad)
+
+    def _grads(self) -> list[Tensor]:
+        return [grad for _, _, grad, _ in self._parameters if grad is not None]
 
     def before_write(self, tensor: Tensor) -> None:
         """Keep a tensor's values, if it looks at the model's."""
@@ -72,8 +82,9 @@ class Kept:
             put_back()
 
     def changed(self) -> bool:
-        """Whether a parameter was written to without the probe seeing it in time."""
-        return any(p._version != version and id(p) not in self._written for p, _, _, version in self._parameters)
+        """Whether a parameter or its .grad was written to without the probe seeing it in time."""
+        versions = [*((p, version) for p, _, _, version in self._parameters), *self._grad_versions]
+        return any(tensor._version != version and id(tensor) not in self._written for tensor, version in versions)
 
 
 def _shallow(module: nn.Module) -> dict[str, tuple[Any, Any]]:

@@ -8,12 +8,15 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 RANKS = {
     "errors": 0,
     "files": 1,
+    "names": 1,
     "sketch": 1,
     "numerics": 1,
     "activations": 2,
     "graph": 2,
+    "initializations": 2,
     "profile": 2,
-    "trace": 3,
+    "trace": 2,
+    "stations": 3,
     "spec": 3,
     "theory": 4,
     "norms": 4,
@@ -29,7 +32,7 @@ RANKS = {
     "__main__": 10,
 }
 SIBLINGS = {("nets", "norms")}  # the one pair of one rank that may meet
-TORCH_FREE = {"errors", "files", "numerics", "activations", "graph", "spec", "theory", "cli"}
+TORCH_FREE = {"errors", "files", "numerics", "activations", "initializations", "graph", "spec", "theory", "cli"}
 
 
 def arrows() -> list[tuple[Path, str]]:

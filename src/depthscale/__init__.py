@@ -9,23 +9,26 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from depthscale.diagnose import Diagnosis, Finding, Thresholds, assert_propagation, diagnose
     from depthscale.errors import (
         DepthscaleError,
         InvalidProbe,
         InvalidRecord,
         InvalidSpec,
         NoTheory,
+        PropagationFailed,
         Undefined,
         UnreliableGrowth,
     )
     from depthscale.measure import Comparison, Growth, Ledger, compare, growth, ledger
     from depthscale.nets import simulate
+    from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
     from depthscale.probe import probe
     from depthscale.profile import Profile, Quantity
     from depthscale.sketch import Sketch
     from depthscale.spec import NetSpec, Residual
     from depthscale.store import load, save
-    from depthscale.theory import predict
+    from depthscale.theory import predict, predict_graph
     from depthscale.theory.classical import Classical, classical
     from depthscale.theory.critical import critical_line, phase_diagram
     from depthscale.trace import Trace
@@ -34,6 +37,8 @@ _HOMES = {
     "Classical": "theory.classical",
     "Comparison": "measure",
     "DepthscaleError": "errors",
+    "Diagnosis": "diagnose",
+    "Finding": "diagnose",
     "Growth": "measure",
     "InvalidProbe": "errors",
     "InvalidRecord": "errors",
@@ -42,20 +47,28 @@ _HOMES = {
     "NetSpec": "spec",
     "NoTheory": "errors",
     "Profile": "profile",
+    "PropagationFailed": "errors",
     "Quantity": "profile",
     "Residual": "spec",
     "Sketch": "sketch",
+    "Thresholds": "diagnose",
     "Trace": "trace",
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
+    "assert_propagation": "diagnose",
+    "batchnorm_backward": "norms",
+    "batchnorm_backward_alt": "norms",
+    "batchnorm_forward": "norms",
     "classical": "theory.classical",
     "compare": "measure",
     "critical_line": "theory.critical",
+    "diagnose": "diagnose",
     "growth": "measure",
     "ledger": "measure",
     "load": "store",
     "phase_diagram": "theory.critical",
     "predict": "theory",
+    "predict_graph": "theory",
     "probe": "probe",
     "save": "store",
     "simulate": "nets",
@@ -65,6 +78,8 @@ __all__ = [
     "Classical",
     "Comparison",
     "DepthscaleError",
+    "Diagnosis",
+    "Finding",
     "Growth",
     "InvalidProbe",
     "InvalidRecord",
@@ -73,20 +88,28 @@ __all__ = [
     "NetSpec",
     "NoTheory",
     "Profile",
+    "PropagationFailed",
     "Quantity",
     "Residual",
     "Sketch",
+    "Thresholds",
     "Trace",
     "Undefined",
     "UnreliableGrowth",
+    "assert_propagation",
+    "batchnorm_backward",
+    "batchnorm_backward_alt",
+    "batchnorm_forward",
     "classical",
     "compare",
     "critical_line",
+    "diagnose",
     "growth",
     "ledger",
     "load",
     "phase_diagram",
     "predict",
+    "predict_graph",
     "probe",
     "save",
     "simulate",

@@ -6,7 +6,11 @@ class DepthscaleError(Exception):
 
 
 class UnsupportedTensor(DepthscaleError, TypeError):
-    """A tensor whose values a sketch cannot count (complex, integer, sparse, ...)."""
+    """A tensor of a kind that cannot be worked with here (complex, integer, sparse, ...)."""
+
+
+class InvalidInput(DepthscaleError, ValueError):
+    """Values, shapes or settings for which a computation has no answer; the text names the one that is wrong."""
 
 
 class InvalidSpec(DepthscaleError, ValueError):
@@ -48,3 +52,7 @@ class UnreliableGrowth(DepthscaleError, ValueError):
 
 class InvalidProbe(DepthscaleError, ValueError):
     """A model, input or setting that cannot be probed; the text says what to change."""
+
+
+class PropagationFailed(DepthscaleError, AssertionError):
+    """A rate of growth beyond what a test allows; the text names the operation that makes it."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from math import inf, log2
 from typing import Any
 
-from depthscale.graph import Graph
 from depthscale.sketch import Sketch
 
 
@@ -38,6 +37,16 @@ class NormSplit:
     sigma2: float
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """How alike the samples are at an output, over at most 32 of them. / samples: mean product of two over their mean square;
+    positions: the same for two positions of the first sample, nan without a position axis; rank: effective rank over number."""
+
+    samples: float
+    positions: float
+    rank: float
+
+
 @dataclass(frozen=True, eq=False)
 class TracedOp:
     """One operation of a run: id is its place in the order of running.
@@ -52,6 +61,8 @@ class TracedOp:
     consumers: autograd edges by which gradient comes in, of any operation, seen or not.
     nodes: autograd nodes inside. / settings: of the function, as far as theory asks for them.
     weights: for each parameter-side tensor that went in: (name or "", shape, mean square).
+    log2_activation_samples: [networks] log2 of the activation's mean square in each.
+    likeness: of activations, norms and sums; dead: share of a rectifier's units that nothing in the batch activates.
     """
 
     id: int
@@ -73,6 +84,9 @@ class TracedOp:
     settings: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[tuple[str, tuple[int, ...], float], ...] = ()
     split: NormSplit | None = None
+    likeness: Likeness | None = None
+    dead: float | None = None
+    log2_activation_samples: tuple[float, ...] = ()
 
     @property
     def log2_gradient_ms(self) -> float:
@@ -142,7 +156,8 @@ class Trace:
     sinks: (operation id, [repeats] log2 squared norm of the cotangent put there); sources: (operation id, [repeats] log2 squared
     norm that reached it), measured where autograd hands the gradient over, apart from the operations' own.
     mode: "train", "eval" or "mixed"; loss: "independent", "shared", "output" (a model that returns its loss) or "callable".
-    loss_scale: gradients are reported divided by it. / batch: size of the first axis of the outputs.
+    initializations: networks drawn; with more than 1, each has one repeat. / loss_scale: gradients are reported divided by it.
+    batch: size of the first axis of the outputs.
     """
 
     ops: tuple[TracedOp, ...]
@@ -158,7 +173,7 @@ class Trace:
     repeats: int
     batch: int
     loss_scale: float = 1.0
-    graph: Graph | None = None
+    initializations: int = 1
     notes: tuple[str, ...] = ()
     verified: bool | None = None
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import ledger
-from depthscale.measure.paths import stations
 from depthscale.probe import probe, recorder
+from depthscale.stations import stations
 from depthscale.trace import Trace
 from probe.checks import CLOSES, probed, state
 

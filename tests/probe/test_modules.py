@@ -93,6 +93,7 @@ def test_a_custom_function_is_an_operation() -> None:
     trace = probed(Custom(), x())
     assert kinds(trace)[0] == "linear"
     assert "Cube" in kinds(trace)
+    assert next(op for op in trace.ops if op.op == "Cube").size == 48  # both outputs
     last = nn.Sequential(nn.Linear(6, 6), Last())
     assert kinds(probed(last, x()))[-1] == "Cube"
 

@@ -337,7 +337,7 @@ def test_nothing_to_differentiate_is_said(run: Callable[[Tensor], Any]) -> None:
 
 def test_no_module_is_refused() -> None:
     with pytest.raises(InvalidProbe, match=r"probe takes a torch\.nn\.Module"):
-        probe(torch.relu, x())  # type: ignore[arg-type]
+        probe("a model", x())  # type: ignore[arg-type]
 
 
 def test_modes_are_taken_and_given_back() -> None:

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from depthscale import files
+
+if TYPE_CHECKING:
+    from depthscale.profile import Profile
 
 
 class _Terminal(Console):
@@ -26,7 +29,7 @@ def check(json: Path | None) -> None:
         files.check_file(json)
 
 
-def show(profile: Any, json: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()) -> None:
+def show(profile: "Profile", json: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()) -> None:
     """Print a profile, its growth and further lines. / more: further keys of its record."""
     from depthscale import store
     from depthscale.errors import UnreliableGrowth

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals, settings
+from depthscale.probe.likeness import dead_units, likeness_of
 from depthscale.probe.modules import ModuleStack
 from depthscale.probe.nodes import Claims, Exit, Slot
 from depthscale.probe.untouched import Kept
@@ -45,6 +46,8 @@ class Draft:
     exits: list[Exit]
     settings: dict[str, Any]
     weights: list[tuple[str, tuple[int, ...], Tensor]]
+    likeness: Tensor | None
+    dead: Tensor | None
 
 
 class Values:
@@ -165,6 +168,8 @@ class Recorder(TorchFunctionMode):
                 exits=self.claims.claim(number, slots),
                 settings=found,
                 weights=[self._weight(t) for t in given if self._fixed.get(t) and _counted(t)],
+                likeness=likeness_of(name, outputs[0]),
+                dead=dead_units(name, outputs[0], self.drafts[reads[0]].op if reads else ""),
             )
         )
         for t in outputs:

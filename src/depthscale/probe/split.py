@@ -14,17 +14,18 @@ def split_of(node: Node, gradient: Tensor | None) -> NormSplit | None:
 
     With xhat = (y - mean) / sigma, N values a channel and sigma^2 = var + eps,
     |dE/dy|^2 = (gamma / sigma)^2 (|g|^2 - (sum g)^2 / N - (2 - var / sigma^2) (sum g xhat)^2 / N), channel by channel.
-    source: arXiv:1502.03167 (the backward pass); error: float64's rounding of float32's products.
+    source: arXiv:1502.03167 (the backward pass); error: float32's rounding of the sums, relative to sum |g| |y|.
     """
     saved = internals.saved_statistics(node) if gradient is not None else None
     if saved is None or gradient is None:
         return None
-    x, g = (each.detach().transpose(0, 1).flatten(1) for each in (saved.x, gradient))
-    n = x.shape[1]
+    x, g = saved.x.detach(), gradient.detach()
+    wide = torch.promote_types(g.dtype, torch.float32)
+    others = [0, *range(2, g.dim())]
+    n = g.numel() // g.shape[1] if g.shape[1] else 0
     inverse = saved.inverse_sigma.double()
-    square = _rows(g, g)
-    total = g.sum(1, dtype=torch.float64)
-    with_y = _rows(g, x) - saved.mean.double() * total
+    square, total, with_y = ((each.sum(others, dtype=wide)).double() for each in (g * g, g, g * x))
+    with_y = with_y - saved.mean.double() * total
     slope2 = (inverse * (1.0 if saved.gamma is None else saved.gamma.double())) ** 2
     variance_share = 1 - saved.eps * inverse**2
     whole = square.sum()
@@ -37,8 +38,3 @@ def split_of(node: Node, gradient: Tensor | None) -> NormSplit | None:
         inverse_sigma2=float((inverse**2).mean()),
         sigma2=float((inverse**-2).mean()),
     )
-
-
-def _rows(a: Tensor, b: Tensor) -> Tensor:
-    """[C] products of rows, summed in float64."""
-    return (a * b).sum(1, dtype=torch.float64)

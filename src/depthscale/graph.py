@@ -20,12 +20,13 @@ Statistics = Literal["batch", "frozen", "running"]
 class Input:
     """Samples with independent, centred Gaussian entries. / variance: of each entry; correlation: between any two samples.
 
-    size: of an image or a sequence, whose positions are as independent of each other as samples are; () for a vector.
+    size: of an image or a sequence; () for a vector. near: correlation of two of its positions, None: as of two samples.
     """
 
     variance: float
     correlation: float = 0.0
     size: tuple[int, ...] = ()
+    near: float | None = None
 
 
 @dataclass(frozen=True)

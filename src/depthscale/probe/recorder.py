@@ -138,7 +138,10 @@ class Recorder(TorchFunctionMode):
         if len(outputs) == 1 and _is_reshape(name, outputs[0], given, before):
             self._pass_through(outputs[0], reads[0])
         elif derived or any(t.requires_grad for t in outputs):
-            self._record(name, outputs, [r for r in reads if r is not None], given, settings.of(name, args, kwargs))
+            asked = settings.of(name, args, kwargs)
+            if name in _EMBEDDINGS and not derived:  # of positions, say
+                asked["same_for_all"] = True
+            self._record(name, outputs, [r for r in reads if r is not None], given, asked)
 
     def _record(
         self,

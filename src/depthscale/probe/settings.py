@@ -16,6 +16,7 @@ _ASKED: dict[str, dict[str, int]] = {
     "max_pool2d": {"kernel_size": 1, "stride": 2, "padding": 3},
     "avg_pool2d": {"kernel_size": 1, "stride": 2, "padding": 3},
     "adaptive_avg_pool2d": {"output_size": 1},
+    "scaled_dot_product_attention": {"is_causal": 5, "scale": 6},
     "softmax": {"dim": 1},
     "leaky_relu": {"negative_slope": 1},
     "elu": {"alpha": 1},

@@ -113,7 +113,7 @@ def _edge(op: TracedOp, edge: Edge, arrived: float, gains: dict[int, float]) -> 
 def _predicted(theory: TracePrediction, op: TracedOp) -> dict[int, float]:
     """Theory's mean-square gain towards each operation that is read; what it has no rule for is left out."""
     gains = theory.log2_gains(op.id)
-    return {i: 2.0**gain for i, gain in zip(op.reads, gains, strict=False) if not isnan(gain) and gain < 1000}
+    return {i: 2.0**gain for i, gain in zip(theory.reads(op.id), gains, strict=False) if not isnan(gain) and gain < 1000}
 
 
 def _parameter(p: TracedParameter) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A trace's operations as a Graph: what theory can say of a model that ran."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, prod
@@ -13,6 +14,8 @@ from depthscale.trace import Trace, TracedOp
 _RENAMED = {"hardtanh": "hard_tanh", "hardswish": "hard_swish", "hardsigmoid": "hard_sigmoid"}
 _SLOPED = {"leaky_relu": "negative_slope", "elu": "alpha", "celu": "alpha"}
 _MANY = 64  # entries over which a layer norm's statistics no longer vary
+_WRITTEN_ACTIVATIONS = {"NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh", "FastGELUActivation": "gelu_tanh"}
+_SPLITTING = ("chunk", "split", "unbind", "tensor_split")
 _SAME = ("to", "float", "half", "bfloat16", "double", "type_as", "positive")
 
 Shape = tuple[int, ...]
@@ -23,11 +26,24 @@ class Described:
     """graph: of the operations between the inputs and the loss; last: trace id -> position of its output in the graph.
 
     first: trace id -> position of the operation that reads its inputs, where that is another one (a norm with gamma, beta).
+    reads: trace id -> trace ids of what it reads there; of the last operation of a norm that a model writes out, the norm's input.
+    inside: trace ids of the other operations of such norms, of which nothing is said.
     """
 
     graph: g.Graph
     last: dict[int, int]
     first: dict[int, int]
+    reads: dict[int, tuple[int, ...]]
+    inside: frozenset[int]
+
+
+@dataclass(frozen=True)
+class _WrittenOut:
+    """What a model computes by several operations. / reads: trace id of its input; chain: what it is; inside: its others."""
+
+    reads: int
+    chain: list[g.Operation]
+    inside: frozenset[int]
 
 
 def described(trace: Trace) -> Described:
@@ -38,10 +54,13 @@ def described(trace: Trace) -> Described:
     ops: list[g.Op] = []
     last: dict[int, int] = {}
     first: dict[int, int] = {}
-    samples = float(trace.batch)
+    reads_of: dict[int, tuple[int, ...]] = {}
+    samples, whole = float(trace.batch), _written_out(trace)
     for op in trace.ops:
-        chain = _chain(trace, op)
-        reads = tuple(last[i] for i in op.reads)
+        norm = whole.get(op.id)
+        chain = _chain(trace, op) if norm is None else norm.chain
+        reads_of[op.id] = op.reads if norm is None else (norm.reads,)
+        reads = tuple(_whole_or_part(ops, last[i], trace.ops[i], op) for i in reads_of[op.id])
         extra = _parameter_input(op)
         if extra is not None and len(reads) == 1:
             ops.append(g.Op(f"{op.name} (parameter)", extra, (), op.id))
@@ -54,7 +73,41 @@ def described(trace: Trace) -> Described:
             if k == 0:
                 first[op.id] = len(ops) - 1
         last[op.id] = len(ops) - 1
-    return Described(g.Graph(tuple(ops), samples), last, first)
+    inside = frozenset().union(*(norm.inside for norm in whole.values()))
+    return Described(g.Graph(tuple(ops), samples), last, first, reads_of, inside)
+
+
+def _written_out(trace: Trace) -> dict[int, _WrittenOut]:
+    """By its last operation, every RMS norm or activation that a module writes out in elementary functions."""
+    calls: dict[tuple[str, int], list[TracedOp]] = defaultdict(list)
+    for op in trace.ops:
+        if op.module_class.endswith("RMSNorm") or op.module_class in _WRITTEN_ACTIVATIONS:
+            calls[op.module, op.call].append(op)
+    found = {}
+    for ops in calls.values():
+        inside = {op.id for op in ops}
+        outside = {i for op in ops for i in op.reads if i not in inside}
+        if len(outside) != 1 or len(ops) == 1:
+            continue
+        if ops[0].module_class in _WRITTEN_ACTIVATIONS:
+            chain: list[g.Operation] | None = [g.Elementwise(_WRITTEN_ACTIVATIONS[ops[0].module_class])]
+            found[ops[-1].id] = _WrittenOut(outside.pop(), chain, frozenset(inside - {ops[-1].id}))
+        elif {"rsqrt", "mean"} <= {op.op for op in ops}:
+            eps = next((float(op.settings[side]) for op in ops for side in ("left", "right") if side in op.settings), 0.0)
+            affine = [ms for op in ops for _, shape, ms in op.weights if len(shape) == 1]
+            size = ops[-1].shape[-1]
+            chain = _scaled(g.Norm("rms", inf if size >= _MANY else size, eps), affine)
+            if chain is not None:
+                found[ops[-1].id] = _WrittenOut(outside.pop(), chain, frozenset(inside - {ops[-1].id}))
+    return found
+
+
+def _whole_or_part(ops: list[g.Op], position: int, made: TracedOp, reader: TracedOp) -> int:
+    """What one reader takes of an operation with several outputs of one shape: its own share of the entries."""
+    if made.op not in _SPLITTING or not made.size or prod(made.shape) == made.size:
+        return position
+    ops.append(g.Op(f"{made.name} (part)", g.Part(prod(made.shape) / made.size), (position,), reader.id))
+    return len(ops) - 1
 
 
 def _chain(trace: Trace, op: TracedOp) -> list[g.Operation]:
@@ -78,7 +131,7 @@ def _inputs(what: g.Operation, reads: tuple[int, ...]) -> tuple[int, ...] | None
 def _parameter_input(op: TracedOp) -> g.Input | None:
     """A parameter that is added to the signal: the same for all samples."""
     if op.op == "add" and op.weights and len(op.weights[0][1]) > 1 and not {"left", "right"} & set(op.settings):
-        return g.Input(op.weights[0][2], 1.0, _places(op.shape))
+        return g.Input(op.weights[0][2], 1.0, _places(op.shape), 0.0)
     return None
 
 
@@ -96,6 +149,8 @@ def _embedding(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | Non
     if not op.weights:
         return None
     (_, shape, ms), *_ = op.weights
+    if op.settings.get("same_for_all"):  # as of positions
+        return [g.Input(ms, 1.0, op.shape[-2:-1], 0.0)]
     return [g.Embedding(ms, shape[0], op.shape[1:-1])]
 
 
@@ -234,6 +289,19 @@ def _same(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
     return [g.Affine(1.0, 0.0)]
 
 
+def _selected(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
+    """Some positions of a sequence, as the first one, or the last: every entry of those."""
+    if before is None or len(before.shape) != 3 or not before.size or op.size * before.shape[1] % before.size:
+        return None
+    share = op.size / before.size
+    return [g.Part(share, "positions")] if op.shape[-1] == before.shape[-1] and share <= 1 else None
+
+
+def _joined(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
+    """A signal and what no input changes, as a class token, or an empty cache: nearly the signal."""
+    return [g.Affine(1.0, 0.0)] if before is not None and len(op.reads) == 1 and op.size < 2 * before.size else None
+
+
 def _by_activation(op: TracedOp) -> list[g.Operation] | None:
     name = _RENAMED.get(op.op, op.op)
     if name == "gelu" and op.settings.get("approximate") == "tanh":
@@ -279,5 +347,8 @@ _RULES: dict[str, Callable[[TracedOp, TracedOp | None], list[g.Operation] | None
     "div": _divided,
     "dropout": _dropout,
     "scaled_dot_product_attention": _attention,
-    **dict.fromkeys(_SAME, _same),
+    "getitem": _selected,
+    "select": _selected,
+    "cat": _joined,
+    **dict.fromkeys((*_SAME, *_SPLITTING), _same),
 }

@@ -147,8 +147,8 @@ def _stop(op: Op, reason: Exception) -> str:
 @lru_cache(maxsize=1 << 14)
 def _forward(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
     match what:
-        case Input(variance, correlation, size):
-            return _source(variance, correlation, prod(size))
+        case Input(variance, correlation, size, near):
+            return _source(variance, correlation, prod(size), near)
         case Embedding(variance, vocabulary, size):
             return replace(_source(variance, 1 / vocabulary, prod(size)), law=None)
         case Linear():
@@ -213,10 +213,10 @@ def _backward(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]
             raise NoTheory(f"theory has no rule for {name}")
 
 
-def _source(variance: float, correlation: float, size: int) -> Signal:
+def _source(variance: float, correlation: float, size: int, near: float | None = None) -> Signal:
     log2_ms = log2_of(variance)
     spread = log2_ms + log2_of(1 - correlation)
-    return Signal(log2_ms, correlation, spread, positions=size, **_gaussian(log2_ms, correlation))
+    return Signal(log2_ms, correlation, spread, positions=size, near=near, **_gaussian(log2_ms, correlation))
 
 
 def _linear(linear: Linear | Conv, x: Signal, seen: float = 0.0, points: int = 0) -> Signal:

@@ -27,11 +27,15 @@ class TracePrediction:
         return self.walk.ops[self.shape.last[op]].log2_activation
 
     def log2_gradient(self, op: int) -> float:
-        return self.walk.ops[self.shape.last[op]].log2_gradient
+        return nan if op in self.shape.inside else self.walk.ops[self.shape.last[op]].log2_gradient
 
     def error(self, op: int) -> float:
         """Relative error of the gradient."""
         return self.walk.ops[self.shape.last[op]].gradient_error
+
+    def reads(self, op: int) -> tuple[int, ...]:
+        """Trace ids of what it reads, in the order of `log2_gains`."""
+        return self.shape.reads[op]
 
     def log2_gains(self, op: int) -> tuple[float, ...]:
         first, last = self.shape.first[op], self.shape.last[op]
@@ -40,7 +44,8 @@ class TracePrediction:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.walk.missing))
+        inside = {self.shape.last[op] for op in self.shape.inside}
+        return tuple(dict.fromkeys(op.missing for i, op in enumerate(self.walk.ops) if op.missing and i not in inside))
 
 
 def predict_operations(trace: Trace) -> TracePrediction:

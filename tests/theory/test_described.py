@@ -1,0 +1,138 @@
+"""Traces described as graphs: theory beside real models, operation by operation."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from depthscale.graph import Part
+from depthscale.probe import probe
+from depthscale.spec import NetSpec
+from depthscale.theory import predict, predict_operations
+from depthscale.trace import Trace
+
+
+def mlp(depth: int, width: int, norm: str | None, activation: type[nn.Module] = nn.ReLU, sigma_w2: float = 2.0) -> nn.Module:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        linear = nn.Linear(width, width, bias=False)
+        nn.init.normal_(linear.weight, std=(sigma_w2 / width) ** 0.5)
+        norms = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+        layers += [linear, *([norms[norm](width)] if norm else []), activation()]
+    return nn.Sequential(*layers)
+
+
+def apart(trace: Trace) -> list[float]:
+    """log2 of measured over predicted, activations and gradients, of every operation."""
+    found = predict_operations(trace)
+    assert found.missing == ()
+    return [
+        measured - predicted
+        for op in trace.ops
+        for measured, predicted in (
+            (op.log2_activation_ms, found.log2_activation(op.id)),
+            (op.log2_gradient_ms, found.log2_gradient(op.id)),
+        )
+    ]
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_a_described_network_is_predicted_as_its_spec_is(norm: str) -> None:
+    """The same numbers by two ways: NetSpec -> Graph, and model -> trace -> Graph, but for the weights' own sample variance."""
+    trace = probe(mlp(6, 256, norm), torch.randn(64, 256, generator=torch.Generator().manual_seed(1)))
+    by_trace = predict_operations(trace)
+    by_spec = predict(NetSpec(depth=6, width=256, norm=norm, batch=64, eps=1e-5))
+    outputs = [op.id for op in trace.ops if op.op in ("input", "relu")]
+    for layer, op in enumerate(outputs):
+        assert by_trace.log2_gradient(op) == pytest.approx(by_spec.gradient.log2_mean_square[layer], abs=0.06)
+        assert by_trace.log2_activation(op) == pytest.approx(by_spec.activation.log2_mean_square[layer], abs=0.06)
+
+
+def test_every_operation_of_a_batch_norm_mlp_lies_near_its_prediction() -> None:
+    """One network of width 256: its log2 departs by some sqrt(12.5 k / (N B)) + 1 % a layer (THEORY of finite width)."""
+    trace = probe(mlp(8, 256, "batch"), torch.randn(128, 256, generator=torch.Generator().manual_seed(1)))
+    assert max(abs(each) for each in apart(trace)) < 0.25
+
+
+def test_a_network_whose_weights_depend_on_each_other_is_not() -> None:
+    model = mlp(8, 256, "batch")
+    with torch.no_grad():
+        for layer in model:
+            if isinstance(layer, nn.Linear):  # rows alike: the same mean square, another network
+                layer.weight.copy_(layer.weight[:16].repeat(16, 1) * 0.9 + 0.436 * layer.weight)
+    trace = probe(model, torch.randn(128, 256, generator=torch.Generator().manual_seed(1)))
+    assert max(abs(each) for each in apart(trace)) > 0.5
+
+
+class Attention(nn.Module):
+    """One block of a transformer as GPT-2 has it: one map to q, k and v, split."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.maps, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        nn.init.normal_(self.maps.weight, std=0.5 * width**-0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (each.unflatten(-1, (4, -1)).transpose(1, 2) for each in self.maps(self.norm(x)).chunk(3, -1))
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return x + self.out(y.transpose(1, 2).flatten(2))
+
+
+def test_attention_on_parts_of_one_map_is_predicted() -> None:
+    torch.manual_seed(0)
+    trace = probe(Attention(256), torch.randn(16, 32, 256))
+    found = predict_operations(trace)
+    assert found.missing == ()
+    assert sum(isinstance(op.what, Part) for op in found.shape.graph.ops) == 3
+    for op in trace.ops:
+        assert op.log2_activation_ms == pytest.approx(found.log2_activation(op.id), abs=0.15)
+        assert op.log2_gradient_ms == pytest.approx(found.log2_gradient(op.id), abs=0.15)
+
+
+class WrittenOutRMSNorm(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((width,), 2.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+def test_a_norm_written_out_in_functions_is_one_norm() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(128, 128), WrittenOutRMSNorm(128), nn.Linear(128, 128))
+    trace = probe(model, torch.randn(64, 128))
+    found = predict_operations(trace)
+    last = max(op.id for op in trace.ops if op.module == "1")
+    assert found.missing == ()
+    assert found.log2_activation(last) == pytest.approx(2.0, abs=1e-4)  # gamma^2 = 4
+    assert found.reads(last) == (1,)
+    assert math.isnan(found.log2_gradient(last - 2))
+    assert trace.ops[1].log2_gradient_ms == pytest.approx(found.log2_gradient(1), abs=0.3)
+
+
+def test_an_operation_without_a_rule_is_named_and_what_follows_a_norm_is_known() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm, self.last = nn.Linear(64, 64), nn.LayerNorm(64), nn.Linear(64, 64)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.norm(self.first(x).cumsum(-1)))
+
+    trace = probe(Model(), torch.randn(8, 64))
+    found = predict_operations(trace)
+    assert any("cumsum" in said for said in found.missing)
+    assert math.isnan(found.log2_gradient(0))
+    assert found.log2_activation(trace["norm"].id) == pytest.approx(0.0, abs=1e-3)
+    assert found.log2_gradient(trace["norm"].id) == pytest.approx(trace["norm"].log2_gradient_ms, abs=0.3)
+
+
+def test_a_trace_is_predicted_along_its_stations() -> None:
+    trace = probe(mlp(5, 128, "batch"), torch.randn(32, 128))
+    profile = predict(trace)
+    assert profile.axis == "station"
+    assert len(profile.gradient) == len(trace)
+    assert profile.gradient.log2_mean_square[-1] == 0.0

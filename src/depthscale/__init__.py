@@ -3,7 +3,9 @@
 Verbs and nouns are imported when first used, so that the command line answers `--help` without loading torch.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from depthscale.measure import Comparison, Growth, compare, growth
     from depthscale.nets import simulate
     from depthscale.profile import Profile, Quantity
+    from depthscale.report.show import chart, report
     from depthscale.sketch import Sketch
     from depthscale.spec import NetSpec, Residual
     from depthscale.store import load, save
@@ -33,6 +36,7 @@ _HOMES = {
     "Sketch": "sketch",
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
+    "chart": "report.show",
     "classical": "theory.classical",
     "compare": "measure",
     "critical_line": "theory.critical",
@@ -40,6 +44,7 @@ _HOMES = {
     "load": "store",
     "phase_diagram": "theory.critical",
     "predict": "theory",
+    "report": "report.show",
     "save": "store",
     "simulate": "nets",
 }
@@ -59,6 +64,7 @@ __all__ = [
     "Sketch",
     "Undefined",
     "UnreliableGrowth",
+    "chart",
     "classical",
     "compare",
     "critical_line",
@@ -66,9 +72,21 @@ __all__ = [
     "load",
     "phase_diagram",
     "predict",
+    "report",
     "save",
     "simulate",
 ]
+
+
+class _Package(ModuleType):
+    """Here a verb keeps its name although a folder has it too: importing depthscale.report leaves `report` the function."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> object:

@@ -28,7 +28,15 @@ class Comparison:
         return f"Comparison(layer {layer} differs most: x{2 ** self.log2_ratio[layer]:.4g}, {known[layer]:.1f} standard errors)"
 
 
-def compare(a: Profile, b: Profile) -> dict[str, Comparison]:
+class Comparisons(dict[str, Comparison]):
+    """Comparisons by quantity. / a, b: the profiles compared."""
+
+    def __init__(self, found: dict[str, Comparison], a: Profile, b: Profile):
+        super().__init__(found)
+        self.a, self.b = a, b
+
+
+def compare(a: Profile, b: Profile) -> Comparisons:
     """How far a lies from b: for "gradient", "activation" and "preactivation_batch_variance".
 
     Standard errors are those of both together, as if independent; layers of one network are not independent of each other.
@@ -38,7 +46,7 @@ def compare(a: Profile, b: Profile) -> dict[str, Comparison]:
         raise ValueError(f"profiles of {a.depth} and {b.depth} layers cannot be compared layer by layer; give equal depths")
     degrees = sum(profile.seeds for profile in (a, b)) - sum(profile.seeds > 0 for profile in (a, b))
     names = ("gradient", "activation", "preactivation_batch_variance")
-    return {name: _compare(getattr(a, name), getattr(b, name), degrees) for name in names}
+    return Comparisons({name: _compare(getattr(a, name), getattr(b, name), degrees) for name in names}, a, b)
 
 
 def _compare(a: Quantity, b: Quantity, degrees: int) -> Comparison:

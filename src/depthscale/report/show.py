@@ -1,0 +1,89 @@
+"""report: a record as one HTML page; chart: a record as one altair chart to restyle."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+from depthscale import files
+from depthscale.errors import DepthscaleError
+from depthscale.experiments import Founding
+from depthscale.measure import Comparisons
+from depthscale.profile import Profile
+from depthscale.report.comparison_page import comparison_page, names
+from depthscale.report.depth import Series, along_depth
+from depthscale.report.magnitudes import ridgeline
+from depthscale.report.profile_page import depth_series, profile_page
+from depthscale.report.theme import NETWORK_COLOURS, house
+from depthscale.sketch import Sketch
+from depthscale.spec import NetSpec
+from depthscale.theory import predict
+
+Reported = Profile | Comparisons | Mapping[str, Profile] | Iterable[Profile] | Founding
+
+
+class NoPicture(DepthscaleError, TypeError):
+    """Something of which there is no page or chart."""
+
+
+def report(what: Reported, path: str | Path) -> None:
+    """Write one HTML page that needs nothing from outside, whole or not at all.
+
+    what: a Profile (a simulated one is shown with its prediction); what `compare` returned, or two or more profiles, in a list
+    or by name; or the founding experiment, which becomes an article. / raises: UnwritablePath; NoPicture for anything else.
+    """
+    path = Path(path)
+    files.check_file(path)
+    files.write(path, page(what))
+
+
+def page(what: Reported) -> str:
+    """The page's HTML."""
+    if isinstance(what, Founding):
+        from depthscale.report.article import article
+
+        return article(what)
+    if isinstance(what, Profile):
+        return profile_page(what, theory_of(what))
+    profiles = _profiles(what)
+    if len(profiles) < 2:
+        raise NoPicture(f"a comparison takes two or more profiles, got {len(profiles)}; give a Profile by itself for one")
+    return comparison_page(profiles)
+
+
+def chart(what: Any) -> alt.LayerChart:
+    """An altair chart of a Profile, of several (as `report` takes them) or of a Sketch. / raises: NoPicture for anything else."""
+    if isinstance(what, Sketch):
+        return house(ridgeline([what], "x", NETWORK_COLOURS[0]))  # pyright: ignore[reportReturnType]
+    if isinstance(what, Profile):
+        return house(along_depth(depth_series(what, theory_of(what)), "RMS").properties(width=520))  # pyright: ignore[reportReturnType]
+    series = [
+        Series(name, *((None, each.gradient) if each.source == "theory" else (each.gradient, None)))
+        for name, each in _profiles(what).items()
+    ]
+    return house(along_depth(series, "RMS of dE/dx").properties(width=520))  # pyright: ignore[reportReturnType]
+
+
+def theory_of(profile: Profile) -> Profile | None:
+    """The prediction for the network that was simulated; None where theory has none for it, or the inputs were given."""
+    if profile.source == "theory":
+        return profile
+    if profile.inputs != "white noise":
+        return None
+    try:
+        return predict(NetSpec.from_record(profile.spec), loss=profile.loss)
+    except DepthscaleError:
+        return None
+
+
+def _profiles(what: Any) -> dict[str, Profile]:
+    if isinstance(what, Comparisons):
+        return names([what.a, what.b])
+    if isinstance(what, Mapping) and all(isinstance(each, Profile) for each in what.values()):
+        return {str(name): each for name, each in what.items()}
+    if isinstance(what, (list, tuple)) and what and all(isinstance(each, Profile) for each in what):
+        return names(list(what))
+    raise NoPicture(
+        f"report and chart take a Profile, what compare returned, or several profiles in a list or by name; got {type(what).__name__}"
+    )

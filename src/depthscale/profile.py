@@ -71,7 +71,8 @@ class Profile:
     latter of what the activation receives; empty for theory.
     source: "simulation" or "theory"; spec: the network's fields; seeds: how many networks (0 for theory), from seed on.
     log_variance: [layers] theory's variance, over networks of this width, of log(gradient_l / gradient_L); None where it has none.
-    inputs: "white noise", or "given" data. / notes: what must be known to read the numbers; without_rate: why the gradient has no rate of growth, or nothing.
+    inputs: "white noise", or "given" data.
+    notes: what must be known to read the numbers; without_rate: why the gradient has no rate of growth, or nothing.
     """
 
     gradient: Quantity

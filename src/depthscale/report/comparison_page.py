@@ -13,7 +13,7 @@ from depthscale.report.html import Html, join, table, tag
 from depthscale.report.profile_page import notes, readout, rms, table_of
 from depthscale.report.provenance import provenance
 from depthscale.report.sheet import Part, figure, section, sheet
-from depthscale.report.theme import AXIS, SERIES_COLOURS
+from depthscale.report.theme import AXIS, SERIES_COLOURS, Chart
 from depthscale.report.words import interval, rate, rounded
 
 _QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}
@@ -30,7 +30,9 @@ def comparison_page(profiles: Mapping[str, Profile]) -> str:
 
 def names(profiles: list[Profile]) -> dict[str, Profile]:
     """Profiles by what tells them apart: the fields of their networks that differ, or how they came to be."""
-    records = [dict(profile.spec) | {"loss": profile.loss, "source": profile.source, "seed": profile.seed} for profile in profiles]
+    records = [
+        dict(profile.spec) | {"loss": profile.loss, "source": profile.source, "seed": profile.seed} for profile in profiles
+    ]
     keys = [key for key in records[0] if len({str(record.get(key)) for record in records}) > 1]
     named: dict[str, Profile] = {}
     for i, (record, profile) in enumerate(zip(records, profiles, strict=True)):
@@ -68,7 +70,9 @@ def _verdict(profiles: Mapping[str, Profile]) -> list[str]:
     """Where the second lies farthest from the first."""
     (first, a), (second, b) = islice(profiles.items(), 2)
     if a.depth != b.depth:
-        return [f"{first} has {a.depth:,} layers and {second} {b.depth:,}: drawn on the same axes, not compared layer by layer."]
+        return [
+            f"{first} has {a.depth:,} layers and {second} {b.depth:,}: drawn on the same axes, not compared layer by layer."
+        ]
     found = compare(b, a)["gradient"]
     apart = np.nan_to_num(np.abs(found.standard_errors), nan=-1.0)
     if (apart < 0).all():
@@ -77,8 +81,14 @@ def _verdict(profiles: Mapping[str, Profile]) -> list[str]:
     factor = rounded(float(2.0 ** np.clip(found.log2_ratio[layer] / 2, -1000, 1000)), digits=4)
     by = f"by {apart[layer]:.1f} standard errors" if apart[layer] < 1e3 else "beyond any doubt"
     if apart[layer] <= _FAR:
-        return [f"The gradients of {second} and {first} agree: nowhere do they differ by more than {apart[layer]:.1f} standard errors."]
-    return [f"The gradients of {second} and {first} differ most at layer {layer}: ", tag("strong", f"×{factor} in RMS"), f", {by}."]
+        return [
+            f"The gradients of {second} and {first} agree: nowhere do they differ by more than {apart[layer]:.1f} standard errors."
+        ]
+    return [
+        f"The gradients of {second} and {first} differ most at layer {layer}: ",
+        tag("strong", f"×{factor} in RMS"),
+        f", {by}.",
+    ]
 
 
 def _growths(profiles: Mapping[str, Profile]) -> Html:
@@ -111,11 +121,11 @@ def _differences(profiles: Mapping[str, Profile]) -> list[Part]:
     if not rows:
         return []
     chart = _difference_chart(rows, list(profiles), reference.depth)
-    says = f"Gradient's mean square minus that of {first}, over the standard error of both; beyond the dashed lines at ±3 it is no chance."
+    says = f"Gradient's mean square minus that of {first}, over their standard error; beyond the dashed lines it is no chance."
     return [section("difference", "Difference in standard errors", figure("apart", chart, "How far apart", says, axis="x"))]
 
 
-def _difference_chart(rows: list[dict], series: list[str], depth: int) -> alt.LayerChart:
+def _difference_chart(rows: list[dict], series: list[str], depth: int) -> Chart:
     reach = max(_FAR, *(abs(row["y"]) for row in rows)) * 1.1
     x = layers(depth)
     kind = "symlog" if reach > 30 else "linear"
@@ -140,7 +150,7 @@ def _difference_chart(rows: list[dict], series: list[str], depth: int) -> alt.La
 
 def _layers(profiles: Mapping[str, Profile]) -> Part:
     deepest = max(profile.depth for profile in profiles.values())
-    columns: dict[str, Array] = {"layer": np.arange(deepest + 1)}
+    columns: dict[str, Array] = {"layer": np.arange(deepest + 1.0)}
     reference = next(iter(profiles.values()))
     for name, profile in profiles.items():
         columns[f"gradient RMS, {name}"] = _padded(_shown(profile), deepest)

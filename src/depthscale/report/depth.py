@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 
 from depthscale.profile import Array, Quantity
-from depthscale.report.theme import INK, SERIES_COLOURS
+from depthscale.report.theme import INK, SERIES_COLOURS, Chart
 
 _MOST_POINTS = 120  # of a series, past which points hide each other; layers at even distances stand for all
 _MOST_ON_A_LINE = 400
@@ -42,7 +42,7 @@ class Scale:
         return log10 if self.exponents else 10.0**log10
 
 
-def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, height: int = _HEIGHT) -> alt.LayerChart:
+def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, height: int = _HEIGHT) -> Chart:
     """Each series against the layer, on a logarithmic axis, with a mark at the selected layer.
 
     title: of the vertical axis; power: 1/2 shows the root of the mean square, 1 the mean square itself.
@@ -55,15 +55,19 @@ def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, hei
     y = _vertical(values, f"log10 of {title}" if scale.exponents else title, scale.exponents)
     x = layers(max(each.depth for each in series))
     names = [each.name for each in series]
-    domain = {"domain": names, "range": SERIES_COLOURS[: len(names)]}
+    colours = alt.Scale(domain=names, range=SERIES_COLOURS[: len(names)])
     key = alt.Legend(title=None, orient="top", columns=_ROWS_PER_LEGEND if len(names) > 2 else 2, symbolSize=70, labelLimit=220)
     if not points:
         key.symbolType, key.symbolStrokeWidth, key.symbolFillColor = "stroke", 2, "transparent"
-    colour = alt.Color("series:N", scale=alt.Scale(**domain), legend=key if len(names) > 1 else None)
+    colour = alt.Color("series:N", scale=colours, legend=key if len(names) > 1 else None)
     shape = alt.Shape(
         "series:N", scale=alt.Scale(domain=names, range=_SHAPES[: len(names)]), legend=key if len(names) > 1 else None
     )
-    told = [alt.Tooltip("series:N", title="of"), alt.Tooltip("at:Q", title="layer"), alt.Tooltip("y:Q", format=".4~g", title=title)]
+    told = [
+        alt.Tooltip("series:N", title="of"),
+        alt.Tooltip("at:Q", title="layer"),
+        alt.Tooltip("y:Q", format=".4~g", title=title),
+    ]
     drawn: list[alt.Chart] = [selected(x)]
     if lines:
         theory = alt.Chart(alt.Data(values=lines)).mark_line(strokeWidth=1.8, opacity=0.8)
@@ -87,7 +91,7 @@ def selected(x: alt.X) -> alt.Chart:
     return one.mark_rule(color=INK, strokeWidth=7, opacity=0.15).encode(x=x)
 
 
-def with_selection(chart: alt.LayerChart) -> alt.LayerChart:
+def with_selection(chart: Chart) -> Chart:
     return chart.add_params(alt.param(name="selected", value=-1))
 
 

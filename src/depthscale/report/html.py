@@ -19,7 +19,7 @@ def join(*contents: str) -> Html:
     return Html("".join(map(markup, contents)))
 
 
-def tag(name: str, *contents: str, **attributes: str | int | float | bool) -> Html:
+def tag(name: str, /, *contents: str, **attributes: str | int | float | bool) -> Html:
     """An element. / contents: escaped unless markup; attributes: class_ stands for class, aria_label for aria-label."""
     said = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')

@@ -9,7 +9,7 @@ import numpy as np
 from depthscale.profile import Array
 from depthscale.report.depth import layers as layer_axis
 from depthscale.report.depth import selected, thinned, with_selection
-from depthscale.report.theme import AXIS, FAINT, INK
+from depthscale.report.theme import AXIS, FAINT, INK, Chart
 from depthscale.sketch import Sketch
 from depthscale.sketch.formats import FORMATS
 
@@ -25,7 +25,7 @@ _FORMAT_COLOURS = {"float16": "#0072B2", "bfloat16": "#009E73", "float8_e4m3fn":
 VISIBLE = 1e-6  # share of values lost below which nothing is drawn
 
 
-def ridgeline(sketches: Sequence[Sketch | None], what: str, colour: str) -> alt.LayerChart:
+def ridgeline(sketches: Sequence[Sketch | None], what: str, colour: str) -> Chart:
     """Distribution of |x| at every layer (of many, at some), each ridge as high as any other; a tick marks its RMS.
 
     sketches: one a layer; those missing, or without a nonzero value, have no ridge. / what: whose values.
@@ -43,16 +43,16 @@ def ridgeline(sketches: Sequence[Sketch | None], what: str, colour: str) -> alt.
     area = alt.Chart(alt.Data(values=outlines)).mark_area(color=colour, opacity=0.5, line={"color": colour, "strokeWidth": 1})
     ridges = area.encode(x=x, y=y, y2="b:Q", detail="at:O")
     rms = alt.Chart(alt.Data(values=ticks)).mark_rule(color=INK, strokeWidth=1.5)
-    tick = rms.encode(x=x, y=y, y2="b:Q", tooltip=[alt.Tooltip("at:Q", title="layer"), alt.Tooltip("x:Q", title="log10 RMS", format=".3f")])
+    tick = rms.encode(
+        x=x, y=y, y2="b:Q", tooltip=[alt.Tooltip("at:Q", title="layer"), alt.Tooltip("x:Q", title="log10 RMS", format=".3f")]
+    )
     chosen = alt.Chart(alt.Data(values=ticks)).mark_rule(color=INK, strokeWidth=_ROW, opacity=0.1)
     chosen = chosen.transform_filter("datum.at == selected").transform_calculate(t="datum.b - 0.4").encode(y=y)
     height = int(_ROW * (len(shown) + _HEADROOM))
-    return with_selection(
-        alt.layer(*_limits(edges, x, y), chosen, ridges, tick).properties(height=height)
-    )
+    return with_selection(alt.layer(*_limits(edges, x, y), chosen, ridges, tick).properties(height=height))
 
 
-def histogram_ridges(sketches: Sequence[Sketch], what: str, colour: str, reach: float) -> alt.LayerChart:
+def histogram_ridges(sketches: Sequence[Sketch], what: str, colour: str, reach: float) -> Chart:
     """The same on a linear axis, from -reach to reach: a ridge's width is the spread."""
     shown = thinned(len(sketches) - 1, _MOST_RIDGES)
     edges = np.linspace(-reach, reach, _BINS + 1)
@@ -75,7 +75,7 @@ def lost(sketches: Sequence[Sketch | None]) -> list[dict]:
     return found
 
 
-def lost_chart(rows: Sequence[dict], depth: int) -> alt.LayerChart:
+def lost_chart(rows: Sequence[dict], depth: int) -> Chart:
     """Those shares against the layer. / rows: from `lost`, at least one."""
     x = layer_axis(depth)
     names = {SHORT_NAMES[name]: colour for name, colour in _FORMAT_COLOURS.items()}
@@ -89,7 +89,10 @@ def lost_chart(rows: Sequence[dict], depth: int) -> alt.LayerChart:
     drawn = line.encode(
         x=x,
         y=alt.Y(
-            "share:Q", title="share of values lost", scale=alt.Scale(domain=[0, top * 1.08]), axis=alt.Axis(format="~%", tickCount=5)
+            "share:Q",
+            title="share of values lost",
+            scale=alt.Scale(domain=[0, top * 1.08]),
+            axis=alt.Axis(format="~%", tickCount=5),
         ),
         color=alt.Color("format:N", scale=colours, legend=alt.Legend(title=None, orient="top", columns=2)),
         strokeDash=alt.StrokeDash("kind:N", scale=kinds, legend=dashes if both else None),
@@ -138,7 +141,9 @@ def _marks() -> list[tuple[float, str, str]]:
 def _limits(edges: Array, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """A dashed line at each format's end, its name upright at the top."""
     rows = [
-        {"x": at, "t": -_HEADROOM + 0.3, "text": f"{name} {where}"} for at, name, where in _marks() if edges[0] <= at <= edges[-1]
+        {"x": at, "t": -_HEADROOM + 0.3, "text": f"{name} {where}"}
+        for at, name, where in _marks()
+        if edges[0] <= at <= edges[-1]
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
     text = base.mark_text(angle=270, align="right", baseline="bottom", dy=-2, fontSize=10, color=FAINT)
@@ -150,7 +155,12 @@ def _rows(shown: list[int], headroom: float = _HEADROOM) -> alt.Y:
     names = "[" + ",".join(f"'{layer}'" for layer in shown) + "]"
     every = max(1, len(shown) // 13)
     axis = alt.Axis(
-        values=list(range(0, len(shown), every)), labelExpr=f"{names}[datum.value]", title="layer", grid=False, ticks=False, domain=False
+        values=list(range(0, len(shown), every)),
+        labelExpr=f"{names}[datum.value]",
+        title="layer",
+        grid=False,
+        ticks=False,
+        domain=False,
     )
     scale = alt.Scale(domain=[len(shown) - 0.7, -headroom], nice=False, zero=False)
     return alt.Y("t:Q", scale=scale, axis=axis)

@@ -17,14 +17,16 @@ def formula(text: str, *, block: bool = False) -> Html:
     parts: list[Html] = []
     while tokens:
         parts.append(_scripted(tokens))
-    return tag("math", *parts, **({"display": "block"} if block else {}))
+    drawn = tag("math", *parts, **({"display": "block"} if block else {}))
+    return tag("div", drawn, class_="formula", tabindex=0) if block else drawn
 
 
 def _scripted(tokens: list[str]) -> Html:
     """One thing with its sub- and superscript."""
     base, marks = _single(tokens), {}
     while tokens and tokens[0] in "_^" and tokens[0] not in marks:
-        marks[tokens.pop(0)] = _single(tokens)
+        mark = tokens.pop(0)
+        marks[mark] = _single(tokens)
     name = {"_": "msub", "^": "msup", "_^": "msubsup"}.get("".join(sorted(marks, reverse=True)))
     return tag(name, base, *(marks[mark] for mark in "_^" if mark in marks)) if name else base
 

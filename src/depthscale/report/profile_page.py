@@ -60,20 +60,17 @@ def readout() -> Html:
 def _distributions(profile: Profile) -> list[Part]:
     if not profile.gradient_sketches:
         return []
-    kinds = [
-        ("gradient", "dE/dx", profile.gradient_sketches, NETWORK_COLOURS[0]),
-        ("preactivation", "z", profile.preactivation_sketches, NETWORK_COLOURS[1]),
-    ]
     return [
         section(
             "distributions",
             "Distributions over every magnitude",
-            *(figures for kind in kinds for figures in _distribution(*kind, profile.depth)),
+            *_distribution("gradient", "dE/dx", profile.gradient_sketches, NETWORK_COLOURS[0]),
+            *_distribution("preactivation", "z", profile.preactivation_sketches, NETWORK_COLOURS[1]),
         )
     ]
 
 
-def _distribution(name: str, symbol: str, sketches: tuple[Sketch | None, ...], colour: str, depth: int) -> list[Part | str]:
+def _distribution(name: str, symbol: str, sketches: tuple[Sketch | None, ...], colour: str) -> list[Part | str]:
     if not any(sketch is not None and sketch.tally.nonzero for sketch in sketches):
         return [tag("p", f"Every entry of the {name} is 0.", class_="note")]
     outside = beyond(sketches)
@@ -89,14 +86,19 @@ def _distribution(name: str, symbol: str, sketches: tuple[Sketch | None, ...], c
     rows = lost(sketches)
     if not rows:
         return [ridges, tag("p", f"No number format of these loses any of the {name}.", class_="note")]
-    says = f"Share of the {name}'s entries that rounding to each format turns into 0 (solid) or takes beyond its range (dashed), "
-    chart = lost_chart(rows, depth)
-    return [ridges, figure(f"{name}-lost", chart, f"What each number format would lose of the {name}", says + "without loss scaling.")]
+    says = (
+        f"Share of the {name}'s entries that rounding to each format turns into 0 (solid) or takes beyond its range (dashed), "
+    )
+    chart = lost_chart(rows, len(sketches) - 1)
+    return [
+        ridges,
+        figure(f"{name}-lost", chart, f"What each number format would lose of the {name}", says + "without loss scaling."),
+    ]
 
 
 def _layers(profile: Profile, theory: Profile | None) -> Part:
     """The table of layers."""
-    columns = {"layer": np.arange(profile.depth + 1), **_gradient_columns(profile, theory)}
+    columns = {"layer": np.arange(profile.depth + 1.0), **_gradient_columns(profile, theory)}
     columns["activation RMS"] = rms(profile.activation.log2_mean_square)
     columns["batch variance of y"] = _plain(profile.preactivation_batch_variance.log2_mean_square * log10(2))
     columns |= {f"gradient lost in {name} (%)": 100 * share for name, share in _lost_shares(profile.gradient_sketches).items()}
@@ -149,8 +151,8 @@ def _plain(log10_value: Array) -> Array:
         return np.where(held, 10.0 ** np.where(held, log10_value, 0.0), np.nan)
 
 
-def _cell(value: float) -> float | int | None:
-    return int(value) if isinstance(value, np.integer) else float(f"{value:.6g}") if np.isfinite(value) else None
+def _cell(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
 def notes(*profiles: Profile | None) -> list[Part]:

@@ -43,7 +43,9 @@ def _one(profile: Profile) -> Html:
     fields = ", ".join(f"{name} = {value}" for name, value in profile.spec.items() if not (value is None or name == "residual"))
     run = f"seeds {profile.seed} to {profile.seed + profile.seeds - 1}, " if profile.seeds else ""
     own = "run by hand: its loss or its inputs are the user's own"
-    return tag("div", tag("pre", line or own), tag("p", f"{run}loss {profile.loss}, inputs {profile.inputs}; {fields}", class_="note"))
+    return tag(
+        "div", tag("pre", line or own), tag("p", f"{run}loss {profile.loss}, inputs {profile.inputs}; {fields}", class_="note")
+    )
 
 
 def _versions() -> Html:

@@ -14,7 +14,7 @@ import vl_convert
 
 from depthscale.report.html import Html, join, tag
 from depthscale.report.page import document
-from depthscale.report.theme import PAGE_COLOURS, house
+from depthscale.report.theme import PAGE_COLOURS, Chart, house
 
 _DIGITS = 7  # significant, of numbers in a page
 
@@ -37,14 +37,19 @@ def sheet(title: str, parts: Sequence[Part], *, last: int) -> str:
     values = values.replace("<", r"\u003c")  # or a name could end the script that holds it
     script = "".join([f"const page = {values};\n", asset("page.js"), *(part.script for part in parts)])
     libraries = f"(() => {{{_bundle()}}})();\n" if charts else ""
-    body = join(*(part.body for part in parts), tag("noscript", tag("p", "The charts and tables of this page need JavaScript.")))
+    body = join(
+        *(part.body for part in parts), tag("noscript", tag("p", "The charts and tables of this page need JavaScript."))
+    )
     return document(title, body, style=asset("page.css"), script=libraries + script)
 
 
-def figure(name: str, chart: alt.Chart | alt.LayerChart, title: str, says: str, *, axis: str = "") -> Part:
+def figure(name: str, chart: Chart, title: str, says: str, *, axis: str = "") -> Part:
     """A chart with its title and what it shows in words. / axis: "x" or "y" where places lie along it and can be selected."""
-    place = tag("div", id=name, class_="chart", role="img", aria_label=f"{title}. {says}", tabindex=0, data_axis=axis or False)
-    return Part(tag("figure", tag("h3", title), place, tag("figcaption", says)), {name: chart})
+    place = tag(
+        "div", id=name, class_="chart", role="img", aria_label=f"{title}. {says}".strip(), tabindex=0, data_axis=axis or False
+    )
+    caption = [tag("figcaption", says)] if says else []
+    return Part(tag("figure", tag("h3", title), place, *caption), {name: chart})
 
 
 def section(name: str, title: str, *parts: Part | str) -> Part:
@@ -73,7 +78,7 @@ def asset(name: str) -> str:
 @cache
 def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed. / in a scope of their own: their short global names would meet a page's."""
-    return vl_convert.javascript_bundle()
+    return vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue]  # its stub asks for every argument
 
 
 def _drawable(chart: Any) -> Any:

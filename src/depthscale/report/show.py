@@ -4,18 +4,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import altair as alt
-
 from depthscale import files
 from depthscale.errors import DepthscaleError
 from depthscale.experiments import Founding
 from depthscale.measure import Comparisons
 from depthscale.profile import Profile
+from depthscale.report.article import article
 from depthscale.report.comparison_page import comparison_page, names
 from depthscale.report.depth import Series, along_depth
 from depthscale.report.magnitudes import ridgeline
 from depthscale.report.profile_page import depth_series, profile_page
-from depthscale.report.theme import NETWORK_COLOURS, house
+from depthscale.report.theme import NETWORK_COLOURS, Chart, house
 from depthscale.sketch import Sketch
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
@@ -41,8 +40,6 @@ def report(what: Reported, path: str | Path) -> None:
 def page(what: Reported) -> str:
     """The page's HTML."""
     if isinstance(what, Founding):
-        from depthscale.report.article import article
-
         return article(what)
     if isinstance(what, Profile):
         return profile_page(what, theory_of(what))
@@ -52,17 +49,17 @@ def page(what: Reported) -> str:
     return comparison_page(profiles)
 
 
-def chart(what: Any) -> alt.LayerChart:
+def chart(what: Any) -> Chart:
     """An altair chart of a Profile, of several (as `report` takes them) or of a Sketch. / raises: NoPicture for anything else."""
     if isinstance(what, Sketch):
-        return house(ridgeline([what], "x", NETWORK_COLOURS[0]))  # pyright: ignore[reportReturnType]
+        return house(ridgeline([what], "x", NETWORK_COLOURS[0]))
     if isinstance(what, Profile):
-        return house(along_depth(depth_series(what, theory_of(what)), "RMS").properties(width=520))  # pyright: ignore[reportReturnType]
+        return house(along_depth(depth_series(what, theory_of(what)), "RMS").properties(width=520))
     series = [
         Series(name, *((None, each.gradient) if each.source == "theory" else (each.gradient, None)))
         for name, each in _profiles(what).items()
     ]
-    return house(along_depth(series, "RMS of dE/dx").properties(width=520))  # pyright: ignore[reportReturnType]
+    return house(along_depth(series, "RMS of dE/dx").properties(width=520))
 
 
 def theory_of(profile: Profile) -> Profile | None:
@@ -85,5 +82,5 @@ def _profiles(what: Any) -> dict[str, Profile]:
     if isinstance(what, (list, tuple)) and what and all(isinstance(each, Profile) for each in what):
         return names(list(what))
     raise NoPicture(
-        f"report and chart take a Profile, what compare returned, or several profiles in a list or by name; got {type(what).__name__}"
+        f"give a Profile, what compare returned, or several profiles in a list or by name; got {type(what).__name__}"
     )

@@ -90,4 +90,8 @@ def _interval(found: Growth) -> str:
 def _apart(found: Growth, predicted: Growth) -> str:
     """The difference in per cent, for infinite width is what theory is about."""
     relative = found.rate / predicted.rate - 1
-    return ", the same to within 0.1 %" if abs(relative) < 1e-3 else f" at infinite width, {abs(relative):.1%} {'less' if relative > 0 else 'more'}"
+    return (
+        ", the same to within 0.1 %"
+        if abs(relative) < 1e-3
+        else f" at infinite width, {abs(relative):.1%} {'less' if relative > 0 else 'more'}"
+    )

@@ -1,11 +1,12 @@
 """compare: two profiles of the same depth, layer by layer, in standard errors."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtr
 
-from depthscale.profile import Array, Profile, Quantity
+from depthscale.profile import Array, Profile, Quantity, data_frame
 
 _MANY = 1000  # degrees of freedom
 
@@ -27,6 +28,15 @@ class Comparison:
         layer = int(known.argmax())
         return f"Comparison(layer {layer} differs most: x{2 ** self.log2_ratio[layer]:.4g}, {known[layer]:.1f} standard errors)"
 
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import comparison_html
+
+        return comparison_html(self)
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame, one row a layer. / raises: MissingPackage where pandas is not installed."""
+        return data_frame({name: getattr(self, name) for name in self.__dataclass_fields__}, "layer")
+
 
 class Comparisons(dict[str, Comparison]):
     """Comparisons by quantity. / a, b: the profiles compared."""
@@ -34,6 +44,11 @@ class Comparisons(dict[str, Comparison]):
     def __init__(self, found: dict[str, Comparison], a: Profile, b: Profile):
         super().__init__(found)
         self.a, self.b = a, b
+
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import comparisons_html
+
+        return comparisons_html(self)
 
 
 def compare(a: Profile, b: Profile) -> Comparisons:

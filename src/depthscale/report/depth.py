@@ -13,6 +13,7 @@ _MOST_POINTS = 120  # of a series, past which points hide each other; layers at 
 _MOST_ON_A_LINE = 400
 _HELD = 300.0  # |log10| up to which the axis shows the value, and beyond which it shows its exponent
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
+_DASHES = [[1, 0], [6, 4], [2, 2], [8, 3, 2, 3], [4, 2]]
 _HEIGHT = 320
 _ROWS_PER_LEGEND = 3
 
@@ -59,10 +60,9 @@ def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, hei
     key = alt.Legend(title=None, orient="top", columns=_ROWS_PER_LEGEND if len(names) > 2 else 2, symbolSize=70, labelLimit=220)
     if not points:
         key.symbolType, key.symbolStrokeWidth, key.symbolFillColor = "stroke", 2, "transparent"
-    colour = alt.Color("series:N", scale=colours, legend=key if len(names) > 1 else None)
-    shape = alt.Shape(
-        "series:N", scale=alt.Scale(domain=names, range=_SHAPES[: len(names)]), legend=key if len(names) > 1 else None
-    )
+    legend = key if len(names) > 1 else None
+    colour = alt.Color("series:N", scale=colours, legend=legend)
+    shape = alt.Shape("series:N", scale=alt.Scale(domain=names, range=_SHAPES[: len(names)]), legend=legend)
     told = [
         alt.Tooltip("series:N", title="of"),
         alt.Tooltip("at:Q", title="layer"),
@@ -71,7 +71,9 @@ def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, hei
     drawn: list[alt.Chart] = [selected(x)]
     if lines:
         theory = alt.Chart(alt.Data(values=lines)).mark_line(strokeWidth=1.8, opacity=0.8)
-        drawn.append(theory.encode(x=x, y=y, color=colour, detail="series:N"))
+        dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=_DASHES[: len(names)]), legend=legend)
+        line = theory.encode(x=x, y=y, color=colour, detail="series:N")
+        drawn.append(line if points else line.encode(strokeDash=dash))
     if points:
         base = alt.Chart(alt.Data(values=points)).encode(x=x, color=colour)
         drawn.append(base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q"))

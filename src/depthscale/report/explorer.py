@@ -31,6 +31,7 @@ NORMALIZERS = {
 }
 BATCHES = (4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, inf)
 DEEPEST = 60
+_SHALLOW = 7
 _SETTLED = 1e-12  # change of a step's log2 below which the rest are taken as equal
 
 
@@ -46,8 +47,13 @@ class Curve:
 
     @classmethod
     def of(cls, spec: NetSpec, loss: str) -> "Curve":
-        """spec: its depth is set here."""
-        log2 = predict(replace(spec, depth=DEEPEST + 1), loss=loss).gradient.log2_mean_square
+        """spec: its depth is set here, a small one if its steps are all alike from some layer on."""
+        shallow = cls._over(spec, loss, _SHALLOW)
+        return shallow if len(shallow.steps) < _SHALLOW - 2 else cls._over(spec, loss, DEEPEST + 1)
+
+    @classmethod
+    def _over(cls, spec: NetSpec, loss: str, depth: int) -> "Curve":
+        log2 = predict(replace(spec, depth=depth), loss=loss).gradient.log2_mean_square
         top = float(log2[-2] - log2[-1])
         if np.isneginf(top):
             return cls((0.0,), top)

@@ -163,7 +163,7 @@ def _rows(shown: list[int], headroom: float = _HEADROOM) -> alt.Y:
         domain=False,
     )
     scale = alt.Scale(domain=[len(shown) - 0.7, -headroom], nice=False, zero=False)
-    return alt.Y("t:Q", scale=scale, axis=axis)
+    return alt.Y("t:Q", scale=scale, axis=axis if len(shown) > 1 else None)
 
 
 def _outline(counts: Array, edges: Array, row: int, layer: int) -> list[dict]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from depthscale import files
-from depthscale.errors import DepthscaleError
+from depthscale.errors import DepthscaleError, NoPicture
 from depthscale.experiments import Founding
 from depthscale.measure import Comparisons
 from depthscale.profile import Profile
@@ -20,10 +20,6 @@ from depthscale.spec import NetSpec
 from depthscale.theory import predict
 
 Reported = Profile | Comparisons | Mapping[str, Profile] | Iterable[Profile] | Founding
-
-
-class NoPicture(DepthscaleError, TypeError):
-    """Something of which there is no page or chart."""
 
 
 def report(what: Reported, path: str | Path) -> None:

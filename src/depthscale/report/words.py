@@ -54,14 +54,14 @@ def verdict(profile: Profile, theory: Profile | None) -> tuple[str, str, str]:
     found = rate(profile)
     if isinstance(found, UnreliableGrowth):
         return f"No growth rate can be given: {str(found).removeprefix('no growth rate: ')}", "", "."
-    what = "theory says that the gradient's mean square" if profile.source == "theory" else "the gradient's mean square"
+    before = "Theory says that towards the input" if profile.source == "theory" else "Towards the input"
     number = f"×{rounded(found.rate, found.stderr)} per {found.step}"
     tail = _interval(found) + f"; ×{rounded(found.rms_rate, found.stderr / 2 / sqrt(found.rate))} in RMS"
     if isfinite(found.depth_scale) and found.depth_scale < 1e4:
         tail += f", e-fold every {found.depth_scale:.3g} {found.step}s"
     predicted = rate(theory) if theory is not None and theory is not profile else None
     said = f". Theory says ×{predicted.rate:.5g}{_apart(found, predicted)}." if isinstance(predicted, Growth) else "."
-    return f"Towards the input {what} {_does(found)} ", number, f" ({tail}){said}"
+    return f"{before} the gradient's mean square {_does(found)} ", number, f" ({tail}){said}"
 
 
 def rate(profile: Profile) -> Growth | UnreliableGrowth:

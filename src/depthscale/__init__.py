@@ -9,9 +9,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from depthscale.errors import DepthscaleError, InvalidRecord, InvalidSpec, NoTheory, Undefined, UnreliableGrowth
-    from depthscale.measure import Comparison, Growth, compare, growth
+    from depthscale.diagnose import Diagnosis, Finding, Thresholds, assert_propagation, diagnose
+    from depthscale.errors import (
+        DepthscaleError,
+        InvalidProbe,
+        InvalidRecord,
+        InvalidSpec,
+        NoTheory,
+        Undefined,
+        UnreliableGrowth,
+    )
+    from depthscale.measure import Comparison, Growth, Ledger, compare, growth, ledger
     from depthscale.nets import simulate
+    from depthscale.probe import probe
     from depthscale.profile import Profile, Quantity
     from depthscale.report.show import chart, report
     from depthscale.sketch import Sketch
@@ -20,30 +30,42 @@ if TYPE_CHECKING:
     from depthscale.theory import predict
     from depthscale.theory.classical import Classical, classical
     from depthscale.theory.critical import critical_line, phase_diagram
+    from depthscale.trace import Trace
 
 _HOMES = {
     "Classical": "theory.classical",
     "Comparison": "measure",
     "DepthscaleError": "errors",
+    "Diagnosis": "diagnose",
+    "Finding": "diagnose",
     "Growth": "measure",
+    "InvalidProbe": "errors",
     "InvalidRecord": "errors",
     "InvalidSpec": "errors",
+    "Ledger": "measure",
     "NetSpec": "spec",
     "NoTheory": "errors",
     "Profile": "profile",
+    "PropagationFailed": "errors",
     "Quantity": "profile",
     "Residual": "spec",
     "Sketch": "sketch",
+    "Thresholds": "diagnose",
+    "Trace": "trace",
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
+    "assert_propagation": "diagnose",
     "chart": "report.show",
     "classical": "theory.classical",
     "compare": "measure",
     "critical_line": "theory.critical",
+    "diagnose": "diagnose",
     "growth": "measure",
+    "ledger": "measure",
     "load": "store",
     "phase_diagram": "theory.critical",
     "predict": "theory",
+    "probe": "probe",
     "report": "report.show",
     "save": "store",
     "simulate": "nets",
@@ -53,25 +75,36 @@ __all__ = [
     "Classical",
     "Comparison",
     "DepthscaleError",
+    "Diagnosis",
+    "Finding",
     "Growth",
+    "InvalidProbe",
     "InvalidRecord",
     "InvalidSpec",
+    "Ledger",
     "NetSpec",
     "NoTheory",
     "Profile",
+    "PropagationFailed",
     "Quantity",
     "Residual",
     "Sketch",
+    "Thresholds",
+    "Trace",
     "Undefined",
     "UnreliableGrowth",
+    "assert_propagation",
     "chart",
     "classical",
     "compare",
     "critical_line",
+    "diagnose",
     "growth",
+    "ledger",
     "load",
     "phase_diagram",
     "predict",
+    "probe",
     "report",
     "save",
     "simulate",
@@ -79,6 +112,11 @@ __all__ = [
 
 
 class _Package(ModuleType):
+    """A package in which a verb and the folder that holds it may share a name: `depthscale.probe` is the verb.
+
+    Importing a folder makes it an attribute of its package; that would hide the verb, so it is not done for these names.
+    """
+
     """Here a verb keeps its name although a folder has it too: importing depthscale.report leaves `report` the function."""
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -52,3 +52,11 @@ class UnreliableGrowth(DepthscaleError, ValueError):
         super().__init__(message)
         self.estimate = estimate
         self.needed = needed
+
+
+class InvalidProbe(DepthscaleError, ValueError):
+    """A model, input or setting that cannot be probed; the text says what to change."""
+
+
+class PropagationFailed(DepthscaleError, AssertionError):
+    """A rate of growth beyond what a test allows; the text names the operation that makes it."""

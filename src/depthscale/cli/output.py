@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from depthscale import files
+
+if TYPE_CHECKING:
+    from depthscale.profile import Profile
 
 
 class _Terminal(Console):
@@ -29,7 +32,7 @@ def check(json: Path | None, html: Path | None = None) -> None:
 
 
 def show(
-    profile: Any, json: Path | None, html: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()
+    profile: "Profile", json: Path | None, html: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()
 ) -> None:
     """Print a profile, its growth and further lines; write its record and its page. / more: further keys of its record."""
     from depthscale import store

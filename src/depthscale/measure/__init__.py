@@ -1,6 +1,7 @@
-"""What profiles say: how fast gradients grow, and how far two profiles agree."""
+"""Readings of profiles and traces: growth along depth, the ledger, comparisons."""
 
 from depthscale.measure.compare import Comparison, Comparisons, compare
 from depthscale.measure.growth import Growth, growth
+from depthscale.measure.ledger import Ledger, ledger
 
-__all__ = ["Comparison", "Comparisons", "Growth", "compare", "growth"]
+__all__ = ["Comparison", "Comparisons", "Growth", "Ledger", "compare", "growth", "ledger"]

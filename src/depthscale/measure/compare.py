@@ -70,9 +70,9 @@ def _compare(a: Quantity, b: Quantity, degrees: int) -> Comparison:
         ratio = np.exp2(log2_ratio)
         stderr = np.hypot(ratio * a.relative_stderr, ratio * b.relative_stderr)
         t = np.where(stderr > 0, (ratio - 1) / stderr, np.nan)
-        return Comparison(log2_ratio, stderr, _normal_deviate(t, degrees))
+        return Comparison(log2_ratio, stderr, normal_deviate(t, degrees))
 
 
-def _normal_deviate(t: Array, degrees: int) -> Array:
+def normal_deviate(t: Array, degrees: int) -> Array:
     """The standard normal number with the tail of Student's t; t itself where there are many degrees of freedom, or none."""
     return -np.sign(t) * ndtri(stdtr(degrees, -np.abs(t))) if 0 < degrees < _MANY else t

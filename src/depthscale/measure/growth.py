@@ -1,17 +1,24 @@
-"""growth: by what factor the gradient's mean square changes per step of depth, and how surely."""
+"""growth: by what factor the mean square changes per step of depth, by what law, and how surely."""
 
 from dataclasses import dataclass
 from math import ceil, copysign, exp, inf, log, nan, sqrt
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import UnreliableGrowth
+from depthscale.measure.compare import normal_deviate
+from depthscale.measure.law import PowerLaw, power_law
+from depthscale.measure.paths import mean_over_repeats
+from depthscale.measure.steps import Steps, steps
 from depthscale.profile import Profile
 from depthscale.spec import NORMS
+from depthscale.trace import Trace
 
 _LARGEST_LOG = 700.0  # of a factor that float64 holds
 _ROUNDING_BITS = 36.0  # log2 of a fall of the mean square in one layer that only exact cancellation makes
+_FEWEST_STEPS = 3  # of one run, whose error is then read with Student's t
 FEWEST_DEGREES = 7  # Student's t with fewer degrees of freedom lies beyond 3 standard errors in more than 2 % of healthy cases
 
 
@@ -29,6 +36,31 @@ class Growth:
     log_stderr: float
     degrees: float
     step: str = "layer"
+    steps: int = 0
+    power: PowerLaw | None = None
+
+    @property
+    def change(self) -> float:
+        """log2 of the factor over all steps of the bulk."""
+        return log(self.rate) / log(2) * (self.steps or self.last_layer - self.first_layer)
+
+    @property
+    def deviates(self) -> float:
+        """How far the rate lies from 1, as the standard normal deviate that is as unlikely as Student's t."""
+        t = self.standard_errors_from_1
+        return float(normal_deviate(np.array(t), int(self.degrees))) if 0 < self.degrees < inf else t
+
+    @property
+    def words(self) -> str:
+        """What it does, in words: steady, explodes, vanishes, or grows as a power of depth."""
+        if not abs(self.deviates) > 3:
+            return "steady"
+        if self.power is not None and self.power.better:
+            verb = "grows" if self.power.exponent > 0 else "shrinks"
+            return f"{verb} as depth^{abs(self.power.exponent):.2g} (mean square)"
+        halves = abs(log(2) / log(self.rms_rate))
+        verb, twice = ("explodes", "doubles") if self.rate > 1 else ("vanishes", "halves")
+        return f"{verb} x{self.rms_rate:.3g} per {self.step} in RMS, {twice} every {halves:.2g}"
 
     @property
     def rms_rate(self) -> float:
@@ -58,7 +90,70 @@ class Growth:
         return growth_html(self)
 
 
-def growth(profile: Profile) -> Growth:
+@overload
+def growth(measured: Profile, of: Literal["gradient", "activation"] = "gradient") -> Growth: ...
+
+
+@overload
+def growth(measured: Trace, of: Literal["gradient", "activation"] = "gradient") -> Growth | None: ...
+
+
+def growth(measured: Profile | Trace, of: Literal["gradient", "activation"] = "gradient") -> Growth | None:
+    """Growth per step of depth on the bulk: of the gradient towards the input, or of the activation towards the output.
+
+    Of a profile, a step is a layer, and only the gradient is asked for; of a trace it is a block of its module tree that
+    repeats, else the shortest sequence of operations that does, and None where nothing repeats three times. First and last
+    repetition never take part. One run's log gain is a random walk: the rate is exp(mean step), its error the steps' spread.
+    raises: UnreliableGrowth, with the estimate attached, where there are too few steps, or the gradient is 0 or not finite.
+    """
+    if isinstance(measured, Trace):
+        return _of_trace(measured, of)
+    if not isinstance(measured, Profile):
+        raise TypeError(f"growth takes a Profile or a Trace, got {type(measured).__name__}")
+    return _of_profile(measured)
+
+
+def _of_trace(trace: Trace, of: str) -> Growth | None:
+    found = steps(trace)
+    if found is None:
+        return None
+    levels = np.array([[_level(trace, op, of) for op in pair] for pair in found.pairs]) * log(2)
+    if not np.isfinite(levels).all():
+        raise UnreliableGrowth(
+            f"no growth rate: the {of} is 0 or not finite at {found.word}s of the bulk", needed="finite values"
+        )
+    log_steps = levels[:, 0] - levels[:, 1]  # towards the input
+    if of == "activation":
+        log_steps = -log_steps
+    return _over_steps(log_steps, found)
+
+
+def _level(trace: Trace, op: int, of: str) -> float:
+    """log2 of the mean square at an operation's output."""
+    each = trace.ops[op]
+    if of == "activation":
+        return each.log2_activation_ms
+    return mean_over_repeats(each.log2_gradient_norm2) - log(max(each.size, 1)) / log(2)
+
+
+def _over_steps(log_steps: NDArray[np.float64], found: Steps) -> Growth:
+    n = len(log_steps)
+    rate = exp(float(log_steps.mean()))
+    log_stderr = float(log_steps.std(ddof=1) / sqrt(n)) if n > 1 else nan
+    law = power_law(log_steps, np.array(found.position, np.float64))
+    first, last = found.position[0], found.position[-1] + 1
+    estimate = Growth(rate, rate * log_stderr, first, last, log_stderr, n - 1, found.word, n, law)
+    if n < _FEWEST_STEPS:
+        raise UnreliableGrowth(
+            f"{found.count} repetitions of {found.word} leave {_counted(n, 'whole step')} of depth: x{rate:.4g}. "
+            f"Too few for an error; it takes {_FEWEST_STEPS + 2} repetitions",
+            estimate=estimate,
+            needed=f"{_FEWEST_STEPS + 2} repetitions",
+        )
+    return estimate
+
+
+def _of_profile(profile: Profile) -> Growth:
     """Growth of the gradient on a profile's bulk: neither the input layer nor the one under the loss take part.
 
     Along one network the log of the mean square is a random walk, whose steps are independent and whose levels are not; so
@@ -68,8 +163,6 @@ def growth(profile: Profile) -> Growth:
     raises: UnreliableGrowth, with the estimate attached, where there are too few layers or seeds for 3 standard errors to mean
     anything, or where the gradient is 0 or infinite.
     """
-    if not isinstance(profile, Profile):
-        raise TypeError(f"growth takes a Profile, got {type(profile).__name__}")
     if profile.without_rate:
         raise UnreliableGrowth(f"no growth rate: {profile.without_rate}", needed="a larger batch")
     first, last = profile.bulk
@@ -86,17 +179,17 @@ def growth(profile: Profile) -> Growth:
     _require_more_than_rounding(profile)
     if abs((levels[:, 0] - levels[:, -1]).mean()) > _LARGEST_LOG * (last - first):
         raise UnreliableGrowth("no growth rate: a factor per layer that float64 does not hold", needed="scales nearer 1")
-    steps = levels[:, :-1] - levels[:, 1:]
+    each = levels[:, :-1] - levels[:, 1:]
     if samples is None:
-        return _growth(steps, 0.0, inf, profile.bulk)
-    independent = steps.mean(axis=1) if len(steps) > FEWEST_DEGREES else steps.ravel()
+        return _growth(each, 0.0, inf, profile.bulk)
+    independent = each.mean(axis=1) if len(each) > FEWEST_DEGREES else each.ravel()
     log_stderr = float(independent.std(ddof=1) / sqrt(independent.size)) if independent.size > 1 else nan
-    found = _growth(steps, log_stderr, independent.size - 1, profile.bulk)
+    found = _growth(each, log_stderr, independent.size - 1, profile.bulk)
     if found.degrees < FEWEST_DEGREES:
-        seeds, enough = len(steps), FEWEST_DEGREES + 1
+        seeds, enough = len(each), FEWEST_DEGREES + 1
         needed = f"{enough} seeds, or {ceil(enough / seeds) + 2} layers with {_counted(seeds, 'seed')}"
         raise UnreliableGrowth(
-            f"{_counted(seeds, 'seed')} of {_counted(profile.depth, 'layer')} give {_counted(steps.size, 'step')} of depth: "
+            f"{_counted(seeds, 'seed')} of {_counted(profile.depth, 'layer')} give {_counted(each.size, 'step')} of depth: "
             f"{found}. Too few to trust its error; it takes {needed}",
             estimate=found,
             needed=needed,
@@ -126,6 +219,6 @@ def _counted(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
 
-def _growth(steps: NDArray[np.float64], log_stderr: float, degrees: float, bulk: tuple[int, int]) -> Growth:
-    rate = exp(float(steps.mean()))
-    return Growth(rate, rate * log_stderr, *bulk, log_stderr, degrees)
+def _growth(each: NDArray[np.float64], log_stderr: float, degrees: float, bulk: tuple[int, int]) -> Growth:
+    rate = exp(float(each.mean()))
+    return Growth(rate, rate * log_stderr, *bulk, log_stderr, degrees, steps=bulk[1] - bulk[0])

@@ -1,0 +1,48 @@
+"""assert_propagation: for test suites."""
+
+from typing import Any
+
+from depthscale.diagnose.blame import blamed
+from depthscale.diagnose.case import Case
+from depthscale.diagnose.thresholds import Thresholds
+from depthscale.errors import InvalidProbe, PropagationFailed, UnreliableGrowth
+from depthscale.measure.growth import growth
+from depthscale.probe import probe
+from depthscale.trace import Trace
+
+
+def assert_propagation(
+    model: Any, inputs: Any = None, max_rate: float | None = 1.05, min_rate: float | None = None, **probing: Any
+) -> Trace:
+    """Fail where the gradient's mean square grows by more than max_rate, or less than min_rate, per step of depth.
+
+    model: a module, probed with these inputs and further arguments of `probe`; or a Trace. / max_rate, min_rate: None for no
+    limit; it fails only where the measured rate lies beyond them by more than 3 standard errors. / returns: the Trace.
+    raises: PropagationFailed (an AssertionError), which names the operation; UnreliableGrowth where there are too few steps;
+    InvalidProbe where nothing along the depth repeats, so that there is no rate.
+    """
+    trace = model if isinstance(model, Trace) else probe(model, inputs, **probing)
+    found = growth(trace)
+    if found is None:
+        raise InvalidProbe(
+            "assert_propagation: nothing repeats three times along this model's depth, so there is no rate per step"
+        )
+    if found.log_stderr != found.log_stderr:
+        raise UnreliableGrowth(f"assert_propagation: {found} has no standard error", estimate=found, needed="more steps")
+    low, high = found.rate - 3 * found.stderr, found.rate + 3 * found.stderr
+    if max_rate is not None and low > max_rate:
+        raise PropagationFailed(_message(trace, f"{found}, more than 3 standard errors above max_rate={max_rate:g}", 0))
+    if min_rate is not None and high < min_rate:
+        raise PropagationFailed(_message(trace, f"{found}, more than 3 standard errors below min_rate={min_rate:g}", -1))
+    return trace
+
+
+def _message(trace: Trace, said: str, which: int) -> str:
+    order = blamed(Case(trace, Thresholds()))
+    if not order:
+        return f"the gradient changes by {said}"
+    blame = order[which]
+    return (
+        f"the gradient changes by {said}; {blame.kind} does it (first of all {blame.where}): x{2**blame.backward:.3g} on the "
+        f"gradient, x{2**blame.forward:.3g} on the signal"
+    )

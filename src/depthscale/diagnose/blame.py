@@ -1,0 +1,49 @@
+"""Which operation makes a step of depth amplify: by what it does to the gradient beyond what it does to the signal."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import isfinite
+
+from depthscale.diagnose.case import Case
+from depthscale.trace import TracedOp
+
+
+@dataclass(frozen=True)
+class Blame:
+    """A kind of operation and its part. / backward, forward: log2 of mean squares per step of depth, towards the input and
+    towards the output; a matrix product and its activation change both alike, so their excess is about 0.
+    where: the operation of that kind with the most of it."""
+
+    kind: str
+    where: str
+    backward: float
+    forward: float
+
+    @property
+    def excess(self) -> float:
+        return self.backward - self.forward
+
+
+def blamed(case: Case) -> tuple[Blame, ...]:
+    """Every kind of operation in the bulk, the one that amplifies most first."""
+    account, found = case.ledger, case.steps
+    if account is None or found is None:
+        return ()
+    entries = {entry.id: entry for entry in account.entries}
+    backward: dict[str, float] = defaultdict(float)
+    forward: dict[str, float] = defaultdict(float)
+    most: dict[str, tuple[float, TracedOp]] = {}
+    n = len(found.pairs)
+    for op in case.bulk:
+        entry = entries.get(op.id)
+        if entry is None:
+            continue
+        ahead = entry.share * entry.forward if isfinite(entry.forward) else 0.0
+        behind = entry.contribution - entry.share * entry.resize
+        backward[op.op] += behind / n
+        forward[op.op] += ahead / n
+        excess = abs(behind - ahead)
+        if op.op not in most or excess > most[op.op][0]:
+            most[op.op] = excess, op
+    found_all = [Blame(kind, most[kind][1].name, backward[kind], forward[kind]) for kind in backward]
+    return tuple(sorted(found_all, key=lambda blame: -blame.excess))

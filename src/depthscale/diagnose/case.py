@@ -1,0 +1,56 @@
+"""Case: a trace with everything that is read from it once, for all rules."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from depthscale.diagnose.thresholds import Thresholds
+from depthscale.errors import UnreliableGrowth
+from depthscale.measure.growth import Growth, growth
+from depthscale.measure.ledger import Ledger, ledger
+from depthscale.measure.paths import stations
+from depthscale.measure.steps import Steps, steps
+from depthscale.trace import Trace, TracedOp
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What the rules look at. / limits: from where on they speak."""
+
+    trace: Trace
+    limits: Thresholds
+
+    @cached_property
+    def ledger(self) -> Ledger | None:
+        try:
+            return ledger(self.trace)
+        except UnreliableGrowth:
+            return None
+
+    @cached_property
+    def steps(self) -> Steps | None:
+        return steps(self.trace)
+
+    @cached_property
+    def gradient(self) -> Growth | None:
+        return self._growth("gradient")
+
+    @cached_property
+    def activation(self) -> Growth | None:
+        return self._growth("activation")
+
+    @cached_property
+    def stations(self) -> tuple[TracedOp, ...]:
+        """Operations that every gradient path crosses, from the input to the output."""
+        return tuple(self.trace.ops[i] for i in reversed(stations(self.trace)))
+
+    @cached_property
+    def bulk(self) -> tuple[TracedOp, ...]:
+        """Operations inside the whole steps of depth."""
+        pairs = self.steps.pairs if self.steps else ()
+        return tuple(op for op in self.trace.ops if any(below < op.id <= top for below, top in pairs))
+
+    def _growth(self, of) -> Growth | None:
+        try:
+            return growth(self.trace, of)
+        except UnreliableGrowth:
+            return None

@@ -1,0 +1,55 @@
+"""Rules on what tells inputs apart: samples, or positions of a sequence, that become the same with depth."""
+
+from collections.abc import Iterator
+from math import isfinite
+
+from depthscale.diagnose.case import Case
+from depthscale.diagnose.finding import Finding
+from depthscale.trace import TracedOp
+
+_DIFFERENT = 0.9  # correlation of what comes in, up to which samples count as different
+_FEW_ROWS = 8
+
+
+def collapse_findings(case: Case) -> Iterator[Finding]:
+    """Compared where every path passes: near the input, and at the last such place."""
+    seen = [(op, op.likeness) for op in case.stations if op.likeness is not None]
+    if len(seen) < 2:
+        return
+    (_, first), (last, now) = seen[0], seen[-1]
+    for rule, what, before, after in (
+        ("samples-collapse", "samples", first.samples, now.samples),
+        ("positions-collapse", "positions of a sequence", first.positions, now.positions),
+    ):
+        if isfinite(before) and before < _DIFFERENT and 1 - after < case.limits.alike_info:
+            yield _alike(case, rule, what, before, after, last)
+            return
+    directions = now.rank * min(32, last.shape[0])
+    if last.shape[0] >= _FEW_ROWS and directions < case.limits.rank_warn and now.samples < _DIFFERENT:
+        yield Finding(
+            "rank-collapse",
+            "warn",
+            last.name,
+            f"the batch has collapsed onto {directions:.2f} directions: samples differ in size and sign only",
+            {"effective_rank": directions, "threshold": case.limits.rank_warn},
+            "arXiv:2003.01652",
+            "normalize over the batch, add skip connections, or use fewer layers without an activation",
+        )
+
+
+def _alike(case: Case, rule: str, what: str, before: float, after: float, last: TracedOp) -> Finding:
+    apart = max(1 - after, 0.0)
+    warn = apart < case.limits.alike_warn
+    return Finding(
+        rule,
+        "warn" if warn else "info",
+        last.name,
+        f"different {what} become the same with depth: their correlation rises from {before:.3g} to 1 - {apart:.2g}",
+        {
+            "correlation_first": before,
+            "correlation_last": after,
+            "threshold": 1 - (case.limits.alike_warn if warn else case.limits.alike_info),
+        },
+        "arXiv:1611.01232" if rule == "samples-collapse" else "arXiv:2103.03404",
+        "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections" if warn else "",
+    )

@@ -1,0 +1,54 @@
+"""diagnose: what is wrong with a trace, in words, with evidence."""
+
+from collections.abc import Callable, Iterator
+
+from depthscale.diagnose.case import Case
+from depthscale.diagnose.collapse import collapse_findings
+from depthscale.diagnose.finding import SEVERITIES, Diagnosis, Finding
+from depthscale.diagnose.modes import mode_findings
+from depthscale.diagnose.numbers import number_findings
+from depthscale.diagnose.propagation import growth_findings
+from depthscale.diagnose.thresholds import Thresholds
+from depthscale.diagnose.units import unit_findings
+from depthscale.diagnose.words import fold
+from depthscale.trace import Trace
+
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    number_findings,
+    growth_findings,
+    collapse_findings,
+    unit_findings,
+    mode_findings,
+)
+
+
+def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
+    """Findings of a trace, worst first, one for each cause.
+
+    thresholds: from where on rules speak; each has its unit and reason (`Thresholds`).
+    A gradient explodes or vanishes only where its mean square changes a hundredfold over the model's own bulk, its rate lies more
+    than 3 standard errors from 1, and no power of depth describes it better; below that it is a remark.
+    """
+    if not isinstance(trace, Trace):
+        raise TypeError(f"diagnose takes a Trace, got {type(trace).__name__}; make one with probe(model, inputs)")
+    case = Case(trace, thresholds or Thresholds())
+    found = [finding for rule in RULES for finding in rule(case)]
+    found.sort(key=lambda finding: -SEVERITIES.index(finding.severity))
+    return Diagnosis(tuple(found), _verdict(case, found))
+
+
+def _verdict(case: Case, found: list[Finding]) -> str:
+    wrong = [finding for finding in found if finding.severity != "info"]
+    if wrong:
+        more = f" ({len(wrong) - 1} more finding{'s' * (len(wrong) > 2)})" if len(wrong) > 1 else ""
+        return f"{wrong[0].says}{more}"
+    growth = case.gradient
+    if growth is None:
+        return "nothing wrong was found; nothing repeats often enough along the depth to fit a rate"
+    if growth.words == "steady":
+        low, high = growth.rate - 3 * growth.stderr, growth.rate + 3 * growth.stderr
+        return (
+            f"nothing wrong: the gradient is steady, x{growth.rate:.3g} per {growth.step} in mean square "
+            f"(3 standard errors: {low:.3g} to {high:.3g})"
+        )
+    return f"nothing wrong: the gradient {growth.words}, {fold(growth)} in RMS over {growth.steps} {growth.step}s"

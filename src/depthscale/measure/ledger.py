@@ -1,0 +1,123 @@
+"""ledger: which operation changes the gradient by how much, and whether the account closes."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from math import inf, isfinite, log2, nan
+
+from depthscale.errors import UnreliableGrowth
+from depthscale.measure.paths import Flow, flow, mean_over_repeats, stations
+from depthscale.trace import Trace, TracedOp, log2_total
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One operation's part in the change of the gradient, towards the input.
+
+    log2_gain_norm2: log2 of what leaves it, over all edges, over what arrived, as squared norms; log2_gain_ms: as mean squares,
+    less by resize = log2 of elements leaving over elements arrived. share: of the gradient that reaches the sources, how much
+    came this way. contribution: its part of the ledger's total: contributions and joins add up to it.
+    log2_join: where several edges bring gradient to its output, log2 of their sum's squared norm over the sum of theirs (what
+    interference adds or takes away); None elsewhere. / forward: log2 of the output's mean square over its inputs', nan if unknown.
+    """
+
+    id: int
+    log2_gain_norm2: float
+    log2_gain_ms: float
+    resize: float
+    share: float
+    contribution: float
+    log2_join: float | None
+    forward: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What lies between two operations that every gradient path crosses. / top: nearer the output; bottom: nearer the input, None
+    for the sources together; inside: operations between them; log2_gain_norm2: of the squared norm from top to bottom."""
+
+    top: int
+    bottom: int | None
+    inside: tuple[int, ...]
+    log2_gain_norm2: float
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """The gradient's way from the cotangents to the sources, as an account.
+
+    total_log2_norm2: log2 of the squared norm at all sources over that of all cotangents, measured there; closure_error: how far
+    (log2) the operations' own gains, multiplied up along the paths, miss it; infinite where an edge was not seen.
+    by_kind, by_class: contribution (log2) of each kind of operation and of each module class, largest effect first;
+    what several paths into one output make of each other is counted with the operation that gives it.
+    """
+
+    entries: tuple[Entry, ...]
+    stages: tuple[Stage, ...]
+    total_log2_norm2: float
+    closure_error: float
+    by_kind: tuple[tuple[str, float], ...]
+    by_class: tuple[tuple[str, float], ...]
+
+    def __getitem__(self, op: int) -> Entry:
+        return next(entry for entry in self.entries if entry.id == op)
+
+    def __repr__(self) -> str:
+        top = ", ".join(f"{kind} {value:+.3g}" for kind, value in self.by_kind[:4])
+        return f"Ledger(gradient x2^{self.total_log2_norm2:.4g} in squared norm, closes to {self.closure_error:.1g}; {top})"
+
+
+def ledger(trace: Trace) -> Ledger:
+    """The account of a trace's gradient; over repeats, squared norms are averaged.
+
+    raises: UnreliableGrowth where the gradient is 0, infinite or not a number at its ends.
+    """
+    if not isinstance(trace, Trace):
+        raise TypeError(f"ledger takes a Trace, got {type(trace).__name__}")
+    given = log2_total([mean_over_repeats(found) for _, found in trace.sinks])
+    reached = log2_total([mean_over_repeats(found) for _, found in trace.sources])
+    if not (isfinite(given) and isfinite(reached)):
+        what = "0" if -inf in (given, reached) else "not finite"
+        raise UnreliableGrowth(f"no ledger: the gradient is {what} at the sources; diagnose(trace) names the operation")
+    moved = flow(trace)
+    entries = tuple(_entry(trace, op, moved) for op in trace.ops if op.id in moved.level)
+    multiplied = log2_total([moved.level.get(op, -inf) for op, _ in trace.sources])
+    return Ledger(
+        entries=entries,
+        stages=_stages(trace, moved),
+        total_log2_norm2=reached - given,
+        closure_error=abs(multiplied - reached) if isfinite(multiplied) else inf,
+        by_kind=_grouped(trace, entries, lambda op: op.op),
+        by_class=_grouped(trace, entries, lambda op: op.module_class or op.op),
+    )
+
+
+def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
+    arrived = mean_over_repeats(op.log2_gradient_norm2)
+    left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges])
+    gain = left - arrived if op.edges else 0.0
+    size = sum(edge.size for edge in op.edges)
+    resize = log2(size / op.size) if size and op.size else 0.0
+    inputs = [trace.ops[i].log2_activation_ms for i in op.reads]
+    forward = op.log2_activation_ms - log2_total(inputs) + log2(len(inputs)) if inputs else nan
+    share, contribution = moved.share.get(op.id, 0.0), moved.contribution.get(op.id, 0.0)
+    return Entry(op.id, gain, gain - resize, resize, share, contribution, moved.join.get(op.id), forward)
+
+
+def _stages(trace: Trace, moved: Flow) -> tuple[Stage, ...]:
+    """Between consecutive stations, from the output to the input."""
+    crossed = stations(trace)
+    ends = [*crossed[1:], None] if crossed and len(trace.sources) > 1 else [*crossed[1:]]
+    found = []
+    for top, bottom in zip(crossed, ends, strict=False):
+        low = moved.level[bottom] if bottom is not None else log2_total([moved.level[op] for op, _ in trace.sources])
+        inside = tuple(op for op in moved.level if op < top and (bottom is None or op > bottom))
+        found.append(Stage(top, bottom, inside, low - moved.level[top]))
+    return tuple(found)
+
+
+def _grouped(trace: Trace, entries: tuple[Entry, ...], key) -> tuple[tuple[str, float], ...]:
+    totals: dict[str, float] = defaultdict(float)
+    for entry in entries:
+        op = trace.ops[entry.id]
+        totals[key(op)] += entry.contribution
+    return tuple(sorted(totals.items(), key=lambda item: -abs(item[1])))

@@ -1,0 +1,139 @@
+"""The paths of a trace's gradient: what every path crosses, and how its squared norm is handed from operation to operation."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from math import inf, isfinite, log2
+
+from depthscale.trace import Trace, log2_total
+
+
+@dataclass
+class Flow:
+    """Squared norms handed on by the operations' own gains alone, in log2, from the cotangents down.
+
+    level[op]: what arrives at its output; join[op]: where several edges meet, what their sum is over the sum of theirs;
+    share[op]: of all that reaches the sources; contribution[op]: its part of the log of the total (all add up to it).
+    """
+
+    level: dict[int, float] = field(default_factory=dict)
+    join: dict[int, float] = field(default_factory=dict)
+    share: dict[int, float] = field(default_factory=dict)
+    contribution: dict[int, float] = field(default_factory=dict)
+
+
+def flow(trace: Trace) -> Flow:
+    """Hand the cotangents' squared norm down. An operation gives each edge its level times the edge's own measured gain.
+
+    Where several edges meet, the sum over the sum of squares is taken from what arrived there, if every edge was seen; else
+    nothing is assumed, and the account stays open.
+    """
+    found = Flow()
+    into: dict[int, list[tuple[int | None, float, float]]] = defaultdict(list)  # from which operation, handed, measured
+    for op, cotangent in trace.sinks:
+        into[op].append((None, mean_over_repeats(cotangent), mean_over_repeats(cotangent)))
+    for op in reversed(trace.ops):
+        handed = into.get(op.id)
+        if not handed or not op.log2_gradient_norm2:
+            continue
+        arrived = mean_over_repeats(op.log2_gradient_norm2)
+        level = log2_total([each for _, each, _ in handed])
+        if len(handed) == op.consumers > 1:
+            join = arrived - log2_total([measured for _, _, measured in handed])
+            found.join[op.id] = join
+            level += join
+        found.level[op.id] = level
+        for edge in op.edges:
+            left = mean_over_repeats(edge.log2_norm2)
+            into[edge.source].append((op.id, level + left - arrived if left > -inf else -inf, left))
+    _share_out(trace, found, into)
+    return found
+
+
+def _share_out(trace: Trace, found: Flow, into: dict[int, list[tuple[int | None, float, float]]]) -> None:
+    """Part the log of the total among the operations, each edge weighted by the share of the gradient that came over it.
+
+    With s_e the shares of what meets, log2 sum 2^a_e = sum s_e (a_e - log2 s_e): the sum's logarithm is one of its terms.
+    """
+    reached = {op: found.level[op] for op, _ in trace.sources if op in found.level}
+    total = log2_total(list(reached.values()))
+    if not isfinite(total):
+        return
+    weight: dict[int, float] = defaultdict(float)
+    found.contribution = defaultdict(float)
+    for op, level in reached.items():
+        weight[op] = 2.0 ** (level - total)
+    for op in trace.ops:
+        w = weight.get(op.id, 0.0)
+        if not w or op.id not in into:
+            continue
+        handed = into[op.id]
+        both = log2_total([each for _, each, _ in handed])
+        found.contribution[op.id] += w * found.join.get(op.id, 0.0)
+        for above, each, measured in handed:
+            s = 2.0 ** (each - both)
+            if not s:
+                continue
+            found.contribution[op.id] += -w * s * log2(s) if s < 1 else 0.0
+            if above is not None:
+                weight[above] += w * s
+                found.contribution[above] += w * s * (measured - mean_over_repeats(trace.ops[above].log2_gradient_norm2))
+    entropy = -sum(w * log2(w) for op, w in ((op, weight[op]) for op in reached) if 0 < w < 1)
+    if entropy:
+        first = max(reached, key=lambda op: reached[op])
+        found.contribution[first] += entropy
+    found.share = dict(weight)
+    found.contribution = dict(found.contribution)
+
+
+def stations(trace: Trace) -> list[int]:
+    """Operations that every gradient path crosses, from the outputs to the inputs: dominators in the graph of edges."""
+    above: dict[int, int] = {}  # immediate dominator; -1 is the virtual start over all cotangents
+    depth: dict[int, int] = {-1: 0}
+    starts = {op for op, _ in trace.sinks}
+    consumers: dict[int, list[int]] = defaultdict(list)
+    for op in trace.ops:
+        for edge in op.edges:
+            consumers[edge.source].append(op.id)
+    live = _leading_to_sources(trace)
+
+    def meet(a: int, b: int) -> int:
+        while a != b:
+            if depth[a] < depth[b]:
+                a, b = b, a
+            a = above[a]
+        return a
+
+    for op in reversed(trace.ops):
+        if op.id not in live:
+            continue
+        over = [each for each in consumers[op.id] if each in depth] + ([-1] if op.id in starts else [])
+        if not over:
+            continue
+        dominator = over[0]
+        for each in over[1:]:
+            dominator = meet(dominator, each)
+        above[op.id], depth[op.id] = dominator, depth[dominator] + 1
+    ends = [op for op, _ in trace.sources if op in above]
+    if not ends:
+        return []
+    here = ends[0]
+    for each in ends[1:]:
+        here = meet(here, each)
+    chain = []
+    while here != -1:
+        chain.append(here)
+        here = above[here]
+    return chain[::-1]
+
+
+def _leading_to_sources(trace: Trace) -> set[int]:
+    live = {op for op, _ in trace.sources}
+    for op in trace.ops:
+        if any(edge.source in live for edge in op.edges):
+            live.add(op.id)
+    return live
+
+
+def mean_over_repeats(log2_values: tuple[float, ...]) -> float:
+    """log2 of the mean of what is given in log2."""
+    return log2_total(log2_values) - log2(len(log2_values)) if log2_values else -inf

@@ -1,0 +1,112 @@
+"""Steps of depth in a trace: the block or the sequence of operations that its network repeats."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from depthscale.measure.paths import stations
+from depthscale.trace import ModuleNote, Trace, TracedOp
+
+FEWEST = 3  # repetitions that make a depth
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Whole steps of depth, from the input up. / word: what one step is.
+
+    pairs: for each step of the bulk, the operation under it and the one at its top; the repetition nearest the input and the one
+    nearest the output are left out. position: of each step, counted from the input (1 for the second repetition).
+    count: repetitions in all.
+    """
+
+    word: str
+    pairs: tuple[tuple[int, int], ...]
+    position: tuple[int, ...]
+    count: int
+
+
+def steps(trace: Trace) -> Steps | None:
+    """By a repeated block of the module tree, else by the shortest repeating sequence of operations that every gradient path
+    crosses; None where nothing repeats three times."""
+    chain = [op for i in reversed(stations(trace)) if (op := trace.ops[i]).op != "input" and op.module != "loss"]
+    return _by_block(trace, chain) or _by_sequence(chain)
+
+
+def _by_block(trace: Trace, chain: list[TracedOp]) -> Steps | None:
+    """The modules of one class and structure that most often follow each other along the chain."""
+    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for module in trace.modules:
+        if "(" in module.structure:
+            kinds[module.module_class, module.structure].append(module.path)
+    best: Steps | None = None
+    for (name, _), paths in kinds.items():
+        if len(paths) >= FEWEST:
+            found = _of_blocks(name, paths, chain, trace.modules)
+            if found and (best is None or len(found.pairs) > len(best.pairs)):
+                best = found
+    return best
+
+
+def _of_blocks(name: str, paths: list[str], chain: list[TracedOp], modules: tuple[ModuleNote, ...]) -> Steps | None:
+    runs = [(block, ops) for block, ops in _runs(chain, set(paths)) if block is not None]
+    if len(runs) < FEWEST:
+        return None
+    index = {op.id: k for k, op in enumerate(chain)}
+    pairs, position = [], []
+    for k in range(1, len(runs) - 1):
+        below, ops = runs[k - 1][1][-1], runs[k][1]
+        follows = index[ops[0].id] == index[below.id] + 1
+        if follows and below.size == ops[-1].size and below.shape == ops[-1].shape:
+            pairs.append((below.id, ops[-1].id))
+            position.append(k)
+    return Steps(name, tuple(pairs), tuple(position), len(runs)) if pairs else None
+
+
+def _runs(chain: list[TracedOp], blocks: set[str]) -> Iterator[tuple[str | None, list[TracedOp]]]:
+    """Consecutive operations of the chain that ran in one call of a block, or in none."""
+    key, ops = None, []
+    for op in chain:
+        here = _block_of(op.module, blocks)
+        if ops and here == key:
+            ops.append(op)
+            continue
+        if ops:
+            yield key, ops
+        key, ops = here, [op]
+    if ops:
+        yield key, ops
+
+
+def _block_of(path: str, blocks: set[str]) -> str | None:
+    parts = path.split(".")
+    for n in range(len(parts), 0, -1):
+        if ".".join(parts[:n]) in blocks:
+            return ".".join(parts[:n])
+    return None
+
+
+def _by_sequence(chain: list[TracedOp]) -> Steps | None:
+    """The shortest period whose repetitions, of one shape, cover the most of the chain."""
+    words = [(op.op, op.module_class) for op in chain]
+    best: tuple[int, int, int] | None = None  # operations covered, -period, start
+    for period in range(1, len(words) // FEWEST + 1):
+        start = 0
+        for i in range(len(words) + 1):
+            if i + period < len(words) and words[i] == words[i + period]:
+                continue
+            length = i - start + period if i > start else 0
+            covered = length - length % period
+            if covered >= FEWEST * period and (best is None or (covered, -period) > best[:2]):
+                best = (covered, -period, start)
+            start = i + 1
+    if best is None:
+        return None
+    covered, period, start = best[0], -best[1], best[2]
+    ends = [chain[k] for k in range(start + period - 1, start + covered, period)]
+    pairs, position = [], []
+    for k in range(1, len(ends) - 1):
+        if ends[k - 1].shape == ends[k].shape:
+            pairs.append((ends[k - 1].id, ends[k].id))
+            position.append(k)
+    word = "-".join(op.op for op in chain[start : start + period])
+    return Steps(word, tuple(pairs), tuple(position), len(ends)) if pairs else None

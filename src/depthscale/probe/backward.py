@@ -1,0 +1,147 @@
+"""Reading the backward pass: what arrives at every operation, and what leaves it on every edge, at its own autograd nodes."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from depthscale.errors import UnsupportedTensor
+from depthscale.probe import internals
+from depthscale.probe.nodes import Exit, Slot, reachable
+from depthscale.probe.recorder import Recorder, sketch_of
+from depthscale.probe.split import split_of
+from depthscale.sketch import Sketch
+from depthscale.trace import NormSplit, NotSeen
+
+
+class Backward:
+    """Gradients of a recorded run, repeat by repeat.
+
+    arrivals[op]: [repeats] Sketch of dE/d(output); departures[op][edge]: [repeats] Sketch of what leaves by an exit.
+    consumers[op]: autograd edges into its outputs. / A tensor that leaves one node and arrives whole at another is counted once.
+    """
+
+    def __init__(self, recorder: Recorder, sinks: list[Slot], log2_scale: int):
+        self.arrivals: dict[int, list[Sketch]] = defaultdict(list)
+        self.departures: dict[int, dict[Exit, list[Sketch]]] = defaultdict(dict)
+        self.splits: dict[int, NormSplit] = {}
+        self.not_seen: list[NotSeen] = []
+        self.nodes = reachable(node for node, _ in sinks)
+        self._claims, self._drafts = recorder.claims, recorder.drafts
+        self._log2_scale = log2_scale
+        self._into = self._edges_into(sinks)
+        self.consumers: dict[int, int] = defaultdict(int)
+        for slot, count in self._into.items():
+            if slot in self._claims.outputs:
+                self.consumers[self._claims.outputs[slot]] += count
+        self._handed: dict[Slot, tuple[Tensor, Sketch]] = {}  # on the way to an output that nothing else reaches
+        self._arrived: dict[Slot, Sketch] = {}
+        self._this_run: dict[int, Sketch] = {}
+
+    def _edges_into(self, sinks: list[Slot]) -> dict[Slot, int]:
+        """How many edges bring gradient to every slot, reshapes looked through; a cotangent counts as one."""
+        into: dict[Slot, int] = defaultdict(int)
+        for slot in sinks:
+            into[self._claims.resolve(slot)] += 1
+        for node in self.nodes:
+            if node not in self._claims.passing:
+                for below, number in node.next_functions:
+                    if below is not None and not internals.is_leaf(below):
+                        into[self._claims.resolve((below, number))] += 1
+        return into
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Hooks on the nodes while the context lasts; they change nothing."""
+        inside = set(self.nodes)
+        handles = []
+        for node, slots in self._by_node().items():
+            if node in inside:
+                handles.append(node.register_prehook(self._arrive(node, slots)))
+        for op, draft in enumerate(self._drafts):
+            exits: dict[Node, list[Exit]] = defaultdict(list)
+            for way in draft.exits:
+                if way.node in inside:
+                    exits[way.node].append(way)
+            for node, ways in exits.items():
+                handles.append(node.register_hook(self._leave(op, node, ways)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+            self._end_run()
+
+    def _by_node(self) -> dict[Node, dict[int, int]]:
+        by_node: dict[Node, dict[int, int]] = defaultdict(dict)
+        for (node, number), op in self._claims.outputs.items():
+            by_node[node][number] = op
+        return by_node
+
+    def _arrive(self, node: Node, slots: dict[int, int]) -> Callable[[tuple[Tensor | None, ...]], None]:
+        def hook(grad_outputs: tuple[Tensor | None, ...]) -> None:
+            for number, op in slots.items():
+                gradient = grad_outputs[number]
+                handed = self._handed.pop((node, number), None)
+                if gradient is None:
+                    continue
+                known = handed[1] if handed and _same_memory(handed[0], gradient) else self.sketch(op, gradient)
+                self._arrived[node, number] = known
+                self._this_run[op] = self._this_run[op] + known if op in self._this_run else known
+
+        return hook
+
+    def _leave(self, op: int, node: Node, ways: list[Exit]) -> Callable[..., None]:
+        def hook(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
+            for way in ways:
+                gradient = grad_inputs[way.position]
+                known: Sketch | None = Sketch() if gradient is None else None
+                for number, above in enumerate(grad_outputs):
+                    if known is None and gradient is not None and above is not None and _same_memory(gradient, above):
+                        known = self._arrived.get((node, number))
+                if known is None and gradient is not None:
+                    known = self.sketch(op, gradient)
+                assert known is not None
+                self.departures[op].setdefault(way, []).append(known)
+                target = self._claims.resolve(way.target)
+                if gradient is not None and self._into[target] == 1:
+                    self._handed[target] = (gradient, known)
+            if op not in self.splits:
+                found = split_of(node, grad_outputs[0])
+                if found is not None:
+                    self.splits[op] = found
+            for number in range(len(grad_outputs)):
+                self._arrived.pop((node, number), None)
+
+        return hook
+
+    def _end_run(self) -> None:
+        for op, sketch in self._this_run.items():
+            self.arrivals[op].append(sketch)
+        self._this_run, self._arrived, self._handed = {}, {}, {}
+
+    def sketch(self, op: int, gradient: Tensor) -> Sketch:
+        """Sketch of a gradient; an empty one, and a word about it, where it cannot be counted."""
+        try:
+            return sketch_of(gradient, self._log2_scale)
+        except UnsupportedTensor as refused:
+            self.not_seen.append(NotSeen(self._drafts[op].op, f"its gradient: {refused}"))
+            return Sketch()
+
+
+def _same_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors that are alive hold the same values, possibly in another shape or order."""
+    return a is b or (
+        a.numel() == b.numel()
+        and a.dtype == b.dtype
+        and a.data_ptr() == b.data_ptr()
+        and internals.version(a) == internals.version(b)
+        and (a.is_contiguous() or _fills_storage(a))
+        and (b.is_contiguous() or _fills_storage(b))
+    )
+
+
+def _fills_storage(tensor: Tensor) -> bool:
+    return tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size() and 0 not in tensor.stride()

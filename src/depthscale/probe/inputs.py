@@ -1,0 +1,76 @@
+"""What a model is given: copies of the user's tensors that gradient can reach, and what they are called."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depthscale.errors import InvalidProbe
+
+
+@dataclass
+class Inputs:
+    """Arguments ready for a call. / tensors: every tensor among them, by name; floating ones are copies that require grad."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def prepared(inputs: Any) -> Inputs:
+    """Copies of what the user gave: a tensor, a tuple or list of arguments, or a mapping of keyword arguments."""
+    ready = Inputs()
+    copies: dict[int, Tensor] = {}
+    if isinstance(inputs, Mapping):
+        ready.kwargs = {str(key): _copied(value, str(key), ready.tensors, copies) for key, value in inputs.items()}
+        return ready
+    given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    names = ["input"] if len(given) == 1 else [f"input.{i}" for i in range(len(given))]
+    ready.args = tuple(_copied(value, name, ready.tensors, copies) for value, name in zip(given, names, strict=True))
+    return ready
+
+
+def _copied(value: Any, name: str, tensors: dict[str, Tensor], copies: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        if id(value) not in copies:
+            copies[id(value)] = tensors[name] = _reached(value)
+        return copies[id(value)]
+    if isinstance(value, Mapping):
+        return type(value)({k: _copied(v, f"{name}.{k}", tensors, copies) for k, v in value.items()})  # type: ignore[call-arg]
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value)))
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value))
+    return value
+
+
+def _reached(tensor: Tensor) -> Tensor:
+    """A copy that gradient can reach and that a model may write to, as no leaf may be."""
+    if tensor.is_floating_point() or tensor.is_complex():
+        return tensor.detach().requires_grad_().clone()
+    return tensor.detach().clone()
+
+
+def require_same_device(model: nn.Module, inputs: Inputs) -> None:
+    """raises: InvalidProbe where every input is on another device than every parameter."""
+    homes = {p.device for p in model.parameters()}
+    theirs = {t.device for t in inputs.tensors.values()}
+    if homes and theirs and len(homes) == 1 and not homes & theirs:
+        home, there = next(iter(homes)), next(iter(theirs))
+        raise InvalidProbe(f"the model is on {home} and its inputs on {there}; move one of them, e.g. inputs.to({str(home)!r})")
+
+
+def require_plain(model: Any) -> None:
+    """raises: InvalidProbe for what is not a module, or has parameters without values."""
+    if not isinstance(model, nn.Module):
+        raise InvalidProbe(f"probe takes a torch.nn.Module, or a function that makes one, got {type(model).__name__}")
+    for name, p in model.named_parameters():
+        if isinstance(p, nn.parameter.UninitializedParameter):
+            raise InvalidProbe(f"parameter {name} has no shape yet; run the model once on an input, then probe it")
+        if p.is_meta:
+            raise InvalidProbe(f"parameter {name} is on the meta device and has no values; create the model on a real device")
+    for name, buffer in model.named_buffers():
+        if isinstance(buffer, torch.nn.parameter.UninitializedBuffer):
+            raise InvalidProbe(f"buffer {name} has no shape yet; run the model once on an input, then probe it")

@@ -1,0 +1,106 @@
+"""What the probe needs of torch that torch does not promise: every such name is in this file."""
+
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.utils.checkpoint as checkpointing
+from torch import Tensor
+from torch.autograd.graph import Node
+
+_probing = threading.local()
+_patch = threading.Lock()
+_patched = 0
+_reentrant = checkpointing.CheckpointFunction
+
+
+def in_backward() -> bool:
+    """Whether autograd is running in this thread, as it is while a checkpoint computes its forward pass again."""
+    return torch._C._current_graph_task_id() != -1
+
+
+def is_leaf(node: Node) -> bool:
+    """Whether a node hands the gradient to a parameter or another leaf."""
+    return hasattr(node, "variable")
+
+
+def is_wrapped(tensor: Tensor) -> bool:
+    """Whether a tensor stands for others inside torch.func transforms, and has no memory of its own."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # type: ignore[attr-defined]
+
+
+def version(tensor: Tensor) -> int:
+    """How often a tensor was written to; -1 for those that do not count."""
+    return -1 if is_wrapped(tensor) or tensor.is_inference() else tensor._version
+
+
+def base_of(tensor: Tensor) -> Tensor | None:
+    return tensor._base
+
+
+def eager() -> Any:
+    """Compiled modules run as written. / Only where something was compiled: asking loads the compiler."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+@dataclass(frozen=True)
+class SavedStatistics:
+    """What a Batch Norm's node kept in train mode. / x: [N, C, ...] its input; mean, inverse_sigma, gamma: [C]."""
+
+    x: Tensor
+    mean: Tensor
+    inverse_sigma: Tensor
+    gamma: Tensor | None
+    eps: float
+
+
+def saved_statistics(node: Node) -> SavedStatistics | None:
+    """Of a Batch Norm in train mode whose node says so, else None."""
+    if not getattr(node, "_saved_training", False) or not hasattr(node, "_saved_result2"):
+        return None
+    kept: Any = node
+    return SavedStatistics(kept._saved_input, kept._saved_result1, kept._saved_result2, kept._saved_weight, kept._saved_eps)
+
+
+@contextmanager
+def without_hooks(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """The user's gradient hooks on some leaves do not run while the context lasts."""
+    hooked: list[tuple[Any, Any]] = [(p, p._backward_hooks) for p in parameters if p._backward_hooks]
+    for p, _ in hooked:
+        p._backward_hooks = None
+    try:
+        yield
+    finally:
+        for p, hooks in hooked:
+            p._backward_hooks = hooks
+
+
+@contextmanager
+def visible_checkpoints() -> Iterator[None]:
+    """Reentrant checkpoints of this thread run as non-reentrant ones, whose inside autograd can see."""
+    global _patched
+    with _patch:
+        _patched += 1
+        checkpointing.CheckpointFunction = _VisibleCheckpoint  # type: ignore[misc, assignment]
+    before = getattr(_probing, "on", False)
+    _probing.on = True
+    try:
+        yield
+    finally:
+        _probing.on = before
+        with _patch:
+            _patched -= 1
+            if not _patched:
+                checkpointing.CheckpointFunction = _reentrant  # type: ignore[misc]
+
+
+class _VisibleCheckpoint:
+    @staticmethod
+    def apply(function: Any, preserve_rng_state: bool, *args: Any) -> Any:
+        if not getattr(_probing, "on", False):
+            return _reentrant.apply(function, preserve_rng_state, *args)
+        return checkpointing.checkpoint(function, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state)

@@ -1,0 +1,100 @@
+"""What of a model's output is differentiated, and by what cotangent."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from depthscale.errors import InvalidProbe
+
+LOSSES = ("independent", "shared")
+_USUAL = ("logits", "last_hidden_state", "sample", "prediction_logits")
+Loss = str | Callable[[Any], Tensor]
+
+
+def chosen(output: Any, name: str | None) -> Tensor:
+    """The tensor that is differentiated: the named one, or the output, its logits, its last hidden state, its first tensor."""
+    if name is not None:
+        return _named(output, name)
+    if isinstance(output, Tensor):
+        return _floating(output)
+    for usual in _USUAL:
+        found = _member(output, usual)
+        if isinstance(found, Tensor):
+            return _floating(found)
+    tensors = [t for t in leaves(output) if t.is_floating_point() or t.is_complex()]
+    first = next((t for t in tensors if t.requires_grad), tensors[0] if tensors else None)
+    if first is None:
+        raise InvalidProbe(f"the model's output ({type(output).__name__}) holds no floating tensor to differentiate")
+    return first
+
+
+def _floating(tensor: Tensor) -> Tensor:
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        raise InvalidProbe(f"the model's output is {tensor.dtype}, which has no gradient; name a floating one with output=")
+    return tensor
+
+
+def _named(output: Any, name: str) -> Tensor:
+    found: Any = output
+    for part in name.split("."):
+        found = _member(found, part)
+        if found is None:
+            there = _members(output)
+            raise InvalidProbe(f"the model's output has no {name!r}; it has {', '.join(there) or 'no named parts'}")
+    if not isinstance(found, Tensor):
+        raise InvalidProbe(f"{name!r} of the model's output is a {type(found).__name__}; name a tensor in it")
+    return _floating(found)
+
+
+def _member(output: Any, part: str) -> Any:
+    if isinstance(output, Mapping):
+        return output.get(part)
+    if isinstance(output, list | tuple) and part.isdigit():
+        return output[int(part)] if int(part) < len(output) else None
+    return None if isinstance(output, Tensor) else getattr(output, part, None)
+
+
+def _members(output: Any) -> list[str]:
+    if isinstance(output, Mapping):
+        return [str(key) for key in output]
+    if is_dataclass(output):
+        return [f.name for f in fields(output)]
+    return [str(i) for i in range(len(output))] if isinstance(output, list | tuple) else []
+
+
+def leaves(output: Any) -> Iterator[Tensor]:
+    """Every tensor in nested tuples, lists, mappings and dataclasses, in order."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from leaves(value)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from leaves(value)
+    elif is_dataclass(output):
+        for f in fields(output):
+            yield from leaves(getattr(output, f.name))
+
+
+def kind_of(loss: Loss, target: Tensor) -> str:
+    """How a trace names the loss. / raises: InvalidProbe for an unknown one."""
+    if callable(loss):
+        return "callable"
+    if loss not in LOSSES:
+        raise InvalidProbe(f"loss must be one of {', '.join(LOSSES)}, or a function of the output, got {loss!r}")
+    return "output" if target.dim() == 0 else loss
+
+
+def cotangent(loss: str, target: Tensor, generator: torch.Generator, scale: float) -> Tensor:
+    """dE/d(target). / loss: "independent": standard normal for every value; "shared": one draw for all samples of the first
+    axis, E = sum_t w . x_t; "output", "callable": the target is the loss, 1."""
+    if loss in ("output", "callable"):
+        return torch.full_like(target, scale)
+    shape = target.shape if loss == "independent" or target.dim() < 2 else target.shape[1:]
+    dtype = target.dtype if target.is_complex() else torch.promote_types(target.dtype, torch.float32)
+    drawn = torch.randn(shape, generator=generator, dtype=dtype).to(target.device)
+    return (drawn * scale).to(target.dtype).expand(target.shape)

@@ -1,0 +1,276 @@
+"""Recording a forward pass: every operation as it runs, its activation counted at once, its place in autograd's graph."""
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from depthscale.errors import UnsupportedTensor
+from depthscale.probe import internals, settings
+from depthscale.probe.likeness import dead_units, likeness_of
+from depthscale.probe.modules import ModuleStack
+from depthscale.probe.nodes import Claims, Exit, Slot
+from depthscale.probe.untouched import Kept
+from depthscale.sketch import Sketch
+from depthscale.trace import NotSeen
+
+_EMBEDDINGS = ("embedding", "embedding_bag")
+_COPIES = {"contiguous", "clone", "reshape", "flatten", "to", "type_as", "float", "cpu", "cuda", "detach", "alias"}
+_DUNDERS = {
+    name: plain
+    for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
+    for name in (f"__{plain}__", f"__i{plain}__", f"__r{plain}__")
+}
+_NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
+
+
+@dataclass(eq=False)
+class Draft:
+    """An operation while it is being recorded; see TracedOp for the fields."""
+
+    op: str
+    path: str
+    module_class: str
+    call: int
+    leaf_module: bool
+    shape: tuple[int, ...]
+    dtype: str
+    size: int
+    activation: Sketch | None
+    reads: list[int]
+    slots: list[Slot]
+    exits: list[Exit]
+    settings: dict[str, Any]
+    weights: list[tuple[str, tuple[int, ...], Tensor]]
+    likeness: Tensor | None
+    dead: Tensor | None
+
+
+class Values:
+    """What is known of tensors that are alive, by identity."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
+
+    def __setitem__(self, tensor: Tensor, value: Any) -> None:
+        self._known[id(tensor)] = (weakref.ref(tensor), value)
+
+    def get(self, tensor: Tensor) -> Any:
+        found = self._known.get(id(tensor))
+        return found[1] if found is not None and found[0]() is tensor else None
+
+
+class Recorder(TorchFunctionMode):
+    """While it is entered, every torch function called in this thread is seen; what it computes is not changed."""
+
+    def __init__(self, modules: ModuleStack, kept: Kept, names: dict[int, str]):
+        super().__init__()
+        self.drafts: list[Draft] = []
+        self.claims = Claims()
+        self.not_seen: list[NotSeen] = []
+        self._modules, self._kept, self._names = modules, kept, names
+        self._origin = Values()  # tensor -> operation, where autograd does not say it
+        self._fixed = Values()  # tensors that depend on parameters alone
+        self._derived = Values()  # tensors that depend on the inputs
+        self._mean_squares: dict[tuple[int, int], Tensor] = {}
+
+    # ---- what the model is given
+
+    def begin(self, tensors: dict[str, Tensor], fixed: Iterable[Tensor]) -> None:
+        """The inputs, by name, and the tensors that no input changes."""
+        for tensor in fixed:
+            self._fixed[tensor] = True
+        for name, tensor in tensors.items():
+            self._derived[tensor] = True
+            if _counted(tensor):
+                self._record("input", [tensor], [], (), {}, path=name)
+
+    # ---- every call
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if internals.in_backward():
+            return func(*args, **kwargs)
+        given = list(_tensors((args, kwargs)))
+        for tensor in _written(func, args, kwargs):
+            self._kept.before_write(tensor)
+        for tensor in given:
+            self._close_gap(tensor)
+        before = {id(tensor): internals.version(tensor) for tensor in given}
+        reads = [self._producer(tensor) for tensor in given]
+        result = func(*args, **kwargs)
+        results = list(_tensors(result)) or given[:1]  # x[i] = y returns nothing
+        outputs = [_whole(t, before) for t in results if before.get(id(t)) != internals.version(t)]
+        if outputs:
+            self._saw(func, args, kwargs, given, reads, before, outputs)
+        return result
+
+    def _saw(self, func: Any, args: Any, kwargs: Any, given: list[Tensor], reads: Any, before: Any, outputs: Any) -> None:
+        name = _name(func)
+        fixed = bool(given) and name not in _EMBEDDINGS and all(self._fixed.get(t) for t in given)
+        derived = any(self._derived.get(t) for t in given)
+        for t in outputs:
+            if fixed:
+                self._fixed[t] = True
+            elif derived:
+                self._derived[t] = True
+        outputs = [t for t in outputs if _counted(t)]
+        if fixed or not outputs:
+            return
+        if len(outputs) == 1 and _is_reshape(name, outputs[0], given, before):
+            self._pass_through(outputs[0], reads[0])
+        elif derived or any(t.requires_grad for t in outputs):
+            self._record(name, outputs, [r for r in reads if r is not None], given, settings.of(name, args, kwargs))
+
+    def _record(
+        self,
+        name: str,
+        outputs: list[Tensor],
+        reads: list[int],
+        given: Iterable[Tensor],
+        found: dict[str, Any],
+        path: str | None = None,
+    ) -> None:
+        number = len(self.drafts)
+        slots = [(t.grad_fn, t.output_nr) for t in outputs if t.grad_fn is not None]
+        top = self._modules.top
+        self.drafts.append(
+            Draft(
+                op=name,
+                path=top.path if path is None else path,
+                module_class=type(top.module).__name__ if path is None else "",
+                call=top.number,
+                leaf_module=path is None and not top.module._modules,
+                shape=tuple(outputs[0].shape),
+                dtype=str(outputs[0].dtype).removeprefix("torch."),
+                size=sum(t.numel() for t in outputs),
+                activation=self._sketch(name, outputs),
+                reads=reads,
+                slots=slots,
+                exits=self.claims.claim(number, slots),
+                settings=found,
+                weights=[self._weight(t) for t in given if self._fixed.get(t) and _counted(t)],
+                likeness=likeness_of(name, outputs[0]),
+                dead=dead_units(name, outputs[0], self.drafts[reads[0]].op if reads else ""),
+            )
+        )
+        for t in outputs:
+            self._origin[t] = number
+
+    def _pass_through(self, output: Tensor, source: int | None) -> None:
+        if output.grad_fn is not None:
+            self.claims.pass_through(output.grad_fn)
+        if source is not None:
+            self._origin[output] = source
+
+    def _producer(self, tensor: Tensor) -> int | None:
+        if tensor.grad_fn is not None:
+            found = self.claims.producer((tensor.grad_fn, tensor.output_nr))
+            if found is not None:
+                return found
+        return self._origin.get(tensor)
+
+    def close(self, outputs: list[Tensor]) -> None:
+        """After the forward pass: what made the outputs, if no function was seen to."""
+        for tensor in outputs:
+            self._close_gap(tensor)
+
+    def _close_gap(self, tensor: Tensor) -> None:
+        """A tensor made by nodes that no call announced, as a custom autograd.Function's, becomes an operation of its own."""
+        node = tensor.grad_fn
+        if node is None or self.claims.known(node) or self._fixed.get(tensor) or not _counted(tensor):
+            return
+        base = internals.base_of(tensor)
+        if base is not None and base.numel() == tensor.numel():  # a view made again after it, or its base, was written to
+            self.claims.pass_through(node)
+            return
+        self._record(_node_kind(node), [tensor], [], (), {"autograd": type(node).__name__})
+        draft = self.drafts[-1]
+        draft.reads = [p for p in (self.claims.producer(e.target) for e in draft.exits) if p is not None]
+        self._derived[tensor] = True
+
+    def _sketch(self, name: str, outputs: list[Tensor]) -> Sketch | None:
+        try:
+            return sum((sketch_of(t) for t in outputs), Sketch())
+        except UnsupportedTensor as refused:
+            self.not_seen.append(NotSeen(self._here(name), f"its activation: {refused}"))
+            return None
+
+    def _weight(self, tensor: Tensor) -> tuple[str, tuple[int, ...], Tensor]:
+        """Name, shape and mean square of what went in beside the signal."""
+        name, key = self._names.get(id(tensor), ""), (id(tensor), internals.version(tensor))
+        if not name or key not in self._mean_squares:
+            values = tensor.detach()
+            norm = torch.linalg.vector_norm(values, dtype=torch.promote_types(values.dtype, torch.float32))
+            self._mean_squares[key] = norm.double() ** 2 / max(values.numel(), 1)
+        return name, tuple(tensor.shape), self._mean_squares[key]
+
+    def _here(self, name: str) -> str:
+        return ".".join(part for part in (self._modules.top.path, name) if part)
+
+
+def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
+    """Sketch of a tensor's values; of a complex one's real and imaginary parts. / raises: UnsupportedTensor."""
+    if internals.is_wrapped(tensor):
+        raise UnsupportedTensor("it stands for others inside a torch.func transform; probe the model without the transform")
+    tensor = tensor.detach()
+    return Sketch.of(torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    """Every tensor in nested tuples, lists, dicts and dataclasses, in order."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, tuple | list):
+        for value in values:
+            yield from _tensors(value)
+    elif isinstance(values, dict):
+        for value in values.values():
+            yield from _tensors(value)
+
+
+def _name(func: Callable[..., Any]) -> str:
+    name = getattr(func, "__name__", type(func).__name__)
+    if name == "__get__":  # an attribute, as x.T
+        return getattr(getattr(func, "__self__", None), "__name__", name)
+    return _DUNDERS.get(name, name.strip("_"))
+
+
+def _written(func: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Tensor]:
+    """Tensors that a call will write to, as far as its name and arguments say."""
+    name = getattr(func, "__name__", "")
+    in_place = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name in ("__setitem__", "__set__")
+    if in_place and name not in _NOT_WRITING:
+        yield from _tensors(args[:1])
+    yield from _tensors(kwargs.get("out"))
+
+
+def _whole(tensor: Tensor, before: dict[int, int]) -> Tensor:
+    """What was written to: for a view written in place, the tensor that it is a view of."""
+    base = internals.base_of(tensor) if id(tensor) in before else None
+    return tensor if base is None else base
+
+
+def _is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
+    """Whether an output holds the same values as the first argument, rearranged."""
+    if not given or id(output) in before or output.numel() != given[0].numel() or output.dtype != given[0].dtype:
+        return False
+    if name in _COPIES:
+        return True
+    return internals.base_of(output) is not None and _storage(output) == _storage(given[0])
+
+
+def _storage(tensor: Tensor) -> int:
+    return id(tensor) if internals.is_wrapped(tensor) else tensor.untyped_storage()._cdata
+
+
+def _counted(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _node_kind(node: Any) -> str:
+    return type(node).__name__.removesuffix("0").removesuffix("Backward")

@@ -1,0 +1,118 @@
+"""Leaving no trace: a model's state is as it was when the context ends, however it ends."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_CONTAINERS = (list, dict, set)
+
+
+@contextmanager
+def untouched(model: nn.Module) -> Iterator["Kept"]:
+    """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back at the end."""
+    kept = Kept(model)
+    try:
+        yield kept
+    finally:
+        kept.put_back()
+
+
+class Kept:
+    """A model's state. / Buffers are copied at once, a parameter only when something is about to write to it."""
+
+    def __init__(self, model: nn.Module):
+        self._modules = [(module, _shallow(module)) for module in model.modules()]
+        self._parameters = [(p, p.requires_grad, p.grad, p._version) for p in model.parameters()]
+        self._by_storage = {_address(p): p for p, *_ in self._parameters}
+        self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+        self._written: dict[int, tuple[Tensor, Tensor]] = {}
+        self._random = _random_states(model)
+
+    def before_write(self, tensor: Tensor) -> None:
+        """Keep a parameter's values, if that is what the tensor looks at."""
+        owner = self._by_storage.get(_address(tensor))
+        if owner is not None and id(owner) not in self._written:
+            self._written[id(owner)] = (owner, owner.detach().clone())
+
+    def put_back(self) -> None:
+        with torch.no_grad():
+            for module, state in self._modules:
+                _restore(module, state)
+            for tensor, saved in (*self._buffers, *self._written.values()):
+                _write_back(tensor, saved)
+        for p, requires_grad, grad, _ in self._parameters:
+            if p.requires_grad != requires_grad:
+                p.requires_grad_(requires_grad)
+            if p.grad is not grad:
+                p.grad = grad
+        _set_random_states(self._random)
+
+    def changed(self) -> bool:
+        """Whether a parameter was written to without the probe seeing it in time."""
+        return any(p._version != version and id(p) not in self._written for p, _, _, version in self._parameters)
+
+
+def _shallow(module: nn.Module) -> dict[str, tuple[Any, Any]]:
+    """Every attribute, and a copy of those that are plain containers."""
+    return {name: (value, _copied(value)) for name, value in module.__dict__.items()}
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, _CONTAINERS) else None
+
+
+def _restore(module: nn.Module, state: dict[str, tuple[Any, Any]]) -> None:
+    here = module.__dict__
+    for name in [name for name in here if name not in state]:
+        del here[name]
+    for name, (value, content) in state.items():
+        if name not in here or here[name] is not value:
+            here[name] = value
+        if content is not None and not _same(value, content):
+            value.clear()
+            value.extend(content) if isinstance(value, list) else value.update(content)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two containers hold the same objects in the same order."""
+    if len(a) != len(b):
+        return False
+    if isinstance(a, dict):
+        return all(k is j and a[k] is b[j] for k, j in zip(a, b, strict=True))
+    return all(x is y for x, y in zip(a, b, strict=True))
+
+
+def _write_back(tensor: Tensor, saved: Tensor) -> None:
+    if tensor.shape != saved.shape or not _bit_equal(tensor, saved):
+        tensor.set_(saved) if tensor.shape != saved.shape else tensor.copy_(saved)  # type: ignore[call-overload]
+
+
+def _bit_equal(a: Tensor, b: Tensor) -> bool:
+    return torch.equal(*(each.detach().reshape(-1).view(torch.uint8) for each in (a, b)))
+
+
+def _address(tensor: Tensor) -> int:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):  # no plain memory
+        return -id(tensor)
+
+
+def _random_states(model: nn.Module) -> tuple[Any, ...]:
+    devices = sorted({p.device.index for p in (*model.parameters(), *model.buffers()) if p.device.type == "cuda"})
+    on_devices = [(i, torch.cuda.get_rng_state(i)) for i in devices]
+    return torch.get_rng_state(), on_devices, random.getstate(), np.random.get_state()  # noqa: NPY002
+
+
+def _set_random_states(states: tuple[Any, ...]) -> None:
+    on_cpu, on_devices, of_python, of_numpy = states
+    torch.set_rng_state(on_cpu)
+    for i, state in on_devices:
+        torch.cuda.set_rng_state(state, i)
+    random.setstate(of_python)
+    np.random.set_state(of_numpy)  # noqa: NPY002

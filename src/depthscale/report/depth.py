@@ -7,14 +7,15 @@ import altair as alt
 import numpy as np
 
 from depthscale.profile import Array, Quantity
-from depthscale.report.theme import INK, SERIES_COLOURS, Chart
+from depthscale.report.theme import GUILTY, INK, SERIES_COLOURS, Chart
 
-_MOST_POINTS = 120  # of a series, past which points hide each other; layers at even distances stand for all
+_MOST_POINTS = 150  # of a series, past which points hide each other; layers at even distances stand for all
 _MOST_ON_A_LINE = 400
 _HELD = 300.0  # |log10| up to which the axis shows the value, and beyond which it shows its exponent
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
 _DASHES = [[1, 0], [6, 4], [2, 2], [8, 3, 2, 3], [4, 2]]
 _HEIGHT = 320
+LAYERS = "layer (0 is the input)"
 _ROWS_PER_LEGEND = 3
 
 
@@ -43,10 +44,19 @@ class Scale:
         return log10 if self.exponents else 10.0**log10
 
 
-def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, height: int = _HEIGHT) -> Chart:
+def along_depth(
+    series: Sequence[Series],
+    title: str,
+    *,
+    power: float = 0.5,
+    height: int = _HEIGHT,
+    places: str = LAYERS,
+    marks: Sequence[tuple[int, str]] = (),
+) -> Chart:
     """Each series against the layer, on a logarithmic axis, with a mark at the selected layer.
 
     title: of the vertical axis; power: 1/2 shows the root of the mean square, 1 the mean square itself.
+    places: title of the horizontal axis; marks: places to point out, each with a word.
     Bars reach 2 standard errors each way. What is 0, infinite or unknown has no place on the axis and is left out.
     """
     scale = Scale(power, _beyond(series, power))
@@ -54,7 +64,7 @@ def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, hei
     lines = [row for each in series if each.predicted is not None for row in _line(each.name, each.predicted, scale)]
     values = [row[key] for row in points + lines for key in ("low", "high") if key in row] + [r["y"] for r in lines]
     y = _vertical(values, f"log10 of {title}" if scale.exponents else title, scale.exponents)
-    x = layers(max(each.depth for each in series))
+    x = layers(max(each.depth for each in series), places)
     names = [each.name for each in series]
     colours = alt.Scale(domain=names, range=SERIES_COLOURS[: len(names)])
     key = alt.Legend(title=None, orient="top", columns=_ROWS_PER_LEGEND if len(names) > 2 else 2, symbolSize=70, labelLimit=220)
@@ -68,7 +78,7 @@ def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, hei
         alt.Tooltip("at:Q", title="layer"),
         alt.Tooltip("y:Q", format=".4~g", title=title),
     ]
-    drawn: list[alt.Chart] = [selected(x)]
+    drawn: list[alt.Chart] = [selected(x), *_marks(marks, x)]
     if lines:
         theory = alt.Chart(alt.Data(values=lines)).mark_line(strokeWidth=1.8, opacity=0.8)
         dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=_DASHES[: len(names)]), legend=legend)
@@ -81,10 +91,20 @@ def along_depth(series: Sequence[Series], title: str, *, power: float = 0.5, hei
     return with_selection(alt.layer(*drawn).properties(height=height))
 
 
-def layers(depth: int, title: str = "layer (0 is the input)") -> alt.X:
+def layers(depth: int, title: str = LAYERS) -> alt.X:
     """The horizontal axis that every chart over depth shares."""
     scale = alt.Scale(domain=[-0.02 * depth, 1.02 * depth], nice=False, zero=False)
     return alt.X("at:Q", title=title, scale=scale, axis=alt.Axis(tickMinStep=1, grid=False, format="d", labelOverlap=True))
+
+
+def _marks(marks: Sequence[tuple[int, str]], x: alt.X) -> list[alt.Chart]:
+    """A dashed line at each place, its word upright beside it."""
+    if not marks:
+        return []
+    base = alt.Chart(alt.Data(values=[{"at": at, "text": text} for at, text in marks])).encode(x=x)
+    text = base.mark_text(angle=270, align="right", baseline="bottom", dy=-3, fontSize=10, color=GUILTY)
+    rule = base.mark_rule(color=GUILTY, strokeDash=[4, 3], strokeWidth=1.5)
+    return [rule, text.encode(y=alt.value(4), text="text:N")]
 
 
 def selected(x: alt.X) -> alt.Chart:

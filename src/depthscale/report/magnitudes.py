@@ -1,5 +1,6 @@
 """Distributions by depth, a ridge a layer, over every magnitude, with the limits of the number formats drawn in."""
 
+import json
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
@@ -7,8 +8,8 @@ import altair as alt
 import numpy as np
 
 from depthscale.profile import Array
+from depthscale.report.depth import LAYERS, selected, thinned, with_selection
 from depthscale.report.depth import layers as layer_axis
-from depthscale.report.depth import selected, thinned, with_selection
 from depthscale.report.theme import AXIS, FAINT, INK, Chart
 from depthscale.sketch import Sketch
 from depthscale.sketch.formats import FORMATS
@@ -25,14 +26,15 @@ _FORMAT_COLOURS = {"float16": "#0072B2", "bfloat16": "#009E73", "float8_e4m3fn":
 VISIBLE = 1e-6  # share of values lost below which nothing is drawn
 
 
-def ridgeline(sketches: Sequence[Sketch | None], what: str, colour: str) -> Chart:
+def ridgeline(sketches: Sequence[Sketch | None], what: str, colour: str, names: Sequence[str] = ()) -> Chart:
     """Distribution of |x| at every layer (of many, at some), each ridge as high as any other; a tick marks its RMS.
 
-    sketches: one a layer; those missing, or without a nonzero value, have no ridge. / what: whose values.
+    sketches: one a layer; those missing, or without a nonzero value, have no ridge. / what: whose values; names: of layers,
+    where they have any but their numbers.
     """
-    shown = [layer for layer in thinned(len(sketches) - 1, _MOST_RIDGES) if _drawable(sketches[layer])]
+    shown = _even([layer for layer, sketch in enumerate(sketches) if _drawable(sketch)], _MOST_RIDGES)
     edges = _edges([each for layer in shown if (each := sketches[layer])])
-    y = _rows(shown)
+    y = _rows([names[layer] for layer in shown] if names else shown, title=None if names else "layer")
     x = alt.X("x:Q", title=f"log10 |{what}|", scale=_reach(edges), axis=alt.Axis(grid=False, tickMinStep=1, labelOverlap=True))
     outlines, ticks = [], []
     for row, layer in enumerate(shown):
@@ -65,7 +67,7 @@ def histogram_ridges(sketches: Sequence[Sketch], what: str, colour: str, reach: 
 
 def lost(sketches: Sequence[Sketch | None]) -> list[dict]:
     """Share of values that each number format turns into 0 or into infinity, layer by layer; formats that lose none left out."""
-    shown = [layer for layer in thinned(len(sketches) - 1, _MOST_POINTS) if _drawable(sketches[layer])]
+    shown = _even([layer for layer, sketch in enumerate(sketches) if _drawable(sketch)], _MOST_POINTS)
     found = []
     for name in FORMATS:
         for kind in ("underflow", "overflow"):
@@ -75,9 +77,9 @@ def lost(sketches: Sequence[Sketch | None]) -> list[dict]:
     return found
 
 
-def lost_chart(rows: Sequence[dict], depth: int) -> Chart:
-    """Those shares against the layer. / rows: from `lost`, at least one."""
-    x = layer_axis(depth)
+def lost_chart(rows: Sequence[dict], depth: int, places: str = LAYERS) -> Chart:
+    """Those shares against the layer. / rows: from `lost`, at least one; places: title of the axis."""
+    x = layer_axis(depth, places)
     names = {SHORT_NAMES[name]: colour for name, colour in _FORMAT_COLOURS.items()}
     present = [name for name in names if any(row["format"] == name for row in rows)]
     colours = alt.Scale(domain=present, range=[names[name] for name in present])
@@ -150,14 +152,20 @@ def _limits(edges: Array, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     return [base.mark_rule(color=AXIS, strokeDash=[3, 3]), text.encode(y=y, text="text:N")]
 
 
-def _rows(shown: list[int], headroom: float = _HEADROOM) -> alt.Y:
+def _even(places: list[int], most: int) -> list[int]:
+    """So many of them at even distances, both ends and the second kept."""
+    return [places[i] for i in thinned(len(places) - 1, most)] if places else []
+
+
+def _rows(shown: Sequence[int | str], headroom: float = _HEADROOM, title: str | None = "layer") -> alt.Y:
     """One unit of the vertical axis a ridge, its layer on the axis."""
-    names = "[" + ",".join(f"'{layer}'" for layer in shown) + "]"
-    every = max(1, len(shown) // 13)
+    names = json.dumps([str(each) for each in shown])
+    every = 1 if title is None else max(1, len(shown) // 13)
     axis = alt.Axis(
         values=list(range(0, len(shown), every)),
         labelExpr=f"{names}[datum.value]",
-        title="layer",
+        title=title,
+        labelLimit=150,
         grid=False,
         ticks=False,
         domain=False,

@@ -1,5 +1,6 @@
 """The page of one profile: verdict, depth, distributions, layers, and what it takes to have it again."""
 
+from collections.abc import Mapping
 from math import log10
 
 import numpy as np
@@ -17,7 +18,7 @@ from depthscale.sketch import Sketch
 from depthscale.sketch.formats import FORMATS
 
 HINT = "Click a point, a ridge or a row (or use the arrow keys) to follow one layer through the page."
-_LARGEST = 308.0  # log10 of what a table can show as a plain number
+_LARGEST = 300.0  # log10 of what a table can show as a plain number
 
 
 def profile_page(profile: Profile, theory: Profile | None) -> str:
@@ -53,8 +54,9 @@ def depth_series(profile: Profile, theory: Profile | None) -> list[Series]:
     ]
 
 
-def readout() -> Html:
-    return tag("output", HINT, class_="readout", data_hint=HINT, aria_live="polite")
+def readout(hint: str = HINT) -> Html:
+    """Where the script says what is selected."""
+    return tag("output", hint, class_="readout", data_hint=hint, aria_live="polite")
 
 
 def _distributions(profile: Profile) -> list[Part]:
@@ -125,10 +127,10 @@ def _gradient_columns(profile: Profile, theory: Profile | None) -> dict[str, Arr
     return columns
 
 
-def table_of(columns: dict[str, Array], name: str = "table") -> Part:
+def table_of(columns: Mapping[str, Array | list[str]], name: str = "table") -> Part:
     """A table that sorts and filters. / columns: by heading; the first holds the place that a row stands for."""
     rows = [[_cell(each[i]) for each in columns.values()] for i in range(len(next(iter(columns.values()))))]
-    search = tag("input", type="search", placeholder=f"12, or {list(columns)[1]} > 2", aria_label="filter rows")
+    search = tag("input", type="search", placeholder=f"12, or {_first_number(columns)} > 2", aria_label="filter rows")
     grid = tag("table", tag("thead", tag("tr")), tag("tbody"))
     body = tag(
         "div",
@@ -138,6 +140,11 @@ def table_of(columns: dict[str, Array], name: str = "table") -> Part:
         data_table=name,
     )
     return Part(body, data={name: {"columns": list(columns), "rows": rows}})
+
+
+def _first_number(columns: Mapping[str, Array | list[str]]) -> str:
+    """Heading of the first column of numbers but the places'."""
+    return next((name for name, each in list(columns.items())[1:] if isinstance(each, np.ndarray)), "layer")
 
 
 def rms(log2_mean_square: Array) -> Array:
@@ -151,7 +158,9 @@ def _plain(log10_value: Array) -> Array:
         return np.where(held, 10.0 ** np.where(held, log10_value, 0.0), np.nan)
 
 
-def _cell(value: float) -> float | None:
+def _cell(value: float | str) -> float | str | None:
+    if isinstance(value, str):
+        return value
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 

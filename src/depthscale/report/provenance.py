@@ -18,7 +18,7 @@ _LOSSES = ("independent", "shared")
 
 def provenance(*profiles: Profile) -> Part:
     """Commands, networks and versions."""
-    return section("reproduce", "To have these numbers again", *(_one(profile) for profile in profiles), _versions())
+    return section("reproduce", "To have these numbers again", *(_one(profile) for profile in profiles), versions())
 
 
 def command(profile: Profile) -> str:
@@ -48,7 +48,8 @@ def _one(profile: Profile) -> Html:
     )
 
 
-def _versions() -> Html:
+def versions() -> Html:
+    """Of what computed the numbers."""
     found = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     return tag("p", f"{found}, Python {platform.python_version()}", class_="note")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from depthscale import files
+from depthscale.diagnose import diagnose
 from depthscale.errors import DepthscaleError, NoPicture
 from depthscale.experiments import Founding
 from depthscale.measure import Comparisons
@@ -15,18 +16,22 @@ from depthscale.report.depth import Series, along_depth
 from depthscale.report.magnitudes import ridgeline
 from depthscale.report.profile_page import depth_series, profile_page
 from depthscale.report.theme import NETWORK_COLOURS, Chart, house
+from depthscale.report.trace_charts import depth_chart
+from depthscale.report.trace_page import trace_page
 from depthscale.sketch import Sketch
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
+from depthscale.trace import Trace
 
-Reported = Profile | Comparisons | Mapping[str, Profile] | Iterable[Profile] | Founding
+Reported = Profile | Trace | Comparisons | Mapping[str, Profile] | Iterable[Profile] | Founding
 
 
 def report(what: Reported, path: str | Path) -> None:
     """Write one HTML page that needs nothing from outside, whole or not at all.
 
     what: a Profile (a simulated one is shown with its prediction); what `compare` returned, or two or more profiles, in a list
-    or by name; or the founding experiment, which becomes an article. / raises: UnwritablePath; NoPicture for anything else.
+    or by name; a Trace; or the founding experiment, which becomes an article.
+    raises: UnwritablePath; NoPicture for anything else.
     """
     path = Path(path)
     files.check_file(path)
@@ -39,6 +44,8 @@ def page(what: Reported) -> str:
         return article(what)
     if isinstance(what, Profile):
         return profile_page(what, theory_of(what))
+    if isinstance(what, Trace):
+        return trace_page(what)
     profiles = _profiles(what)
     if len(profiles) < 2:
         raise NoPicture(f"a comparison takes two or more profiles, got {len(profiles)}; give a Profile by itself for one")
@@ -46,9 +53,14 @@ def page(what: Reported) -> str:
 
 
 def chart(what: Any) -> Chart:
-    """An altair chart of a Profile, of several (as `report` takes them) or of a Sketch. / raises: NoPicture for anything else."""
+    """An altair chart of a Profile, of several (as `report` takes them), of a Trace or of a Sketch.
+
+    raises: NoPicture for anything else.
+    """
     if isinstance(what, Sketch):
         return house(ridgeline([what], "x", NETWORK_COLOURS[0]))
+    if isinstance(what, Trace):
+        return house(depth_chart(what, diagnose(what)).properties(width=520))
     if isinstance(what, Profile):
         return house(along_depth(depth_series(what, theory_of(what)), "RMS").properties(width=520))
     series = [
@@ -78,5 +90,5 @@ def _profiles(what: Any) -> dict[str, Profile]:
     if isinstance(what, (list, tuple)) and what and all(isinstance(each, Profile) for each in what):
         return names(list(what))
     raise NoPicture(
-        f"give a Profile, what compare returned, or several profiles in a list or by name; got {type(what).__name__}"
+        f"give a Profile, a Trace, what compare returned, or several profiles in a list or by name; got {type(what).__name__}"
     )

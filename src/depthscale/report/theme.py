@@ -8,6 +8,7 @@ AXIS = "#999999"
 GRID = "#DDDDDD"
 NETWORK_COLOURS = ["#0072B2", "#D55E00", "#009E73"]
 NEURON_COLOURS = ["#0072B2", "#E69F00", "#CC79A7"]
+GUILTY = "#B0413E"
 SERIES_COLOURS = [*NETWORK_COLOURS, "#E69F00", "#CC79A7"]
 _FONT = "Helvetica, Arial, sans-serif"
 
@@ -21,6 +22,7 @@ PAGE_COLOURS = {
     INK: "var(--ink)",
     FAINT: "var(--faint)",
     AXIS: "var(--axis)",
+    GUILTY: "var(--guilty)",
     GRID: "var(--line)",
 }
 

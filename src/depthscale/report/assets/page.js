@@ -15,7 +15,8 @@ function select(at) {
   for (const view of Object.values(views))
     if ("selected" in view.getState().signals) view.signal("selected", at).runAsync();
   for (const table of tables) table.mark(at);
-  for (const out of document.querySelectorAll("output.readout")) out.textContent = reading(at) ?? out.dataset.hint;
+  document.dispatchEvent(new CustomEvent("selected", { detail: at }));
+  for (const out of document.querySelectorAll("output.readout:not(#explored)")) out.textContent = reading(at) ?? out.dataset.hint;
 }
 
 // The selected row of the first table, in words.
@@ -103,7 +104,7 @@ class Table {
     const gap = (rows) => Object.assign(document.createElement("tr"), { className: "gap", ariaHidden: "true", style: `height:${rows * Table.ROW}px` });
     const part = this.rows.slice(first, first + number).map((row) => {
       const line = document.createElement("tr");
-      row.forEach((cell, i) => line.append(Object.assign(document.createElement("td"), { textContent: shown(cell), className: typeof cell === "string" && i < 2 ? "name" : "" })));
+      row.forEach((cell, i) => line.append(Object.assign(document.createElement("td"), { textContent: shown(cell), className: typeof cell === "string" ? "name" : "" })));
       line.dataset.at = row[0];
       line.setAttribute("aria-selected", row[0] === selected);
       line.addEventListener("click", () => select(row[0]));

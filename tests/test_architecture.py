@@ -29,12 +29,15 @@ RANKS = {
     "__main__": 10,
 }
 SIBLINGS = {("nets", "norms")}  # the one pair of one rank that may meet
-FACES = {
+FACES = {  # how a notebook shows these is `report`'s
     "profile.py",
+    "trace.py",
     "measure/compare.py",
     "measure/growth.py",
+    "measure/ledger.py",
+    "diagnose/finding.py",
     "sketch/sketch.py",
-}  # how a notebook shows these is `report`'s
+}
 TORCH_FREE = {"errors", "files", "numerics", "activations", "graph", "spec", "theory", "cli"}
 
 

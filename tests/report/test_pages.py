@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from depthscale.experiments import founding
 from depthscale.measure import compare
 from depthscale.nets import simulate
+from depthscale.probe import probe
 from depthscale.report.explorer import NORMALIZERS
 from depthscale.report.show import report
 from depthscale.spec import NetSpec
@@ -22,6 +25,26 @@ from report.conftest import Open
 
 SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
 HOSTILE = "</script><script>window.ran = 1</script><img src=x onerror=window.ran=1>"
+
+
+class Blocks(nn.Module):
+    """Ten blocks of Linear, Batch Norm and ReLU, with Kaiming weights of a fixed seed; one has a name to be careful with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(32, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU()) for _ in range(10)
+        )
+        for parameter in self.parameters():
+            if parameter.ndim == 2:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        self.add_module("<img src=x onerror=window_ran()>", nn.Tanh())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return self.get_submodule("<img src=x onerror=window_ran()>")(x)
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +58,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "hostile": {HOSTILE: measured[0], "b": measured[1]},
         "article": founding(NetSpec(depth=6, width=64, batch=32), seeds=3),
         "deep": simulate(NetSpec(depth=2000, width=16, norm="batch", batch=8), seeds=1),
+        "trace": probe(Blocks(), torch.randn(16, 32, generator=torch.Generator().manual_seed(1))),
     }
     for name, record in records.items():
         report(record, folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in records}
 
 
-@pytest.mark.parametrize("name", ["profile", "theory", "comparison", "hostile", "article"])
+@pytest.mark.parametrize("name", ["profile", "theory", "comparison", "hostile", "article", "trace"])
 def test_nothing_is_cut_at_the_width_of_a_phone(name: str, pages: dict[str, Path], show: Open) -> None:
     page = show(pages[name], width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -51,6 +75,13 @@ def test_nothing_is_cut_at_the_width_of_a_phone(name: str, pages: dict[str, Path
         .map((e) => e.outerHTML.slice(0, 200))"""
     )
     assert beyond == []
+    cut = page.evaluate(
+        """[...document.querySelectorAll(".chart svg text")].filter((e) => {
+          const r = e.getBoundingClientRect(), s = e.closest("svg").getBoundingClientRect();
+          return r.width && (r.left < s.left - 2 || r.right > s.right + 2 || r.top < s.top - 2 || r.bottom > s.bottom + 2);
+        }).map((e) => e.textContent)"""
+    )
+    assert cut == []
     assert page.evaluate("[...document.querySelectorAll('.scroll, .rows, .formula')].every((e) => e.tabIndex === 0)")
 
 
@@ -60,7 +91,7 @@ def test_a_check_of_the_width_would_see_something_cut(pages: dict[str, Path], sh
     assert page.evaluate("document.documentElement.scrollWidth") > 390
 
 
-@pytest.mark.parametrize("name", ["profile", "comparison", "article"])
+@pytest.mark.parametrize("name", ["profile", "comparison", "article", "trace"])
 def test_every_chart_is_drawn_and_says_in_words_what_it_shows(name: str, pages: dict[str, Path], show: Open) -> None:
     page = show(pages[name])
     charts = page.evaluate(
@@ -182,7 +213,7 @@ def test_the_controls_start_at_this_run_with_its_points(pages: dict[str, Path], 
     assert page.evaluate("views.explorer.data('points').length") == 0
 
 
-@pytest.mark.parametrize("name", ["profile", "article"])
+@pytest.mark.parametrize("name", ["profile", "article", "trace"])
 def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Path], show: Open, tmp_path: Path) -> None:
     page = show(pages[name])
     headings = page.locator("h1, h2, h3").all_text_contents()
@@ -195,8 +226,9 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     ).stdout
     flat = " ".join(text.split())
     assert [heading for heading in headings if heading not in flat] == []
-    section = flat.split("All numbers" if name == "article" else "Layers")[-1]
-    printed = page.evaluate("page.table.rows.map((row) => shown(row[1]))")
+    section = flat.split({"article": "All numbers", "profile": "Layers", "trace": "Operations"}[name])[-1]
+    number = {"article": 1, "profile": 1, "trace": 5}[name]
+    printed = page.evaluate(f"page.table.rows.map((row) => shown(row[{number}]))")
     assert sum(number in section for number in printed) == layers
 
 
@@ -206,3 +238,24 @@ def test_the_page_s_data_are_json_that_cannot_end_its_script(pages: dict[str, Pa
     assert "<" not in data
     assert HOSTILE in json.dumps(json.loads(data), ensure_ascii=False)
     assert text.count("</script>") == 1
+
+
+def test_one_selected_operation_is_selected_everywhere(pages: dict[str, Path], show: Open) -> None:
+    page = show(pages["trace"])
+    page.locator("button.op").first.click()
+    guilty = page.evaluate("selected")
+    assert page.evaluate("page.table.rows[selected][2]") == "batch_norm"
+    assert page.evaluate("views.depth.signal('selected')") == guilty
+    assert page.get_attribute(".rows tr[aria-selected=true]", "data-at") == str(guilty)
+    assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == str(guilty)
+    assert page.locator("details.block[open]").count() == 1
+    page.locator(".rows tr[data-at='3']").click()
+    assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "3"
+    assert page.evaluate("views['gradient-ridges'].signal('selected')") == 3
+
+
+def test_a_trace_s_page_shows_the_ledger_s_numbers(pages: dict[str, Path], show: Open) -> None:
+    page = show(pages["trace"])
+    bars = page.evaluate("views.waterfall.data('source_0').map(({ gain }) => gain)")
+    assert sum(bars[:-1]) == pytest.approx(bars[-1], abs=1e-4)
+    assert "<img src=x" in page.evaluate("page.table.rows.at(-1)[1]")

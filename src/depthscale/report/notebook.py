@@ -5,14 +5,17 @@ from math import isfinite
 import numpy as np
 import vl_convert
 
-from depthscale.measure import Comparison, Comparisons, Growth
+from depthscale.diagnose import Diagnosis, diagnose
+from depthscale.measure import Comparison, Comparisons, Growth, Ledger
 from depthscale.profile import Profile
 from depthscale.report.html import Html, join, table, tag
 from depthscale.report.show import chart
-from depthscale.report.theme import Chart
+from depthscale.report.theme import Chart, house
+from depthscale.report.trace_charts import by_kind
 from depthscale.report.words import described, interval, rounded, verdict
 from depthscale.sketch import Sketch
 from depthscale.sketch.formats import FORMATS
+from depthscale.trace import Trace
 
 _FAR = 3.0  # standard errors
 
@@ -33,6 +36,23 @@ def comparison_html(found: Comparison) -> str:
     far = int((np.nan_to_num(np.abs(found.standard_errors)) > _FAR).sum())
     layers = len(found.standard_errors)
     return tag("p", f"{found!r}: beyond {_FAR:g} standard errors at {far} of {layers} layers")
+
+
+def trace_html(trace: Trace) -> str:
+    """What was probed, what was found, and every operation along depth."""
+    found = diagnose(trace)
+    seen = f"{len(trace):,} operations, {trace.mode} mode, {trace.coverage.share:.1%} of the autograd nodes seen"
+    return join(tag("p", tag("strong", trace.model), f": {seen}"), diagnosis_html(found), _drawn(chart(trace)))
+
+
+def ledger_html(account: Ledger) -> str:
+    """What each kind of operation makes of the squared gradient."""
+    return join(tag("p", repr(account)), _drawn(house(by_kind(account).properties(width=360))))
+
+
+def diagnosis_html(found: Diagnosis) -> str:
+    """The verdict, and a line for each finding."""
+    return join(tag("p", found.verdict), tag("ul", *(tag("li", str(each)) for each in found.findings)))
 
 
 def growth_html(found: Growth) -> str:

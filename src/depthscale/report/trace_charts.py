@@ -67,13 +67,13 @@ def waterfall(parts: Sequence[Fold], total: float) -> Chart:
     if abs(total - level) > 0.01:
         rows.append(_bar("(paths meeting)", level, total, None))
     rows.append(_bar("in all", 0.0, total, None) | {"kind": "total"})
-    return with_selection(_bars(rows, "log2 of the squared gradient, from the output on"))
+    return with_selection(_bars(rows, "log2 of the squared gradient"))
 
 
 def by_kind(account: Ledger) -> Chart:
     """What each kind of operation contributes in all."""
     rows = [_bar(kind, 0.0, value, None) for kind, value in account.by_kind if abs(value) > 0.005][:_MOST_KINDS]
-    return _bars(rows or [_bar("nothing", 0.0, 0.0, None)], "log2 of the squared gradient, in all")
+    return _bars(rows or [_bar("nothing", 0.0, 0.0, None)], "log2 of the squared gradient")
 
 
 def _bar(name: str, start: float, end: float, at: int | None) -> dict:

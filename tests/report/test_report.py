@@ -25,7 +25,7 @@ from depthscale.report.html import Html, tag
 from depthscale.report.mathml import formula
 from depthscale.report.provenance import command
 from depthscale.report.show import page, theory_of
-from depthscale.report.words import interval, rounded, verdict
+from depthscale.report.words import interval, rounded, verdict, with_error
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
 
@@ -193,7 +193,7 @@ def test_rows_from_elsewhere_are_drawn_with_their_verdict() -> None:
     row = Check("a < b", "x^2", predicted=1.5, measured=1.48, stderr=0.02, verdict="holds")
     drawn = claims([row])
     assert "a &lt; b" in drawn
-    assert "1.480 ± 0.02" in drawn
+    assert "1.480 ± 0.020" in drawn
     assert "<msup>" in drawn
     assert claims([replace(row, stderr=float("nan"))]).count("±") == 0
 
@@ -203,7 +203,7 @@ def test_the_article_s_numbers_are_those_of_its_run() -> None:
         found = founding(NetSpec(depth=6, width=64, batch=32), seeds=4, seed=seed)
         text = page(found)
         measured = growth(found.measured[1])
-        assert f"×{rounded(measured.rate, measured.stderr)} ± {measured.stderr:.2g} per layer" in text
+        assert f"×{with_error(measured.rate, measured.stderr)} per layer" in text
         assert f"{np.sqrt(found.measured[1].gradient.mean_square[1]):.3g} at layer 1" in text
         assert f"{growth(found.predicted[1]).rate:.5g}" in text
         assert len(text.encode()) < 2_500_000

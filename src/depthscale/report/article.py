@@ -1,6 +1,6 @@
 """The founding experiment as an article: every number in it comes from the run it is given, or from `predict`."""
 
-from math import inf, isfinite, log, pi
+from math import exp, inf, isfinite, log, pi
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from depthscale.errors import UnreliableGrowth
 from depthscale.experiments.checks import checks
 from depthscale.experiments.founding import NAMES, Founding
 from depthscale.measure import Growth
+from depthscale.profile import Profile
 from depthscale.report import article_charts as charts
 from depthscale.report.claims import claims
 from depthscale.report.comparison_page import comparison_page
@@ -18,7 +19,7 @@ from depthscale.report.mathml import formula
 from depthscale.report.profile_page import notes, readout, rms, table_of
 from depthscale.report.provenance import options, provenance
 from depthscale.report.sheet import Part, section, sheet
-from depthscale.report.words import interval, rate, rounded
+from depthscale.report.words import interval, rate, rounded, with_error
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
 
@@ -141,8 +142,8 @@ def _vanilla(found: Founding) -> Part:
         ),
         formula("p(x_{l−1}) = 2 p(y_l) , p(y_l) = frac{1}{2} p(x_l)", block=True),
         paragraphs(
-            f"Two times a half is one: p does not change from layer to layer. This run measures ×{_said(measured)} per "
-            f"layer{_sure(measured)}."
+            f"Two times a half is one: p does not change from layer to layer, in the mean over networks. This run measures "
+            f"×{_said(measured)} per layer{_sure(measured)}; {_typical(found.predicted[0])}"
         ),
     )
     return section("vanilla", "Why a vanilla network keeps its gradient", text)
@@ -391,6 +392,15 @@ def _sources() -> Part:
     return section("sources", "Sources", tag("ul", *(tag("li", each) for each in listed)))
 
 
+def _typical(theory: Profile) -> str:
+    """What finite width makes of a rate that is a mean of logarithms."""
+    first, last = theory.bulk
+    if theory.log_variance is None:
+        return "the rate of a typical network lies a little below that of the mean."
+    below = exp(-float(theory.log_variance[first] - theory.log_variance[last]) / 2 / (last - first))
+    return f"a typical network of this width lies a little below the mean, at ×{below:.4f}, for its gradient fluctuates."
+
+
 def _rate(spec: NetSpec) -> float:
     return _number(rate(predict(spec)))
 
@@ -403,7 +413,7 @@ def _number(found: Growth | UnreliableGrowth) -> float:
 
 def _said(found: Growth | UnreliableGrowth) -> str:
     if isinstance(found, Growth):
-        return f"{rounded(found.rate, found.stderr)} ± {found.stderr:.2g}"
+        return with_error(found.rate, found.stderr)
     return f"{_number(found):.3g}"
 
 

@@ -1,12 +1,11 @@
 """Statements with what was predicted and what was measured, as a table: the one place where such rows are drawn."""
 
 from collections.abc import Iterable
-from math import isfinite
 from typing import Protocol
 
 from depthscale.report.html import Html, join, table, tag
 from depthscale.report.mathml import formula
-from depthscale.report.words import rounded
+from depthscale.report.words import rounded, with_error
 
 
 class Row(Protocol):
@@ -44,5 +43,4 @@ def _plain(row: Row) -> Html:
 
 
 def _measured(row: Row) -> Html:
-    error = f" ± {row.stderr:.2g}" if isfinite(row.stderr) and row.stderr > 0 else ""
-    return tag("span", f"{rounded(row.measured, row.stderr, digits=4)}{error}", class_="number")
+    return tag("span", with_error(row.measured, row.stderr, digits=4), class_="number")

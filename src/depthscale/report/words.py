@@ -34,6 +34,16 @@ def rounded(value: float, error: float = 0.0, digits: int = 5) -> str:
     return f"{value:.{max(0, 1 - floor(log10(error)))}f}"
 
 
+def with_error(value: float, error: float, digits: int = 5) -> str:
+    """value ± error, the error to two digits and the value to as many places; the value alone where there is no error."""
+    if not (0 < error < inf and isfinite(value)):
+        return rounded(value, digits=digits)
+    places = max(0, 1 - floor(log10(error)))
+    if not 1e-4 < abs(value) < 1e6 or places > 8:
+        return f"{value:.3g} ± {error:.2g}"
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
 def interval(found: Growth) -> tuple[float, float]:
     """The 95 % interval of a rate, by Student's t on its logarithm."""
     reach = float(ndtri(_SURE) if isinf(found.degrees) else stdtrit(found.degrees, _SURE)) * found.log_stderr

@@ -8,10 +8,12 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 RANKS = {
     "errors": 0,
     "files": 1,
+    "names": 1,
     "sketch": 1,
     "numerics": 1,
     "activations": 2,
     "graph": 2,
+    "initializations": 2,
     "profile": 2,
     "trace": 3,
     "spec": 3,
@@ -38,7 +40,7 @@ FACES = {  # how a notebook shows these is `report`'s
     "diagnose/finding.py",
     "sketch/sketch.py",
 }
-TORCH_FREE = {"errors", "files", "numerics", "activations", "graph", "spec", "theory", "cli"}
+TORCH_FREE = {"errors", "files", "numerics", "activations", "initializations", "graph", "spec", "theory", "cli"}
 
 
 def arrows() -> list[tuple[Path, str]]:

@@ -20,7 +20,9 @@ SMALL = NetSpec(depth=12, width=16, batch=8, norm="batch")
 
 def round_trip(profile: Profile, folder: Path) -> Profile:
     store.save(profile, folder / "record.json")
-    return store.load(folder / "record.json")
+    again = store.load(folder / "record.json")
+    assert isinstance(again, Profile)
+    return again
 
 
 def test_a_measured_profile_comes_back_whole(tmp_path: Path) -> None:

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
         InvalidRecord,
         InvalidSpec,
         NoTheory,
+        PropagationFailed,
         Undefined,
         UnreliableGrowth,
     )
     from depthscale.measure import Comparison, Growth, Ledger, compare, growth, ledger
     from depthscale.nets import simulate
+    from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
     from depthscale.probe import probe
     from depthscale.profile import Profile, Quantity
     from depthscale.report.show import chart, report
     from depthscale.sketch import Sketch
     from depthscale.spec import NetSpec, Residual
     from depthscale.store import load, save
-    from depthscale.theory import predict
+    from depthscale.theory import predict, predict_graph
     from depthscale.theory.classical import Classical, classical
     from depthscale.theory.critical import critical_line, phase_diagram
     from depthscale.trace import Trace
@@ -55,6 +57,9 @@ _HOMES = {
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
     "assert_propagation": "diagnose",
+    "batchnorm_backward": "norms",
+    "batchnorm_backward_alt": "norms",
+    "batchnorm_forward": "norms",
     "chart": "report.show",
     "classical": "theory.classical",
     "compare": "measure",
@@ -65,6 +70,7 @@ _HOMES = {
     "load": "store",
     "phase_diagram": "theory.critical",
     "predict": "theory",
+    "predict_graph": "theory",
     "probe": "probe",
     "report": "report.show",
     "save": "store",
@@ -94,6 +100,9 @@ __all__ = [
     "Undefined",
     "UnreliableGrowth",
     "assert_propagation",
+    "batchnorm_backward",
+    "batchnorm_backward_alt",
+    "batchnorm_forward",
     "chart",
     "classical",
     "compare",
@@ -104,6 +113,7 @@ __all__ = [
     "load",
     "phase_diagram",
     "predict",
+    "predict_graph",
     "probe",
     "report",
     "save",

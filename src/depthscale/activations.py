@@ -5,7 +5,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
-from re import fullmatch
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import erf, expit
 
 from depthscale.errors import InvalidSpec
+from depthscale.names import name_and_parameter
 from depthscale.numerics import elementwise as ew
 from depthscale.numerics.derivative import derivative_of
 from depthscale.numerics.kinks import find_kinks
@@ -43,6 +43,9 @@ class Activation:
     def breaks(self) -> tuple[float, ...]:
         """Kinks and bends, ascending: where an integral over phi should be split."""
         return tuple(sorted({*self.kinks, *self.bends}))
+
+
+Phi = str | Activation  # a name in the table, or a function of one's own; both can be hashed
 
 
 def activation(given: "str | Activation | Callable[..., Any]") -> Activation:
@@ -139,12 +142,6 @@ ACTIVATIONS = {
         Activation("relu6", lambda x: np.clip(x, 0.0, 6.0), lambda x: ew.between(x, 0.0, 6.0), (0.0, 6.0)),
     )
 }
-
-
-def name_and_parameter(text: str) -> tuple[str, str | None]:
-    """ "leaky_relu(0.2)" -> ("leaky_relu", "0.2"); a text without parentheses is a name alone."""
-    parts = fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
-    return (parts[1], parts[2]) if parts else (text, None)
 
 
 def _named(text: str) -> Activation:

@@ -6,7 +6,11 @@ class DepthscaleError(Exception):
 
 
 class UnsupportedTensor(DepthscaleError, TypeError):
-    """A tensor whose values a sketch cannot count (complex, integer, sparse, ...)."""
+    """A tensor of a kind that cannot be worked with here (complex, integer, sparse, ...)."""
+
+
+class InvalidInput(DepthscaleError, ValueError):
+    """Values, shapes or settings for which a computation has no answer; the text names the one that is wrong."""
 
 
 class InvalidSpec(DepthscaleError, ValueError):

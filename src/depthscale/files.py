@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed into it."""
+"""Files that are whole or not there: written beside their place, then renamed into it; and arrays read from files."""
 
 import os
 import tempfile
@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from depthscale.errors import UnwritablePath
+import numpy as np
+
+from depthscale.errors import InvalidInput, UnwritablePath
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -34,6 +36,19 @@ def write_all(contents: Mapping[Path, str | bytes]) -> None:
         for place, beside in written.items():
             with _explained(place):
                 beside.replace(place)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array in a .npy file; nothing in it is run. / raises: InvalidInput."""
+    try:
+        with path.open("rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                raise ValueError("it is not a .npy file")
+            file.seek(0)
+            return np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError, TypeError, SyntaxError) as refused:
+        reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
+        raise InvalidInput(f"cannot read {path}: {reason}; write an array of numbers with numpy.save") from None
 
 
 def check_file(path: Path) -> None:

@@ -5,18 +5,36 @@ Theory walks a Graph and measurement fills one, so neither knows where it came f
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf
-from typing import Literal
+from functools import cached_property
+from math import inf, prod
+from typing import Any, Literal
 
-NormKind = Literal["batch", "layer", "rms", "group"]
+import numpy as np
+from numpy.typing import NDArray
+
+NormKind = Literal["batch", "layer", "rms", "group", "instance"]
 Statistics = Literal["batch", "frozen", "running"]
 
 
 @dataclass(frozen=True)
 class Input:
-    """Independent samples with independent, centred Gaussian entries. / variance: of each entry."""
+    """Samples with independent, centred Gaussian entries. / variance: of each entry; correlation: between any two samples.
+
+    size: of an image or a sequence, whose positions are as independent of each other as samples are; () for a vector.
+    """
 
     variance: float
+    correlation: float = 0.0
+    size: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A drawn vector for each token of a sequence. / variance: of an entry; vocabulary: tokens, of which each is as likely."""
+
+    variance: float
+    vocabulary: float
+    size: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,10 +54,141 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A window that slides over an image or a sequence. / size: of that; kernel, stride, padding, dilation: one for each axis."""
+
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    circular: bool = False
+
+    @classmethod
+    def of(cls, size: tuple[int, ...], kernel: int, stride: int = 1, padding: int = 0, circular: bool = False) -> "Window":
+        """The same along every axis."""
+        kernels, strides, paddings, dilations = ((n,) * len(size) for n in (kernel, stride, padding, 1))
+        return cls(size, kernels, strides, paddings, dilations, circular)
+
+    @classmethod
+    def whole(cls, size: tuple[int, ...]) -> "Window":
+        """One window over everything."""
+        return cls(size, size, size, (0,) * len(size), (1,) * len(size))
+
+    @cached_property
+    def size_out(self) -> tuple[int, ...]:
+        axes = zip(self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in axes)
+
+    @property
+    def taps(self) -> int:
+        return prod(self.kernel)
+
+    @property
+    def places_in(self) -> int:
+        return prod(self.size)
+
+    @property
+    def places_out(self) -> int:
+        return prod(self.size_out)
+
+    @cached_property
+    def inside(self) -> float:
+        """Share of the taps, over all places of the window, that lie on the input and not on a padding of zeros."""
+        return prod(float((axis >= 0).mean()) for axis in self._axes)
+
+    @cached_property
+    def unevenness(self) -> float:
+        """Variance over the places of the window of how many taps lie inside, over the square of its mean."""
+        counts = [(axis >= 0).sum(axis=1) for axis in self._axes]
+        return prod(float((c * c).mean() / c.mean() ** 2) for c in counts) - 1
+
+    @cached_property
+    def covers(self) -> tuple[float, float]:
+        """In how many places of the window an entry of the input lies: the mean over entries, and the mean of the square."""
+        counts = [np.bincount(axis[axis >= 0], minlength=n) for axis, n in zip(self._axes, self.size, strict=True)]
+        return prod(float(c.mean()) for c in counts), prod(float((c * c).mean()) for c in counts)
+
+    @cached_property
+    def entries(self) -> NDArray[np.intp]:
+        """Which entry of the input, in row-major order, each tap of each place reads. / returns: [taps, places_out], -1 outside."""
+        found = np.zeros((1, 1), np.intp)
+        for axis, n in zip(self._axes, self.size, strict=True):
+            at = axis.T[None, :, None, :]
+            joined = np.where((found[:, None, :, None] < 0) | (at < 0), -1, found[:, None, :, None] * n + at)
+            found = joined.reshape(found.shape[0] * at.shape[1], -1)
+        return found
+
+    @cached_property
+    def _axes(self) -> list[NDArray[np.intp]]:
+        """Along each axis the entry that each place reads with each tap. / returns: [places, taps] each, -1 outside."""
+        axes = zip(self.size, self.size_out, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        found = []
+        for n, places, kernel, stride, padding, dilation in axes:
+            at = np.arange(places)[:, None] * stride - padding + np.arange(kernel) * dilation
+            found.append(at % n if self.circular else np.where((at >= 0) & (at < n), at, -1))
+        return found
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution with independent, centred weights. / sigma_w2: fan_in times the weights' variance; sigma_b2: the biases'.
+
+    rows: as of Linear, a row being the weights of one output channel.
+    """
+
+    channels_in: int
+    channels_out: int
+    window: Window
+    sigma_w2: float
+    sigma_b2: float = 0.0
+    groups: int = 1
+    weights: str = "gaussian"
+    rows: Literal["free", "unit", "standardized"] = "free"
+
+    @property
+    def fan_in(self) -> int:
+        return self.channels_in * self.window.taps // self.groups
+
+    @property
+    def fan_out(self) -> int:
+        return self.channels_out * self.window.taps // self.groups
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The mean ("average") or the largest ("max") of each window."""
+
+    kind: Literal["average", "max"]
+    window: Window
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """All positions of a sample as entries of one vector."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """softmax(q k^T / sqrt(entries of a head)) v of its inputs q, k and v. / causal: each position looks at those up to itself."""
+
+    heads: int = 1
+    causal: bool = False
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An operation that no rule is for. / name: what it is called where it was met."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Norm:
     """z = (y - mean) / sqrt(variance + eps); "rms" takes no mean away. / size: values that the statistics are over.
 
-    batch: over `size` samples; layer, rms: over a sample's entries (size inf: many); group: over `size` entries of a sample.
+    batch: over `size` points, the samples or, in an image, the samples' positions; layer, rms: over a sample's entries (size inf:
+    many); group: over `size` entries of a sample, positions included; instance: over the `size` positions of a sample.
     statistics: "frozen" ones take part in the forward pass alone; "running" ones are 0 and 1, as at initialization.
     """
 
@@ -59,9 +208,9 @@ class Affine:
 
 @dataclass(frozen=True)
 class Elementwise:
-    """x = phi(z). / activation: a name in the table of activations."""
+    """x = phi(z). / activation: a name in the table of activations, or an Activation of one's own."""
 
-    activation: str
+    activation: Any
 
 
 @dataclass(frozen=True)
@@ -78,7 +227,9 @@ class Dropout:
     keep: float
 
 
-Operation = Input | Linear | Norm | Affine | Elementwise | Add | Dropout
+Operation = (
+    Input | Embedding | Linear | Conv | Norm | Affine | Elementwise | Add | Dropout | Pool | Flatten | Attention | Unknown
+)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,12 @@ class Profile:
         return len(self.gradient) - 1
 
     @property
+    def gradient_log2_norm2(self) -> Array:
+        """[layers] log2 of the squared norm of one sample's dE/dx: the mean square times the layer's width."""
+        widths = self.spec.get("widths") or [self.spec["width"]] * (self.depth + 1)
+        return self.gradient.log2_mean_square + np.log2(np.asarray(widths, float))
+
+    @property
     def bulk(self) -> tuple[int, int]:
         """First and last layer whose gradient obeys the bulk's law: not the input, not the one under the loss."""
         return 1, self.depth - 1

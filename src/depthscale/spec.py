@@ -10,6 +10,8 @@ from typing import Any
 from depthscale.activations import activation
 from depthscale.errors import InvalidSpec
 from depthscale.graph import Add, Affine, Elementwise, Graph, Input, Linear, Norm, Op, Operation
+from depthscale.initializations import INITIALIZATIONS, Initialization, initialization
+from depthscale.names import name_and_parameter
 from depthscale.numerics import gaussian
 
 NORMS = ("batch", "layer", "rms", "group")  # of preactivations; the weight norms act on W
@@ -54,6 +56,7 @@ class NetSpec:
 
     depth: int = _described("number of layers", 10)
     width: int = _described("neurons in every layer, and entries of an input", 1024)
+    widths: tuple[int, ...] | None = _described("entries of an input, then neurons of each layer, where they differ", None)
     activation: str = _described("phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...", "relu")
     norm: str = _described("none, batch, layer, rms, group, weight, weight_standardized or scaled_weight_standardized", "none")
     position: str = _described("of the norm, before or after the activation", "before")
@@ -65,7 +68,11 @@ class NetSpec:
     beta: float = _described("shift after the norm", 0.0)
     sigma_w2: float = _described("fan_in times the variance of a weight (Kaiming for ReLU: 2)", 2.0)
     sigma_b2: float = _described("variance of a bias", 0.0)
-    weights: str = _described("gaussian, orthogonal or uniform", "gaussian")
+    weights: str = _described(
+        "law: gaussian, orthogonal or uniform; or an initialization, which sets both variances: torch (its default), "
+        "xavier_normal, xavier_uniform, kaiming_normal, kaiming_uniform, lecun_normal, truncated_normal(0.02), ...",
+        "gaussian",
+    )
     input_variance: float = _described("variance of each entry of an input", 1.0)
     residual: Residual | None = field(default=None, metadata={"help": "blocks around a skip connection"})
 
@@ -73,7 +80,8 @@ class NetSpec:
         _whole(self, "depth", at_least=1)
         _whole(self, "width", at_least=1)
         for name, choices in CHOICES.items():
-            _one_of(self, name, choices)
+            if not (name == "weights" and self._is_initialization()):
+                _one_of(self, name, choices)
         if not isinstance(self.activation, str):
             raise InvalidSpec(f"activation must be a name, got {self.activation!r}")
         activation(self.activation)
@@ -84,9 +92,45 @@ class NetSpec:
         for name in ("gamma", "beta"):
             _number(self, name)
         _number(self, "input_variance", above=0.0)
+        self._check_widths()
         self._check_norm()
+        self.initialization()
         if not (self.residual is None or isinstance(self.residual, Residual)):
             raise InvalidSpec(f"residual must be a Residual or None, got {self.residual!r}")
+
+    def _check_widths(self) -> None:
+        if self.widths is None:
+            return
+        if not isinstance(self.widths, tuple | list) or len(self.widths) != self.depth + 1:
+            raise InvalidSpec(
+                f"widths must be {self.depth + 1} whole numbers, the input's and one for each layer; got {self.widths!r}"
+            )
+        if self.residual is not None:
+            raise InvalidSpec("a residual network keeps its width; give width, not widths")
+        object.__setattr__(self, "widths", tuple(self.widths))
+        for each in self.widths:
+            if isinstance(each, bool) or not isinstance(each, Integral) or not 1 <= int(each) <= _LARGEST_WHOLE:
+                raise InvalidSpec(f"widths must be whole numbers of at least 1, got {_short(each)}")
+        object.__setattr__(self, "width", int(self.widths[0]))
+
+    def _is_initialization(self) -> bool:
+        """Whether `weights` names an initialization, which sets the variances itself. / raises: InvalidSpec where both do."""
+        named = isinstance(self.weights, str) and self.weights not in CHOICES["weights"]
+        if not (named and name_and_parameter(self.weights)[0] in INITIALIZATIONS):
+            return False
+        if (self.sigma_w2, self.sigma_b2) != (2.0, 0.0):
+            raise InvalidSpec(f"weights {self.weights!r} sets sigma_w2 and sigma_b2; leave those out, or name a law")
+        return True
+
+    def initialization(self, layer: int = 1) -> Initialization:
+        """What a layer's weights and biases are drawn from."""
+        if not self._is_initialization():
+            return Initialization(self.sigma_w2, self.sigma_b2, self.weights)  # pyright: ignore[reportArgumentType]
+        return initialization(self.weights, self.width_of(layer - 1), self.width_of(layer))
+
+    def width_of(self, layer: int) -> int:
+        """Neurons of a layer; of layer 0, entries of an input."""
+        return self.widths[layer] if self.widths else self.width
 
     def _check_norm(self) -> None:
         if abs(self.gamma) > _LARGEST_GAIN or abs(self.beta) > _LARGEST_GAIN:
@@ -95,9 +139,10 @@ class NetSpec:
             raise InvalidSpec(f"norm 'batch' over a batch of {self.batch} has no variance; take at least 2 samples")
         if self.norm == "group":
             _whole(self, "groups", at_least=1)
-            if self.width % self.groups or self.width // self.groups < 2:
-                raise InvalidSpec(f"{self.groups} groups do not divide a width of {self.width} into groups of 2 or more")
-        if self.norm == "layer" and self.width < 2:
+            for width in self.widths[1:] if self.widths else (self.width,):
+                if width % self.groups or width // self.groups < 2:
+                    raise InvalidSpec(f"{self.groups} groups do not divide a width of {width} into groups of 2 or more")
+        if self.norm == "layer" and min(self.widths or (self.width,)) < 2:
             raise InvalidSpec("norm 'layer' over a width of 1 has no variance; take at least 2 neurons")
 
     def graph(self) -> Graph:
@@ -108,16 +153,16 @@ class NetSpec:
         ops = [Op("input", Input(self.input_variance), (), 0)]
         for layer in range(1, self.depth + 1):
             start = len(ops) - 1
-            for name, what in self._block():
+            for name, what in self._block(layer):
                 inputs = (start, len(ops) - 1) if isinstance(what, Add) else (len(ops) - 1,)
                 ops.append(Op(f"{name}{layer}", what, inputs, layer))
         return Graph(tuple(ops), self.batch)
 
-    def _block(self) -> list[tuple[str, Operation]]:
+    def _block(self, layer: int) -> list[tuple[str, Operation]]:
         """The operations of one layer, in order; an Add joins the layer's input."""
-        linear: list[tuple[str, Operation]] = [("linear", self._linear())]
+        linear: list[tuple[str, Operation]] = [("linear", self._linear(layer))]
         phi: list[tuple[str, Operation]] = [("activation", Elementwise(self.activation))]
-        norm = self._norm()
+        norm = self._norm(layer)
         nonlinear = [*norm, *phi] if self.position == "before" else [*phi, *norm]
         if self.residual is None:
             return [*linear, *nonlinear]
@@ -126,7 +171,8 @@ class NetSpec:
             return [*((nonlinear + linear) * self.residual.layers), *add]
         return [*((phi + linear) * self.residual.layers), *add, *norm]
 
-    def _linear(self) -> Linear:
+    def _linear(self, layer: int) -> Linear:
+        drawn = self.initialization(layer)
         match self.norm:
             case "weight":
                 variance, rows = self.gamma**2, "unit"
@@ -135,14 +181,14 @@ class NetSpec:
             case "scaled_weight_standardized":
                 variance, rows = self.gamma**2 / _variance(self.activation), "standardized"
             case _:
-                variance, rows = self.sigma_w2, "free"
-        return Linear(self.width, self.width, variance, self.sigma_b2, self.weights, rows)  # pyright: ignore[reportArgumentType]
+                variance, rows = drawn.sigma_w2, "free"
+        return Linear(self.width_of(layer - 1), self.width_of(layer), variance, drawn.sigma_b2, drawn.weights, rows)
 
-    def _norm(self) -> list[tuple[str, Operation]]:
+    def _norm(self, layer: int) -> list[tuple[str, Operation]]:
         """The norm of preactivations, with gain and shift if there are any; nothing for the weight norms."""
         if self.norm not in NORMS:
             return []
-        size = {"batch": self.batch, "group": self.width // self.groups}.get(self.norm, inf)
+        size = {"batch": self.batch, "group": self.width_of(layer) // self.groups}.get(self.norm, inf)
         statistics = self.statistics if self.norm == "batch" else "batch"
         norm = Norm(self.norm, size, self.eps, statistics)  # pyright: ignore[reportArgumentType]
         affine = [] if (self.gamma, self.beta) == (1, 0) else [("affine", Affine(self.gamma, self.beta))]

@@ -62,6 +62,7 @@ class TracedOp:
     consumers: autograd edges by which gradient comes in, of any operation, seen or not.
     nodes: autograd nodes inside. / settings: of the function, as far as theory asks for them.
     weights: for each parameter-side tensor that went in: (name or "", shape, mean square).
+    log2_activation_samples: [networks] log2 of the activation's mean square in each.
     likeness: of activations, norms and sums; dead: share of a rectifier's units that nothing in the batch activates.
     """
 
@@ -86,6 +87,7 @@ class TracedOp:
     split: NormSplit | None = None
     likeness: Likeness | None = None
     dead: float | None = None
+    log2_activation_samples: tuple[float, ...] = ()
 
     @property
     def log2_gradient_ms(self) -> float:
@@ -155,7 +157,8 @@ class Trace:
     sinks: (operation id, [repeats] log2 squared norm of the cotangent put there); sources: (operation id, [repeats] log2 squared
     norm that reached it), measured where autograd hands the gradient over, apart from the operations' own.
     mode: "train", "eval" or "mixed"; loss: "independent", "shared", "output" (a model that returns its loss) or "callable".
-    loss_scale: gradients are reported divided by it. / batch: size of the first axis of the outputs.
+    initializations: networks drawn; with more than 1, each has one repeat. / loss_scale: gradients are reported divided by it.
+    batch: size of the first axis of the outputs.
     """
 
     ops: tuple[TracedOp, ...]
@@ -171,6 +174,7 @@ class Trace:
     repeats: int
     batch: int
     loss_scale: float = 1.0
+    initializations: int = 1
     graph: Graph | None = None
     notes: tuple[str, ...] = ()
     verified: bool | None = None

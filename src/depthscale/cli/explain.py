@@ -1,8 +1,78 @@
 """depthscale explain: one command for each thing that can be explained."""
 
-from cyclopts import App
+from pathlib import Path
+from typing import Annotated
 
-from depthscale.cli.frame import app
+from cyclopts import App, Parameter
+
+from depthscale import files
+from depthscale.cli.frame import Json, app
+from depthscale.cli.output import check, console, put
+from depthscale.errors import InvalidInput
 
 explain = App(name="explain", help="Why: the backward pass node by node, and the growth argument step by step.")
 app.command(explain)
+
+Page = Annotated[Path | None, Parameter(help="write a page that steps through it, for a browser, whole without a network")]
+_Affine = Annotated[str, Parameter(help="a number for all neurons, or one for each: 1,0.5,2", allow_leading_hyphen=True)]
+
+
+@explain.command
+def batchnorm(
+    *,
+    input: Annotated[
+        Path | None, Parameter(help="a .npy file of real numbers (N, D), (N, C, L), ... [default: random]")
+    ] = None,
+    dout: Annotated[Path | None, Parameter(help="a .npy file of dE/d out, shaped as the input [default: random]")] = None,
+    gamma: _Affine = "1.5",
+    beta: _Affine = "0.5",
+    eps: Annotated[float, Parameter(help="added to the variance")] = 1e-5,
+    neuron: Annotated[int, Parameter(help="whose numbers to show, from 0")] = 0,
+    batch: Annotated[int | None, Parameter(help="samples of a random input [default: 4]")] = None,
+    width: Annotated[int | None, Parameter(help="neurons of a random input [default: 3]")] = None,
+    seed: Annotated[int, Parameter(help="of what is random")] = 0,
+    html: Page = None,
+    json: Json = None,
+) -> None:
+    """Batch Norm's backward pass, node by node: from the gradient of its output to dx, dgamma and dbeta.
+
+    The circuit with its values and gradients, every node's local gradient, and the numbers of one neuron.
+    """
+    from depthscale.explain.batchnorm import explain_batchnorm, random_input
+    from depthscale.report.walk_lines import walk_lines
+    from depthscale.report.walk_page import walk_page
+    from depthscale.store import dumps, walk_record
+
+    if input is not None and (batch, width) != (None, None):
+        raise InvalidInput("--batch and --width are of a random input; leave them out beside --input")
+    for place in (html, json):
+        check(place)
+    if input is None:
+        x = random_input(4 if batch is None else batch, 3 if width is None else width, seed)
+    else:
+        x = files.read_array(input)
+    walk = explain_batchnorm(
+        x,
+        None if dout is None else files.read_array(dout),
+        gamma=_numbers(gamma, "gamma"),
+        beta=_numbers(beta, "beta"),
+        eps=eps,
+        neuron=neuron,
+        seed=seed,
+    )
+    if html is not None:
+        files.write(html, walk_page(walk))
+    put(dumps(walk_record(walk)), json)
+    if str(json) != "-":
+        terminal = console()
+        for line in walk_lines(walk):
+            terminal.print(line, soft_wrap=True, style="bold" if line.startswith("step ") else None)
+        if html is not None:
+            terminal.print(f"\nwritten to {html}", soft_wrap=True)
+
+
+def _numbers(given: str, name: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(each) for each in given.split(","))
+    except ValueError:
+        raise InvalidInput(f"--{name} takes a number, or one for each neuron with commas between, got {given!r}") from None

@@ -16,7 +16,8 @@ def predict(spec: Network = None, *, loss: Loss = "independent", json: Json = No
     spec = spec or NetSpec()
     check(json, html)
     profile = predict(spec, loss=loss)
-    first = spec.sigma_w2 * spec.input_variance + spec.sigma_b2
-    plain = (spec.norm, spec.residual) == ("none", None)
-    found = classical(spec.activation, spec.sigma_w2, spec.sigma_b2, first or 1.0) if plain else None
+    drawn = spec.initialization()
+    first = drawn.sigma_w2 * spec.input_variance + drawn.sigma_b2
+    plain = (spec.norm, spec.residual, spec.widths) == ("none", None, None)
+    found = classical(spec.activation, drawn.sigma_w2, drawn.sigma_b2, first or 1.0) if plain else None
     show(profile, json, html, {"classical": classical_record(found)}, classical_lines(found) if found else [])

@@ -41,7 +41,7 @@ def _verdict(case: Case, found: list[Finding]) -> str:
     wrong = [finding for finding in found if finding.severity != "info"]
     if wrong:
         more = f" ({len(wrong) - 1} more finding{'s' * (len(wrong) > 2)})" if len(wrong) > 1 else ""
-        return f"{wrong[0].says}{more}"
+        return f"{wrong[0].headline or wrong[0].says}{more}"
     growth = case.gradient
     if growth is None:
         return "nothing wrong was found; nothing repeats often enough along the depth to fit a rate"

@@ -13,6 +13,7 @@ class Finding:
     """One cause. / rule: its name; where: the operation, by name; says: what is the matter, in a sentence or two.
 
     evidence: numbers and the thresholds they passed; source: of the rule; advice: what to try.
+    headline: the same in half a sentence, for a verdict; empty where `says` is short.
     """
 
     rule: str
@@ -22,6 +23,7 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     advice: str = ""
+    headline: str = ""
 
     def __str__(self) -> str:
         return (

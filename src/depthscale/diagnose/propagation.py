@@ -1,6 +1,7 @@
 """Rules on growth with depth: exploding and vanishing gradients and activations."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import log2
 
 from depthscale.activations import activation
@@ -14,6 +15,18 @@ from depthscale.numerics import gaussian
 from depthscale.trace import TracedOp
 
 _SOURCES = {"batch_norm": "arXiv:1902.08129", "layer_norm": "arXiv:1902.08129", "linear": "arXiv:1502.01852"}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What makes a rate. / says: a sentence that begins with ". "; where: an operation's name; who: half a sentence."""
+
+    says: str
+    where: str
+    who: str
+    source: str
+
+
 _SAME = 0.5  # of the gradient's rate that the signal's must reach for the weights' size to be the cause of both
 
 
@@ -33,12 +46,12 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
     severity = _severity(case, factor) if not power else "info"
     grows = growth.rate > 1
     rule = f"{what}-" + {True: ("grows", "explodes"), False: ("shrinks", "vanishes")}[grows][severity != "info"]
-    cause, where, source = _cause(case, growth) if what == "gradient" else ("", _last(case), "arXiv:1502.01852")
+    cause = _cause(case, growth) if what == "gradient" else Cause("", _last(case), "", "arXiv:1502.01852")
     return Finding(
         rule=rule,
         severity=severity,
-        where=where,
-        says=f"{_says(what, growth, factor)}{cause}",
+        where=cause.where,
+        says=f"{_says(what, growth, factor)}{cause.says}",
         evidence={
             "rate": growth.rate,
             "stderr": growth.stderr,
@@ -51,9 +64,19 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
             "threshold_change": case.limits.error_change if severity == "error" else case.limits.warn_change,
             "power_law_exponent": growth.power.exponent if growth.power is not None and power else None,
         },
-        source=source,
+        source=cause.source,
         advice=_advice(case, growth) if severity != "info" else "",
+        headline=f"{what}s {rule.removeprefix(what + '-').removesuffix('s')} towards the {_end(what)}: {_rate(growth)} per "
+        f"{growth.step} in RMS, {fold(growth)} over {growth.steps} of them{cause.who}",
     )
+
+
+def _end(what: str) -> str:
+    return "input" if what == "gradient" else "output"
+
+
+def _rate(growth: Growth) -> str:
+    return f"x{growth.rms_rate:.3g}" if growth.rate > 1 else f"1/{1 / growth.rms_rate:.3g}"
 
 
 def _severity(case: Case, factor: float) -> Severity:
@@ -63,7 +86,7 @@ def _severity(case: Case, factor: float) -> Severity:
 
 
 def _says(what: str, growth: Growth, factor: float) -> str:
-    way = "towards the input" if what == "gradient" else "towards the output"
+    way = f"towards the {_end(what)}"
     if growth.power is not None and growth.power.better:
         verb = "grows" if growth.power.exponent > 0 else "shrinks"
         return f"the {what}'s mean square {verb} {way} as depth^{abs(growth.power.exponent):.2g}, not exponentially"
@@ -81,15 +104,15 @@ def _together(gradient: Growth, signal: Growth) -> bool:
     return a * b > 0 and abs(b) > _SAME * abs(a)
 
 
-def _cause(case: Case, growth: Growth) -> tuple[str, str, str]:
-    """What makes it, where, and who says so."""
+def _cause(case: Case, growth: Growth) -> Cause:
+    """What makes it: the weights' size, or the operation that amplifies most."""
     if case.activation is not None and _together(growth, case.activation) and abs(case.activation.deviates) > 3:
-        return _weights(case, growth)
+        return _weights(case)
     order = blamed(case) if growth.rate > 1 else blamed(case)[::-1]
     if not order or abs(order[0].excess) < case.limits.imbalance:
-        return "", order[0].where if order else "", ""
+        return Cause("", order[0].where if order else "", "", "")
     first = order[0]
-    return f". {_part(case, first)}", first.where, _SOURCES.get(first.kind, "")
+    return Cause(f". {_part(case, first)}", first.where, f", by {first.kind} (as {first.where})", _SOURCES.get(first.kind, ""))
 
 
 def _part(case: Case, blame: Blame) -> str:
@@ -105,20 +128,24 @@ def _part(case: Case, blame: Blame) -> str:
     return f"{said} (1/sigma^2 = {inverse:.3g}, of which the paths through mean and variance take back {removed:.1%})"
 
 
-def _weights(case: Case, growth: Growth) -> tuple[str, str, str]:
+def _weights(case: Case) -> Cause:
     """Weights whose size does not suit the activation: signal and gradient change by the same factor."""
+    source = "arXiv:1502.01852, section 2.2"
     for op in case.bulk[len(case.bulk) // 2 :]:
         size, phi = _sigma_w2(op), _activation_after(case, op)
         if size is None:
             continue
         said = f". The signal does the same: the weights of {op.name} have fan_in x variance {size:.3g}"
-        if phi is None:
-            return said, op.name, "arXiv:1502.01852"
-        slope2 = _slope2(phi, op)
-        fits = f", and a mean squared slope of {slope2:.3g} makes that x{size * slope2:.3g}" if slope2 else ""
-        wanted = f"; {phi} asks for {1 / slope2:.3g}" if slope2 and activation(phi).homogeneous else ""
-        return f"{said} before {phi}{fits}{wanted}", op.name, "arXiv:1502.01852, section 2.2"
-    return ". The signal does the same, so the weights' size is the cause", _last(case), "arXiv:1502.01852"
+        who = f", by the size of the weights (as {op.name})"
+        slope2 = _slope2(phi, op) if phi else None
+        if phi is None or slope2 is None:
+            return Cause(said, op.name, who, source)
+        fits = f", and a mean squared slope of {slope2:.3g} makes that x{size * slope2:.3g}"
+        wanted = f"; {phi} asks for {1 / slope2:.3g}" if activation(phi).homogeneous else ""
+        return Cause(f"{said} before {phi}{fits}{wanted}", op.name, who, source)
+    return Cause(
+        ". The signal does the same, so the weights' size is the cause", _last(case), ", by the size of the weights", source
+    )
 
 
 def _sigma_w2(op: TracedOp) -> float | None:

@@ -117,36 +117,37 @@ def _of_trace(trace: Trace, of: str) -> Growth | None:
     found = steps(trace)
     if found is None:
         return None
-    levels = np.array([[_level(trace, op, of) for op in pair] for pair in found.pairs]) * log(2)
+    levels = np.array([[_levels(trace, op, of) for op in pair] for pair in found.pairs]) * log(2)  # [steps, 2, networks]
     if not np.isfinite(levels).all():
         raise UnreliableGrowth(
             f"no growth rate: the {of} is 0 or not finite at {found.word}s of the bulk", needed="finite values"
         )
-    log_steps = levels[:, 0] - levels[:, 1]  # towards the input
-    if of == "activation":
-        log_steps = -log_steps
-    return _over_steps(log_steps, found)
+    log_steps = (levels[:, 0] - levels[:, 1]).T  # towards the input
+    return _over_steps(log_steps if of == "gradient" else -log_steps, found)
 
 
-def _level(trace: Trace, op: int, of: str) -> float:
-    """log2 of the mean square at an operation's output."""
+def _levels(trace: Trace, op: int, of: str) -> NDArray[np.float64]:
+    """log2 of the mean square at an operation's output, in each network."""
     each = trace.ops[op]
     if of == "activation":
-        return each.log2_activation_ms
-    return mean_over_repeats(each.log2_gradient_norm2) - log(max(each.size, 1)) / log(2)
+        return np.array(each.log2_activation_samples)
+    norms = each.log2_gradient_norm2 if trace.initializations > 1 else (mean_over_repeats(each.log2_gradient_norm2),)
+    return np.array(norms) - log(max(each.size, 1)) / log(2)
 
 
 def _over_steps(log_steps: NDArray[np.float64], found: Steps) -> Growth:
-    n = len(log_steps)
+    """log_steps: [networks, steps]; the error is that of the networks' means, or of all steps where networks are few."""
+    networks, n = log_steps.shape
     rate = exp(float(log_steps.mean()))
-    log_stderr = float(log_steps.std(ddof=1) / sqrt(n)) if n > 1 else nan
-    law = power_law(log_steps, np.array(found.position, np.float64))
+    independent = log_steps.mean(axis=1) if networks > FEWEST_DEGREES else log_steps.ravel()
+    log_stderr = float(independent.std(ddof=1) / sqrt(independent.size)) if independent.size > 1 else nan
+    law = power_law(log_steps.mean(axis=0), np.array(found.position, np.float64))
     first, last = found.position[0], found.position[-1] + 1
-    estimate = Growth(rate, rate * log_stderr, first, last, log_stderr, n - 1, found.word, n, law)
-    if n < _FEWEST_STEPS:
+    estimate = Growth(rate, rate * log_stderr, first, last, log_stderr, independent.size - 1, found.word, n, law)
+    if independent.size < _FEWEST_STEPS:
         raise UnreliableGrowth(
             f"{found.count} repetitions of {found.word} leave {_counted(n, 'whole step')} of depth: x{rate:.4g}. "
-            f"Too few for an error; it takes {_FEWEST_STEPS + 2} repetitions",
+            f"Too few for an error; it takes {_FEWEST_STEPS + 2} repetitions, or more networks (repeats= with a function)",
             estimate=estimate,
             needed=f"{_FEWEST_STEPS + 2} repetitions",
         )

@@ -71,7 +71,7 @@ def draw_bias(width: int, sigma_b2: float, seed: int, layer: int) -> Tensor:
 
 def draw_input(spec: NetSpec, seed: int) -> Tensor:
     """Independent Gaussian inputs. / returns: [batch, width]."""
-    return torch.randn(int(spec.batch), spec.width, generator=_generator(seed, 0)) * sqrt(spec.input_variance)
+    return torch.randn(int(spec.batch), spec.width_of(0), generator=_generator(seed, 0)) * sqrt(spec.input_variance)
 
 
 def draw_cotangent(spec: NetSpec, seed: int, loss: str) -> Tensor:
@@ -81,8 +81,8 @@ def draw_cotangent(spec: NetSpec, seed: int, loss: str) -> Tensor:
     """
     check_loss(loss)
     rows = int(spec.batch) if loss == "independent" else 1
-    drawn = torch.randn(rows, spec.width, generator=_generator(seed, _COTANGENT))
-    return drawn.expand(int(spec.batch), spec.width)
+    drawn = torch.randn(rows, spec.width_of(spec.depth), generator=_generator(seed, _COTANGENT))
+    return drawn.expand(int(spec.batch), spec.width_of(spec.depth))
 
 
 def output_gradient(spec: NetSpec, seed: int, loss: Loss, output: Tensor, scale: int = 0) -> Tensor:

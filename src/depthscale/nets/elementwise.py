@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from depthscale.activations import name_and_parameter
 from depthscale.errors import InvalidSpec
+from depthscale.names import name_and_parameter
 
 Phi = Callable[[Tensor], Tensor]
 

@@ -55,7 +55,7 @@ class _Layer:
 
 def is_fast(spec: NetSpec) -> bool:
     """Whether a network is of the kind that runs here: plain layers, and no norm but Batch Norm before the activation."""
-    plain = spec.residual is None and spec.weights in ("gaussian", "orthogonal")
+    plain = spec.residual is None and spec.widths is None and spec.weights in ("gaussian", "orthogonal")
     return plain and (
         spec.norm == "none" or (spec.norm == "batch" and spec.position == "before" and spec.statistics != "running")
     )

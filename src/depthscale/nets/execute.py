@@ -4,9 +4,27 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from depthscale.errors import Undefined
-from depthscale.graph import Add, Affine, Dropout, Elementwise, Graph, Input, Linear, Norm, Op
+from depthscale.errors import InvalidSpec, Undefined
+from depthscale.graph import (
+    Add,
+    Affine,
+    Attention,
+    Conv,
+    Dropout,
+    Elementwise,
+    Embedding,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Norm,
+    Op,
+    Pool,
+    Unknown,
+    Window,
+)
 from depthscale.nets.draw import Loss, draw_bias, draw_input, draw_rows, output_gradient
 from depthscale.nets.elementwise import elementwise
 from depthscale.nets.seen import Seen
@@ -33,19 +51,33 @@ def run(spec: NetSpec, seed: int, loss: Loss, inputs: Tensor | None = None) -> I
 
 
 def execute(graph: Graph, inputs: Tensor, seed: int) -> list[Tensor]:
-    """Every operation's output. / inputs: [samples, width]; the n-th linear map's weights are those of layer n of the seed."""
+    """Every operation's output. / inputs: [samples, width] or [samples, channels, *size]; tokens: [samples, entries, positions].
+
+    The n-th linear map's or convolution's weights are those of layer n of the seed.
+    """
     outputs: list[Tensor] = []
     linears = 0
     for op in graph.ops:
-        linears += isinstance(op.what, Linear)
+        linears += isinstance(op.what, Linear | Conv)
         outputs.append(_apply(op, [outputs[i] for i in op.inputs], inputs, seed, linears))
     return outputs
 
 
 def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) -> Tensor:
     match op.what:
-        case Input():
+        case Input() | Embedding():
             return inputs
+        case Conv():
+            return _conv(op.what, args[0], seed, linears)
+        case Pool(kind, window):
+            return _pool(kind, window, args[0])
+        case Flatten():
+            return args[0].flatten(1)
+        case Attention():
+            q, k, v = args
+            return _attention(op.what, q, k, v)
+        case Unknown(name):
+            raise InvalidSpec(f"{op.name}: {name} is no operation that can be run from its description")
         case Linear():
             return _linear(op.what, args[0], seed, linears)
         case Norm():
@@ -61,21 +93,60 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
 
 
 def _linear(linear: Linear, x: Tensor, seed: int, number: int) -> Tensor:
-    y = x @ draw_rows(linear, seed, number).T
-    return y + draw_bias(linear.fan_out, linear.sigma_b2, seed, number) if linear.sigma_b2 else y
+    """At every position of x. / x: [samples, fan_in, *size]."""
+    y = torch.movedim(torch.movedim(x, 1, -1) @ draw_rows(linear, seed, number).T, -1, 1)
+    return y + _at_positions(draw_bias(linear.fan_out, linear.sigma_b2, seed, number), y) if linear.sigma_b2 else y
+
+
+def _conv(conv: Conv, x: Tensor, seed: int, number: int) -> Tensor:
+    rows = Linear(conv.fan_in, conv.channels_out, conv.sigma_w2, conv.sigma_b2, conv.weights, conv.rows)
+    window = conv.window
+    weight = draw_rows(rows, seed, number).view(conv.channels_out, -1, *window.kernel)
+    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[len(window.size) - 1]
+    y = convolve(_padded(window, x), weight, None, window.stride, 0, window.dilation, conv.groups)
+    return y + _at_positions(draw_bias(conv.channels_out, conv.sigma_b2, seed, number), y) if conv.sigma_b2 else y
+
+
+def _at_positions(bias: Tensor, y: Tensor) -> Tensor:
+    return bias.view(-1, *(1,) * (y.dim() - 2))
+
+
+def _padded(window: Window, x: Tensor, value: float = 0.0) -> Tensor:
+    around = [side for amount in reversed(window.padding) for side in (amount, amount)]
+    return functional.pad(x, around, "circular") if window.circular else functional.pad(x, around, value=value)
+
+
+def _pool(kind: str, window: Window, x: Tensor) -> Tensor:
+    """Over all places, by unfolding one axis after the other: any dilation, stride and padding. / x: [samples, channels, *size]."""
+    x = _padded(window, x, -torch.inf if kind == "max" else 0.0)
+    for axis, (kernel, stride, dilation) in enumerate(zip(window.kernel, window.stride, window.dilation, strict=True)):
+        x = x.unfold(2 + axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
+    return x.flatten(-len(window.size)).mean(-1) if kind == "average" else x.flatten(-len(window.size)).max(-1).values
+
+
+def _attention(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """q, k, v: [samples, entries, positions]."""
+    q, k, v = (x.unflatten(1, (attention.heads, -1)).transpose(2, 3) for x in (q, k, v))
+    found = functional.scaled_dot_product_attention(q, k, v, is_causal=attention.causal)
+    return found.transpose(2, 3).flatten(1, 2)
 
 
 def normalize(norm: Norm, y: Tensor) -> Tensor:
-    """A norm with the biased variance; over the batch, a sample's entries, or groups of them. / y: [samples, width]."""
+    """A norm with the biased variance. / y: [samples, width], or [samples, channels, *size].
+
+    batch: over samples and positions; layer, rms: over the entries of each position; group: over a sample's groups of channels,
+    positions included; instance: over each channel's positions.
+    """
     if norm.statistics == "running":
         return y / (1 + norm.eps) ** 0.5
     if norm.kind == "rms":
         return y / (y.square().mean(1, keepdim=True) + norm.eps).sqrt()
-    shaped = y.view(len(y), -1, int(norm.size)) if norm.kind == "group" else y
-    dim = 0 if norm.kind == "batch" else -1
+    flat = y.flatten(2) if y.dim() > 2 else y.unsqueeze(2)
+    shaped = flat.reshape(len(y), -1, int(norm.size)) if norm.kind == "group" else flat
+    dims = {"batch": (0, 2), "layer": (1,), "group": (2,), "instance": (2,)}[norm.kind]
     still = shaped.detach() if norm.statistics == "frozen" else shaped
-    centred = shaped - still.mean(dim, keepdim=True)
-    return (centred / (still.var(dim, correction=0, keepdim=True) + norm.eps).sqrt()).view_as(y)
+    centred = shaped - still.mean(dims, keepdim=True)
+    return (centred / (still.var(dims, correction=0, keepdim=True) + norm.eps).sqrt()).view_as(y)
 
 
 def _forward(graph: Graph, outputs: list[Tensor]) -> Iterator[Seen]:

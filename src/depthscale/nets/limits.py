@@ -56,11 +56,12 @@ def _check_memory(spec: NetSpec) -> None:
 
 def _memory_needed(spec: NetSpec) -> int:
     """Bytes: two weights, one layer's values a dozen times, and what each layer keeps for the backward pass."""
-    values = _FLOAT * int(spec.batch) * spec.width
+    width = max(spec.widths or (spec.width,))
+    values = _FLOAT * int(spec.batch) * width
     if is_fast(spec):
-        return 2 * _FLOAT * spec.width**2 + 12 * values + spec.depth * values
+        return 2 * _FLOAT * width**2 + 12 * values + spec.depth * values
     maps = spec.depth * (spec.residual.layers if spec.residual else 1)  # autograd keeps every weight and several values of each
-    return maps * (2 * _FLOAT * spec.width**2 + 8 * values)
+    return maps * (2 * _FLOAT * width**2 + 8 * values)
 
 
 def _memory_free() -> int:

@@ -1,10 +1,22 @@
-"""Batch Norm over the first dimension, forward and backward, fused.
+"""Batch Norm's forward and backward pass, fused: sums over the batch and nothing in between.
 
 sigma = sqrt(variance + eps) with the biased variance; z = (y - mean) / sigma, all per neuron over the batch.
 source: arXiv:1502.03167 (Ioffe & Szegedy 2015), algorithm 1 and section 3.
 """
 
+from typing import NamedTuple
+
 from torch import Tensor
+
+Over = int | tuple[int, ...]  # dimensions that share a mean and a variance
+
+
+class Terms(NamedTuple):
+    """The three ways from dE/dz to dE/dy, which add up to it; each of the gradient's shape."""
+
+    direct: Tensor
+    through_mean: Tensor
+    through_variance: Tensor
 
 
 def normalize(centred: Tensor, variance: Tensor, eps: float) -> tuple[Tensor, Tensor]:
@@ -13,14 +25,27 @@ def normalize(centred: Tensor, variance: Tensor, eps: float) -> tuple[Tensor, Te
     return centred.mul_(inverse_std), inverse_std
 
 
-def backward(gradient: Tensor, z: Tensor, inverse_std: Tensor) -> Tensor:
+def backward(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -> Tensor:
     """dE/dy from dE/dz: (1/sigma) [dE/dz - <dE/dz> - z <z dE/dz>], <> the mean over the batch.
 
     gradient, z: [batch, width]; inverse_std: [1, width]. / returns: [batch, width].
     Exact for eps = 0; with eps the last term keeps <z^2> < 1 and the formula stays exact, since it is written in z.
     """
-    through_variance = (z * gradient).mean(0, keepdim=True)
-    return (gradient - gradient.mean(0, keepdim=True)).addcmul_(z, through_variance, value=-1).mul_(inverse_std)
+    through_variance = (z * gradient).mean(over, keepdim=True)
+    return (gradient - gradient.mean(over, keepdim=True)).addcmul_(z, through_variance, value=-1).mul_(inverse_std)
+
+
+def three_terms(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -> Terms:
+    """dE/dy term by term: dE/dz / sigma, - <dE/dz> / sigma, and - z <z dE/dz> / sigma.
+
+    In the staged walk these are what centre receives from normalize, what x receives from mean, and what centre receives from
+    square. / source: Luther 2020, "Why Batch Norm Causes Exploding Gradients", equation of dE/dy.
+    """
+    return Terms(
+        gradient * inverse_std,
+        -(gradient.mean(over, keepdim=True) * inverse_std).expand_as(gradient),
+        -z * (z * gradient).mean(over, keepdim=True) * inverse_std,
+    )
 
 
 def frozen_backward(gradient: Tensor, inverse_std: Tensor) -> Tensor:

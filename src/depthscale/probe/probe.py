@@ -1,6 +1,8 @@
 """probe: one run of a model, every operation seen forward and backward, the model left as it was."""
 
 import platform
+from collections.abc import Callable
+from dataclasses import replace
 from math import isinf, log2
 from typing import Any
 
@@ -12,6 +14,7 @@ from depthscale.errors import InvalidProbe
 from depthscale.probe import inputs as given
 from depthscale.probe import internals, modules, outputs
 from depthscale.probe.backward import Backward
+from depthscale.probe.merge import merged
 from depthscale.probe.recorder import Draft, Recorder, sketch_of
 from depthscale.probe.untouched import untouched
 from depthscale.sketch import Sketch
@@ -21,8 +24,8 @@ MODES = ("train", "eval")
 
 
 def probe(
-    model: nn.Module,
-    inputs: Any,
+    model: nn.Module | Callable[[], Any],
+    inputs: Any = None,
     *,
     loss: outputs.Loss = "independent",
     mode: str | None = None,
@@ -35,21 +38,62 @@ def probe(
 ) -> Trace:
     """Run a model once, forward and backward, and see every operation; the model is then as it was, bit for bit.
 
-    model: any torch.nn.Module. inputs: a tensor, a tuple or list of arguments, or a mapping of keyword arguments; they are
-    copied, and floating ones are differentiated. For integer inputs differentiation ends at the embeddings' outputs.
+    model: any torch.nn.Module; or a function without arguments that makes one, or one and its inputs.
+    inputs: a tensor, a tuple or list of arguments, or a mapping of keyword arguments; they are copied, and floating ones are
+    differentiated. For integer inputs differentiation ends at the embeddings' outputs.
     loss: "independent": a standard-normal cotangent for every value of the output; "shared": one for all samples of the first
     axis, E = sum_t w . x_t; or a function of the model's output that returns a scalar. A scalar output is its own loss.
     mode: "train" or "eval"; None takes the model as it stands. / params: every parameter and its gradient, too.
-    repeats: cotangents drawn, one backward pass each. / seed: of the first.
+    repeats: cotangents drawn, one backward pass each; of a function, models made, one after torch.manual_seed(seed + i) each.
     output: name of the output's part to differentiate, as "logits" or "0"; None: the tensor, .logits, .last_hidden_state, or
     the first floating one. / loss_scale: a power of two that multiplies the loss; gradients are reported without it.
     verify: run the model plainly, too, and compare outputs and gradients bit by bit (Trace.verified).
     returns: Trace. / raises: InvalidProbe for what cannot be probed; what the model itself raises, with a note of where it was.
     """
-    given.require_plain(model)
     _require(mode in (None, *MODES), f"mode must be train, eval or None, got {mode!r}")
-    _require(isinstance(repeats, int) and repeats > 0, f"repeats must be a whole number from 1, got {repeats!r}")
+    _require(_is_count(repeats) and repeats > 0, f"repeats must be a whole number from 1, got {repeats!r}")
+    _require(_is_count(seed) and seed >= 0, f"seed must be a whole number from 0, got {seed!r}")
+    asked = {"loss": loss, "mode": mode, "params": params, "output": output, "verify": verify}
     log2_scale = _log2_of(loss_scale)
+    if isinstance(model, nn.Module) or not callable(model):
+        return _probe(model, inputs, repeats=repeats, seed=seed, log2_scale=log2_scale, **asked)
+    return merged(
+        [
+            _probe(*_made(model, inputs, seed + i), repeats=1, seed=seed + i, log2_scale=log2_scale, **asked)
+            for i in range(repeats)
+        ]
+    )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
+    """A model after its seed, and its inputs: the given ones, or those that the factory returns with it."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        made = factory()
+    network, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    given.require_plain(network)
+    return network, own if inputs is None else inputs
+
+
+def _probe(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    loss: outputs.Loss,
+    mode: str | None,
+    params: bool,
+    repeats: int,
+    seed: int,
+    output: str | None,
+    log2_scale: int,
+    verify: bool,
+) -> Trace:
+    given.require_plain(model)
+    _require(inputs is not None, "probe needs inputs: a tensor, a tuple of arguments, or a dict of keyword arguments")
     model = modules.unwrapped(model)
     with untouched(model) as kept, torch.inference_mode(False), torch.enable_grad():
         if mode is not None:
@@ -60,9 +104,7 @@ def probe(
         trace = run.trace(params)
     if kept.changed():
         raise InvalidProbe("the model's forward pass writes to its own parameters where the probe cannot put them back")
-    if verify:
-        object.__setattr__(trace, "verified", run.same_without_probe(mode))
-    return trace
+    return replace(trace, verified=run.same_without_probe(mode)) if verify else trace
 
 
 class _Run:
@@ -203,6 +245,7 @@ class _Run:
             split=reading.splits.get(number),
             likeness=None if draft.likeness is None else Likeness(*draft.likeness.tolist()),
             dead=None if draft.dead is None else float(draft.dead),
+            log2_activation_samples=() if draft.activation is None else (draft.activation.log2_mean_square(),),
         )
 
     def _parameters(self) -> tuple[TracedParameter, ...]:

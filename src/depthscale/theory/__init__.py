@@ -1,5 +1,6 @@
 """Mean-field theory: what a wide random network does on average, from its Graph alone."""
 
 from depthscale.theory.predict import predict
+from depthscale.theory.walk import Predicted, Walk, predict_graph
 
-__all__ = ["predict"]
+__all__ = ["Predicted", "Walk", "predict", "predict_graph"]

@@ -22,7 +22,7 @@ from depthscale.profile import Array
 from depthscale.theory.states import Gradient, Signal
 
 
-def log_variance(graph: Graph, signals: list[Signal], gradients: list[Gradient | None]) -> Array | None:
+def log_variance(graph: Graph, signals: list[Signal], gradients: list[Gradient]) -> Array | None:
     """Variance over networks of log(mean square of dE/dx_l / mean square of dE/dx_L). / returns: [layers], 0 at the last.
 
     None where the law does not hold: for other operations than linear maps with free rows and homogeneous activations.
@@ -34,7 +34,7 @@ def log_variance(graph: Graph, signals: list[Signal], gradients: list[Gradient |
         if isinstance(what, Elementwise) and activation(what.activation).homogeneous:
             above, below, u = gradients[i], gradients[i - 1], signals[i - 1]
             linear = graph.ops[i - 1].what
-            if above is None or below is None or not isinstance(linear, Linear):
+            if not isinstance(linear, Linear):
                 return None
             one = _covariance(what.activation, 1.0, 1.0, 1.0)
             two = _covariance(what.activation, above.ratio, below.ratio, u.ratio)

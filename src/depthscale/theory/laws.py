@@ -40,6 +40,20 @@ class Spherical:
 Law = Gaussian | Spherical
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightedSlopes:
+    """As Slopes, one number for each radius of a norm's law, and z_square, z_product: E z^2 phi'^2, E z1 z2 phi' phi'.
+
+    z: what the norm gave, radius included, before gain and shift.
+    """
+
+    square: np.ndarray
+    product: np.ndarray
+    z_square: np.ndarray
+    z_product: np.ndarray
+    error: float
+
+
 def moved(law: Law, gain: float, shift: float) -> Law:
     """The law of gain u + shift."""
     return replace(law, gain=gain * law.gain, shift=gain * law.shift + shift)

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from math import nan
 
 import numpy as np
 
-from depthscale.activations import Activation, activation, shifted
+from depthscale.activations import Activation, Phi, activation, shifted
 from depthscale.errors import Divergent, NoTheory
 from depthscale.numerics import gaussian, sphere
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_at, expect_pair_at
-from depthscale.theory.laws import Gaussian, Law, Spherical
+from depthscale.theory.laws import Gaussian, Law, Spherical, WeightedSlopes
 from depthscale.theory.neurons import spread_of_group
 
 _ROUNDING = 2.0**-50
@@ -38,36 +39,28 @@ class Slopes:
     error: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class WeightedSlopes:
-    """As Slopes, one number for each radius of a norm's law, and z_square, z_product: E z^2 phi'^2, E z1 z2 phi' phi'.
-
-    z: what the norm gave, radius included, before gain and shift.
-    """
-
-    square: np.ndarray
-    product: np.ndarray
-    z_square: np.ndarray
-    z_product: np.ndarray
-    error: float
-
-
 @lru_cache(maxsize=1 << 16)
-def values(name: str, law: Law) -> Values:
+def values(name: Phi, law: Law) -> Values:
     """Values of an activation under a law. / raises: NoTheory where they are infinite."""
     with _told(name):
         if not law.gain:
             at = float(activation(name).phi(np.array([law.shift]))[0])
             return Values(at, at * at, at * at, 0.0)
-        return _gaussian_values(name, law) if isinstance(law, Gaussian) else _spherical_values(name, law)
+        if isinstance(law, Spherical):
+            return _spherical_values(name, law)
+        if law.correlation != law.correlation:  # not known, and so is what two samples share
+            return replace(_gaussian_values(name, replace(law, correlation=0.0)), product=nan)
+        return _gaussian_values(name, law)
 
 
 @lru_cache(maxsize=1 << 16)
-def slopes(name: str, law: Law) -> Slopes:
+def slopes(name: Phi, law: Law) -> Slopes:
     """Slopes of an activation under a law. / raises: NoTheory where they are infinite."""
     if not law.gain:
         at = float(activation(name).derivative(np.array([law.shift]))[0])
         return Slopes(at * at, at * at, 0.0)
+    if isinstance(law, Gaussian) and law.correlation != law.correlation:
+        return replace(slopes(name, replace(law, correlation=0.0)), product=nan)
     if isinstance(law, Spherical):
         w = weighted_slopes(name, law)
         weights = np.array(law.weights)
@@ -83,9 +76,24 @@ def slopes(name: str, law: Law) -> Slopes:
 
 
 @lru_cache(maxsize=1 << 12)
-def weighted_slopes(name: str, law: Law) -> WeightedSlopes:
+def mean_slope(name: Phi, law: Law) -> float:
+    """E phi'(u), whose square is the product between points that are independent of each other."""
+    with _told(name):
+        s, unit = shifted(activation(name), law.gain, law.shift), 1 / law.gain
+        if isinstance(law, Gaussian):
+            return unit * gaussian.expect(s.derivative, law.variance, s.breaks).value
+        on = _sphere(law)
+        rows = [sphere.expect(lambda z, r=r: s.derivative(r * z), on, [k / r for k in s.breaks]).value for r in law.radii]
+        return unit * float(np.dot(law.weights, rows))
+
+
+@lru_cache(maxsize=1 << 12)
+def weighted_slopes(name: Phi, law: Law) -> WeightedSlopes:
     """Slopes with the norm's output as weight, for the backward pass of a norm below the activation."""
     with _told(name):
+        if isinstance(law, Gaussian) and law.correlation != law.correlation:
+            unknown = np.full(1, nan)
+            return replace(_gaussian_weighted(name, replace(law, correlation=0.0)), product=unknown, z_product=unknown)
         if isinstance(law, Gaussian):
             return _gaussian_weighted(name, law)
         rows = np.array([_spherical_weighted(name, law, radius) for radius in law.radii])
@@ -98,7 +106,7 @@ def weighted_slopes(name: str, law: Law) -> WeightedSlopes:
 class _Tables:
     """Expectations of phi(gain z + shift) and its derivative in z, quick to ask again."""
 
-    def __init__(self, name: str, gain: float, shift: float):
+    def __init__(self, name: Phi, gain: float, shift: float):
         a = shifted(activation(name), gain, shift)
         self.mean = expect_at(a.phi, a.breaks)
         self.square = expect_at(lambda z: a.phi(z) ** 2, a.breaks)
@@ -122,11 +130,11 @@ def _pairs(f: Callable, a: Activation) -> Callable[[float, float], Estimate]:
 
 
 @cache
-def _tables(name: str, gain: float, shift: float) -> _Tables:
+def _tables(name: Phi, gain: float, shift: float) -> _Tables:
     return _Tables(name, gain, shift)
 
 
-def _gaussian_values(name: str, law: Gaussian) -> Values:
+def _gaussian_values(name: Phi, law: Gaussian) -> Values:
     a, q, c = activation(name), law.gain**2 * law.variance, law.correlation
     if a.moments and not law.shift:
         closed = a.moments  # z is even, so a negative gain changes nothing
@@ -136,8 +144,8 @@ def _gaussian_values(name: str, law: Gaussian) -> Values:
     return Values(mean.value, square.value, product.value, _relative(square, product, mean * mean))
 
 
-def _gaussian_weighted(name: str, law: Gaussian) -> WeightedSlopes:
-    """At correlation 0, as an infinite batch has it: products are squares of means."""
+def _gaussian_weighted(name: Phi, law: Gaussian) -> WeightedSlopes:
+    """Products between two points of the law's correlation; at 0, as an infinite batch has it, they are squares of means."""
     a = activation(name)
     if not law.gain:
         zero = np.zeros(1)
@@ -154,6 +162,10 @@ def _gaussian_weighted(name: str, law: Gaussian) -> WeightedSlopes:
     ]
     square, mean, z_square, z_mean = expect
     product, z_product = mean * mean, z_mean * z_mean
+    if law.correlation:
+        pair = (law.variance, law.variance, law.correlation, s.breaks, s.breaks)
+        product = gaussian.expect_pair(s.derivative, s.derivative, *pair)
+        z_product = gaussian.expect_pair(lambda z: z * s.derivative(z), lambda z: z * s.derivative(z), *pair)
     columns = [np.array([e.value * unit]) for e in (square, product, z_square, z_product)]
     return WeightedSlopes(columns[0], columns[1], columns[2], columns[3], _relative(square, product, z_square, z_product))
 
@@ -161,7 +173,7 @@ def _gaussian_weighted(name: str, law: Gaussian) -> WeightedSlopes:
 # ---- sphere
 
 
-def _spherical_values(name: str, law: Spherical) -> Values:
+def _spherical_values(name: Phi, law: Spherical) -> Values:
     total, error = np.zeros(3), 0.0
     for radius, weight in zip(law.radii, law.weights, strict=True):
         mean, square, product = _spherical_values_at(name, law, radius)
@@ -174,7 +186,7 @@ def _spherical_values(name: str, law: Spherical) -> Values:
     return Values(mean, square, product, error / square if square else 0.0)
 
 
-def _spherical_values_at(name: str, law: Spherical, radius: float) -> tuple[Estimate, Estimate, Estimate]:
+def _spherical_values_at(name: Phi, law: Spherical, radius: float) -> tuple[Estimate, Estimate, Estimate]:
     """E phi, E phi^2, E phi phi at one radius."""
     a, gain = activation(name), law.gain * radius
     if law.size <= 3:
@@ -192,7 +204,7 @@ def _spherical_values_at(name: str, law: Spherical, radius: float) -> tuple[Esti
     return mean, square, sphere.expect_pair(lambda u, v: s.phi(u) * s.phi(v), on, s.breaks)
 
 
-def _spherical_weighted(name: str, law: Spherical, radius: float) -> tuple[float, float, float, float, float]:
+def _spherical_weighted(name: Phi, law: Spherical, radius: float) -> tuple[float, float, float, float, float]:
     """E phi'^2, phi' phi', z^2 phi'^2, z z phi' phi' at one radius, and their relative error. / z: radius included."""
     a, gain = activation(name), law.gain * radius
     if not gain:
@@ -263,8 +275,8 @@ def _relative(first: Estimate, *others: Estimate) -> float:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _told(name: Phi) -> Iterator[None]:
     try:
         yield
     except Divergent as reason:
-        raise NoTheory(f"activation {name!r}: {reason}") from None
+        raise NoTheory(f"activation {activation(name).name!r}: {reason}") from None

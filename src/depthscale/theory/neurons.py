@@ -1,5 +1,6 @@
 """Virtual neurons: expectations over what one neuron sees on a whole batch, by quasi-random sampling, with their error."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
 
@@ -7,8 +8,9 @@ import numpy as np
 from scipy.special import gammaincinv, ndtri
 from scipy.stats import qmc
 
-from depthscale.activations import activation, shifted
-from depthscale.theory.laws import Gaussian, Spherical
+from depthscale.activations import Activation, Phi, activation, shifted
+from depthscale.errors import NoTheory
+from depthscale.theory.laws import Gaussian, Law, Spherical, WeightedSlopes
 
 CLOSE = 1e-10  # 1 - c below which a spread falls in proportion to it, and a difference of moments has lost its digits
 _REPLICATES = 8  # independent scramblings, whose spread is the error
@@ -17,7 +19,7 @@ _LOG2_POINTS = 12  # points of each
 
 @lru_cache(maxsize=256)
 def below_norm_and_activation(
-    name: str, law: Gaussian, size: int, of_batch: bool, ratio: float, frozen: bool
+    name: Phi, law: Gaussian, size: int, of_batch: bool, ratio: float, frozen: bool
 ) -> tuple[float, float, float]:
     """Mean square of dE/dy over that of g = dE/dx, for x = norm(phi(y)), the norm over `size` values of phi(y).
 
@@ -35,7 +37,7 @@ def below_norm_and_activation(
 
 
 @lru_cache(maxsize=1 << 12)
-def spread_of_group(name: str, law: Spherical) -> tuple[float, float]:
+def spread_of_group(name: Phi, law: Spherical) -> tuple[float, float]:
     """E (phi(u) - phi(u'))^2 / 2 for one entry of two samples, each normalized over its own group. / returns: it, relative error.
 
     Where 1 - c < CLOSE, the spread is that at CLOSE. The entry and what the others add to either sum of squares suffice: five
@@ -67,7 +69,7 @@ def _group_points(size: int, seed: int) -> tuple[np.ndarray, ...]:
 
 
 @lru_cache(maxsize=256)
-def factor_of_group_after(name: str, law: Gaussian, size: int) -> tuple[float, float]:
+def factor_of_group_after(name: Phi, law: Gaussian, size: int) -> tuple[float, float]:
     """Spread between samples of x = norm(phi(y)) over that of phi(y), the norm over `size` entries of one sample. / law: of y.
 
     returns: factor, relative error.
@@ -133,3 +135,83 @@ def gaussians(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
 
 def _uniform(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
     return np.clip(qmc.Sobol(dimensions, rng=seed).random_base2(log2_points), 1e-16, 1 - 1e-16)
+
+
+@dataclass(frozen=True, eq=False)
+class Largest:
+    """Of phi(u), u where phi is largest in a window. / mean, square: E phi, E phi^2.
+
+    product, near: E phi phi between two samples' windows, and between two of one sample.
+    slopes, near_slopes: at u, between two samples' windows and one's; error: relative.
+    """
+
+    mean: float
+    square: float
+    product: float
+    near: float
+    slopes: WeightedSlopes
+    near_slopes: WeightedSlopes
+    error: float
+
+
+@lru_cache(maxsize=256)
+def largest(name: Phi, law: Law, near: float | None, taps: int) -> Largest:
+    """Of windows of `taps` positions. / law: of what the activation received; near: its correlation in a sample, None as the law's.
+
+    A sphere of more values than two windows hold is sampled as it is; its eps moves phi's argument by its mean alone.
+    """
+    a = activation(name)
+    found = []
+    for seed in range(_REPLICATES):
+        if isinstance(law, Spherical):
+            radius = float(np.sqrt(np.dot(law.weights, np.square(law.radii))))
+            pair = _windows_on_sphere(law.size, taps, seed) * radius
+            found.append([_at_largest(a, law, pair)] * 2)
+        else:
+            inner, std = law.correlation if near is None else near, sqrt(law.variance)
+            pairs = [std * _windows(taps, inner, cross, seed) for cross in (law.correlation, inner)]
+            found.append([_at_largest(a, law, each) for each in pairs])
+    table = np.array(found)  # [replicates, of two samples or of one, moments]
+    (mean, square, product, *between), (_, _, in_sample, *within) = table.mean(axis=0).tolist()
+    error = float(table[:, 0, 1].std(ddof=1) / sqrt(_REPLICATES) / square) if square else 0.0
+    radii2 = np.square(law.radii) / np.dot(law.weights, np.square(law.radii)) if isinstance(law, Spherical) else np.ones(1)
+    return Largest(mean, square, product, in_sample, _slopes(between, radii2, error), _slopes(within, radii2, error), error)
+
+
+def _slopes(moments: list[float], radii2: np.ndarray, error: float) -> WeightedSlopes:
+    square, product, z_square, z_product = moments
+    one = np.ones_like(radii2)
+    return WeightedSlopes(square * one, product * one, z_square * radii2, z_product * radii2, error)
+
+
+def _at_largest(a: Activation, law: Law, z: np.ndarray) -> list[float]:
+    """Moments over pairs of windows. / z: [n, 2, taps]."""
+    u = law.gain * z + law.shift
+    x = a.phi(u)
+    place = x.argmax(axis=2, keepdims=True)
+    at, best, slope = (np.take_along_axis(each, place, 2)[:, :, 0] for each in (z, x, a.derivative(u)))
+    z_slope = at * slope
+    firsts = [best.mean(), (best**2).mean(), best.prod(axis=1).mean(), (slope**2).mean(), slope.prod(axis=1).mean()]
+    return [float(each) for each in (*firsts, (z_slope**2).mean(), z_slope.prod(axis=1).mean())]
+
+
+def _windows(taps: int, inner: float, cross: float, seed: int) -> np.ndarray:
+    """Two windows of unit Gaussians, of correlation `inner` within and `cross` between; negative ones count as 0."""
+    points = gaussians(2 * taps + 3, _LOG2_POINTS, seed)
+    cross = max(0.0, cross)
+    inner = min(1.0, max(inner, cross))
+    own = points[:, 3:].reshape(-1, 2, taps)
+    return sqrt(1 - inner) * own + sqrt(inner - cross) * points[:, 1:3, None] + sqrt(cross) * points[:, :1, None]
+
+
+def _windows_on_sphere(size: int, taps: int, seed: int) -> np.ndarray:
+    """Two windows of coordinates of one uniform point of mean 0 and mean square 1 in R^size."""
+    rest = size - 2 * taps
+    if rest < 2:
+        raise NoTheory(f"max pooling after a norm over {size} values, which two windows of {taps} fill")
+    unit = _uniform(2 * taps + 2, _LOG2_POINTS, seed)
+    g, common = ndtri(unit[:, : 2 * taps]), ndtri(unit[:, -2])
+    mean = (g.sum(axis=1) + sqrt(rest) * common) / size
+    squares = (g**2).sum(axis=1) + common**2 + 2 * gammaincinv((rest - 1) / 2, unit[:, -1])
+    std = np.sqrt(squares / size - mean**2)
+    return ((g - mean[:, None]) / std[:, None]).reshape(-1, 2, taps)

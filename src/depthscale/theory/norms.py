@@ -7,18 +7,19 @@ source: arXiv:1902.08129 (Yang et al. 2019), Theorems 3.5 to 3.10, rederived; th
 """
 
 from functools import lru_cache
-from math import inf, log2
+from math import inf, log2, nan
 from typing import NoReturn
 
 import numpy as np
 
 from depthscale.errors import NoTheory
 from depthscale.graph import Norm
-from depthscale.theory.laws import Gaussian, Spherical, variance_rule
-from depthscale.theory.moments import WeightedSlopes
+from depthscale.theory import self_averaging
+from depthscale.theory.laws import Gaussian, Spherical, WeightedSlopes, variance_rule
 from depthscale.theory.neurons import CLOSE, below_norm_and_activation, factor_of_group_after, spread_of_group
-from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of
+from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of, sum_of
 
+_MOST_SAMPLED = 2000  # values of a norm, for each of which virtual neurons take a dimension
 _FAR = 1000.0  # |log2| past which float64 holds no variance
 _ROUNDING = 1e-13  # a factor this much smaller than its terms is 0: what is left is their rounding
 
@@ -27,37 +28,70 @@ def forward(norm: Norm, y: Signal) -> Signal:
     """The norm's output. / raises: NoTheory where its input has no variance."""
     if norm.statistics == "running":
         return _divided(y, log2(1 + norm.eps))
+    if y.log2_ms != y.log2_ms:
+        return _of_unknown(norm, y)
     if _over_many_entries(norm):
         return _divided(_centred(norm, y), _log2_variance(norm, y))
     spread = _spread(norm, y)
     if spread == -inf:
         raise NoTheory("its input does not vary, so there is nothing to divide by")
+    if _self_averages(norm, y):
+        return self_averaging.forward(norm, y)
     if norm.size == inf:
         log2_z2 = spread - _log2_variance(norm, y)
-        z2 = 2.0**log2_z2
-        return Signal(log2_z2, 0.0, log2_z2, law=Gaussian(z2, 0.0), normalized=True, error=y.error)
+        law = Gaussian(2.0**log2_z2, 0.0) if isinstance(y.law, Gaussian) else None
+        return Signal(log2_z2, 0.0, log2_z2, law=law, normalized=True, error=y.error, positions=y.positions)
     if not isinstance(y.law, Gaussian):
         return _without_law(norm, y)
     radii, weights, _, _ = _mixture(norm, spread)
     log2_ms = log2_of(float(np.dot(weights, np.square(radii))))
-    if norm.kind == "batch":
+    near = None
+    if norm.kind != "group":
         law, between = Spherical(int(norm.size), None, radii, tuple(weights)), -1 / (norm.size - 1)
         log2_spread = log2_ms + log2_of(1 - between)
+        if norm.kind == "instance":  # two samples are independent once each is centred over its positions
+            between, near, log2_spread = 0.0, between, log2_ms
     else:
         law = Spherical(int(norm.size), y.ratio, radii, tuple(weights), norm.eps * 2.0**-spread)
         found, _ = spread_of_group("linear", law)  # what follows asks the law itself, with its error
         log2_spread = y.log2_spread - spread + log2_of(found / max(1 - y.ratio, CLOSE))
         between = 1 - 2.0 ** (log2_spread - log2_ms)
-    return Signal(log2_ms, between, log2_spread, law=law, normalized=True, error=y.error)
+    return Signal(log2_ms, between, log2_spread, law=law, normalized=True, error=y.error, positions=y.positions, near=near)
+
+
+def _of_unknown(norm: Norm, y: Signal) -> Signal:
+    """What a norm makes known of values of unknown size, next to which eps counts as 0; sigma stays unknown."""
+    gaussian = isinstance(y.law, Gaussian)
+    if norm.kind == "batch" and y.near is None and norm.size < inf:
+        between = -1 / (norm.size - 1)
+        law = Spherical(int(norm.size)) if gaussian else None
+        return Signal(0.0, between, log2_of(1 - between), law=law, normalized=True, positions=y.positions)
+    mean = y.mean if norm.kind == "rms" else 0.0
+    law, near = Gaussian(1.0, y.ratio) if gaussian else None, None if y.near is None else nan
+    return Signal(0.0, nan, nan, mean, law, normalized=not _over_many_entries(norm), positions=y.positions, near=near)
+
+
+def _self_averages(norm: Norm, y: Signal) -> bool:
+    """Whether the values are neither alike Gaussians nor an activation's output, so that only their number helps."""
+    if norm.kind == "instance":
+        return False
+    several = y.positions > 1 and (y.near is not None or norm.kind == "group")
+    finite = norm.size < inf
+    return several or (finite and not isinstance(y.law, Gaussian) and (bool(norm.eps) or not _is_sampled(norm, y)))
+
+
+def _is_sampled(norm: Norm, y: Signal) -> bool:
+    """Whether values are an activation's output, sampled together with its slopes."""
+    return y.source is not None and isinstance(y.source.received, Gaussian) and norm.size <= _MOST_SAMPLED
 
 
 def _without_law(norm: Norm, y: Signal) -> Signal:
     """The output of a norm over finitely many values that are not Gaussian."""
-    if norm.eps:
-        _no_rule(norm)
+    if norm.kind == "instance":
+        raise NoTheory("no rule for an instance norm of values that are not Gaussian")
     if norm.kind == "batch":
         between = -1 / (norm.size - 1)
-        return Signal(0.0, between, log2_of(1 - between), error=y.error)
+        return Signal(0.0, between, log2_of(1 - between), error=y.error, positions=y.positions)
     source, received = _sampled(norm, y)
     factor, error = factor_of_group_after(source.activation, received, int(norm.size))
     log2_spread = y.log2_spread - source.unit + log2(factor)
@@ -67,9 +101,13 @@ def _without_law(norm: Norm, y: Signal) -> Signal:
 def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     """The gradient at the norm's input."""
     if norm.statistics == "running":
-        return Gradient(g.log2_ms - log2(1 + norm.eps), g.ratio, g.error)
+        return g.times(-log2(1 + norm.eps))
+    if y.log2_ms != y.log2_ms:  # and neither is sigma known
+        return Gradient(nan, nan)
     if _over_many_entries(norm):
-        return Gradient(g.log2_ms - _log2_variance(norm, y), g.ratio, g.error)
+        return g.times(-_log2_variance(norm, y))
+    if _self_averages(norm, y):
+        return self_averaging.backward(norm, y, g)
     if norm.size == inf or isinstance(y.law, Gaussian):
         return _below(norm, y, g)
     return _below_activation(norm, y, g)
@@ -78,16 +116,27 @@ def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
 def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     """Below a norm whose input is Gaussian, or whose batch is infinite."""
     spread = _spread(norm, y)
-    w = g.weighted or Weighted(_unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms)
+    w = g.weighted or Weighted(_unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms, g.near)
     rule = _infinite_batch if norm.size == inf else _sphere
-    log2_factor, ratio = rule(norm, spread, w.slopes, w.ratio)
+    log2_factor, ratio = rule(norm, spread, w.slopes, _over_pairs(norm, y, w))
+    if norm.kind == "instance":
+        return Gradient(product_of(log2_factor, w.log2_unit), 0.0, g.error, near=ratio)
     return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error)
+
+
+def _over_pairs(norm: Norm, y: Signal, w: Weighted) -> float:
+    """Mean ratio, over pairs of the norm's values, of the gradient above."""
+    if norm.kind == "instance" and w.near is not None:
+        return w.near
+    if w.near is None or norm.size == inf:
+        return w.ratio
+    return ((y.positions - 1) * w.near + (norm.size - y.positions) * w.ratio) / (norm.size - 1)
 
 
 @lru_cache(maxsize=1 << 12)
 def _infinite_batch(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) -> tuple[float, float]:
     """dE/dy = (1/sigma) (g - <g> - z <z g>), the batch's means being what two samples share. / returns: log2 factor, its ratio."""
-    variance = float(np.logaddexp2(spread, log2_of(norm.eps)))
+    variance = sum_of(spread, log2_of(norm.eps))
     square, product, z_product = float(w.square[0]), ratio * float(w.product[0]), ratio * float(w.z_product[0])
     if norm.statistics == "frozen":
         return log2_of(square) - variance, product / square if square else 0.0
@@ -110,7 +159,7 @@ def _sphere(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) -> tuple
     kept = float(weights @ np.where(left > _ROUNDING * square, left, 0.0))
     if not kept:
         return -inf, 0.0
-    shared = -1 / (n - 1) if norm.kind == "batch" else ratio * float(weights @ w.product) / total
+    shared = -1 / (n - 1) if norm.kind != "group" else ratio * float(weights @ w.product) / total
     return log2_of(kept) + log2_inverse, shared
 
 
@@ -118,7 +167,7 @@ def _sphere(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) -> tuple
 def _unweighted(norm: Norm, spread: float, ratio: float) -> WeightedSlopes:
     """Slopes of no activation at all: the gradient above does not depend on z. / ratio: of y between samples."""
     if norm.size == inf:
-        z2, between = np.array([2.0 ** (spread - float(np.logaddexp2(spread, log2_of(norm.eps))))]), 0.0
+        z2, between = np.array([2.0 ** (spread - sum_of(spread, log2_of(norm.eps)))]), 0.0
     else:
         z2 = np.square(_mixture(norm, spread)[0])
         between = ratio if norm.kind == "group" else -1 / (norm.size - 1)
@@ -169,14 +218,16 @@ def _centred(norm: Norm, y: Signal) -> Signal:
 
 
 def _spread(norm: Norm, y: Signal) -> float:
-    """log2 of the variance that the norm sees: between samples, or between entries."""
+    """log2 of the variance that the norm sees: between samples, between positions, or between entries."""
+    if norm.kind == "instance":
+        return y.log2_spread if y.near is None else y.log2_ms + log2_of(1 - y.near)
     return y.log2_spread if norm.kind == "batch" else y.without_mean().log2_ms
 
 
 def _log2_variance(norm: Norm, y: Signal) -> float:
     """log2 of sigma^2 where it is a constant."""
     seen = y.log2_ms if norm.kind == "rms" else _spread(norm, y)
-    found = float(np.logaddexp2(seen, log2_of(norm.eps)))
+    found = sum_of(seen, log2_of(norm.eps))
     if found == -inf:
         raise NoTheory("its input does not vary, so there is nothing to divide by")
     return found
@@ -187,7 +238,8 @@ def _divided(y: Signal, log2_variance: float) -> Signal:
     log2_ms = y.log2_ms - log2_variance
     gaussian = isinstance(y.law, Gaussian) and not y.normalized and log2_ms > -_FAR
     law = Gaussian(2.0**log2_ms, y.ratio) if gaussian else None
-    return Signal(log2_ms, y.ratio, y.log2_spread - log2_variance, y.mean, law, source=None, error=y.error)
+    spread = y.log2_spread - log2_variance
+    return Signal(log2_ms, y.ratio, spread, y.mean, law, error=y.error, positions=y.positions, near=y.near)
 
 
 def _no_rule(norm: Norm) -> NoReturn:

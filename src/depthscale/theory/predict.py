@@ -1,22 +1,19 @@
 """predict: what theory says of a described network, layer by layer."""
 
 from collections.abc import Sequence
-from math import inf, log2, nan, sqrt
+from math import inf, log2, nan
 from typing import Any
 
 import numpy as np
 
-from depthscale.errors import InvalidSpec, NoTheory
+from depthscale.errors import InvalidSpec
 from depthscale.graph import Graph, Linear
 from depthscale.profile import Profile, Quantity
 from depthscale.spec import NetSpec
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
-from depthscale.theory.states import Gradient, Signal
-
-_WALKS = 8  # independent walks, whose spread is the error
-_FEWEST, _MOST = 9, 14  # log2 of a layer's virtual neurons in each: raised until the error is small enough
-BETWEEN_SAMPLES = {"independent": 0.0, "shared": 1.0}  # product of dE/dx_L between two samples, over its mean square
+from depthscale.theory.states import UNKNOWN, Gradient, Signal
+from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
 
 
 def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error: float = 0.01) -> Profile:
@@ -34,16 +31,14 @@ def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error:
     """
     if not isinstance(spec, NetSpec):
         raise TypeError(f"predict takes a NetSpec, got {type(spec).__name__}; for several, call it for each")
-    if not isinstance(loss, str) or loss not in BETWEEN_SAMPLES:
-        raise NoTheory(f"theory knows the losses {' and '.join(BETWEEN_SAMPLES)}, not {loss!r}; simulate also takes a callable")
+    require_loss(loss)
     graph = spec.graph()
     if inputs is not None:
         plain = inputs.detach() if hasattr(inputs, "detach") else inputs
         return given_inputs(spec, graph, loss, np.asarray(plain, np.float64), error)
     signals, missing = exchangeable.forward(graph)
-    gradients: list[Gradient | None] = []
-    if not missing:
-        gradients, missing = exchangeable.backward(graph, signals, BETWEEN_SAMPLES[loss])
+    gradients, _, below = exchangeable.backward(graph, signals, BETWEEN_SAMPLES[loss])
+    stops = [*missing.values(), *reversed(below.values())]
     outputs = [layer[-1] for layer in graph.layers()]
     return Profile(
         gradient=_quantity(gradients, outputs),
@@ -52,8 +47,8 @@ def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error:
         source="theory",
         spec=spec.record(),
         loss=loss,
-        log_variance=None if missing else log_variance(graph, signals, gradients),
-        notes=(*([f"the prediction stops at {missing}"] if missing else []), *_notes(spec)),
+        log_variance=None if stops else log_variance(graph, signals, gradients),
+        notes=(*[f"the prediction stops at {each}" for each in stops[:1]], *_notes(spec)),
         without_rate=spec.without_rate(),
     )
 
@@ -62,24 +57,18 @@ def given_inputs(spec: NetSpec, graph: Graph, loss: str, inputs: np.ndarray, err
     """The prediction for data, by independent walks of ever more virtual neurons until their spread is small enough."""
     if inputs.ndim != 2 or len(inputs) != spec.batch or not np.isfinite(inputs).all():
         raise InvalidSpec(f"inputs must be finite numbers [{spec.batch}, entries], got shape {inputs.shape}")
-    cotangent = np.eye(len(inputs)) if loss == "independent" else np.ones((len(inputs), len(inputs)))
     outputs = [layer[-1] for layer in graph.layers()]
     maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in graph.layers()]
-    log2_points, reached = _FEWEST, inf
-    while True:
-        walks = [gram.walk(graph, inputs, cotangent, log2_points, seed) for seed in range(_WALKS)]
-        gradient = _over_walks(np.array([w.gradient[outputs] for w in walks]))
-        activation = _over_walks(np.array([w.signal[outputs] for w in walks]))
-        reached = float(max(gradient.relative_stderr.max(), activation.relative_stderr.max()))
-        if reached <= error or log2_points >= _MOST:
-            break
-        log2_points += 1 if reached < 1.4 * error else 2
+    walks, points = gram.walks(graph, inputs, loss, error, outputs)
+    gradient = over_walks(np.array([w.gradient[outputs] for w in walks]))
+    activation = over_walks(np.array([w.signal[outputs] for w in walks]))
+    reached = float(max(gradient.relative_stderr.max(), activation.relative_stderr.max()))
     variance = np.array([[w.spread[i] if i is not None else nan for i in maps] for w in walks])
-    neurons = f"{_WALKS} walks of {2**log2_points:,} virtual neurons a layer reach a relative error of {reached:.1e}"
+    neurons = f"{len(walks)} walks of {points:,} virtual neurons a layer reach a relative error of {reached:.1e}"
     return Profile(
         gradient=gradient,
         activation=activation,
-        preactivation_batch_variance=_over_walks(variance),
+        preactivation_batch_variance=over_walks(variance),
         source="theory",
         spec=spec.record(),
         loss=loss,
@@ -89,30 +78,19 @@ def given_inputs(spec: NetSpec, graph: Graph, loss: str, inputs: np.ndarray, err
     )
 
 
-def _over_walks(samples: np.ndarray) -> Quantity:
-    """Mean and standard error over independent walks. / samples: [walks, layers]."""
-    mean = samples.mean(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Quantity(np.log2(mean), np.where(mean > 0, samples.std(axis=0, ddof=1) / sqrt(len(samples)) / mean, 0.0))
-
-
-def _quantity(states: Sequence[Signal | Gradient | None], outputs: Sequence[int]) -> Quantity:
-    """The mean squares at some operations; nan past the last that is known."""
-    known = [states[i] if i < len(states) else None for i in outputs]
-    return Quantity(
-        np.array([each.log2_ms if each else nan for each in known]), np.array([each.error if each else nan for each in known])
-    )
+def _quantity(states: Sequence[Signal] | Sequence[Gradient], outputs: Sequence[int]) -> Quantity:
+    """The mean squares at some operations; nan where they are not known."""
+    log2_ms, error = np.array([(states[i].log2_ms, states[i].error) for i in outputs]).T
+    return Quantity(log2_ms, np.where(np.isnan(log2_ms), nan, error))
 
 
 def _batch_variance(graph: Graph, signals: list[Signal], samples: float) -> Quantity:
     """Of each layer's first linear map: the variance between samples, of which the batch's own mean takes its share."""
     share = log2(1 - 1 / samples) if samples > 1 else -inf
-    maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), len(signals)) for layer in graph.layers()]
-    first = [signals[i] if i < len(signals) else None for i in maps]
-    return Quantity(
-        np.array([each.log2_spread + share if each else nan for each in first]),
-        np.array([each.error if each else nan for each in first]),
-    )
+    maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in graph.layers()]
+    first = [UNKNOWN if i is None else signals[i] for i in maps]
+    log2_variance = np.array([each.log2_spread + share for each in first])
+    return Quantity(log2_variance, np.where(np.isnan(log2_variance), nan, [each.error for each in first]))
 
 
 def _notes(spec: NetSpec) -> tuple[str, ...]:

@@ -1,21 +1,24 @@
 """What travels through a graph when samples are alike: second moments forward, and the gradient's backward."""
 
 from dataclasses import dataclass, replace
-from math import inf, log2
+from math import inf, log, log1p, log2, nan
 
-import numpy as np
-
-from depthscale.theory.laws import Law
-from depthscale.theory.moments import WeightedSlopes
+from depthscale.activations import Phi
+from depthscale.theory.laws import Law, WeightedSlopes
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The activation that gave an output, and what it received. / received: stands for its square root of 2^unit times."""
+    """The activation that gave an output, and what it received. / received: stands for its square root of 2^unit times.
 
-    activation: str
+    near: correlation of what it received between two positions of one sample, None as between samples; normalized: as a Signal's.
+    """
+
+    activation: Phi
     received: Law
     unit: float
+    near: float | None = None
+    normalized: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Signal:
     law: what an activation would receive, where that is Gaussian or a norm's output; it stands for its square root of 2^unit
     times, which a homogeneous activation passes on. source: the activation whose output this is, if it is one's.
     normalized: whether a norm below depends on it as a whole, so that its backward pass asks for more than two moments.
+    positions: of a sample (pixels, tokens). near: ratio between two of them, None where they are as two samples are.
+    What is nan is not known.
     """
 
     log2_ms: float
@@ -38,29 +43,46 @@ class Signal:
     source: Source | None = None
     normalized: bool = False
     error: float = 0.0
+    positions: int = 1
+    near: float | None = None
+
+    @property
+    def within(self) -> float:
+        """Ratio between two positions of one sample."""
+        return self.ratio if self.near is None else self.near
 
     def without_mean(self) -> "Signal":
         """Less the mean over the entries of each sample."""
+        if not self.mean:
+            return replace(self, law=None, unit=0.0, source=None, normalized=False)
         left = 1 - self.mean**2
         ratio = (self.ratio - self.mean**2) / left if left > 0 else 0.0
-        return Signal(self.log2_ms + log2_of(left), ratio, self.log2_spread, error=self.error)
+        near = None if self.near is None else (self.near - self.mean**2) / left if left > 0 else 0.0
+        log2_ms = self.log2_ms + log2_of(left)
+        return Signal(log2_ms, ratio, self.log2_spread, error=self.error, positions=self.positions, near=near)
+
+
+UNKNOWN = Signal(nan, nan, nan, nan)
 
 
 @dataclass(frozen=True, slots=True)
 class Weighted:
     """A gradient just below an activation that received a norm's output: slopes times a gradient above that is independent.
 
-    ratio: of the gradient above, between samples; log2_unit: log2 of its mean square.
+    ratio, near: of the gradient above, between samples and between positions; log2_unit: log2 of its mean square.
+    slopes: with products between two samples; near_slopes: between two positions of one, None where those are the same.
     """
 
     slopes: WeightedSlopes
     ratio: float
     log2_unit: float
+    near: float | None = None
+    near_slopes: WeightedSlopes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """Second moments of dE/dx. / log2_ms, ratio: as a Signal's; error: relative.
+    """Second moments of dE/dx. / log2_ms, ratio, near: as a Signal's; error: relative.
 
     weighted: where the gradient depends on the norm's output that it belongs to.
     below: the gradient at the input of the activation underneath, where a norm above that activation makes the two depend on
@@ -72,6 +94,12 @@ class Gradient:
     error: float = 0.0
     weighted: Weighted | None = None
     below: "Gradient | None" = None
+    near: float | None = None
+
+    @property
+    def within(self) -> float:
+        """Ratio between two positions of one sample."""
+        return self.ratio if self.near is None else self.near
 
     def times(self, log2_factor: float) -> "Gradient":
         """The gradient multiplied by a constant whose square is 2^log2_factor."""
@@ -82,21 +110,28 @@ class Gradient:
         """The sum of two uncorrelated gradients."""
         if -inf in (self.log2_ms, other.log2_ms):
             return other if self.log2_ms == -inf else self
-        total = float(np.logaddexp2(self.log2_ms, other.log2_ms))
+        total = sum_of(self.log2_ms, other.log2_ms)
         if total == inf:
-            return Gradient(inf, self.ratio)
+            return Gradient(inf, self.ratio, near=self.near)
         share = 2.0 ** (self.log2_ms - total)
-        return Gradient(total, share * self.ratio + (1 - share) * other.ratio, max(self.error, other.error))
+        near = None if self.near is None and other.near is None else share * self.within + (1 - share) * other.within
+        return Gradient(total, share * self.ratio + (1 - share) * other.ratio, max(self.error, other.error), near=near)
 
 
 NOTHING = Gradient(-inf, 0.0)
 
 
 def log2_of(value: float) -> float:
-    """log2, with -inf at 0 and below, where rounding may lead."""
-    return log2(value) if value > 0 else -inf
+    """log2, with -inf at 0 and below, where rounding may lead; nan stays."""
+    return log2(value) if value > 0 else nan if value != value else -inf
 
 
 def product_of(a: float, b: float) -> float:
     """log2 of a product from those of its factors; 0 times infinity is 0, since what is exactly 0 stays so."""
     return -inf if -inf in (a, b) else a + b
+
+
+def sum_of(a: float, b: float) -> float:
+    """log2 of a sum from those of its terms."""
+    low, high = (a, b) if a < b else (b, a)
+    return high if low == -inf or high == inf else high + log1p(2.0 ** (low - high)) / log(2)

@@ -1,6 +1,5 @@
-"""Records <-> JSON: the numbers of a Profile under fixed keys, with what it takes to have the Profile back."""
+"""Records <-> JSON: the numbers of a Profile or a Trace under fixed keys, with what it takes to have them back."""
 
-import base64
 import json
 from dataclasses import asdict
 from math import isfinite
@@ -13,19 +12,27 @@ from depthscale import files
 from depthscale.errors import InvalidRecord, UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
+from depthscale.explain.batchnorm import BatchnormWalk
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
+from depthscale.store.sketches import decoded, encoded
+from depthscale.store.traces import rebuilt_trace, trace_record, whole_trace
 from depthscale.theory.classical import Classical
 from depthscale.theory.critical import Line, PhaseDiagram
+from depthscale.trace import Trace
 
 SCHEMA = "depthscale/1"
 _SOURCES = {"simulate": "simulation", "predict": "theory"}
 _QUANTITIES = ("gradient", "activation", "preactivation_batch_variance")
 
 
-def record(profile: Profile) -> dict[str, Any]:
-    """The JSON object of `depthscale simulate` and `depthscale predict`; numbers that float64 does not hold are null."""
+def record(found: Profile | Trace) -> dict[str, Any]:
+    """The JSON object of `depthscale simulate`, `predict` or `probe`; numbers that float64 does not hold are null."""
+    return trace_record(found, SCHEMA) if isinstance(found, Trace) else _profile_record(found)
+
+
+def _profile_record(profile: Profile) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "command": {"simulation": "simulate", "theory": "predict"}[profile.source],
@@ -77,19 +84,31 @@ def founding_record(found: Founding) -> dict[str, Any]:
     }
 
 
-def save(profile: Profile, path: str | Path) -> None:
-    """Write a profile with its sketches to a JSON file. / raises: UnwritablePath; what stood at path is then as it was."""
-    if not isinstance(profile, Profile):
-        raise TypeError(f"save takes a Profile, got {type(profile).__name__}")
-    sketches = {
-        "gradient": [_encoded(sketch) for sketch in profile.gradient_sketches],
-        "preactivation": [_encoded(sketch) for sketch in profile.preactivation_sketches],
-    }
-    files.write(Path(path), dumps(record(profile) | {"sketches": sketches}))
+def walk_record(walk: BatchnormWalk) -> dict[str, Any]:
+    """The JSON object of `depthscale explain batchnorm`; formulas are Python expressions, d(x) for dE/dx, sum over the batch."""
+    checks = [asdict(check) | {"holds": check.holds} for check in walk.checks]
+    return {"schema": SCHEMA, "command": "explain batchnorm"} | asdict(walk) | {"checks": checks}
 
 
-def load(path: str | Path) -> Profile:
-    """The profile in a JSON file that `save`, `simulate --json` or `predict --json` wrote (the last two without sketches).
+def save(found: Profile | Trace, path: str | Path) -> None:
+    """Write a profile or a trace with its sketches to a JSON file.
+
+    raises: UnwritablePath; what stood at path is then as it was.
+    """
+    if isinstance(found, Trace):
+        more = {"trace": whole_trace(found)}
+    elif isinstance(found, Profile):
+        sketches = found.gradient_sketches, found.preactivation_sketches
+        names = "gradient", "preactivation"
+        more = {"sketches": {name: [encoded(each) for each in some] for name, some in zip(names, sketches, strict=True)}}
+    else:
+        raise TypeError(f"save takes a Profile or a Trace, got {type(found).__name__}")
+    files.write(Path(path), dumps(record(found) | more))
+
+
+def load(path: str | Path) -> Profile | Trace:
+    """The profile or trace in a JSON file that `save` wrote, or the profile in one of `simulate --json` or `predict --json`
+    (without sketches).
 
     raises: InvalidRecord for a newer schema, by name, and for anything that is no such record.
     """
@@ -99,7 +118,7 @@ def load(path: str | Path) -> Profile:
         raise InvalidRecord(f"cannot read {path}: {refused.strerror}") from None
     except (ValueError, RecursionError) as broken:
         raise InvalidRecord(f"{path} is not JSON: {broken}") from None
-    return _profile(loaded, str(path))
+    return _read(loaded, str(path))
 
 
 def dumps(content: dict[str, Any]) -> str:
@@ -158,10 +177,6 @@ def _log2_rows(quantity: Quantity) -> list[list[float | str]]:
     return [[str(value) if np.isinf(value) else value for value in row] for row in rows.tolist()]
 
 
-def _encoded(sketch: Sketch | None) -> str | None:
-    return None if sketch is None else base64.b64encode(sketch.to_bytes()).decode()
-
-
 def _strict(content: Any) -> Any:
     match content:
         case dict():
@@ -175,7 +190,7 @@ def _strict(content: Any) -> Any:
     return content
 
 
-def _profile(loaded: Any, path: str) -> Profile:
+def _read(loaded: Any, path: str) -> Profile | Trace:
     schema = loaded.get("schema") if isinstance(loaded, dict) else None
     if not isinstance(schema, str) or not schema.startswith("depthscale/"):
         raise InvalidRecord(f"{path} is not a depthscale record: it has no schema")
@@ -183,12 +198,14 @@ def _profile(loaded: Any, path: str) -> Profile:
         raise InvalidRecord(
             f"{path} has schema {schema}, this version reads {SCHEMA}; read it with the depthscale that wrote it"
         )
-    if loaded.get("command") not in _SOURCES:
-        raise InvalidRecord(
-            f"{path} is a record of {loaded.get('command')!r}; a profile is in those of {' and '.join(_SOURCES)}"
-        )
+    command = loaded.get("command")
+    if command == "probe" and "trace" not in loaded:
+        raise InvalidRecord(f"{path} is a record of probe without its sketches; write a whole one with save, or probe --save")
+    if command not in (*_SOURCES, "probe"):
+        known = f"{', '.join(_SOURCES)} and probe"
+        raise InvalidRecord(f"{path} is a record of {command!r}; those of {known} can be loaded")
     try:
-        return _checked(_rebuilt(loaded))
+        return rebuilt_trace(loaded) if command == "probe" else _checked(_rebuilt(loaded))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
         raise InvalidRecord(f"{path} is not a whole record of {loaded['command']}: a part is missing or wrong") from None
 
@@ -206,8 +223,8 @@ def _rebuilt(loaded: dict[str, Any]) -> Profile:
         loss=loaded["loss"],
         seeds=loaded["seeds"],
         seed=loaded["seed"],
-        gradient_sketches=tuple(_decoded(each) for each in sketches["gradient"]),
-        preactivation_sketches=tuple(_decoded(each) for each in sketches["preactivation"]),
+        gradient_sketches=tuple(sketch for each in sketches["gradient"] if (sketch := decoded(each))),
+        preactivation_sketches=tuple(decoded(each) for each in sketches["preactivation"]),
         log_variance=None if loaded["log_variance"] is None else np.array(loaded["log_variance"], float),
         notes=tuple(loaded["notes"]),
         without_rate=loaded["without_rate"],
@@ -231,7 +248,3 @@ def _checked(profile: Profile) -> Profile:
 def _quantity(rows: list[list[float | str | None]], theory: bool) -> Quantity:
     log2_rows = np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
     return Quantity.exact(log2_rows[0]) if theory else Quantity.over_seeds(log2_rows)
-
-
-def _decoded(encoded: str | None) -> Any:
-    return None if encoded is None else Sketch.from_bytes(base64.b64decode(encoded))

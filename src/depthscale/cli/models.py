@@ -1,0 +1,86 @@
+"""A model named on the command line: path/to/file.py:make_model, package.module:factory, or a dotted path to a class."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from depthscale.errors import InvalidProbe
+
+
+def named(target: str) -> Any:
+    """The object of that name. / raises: InvalidProbe where the file, the module or the name is not there, or does not load."""
+    place, colon, name = target.rpartition(":")
+    if not colon:
+        place, _, name = target.rpartition(".")
+        if target.endswith(".py") or not place:
+            raise InvalidProbe(
+                f"{target!r} names no factory; write file.py:function, package.module:function or a dotted class path"
+            )
+    module = _loaded(place, target)
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise InvalidProbe(_missing(target, place, part, found))
+        found = getattr(found, part)
+    return found
+
+
+def factory(target: str) -> Callable[[], Any]:
+    """What makes the model of that name: a function or class without arguments; of a module that is there already, itself.
+
+    raises: InvalidProbe for what cannot be called, and for what needs arguments.
+    """
+    from torch import nn
+
+    found = named(target)
+    if isinstance(found, nn.Module):
+        return lambda: found
+    if not callable(found):
+        raise InvalidProbe(f"{target} is a {type(found).__name__}; name a function or class that makes a torch.nn.Module")
+
+    def make() -> Any:
+        try:
+            return found()
+        except TypeError as wrong:
+            if "argument" in str(wrong):
+                raise InvalidProbe(
+                    f"{target}() cannot be called without arguments ({wrong}); wrap it in a function that gives them"
+                ) from None
+            raise
+
+    return make
+
+
+def _loaded(place: str, target: str) -> ModuleType:
+    try:
+        return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except InvalidProbe:
+        raise
+    except Exception as wrong:
+        raise InvalidProbe(f"cannot load {place} for {target}: {type(wrong).__name__}: {wrong}") from None
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InvalidProbe(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.resolve().parent))
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _missing(target: str, place: str, part: str, found: Any) -> str:
+    here = getattr(found, "__name__", "")
+    own = [name for name, value in vars(found).items() if callable(value) and getattr(value, "__module__", here) == here]
+    near = get_close_matches(part, own, 3) or own[:5]
+    there = f"; there is {', '.join(near)}" if near else ""
+    return f"{place} has no {part!r} (asked for as {target}){there}"

@@ -1,0 +1,76 @@
+"""depthscale probe."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from depthscale import files
+from depthscale.cli.frame import Json, Seed, app
+from depthscale.cli.output import check, console, put
+from depthscale.errors import DepthscaleError, InvalidProbe
+
+
+@app.command
+def probe(
+    model: Annotated[str, Parameter(help="file.py:function, package.module:function, or a dotted path to a class")],
+    /,
+    *,
+    input: Annotated[
+        list[str] | None, Parameter(help="a tensor: float32[32,3,224,224], int64[2,256]<50257", negative="")
+    ] = None,
+    kw: Annotated[list[str] | None, Parameter(help="one by keyword: input_ids=int64[2,256]<50257", negative="")] = None,
+    loss: Annotated[str, Parameter(help="independent, shared, or file.py:function of the output")] = "independent",
+    mode: Annotated[str | None, Parameter(help="train or eval [default: as the function returns it]")] = None,
+    repeats: Annotated[int, Parameter(help="how many networks are drawn")] = 1,
+    params: Annotated[bool, Parameter(help="parameters and their gradients, too", negative="")] = False,
+    output: Annotated[str | None, Parameter(help="part of the output to differentiate, as logits")] = None,
+    verify: Annotated[bool, Parameter(help="run the model plainly, too, and compare bit by bit", negative="")] = False,
+    whole: Annotated[bool, Parameter(name="--all", help="list every operation", negative="")] = False,
+    fail_on: Annotated[
+        list[str] | None, Parameter(help="rule, beginning of one, or severity that gives exit status 1", negative="")
+    ] = None,
+    seed: Seed = 0,
+    save: Annotated[Path | None, Parameter(help="write the whole trace, sketches included")] = None,
+    json: Json = None,
+) -> None:
+    """Run your model once and say which operation makes its gradient grow or shrink, and whether that is a problem.
+
+    The function makes a torch.nn.Module, or a pair of one and its inputs. The model is never changed.
+    """
+    from depthscale.cli.models import factory, named
+    from depthscale.cli.tensors import arguments
+    from depthscale.diagnose import diagnose
+    from depthscale.probe import probe
+    from depthscale.report.probe_table import probe_view, require_known
+    from depthscale.store import dumps, record
+    from depthscale.store import save as save_trace
+
+    check(json)
+    if save is not None:
+        files.check_file(save)
+    require_known(tuple(fail_on or ()))
+    make, given = factory(model), arguments(input or [], kw or [], seed)
+    asked = named(loss) if ":" in loss else loss
+    try:
+        trace = probe(
+            make, given, loss=asked, mode=mode, repeats=repeats, params=params, output=output, verify=verify, seed=seed
+        )
+    except DepthscaleError:
+        raise
+    except Exception as wrong:
+        where = "".join(f" ({note})" for note in getattr(wrong, "__notes__", ()))
+        raise InvalidProbe(f"{model} raised {type(wrong).__name__}: {wrong}{where}") from None
+    found = diagnose(trace)
+    if save is not None:
+        save_trace(trace, save)
+    if json is not None:
+        put(dumps(record(trace)), json)
+    if str(json) != "-":
+        terminal = console()
+        for line in probe_view(trace, found, whole=whole, width=min(terminal.width, 120)):
+            terminal.print(line, soft_wrap=isinstance(line, str))
+    if fail_on and found.matching(tuple(fail_on)):
+        sys.stdout.flush()
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Why: arguments as records, every number in them computed."""

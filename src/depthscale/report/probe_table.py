@@ -1,0 +1,155 @@
+"""A trace for a terminal: verdict, findings, a line of the gradient along depth, a table of operations."""
+
+from collections.abc import Iterator, Sequence
+from math import isfinite, isnan
+from textwrap import fill
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from depthscale.diagnose import Diagnosis
+from depthscale.diagnose.finding import SEVERITIES
+from depthscale.errors import InvalidProbe, UnreliableGrowth
+from depthscale.measure import Ledger, growth, ledger
+from depthscale.measure.paths import stations
+from depthscale.measure.steps import steps
+from depthscale.trace import Trace, TracedOp
+
+RULES = (
+    "activation-explodes", "activation-grows", "activation-not-finite", "activation-overflows", "activation-shrinks",
+    "activation-underflows", "activation-vanishes", "dead-units", "eval-mode-untrained", "gradient-deleted", "gradient-explodes",
+    "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks", "gradient-underflows", "gradient-vanishes",
+    "mixed-modes", "positions-collapse", "rank-collapse", "samples-collapse", "saturated-units",
+)  # fmt: skip
+_BARS = "▁▂▃▄▅▆▇█"
+_STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
+_MOST_ROWS = 40
+
+
+def require_known(names: Sequence[str]) -> None:
+    """raises: InvalidProbe for a name of --fail-on that no rule and no severity begins with."""
+    for name in names:
+        if name not in SEVERITIES and not any(rule.startswith(name) for rule in RULES):
+            raise InvalidProbe(
+                f"--fail-on {name!r} names no severity ({', '.join(SEVERITIES)}) and no rule; rules: {', '.join(RULES)}"
+            )
+
+
+def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int) -> Iterator[RenderableType]:
+    """Everything that `depthscale probe` prints, piece by piece. / width: of the terminal, in columns."""
+    yield _headline(trace)
+    yield ""
+    yield Text(fill(found.verdict[:1].upper() + found.verdict[1:] + ".", width), style="bold")
+    yield ""
+    for finding in found.findings:
+        text = Text(f"{finding.severity:>5} ", style=_STYLES[finding.severity])
+        body = f"{finding.rule}{f' at {finding.where}' if finding.where else ''}: {finding.says}"
+        body += f" (try: {finding.advice})" if finding.advice else ""
+        text.append(fill(body, width, initial_indent=" " * 6, subsequent_indent=" " * 6)[6:], style="")
+        yield text
+    if found.findings:
+        yield ""
+    yield from _growth_line(trace)
+    shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(stations(trace))]
+    yield from _sparkline(_levels_along(trace, shown), width)
+    yield _table(trace, shown, whole)
+    yield from _account(trace)
+
+
+def _headline(trace: Trace) -> str:
+    c = trace.coverage
+    drawn = f", {trace.initializations} networks" if trace.initializations > 1 else ""
+    missed = "".join(f"\n  not seen: {each.op}: {each.why}" for each in c.not_seen[:5])
+    proved = {None: "", True: "; bit-equal to a plain run", False: "; NOT bit-equal to a plain run"}[trace.verified]
+    return (
+        f"{trace.model}, {trace.mode} mode, loss {trace.loss}{drawn}: {c.ops_seen} operations, {c.ops_with_gradient} with "
+        f"gradient, {c.nodes_seen} of {c.autograd_nodes} autograd nodes seen{proved}{missed}"
+    )
+
+
+def _growth_line(trace: Trace) -> Iterator[str]:
+    try:
+        found = growth(trace)
+    except UnreliableGrowth as refused:
+        yield f"growth: {refused}"
+        return
+    if found is None:
+        yield "growth: nothing repeats three times along the depth, so there is no rate per step"
+    else:
+        yield f"growth: {found}, {found.steps} steps: {found.words}"
+
+
+def _levels_along(trace: Trace, shown: Sequence[TracedOp]) -> list[float]:
+    """log2 of the gradient's RMS from the input to the output: at the top of every step of depth, where there are steps."""
+    found = steps(trace)
+    tops = shown if found is None else [trace.ops[i] for i in (found.pairs[0][0], *(top for _, top in found.pairs))]
+    return [op.log2_gradient_ms / 2 for op in tops]
+
+
+def _sparkline(levels: Sequence[float], width: int) -> Iterator[str]:
+    """Bars from the input (left) to the output (right)."""
+    known = [level for level in levels if isfinite(level)]
+    if len(known) < 2:
+        return
+    room = width - 40
+    picked = [levels[round(i * (len(levels) - 1) / max(room - 1, 1))] for i in range(room)] if len(levels) > room else levels
+    low, high = min(known), max(known)
+    bars = "".join(" " if not isfinite(v) else _BARS[round((v - low) / max(high - low, 1e-9) * 7)] for v in picked)
+    yield f"gradient RMS {_power(known[0])} {bars} {_power(known[-1])} (input to output)"
+
+
+def _power(log2_value: float) -> str:
+    return f"{2.0**log2_value:.2g}" if abs(log2_value) < 100 else f"2^{log2_value:.0f}"
+
+
+def _table(trace: Trace, shown: Sequence[TracedOp], whole: bool) -> Table:
+    """Operations from the input to the output; those that every gradient path crosses, or all."""
+    caption = (
+        None if whole else f"operations that every gradient path crosses, {len(shown)} of {len(trace)}; --all lists the others"
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0), caption=caption, caption_justify="left", caption_style="dim")
+    for heading, side in (("operation", "left"), ("what", "left"), ("shape", "left"), ("activation\nRMS", "right")):
+        table.add_column(heading, justify=side, overflow="ellipsis", no_wrap=True, max_width=34)  # type: ignore[arg-type]
+    table.add_column("gradient\nRMS", justify="right", no_wrap=True)
+    table.add_column("log2 gain\nbackward", justify="right", no_wrap=True)
+    account = _ledger(trace)
+    gains = {entry.id: entry.log2_gain_norm2 for entry in account.entries} if account else {}
+    cut = len(shown) > _MOST_ROWS and not whole
+    rows = [*shown[: _MOST_ROWS // 2], None, *shown[-_MOST_ROWS // 2 :]] if cut else list(shown)
+    for op in rows:
+        if op is None:
+            table.add_row("...", *[""] * 5)
+            continue
+        gain = gains.get(op.id)
+        table.add_row(
+            op.name,
+            op.op,
+            "x".join(map(str, op.shape)) or "scalar",
+            _power_or_blank(op.log2_activation_ms),
+            _power_or_blank(op.log2_gradient_ms),
+            "" if gain is None or not op.edges else f"{gain:+.2f}",
+        )
+    return table
+
+
+def _account(trace: Trace) -> Iterator[str]:
+    account = _ledger(trace)
+    if account is None:
+        return
+    parts = ", ".join(f"{kind} {value:+.2f}" for kind, value in account.by_kind[:6] if abs(value) >= 0.005)
+    yield (
+        f"\nfrom the output to the input the gradient's squared norm changes by 2^{account.total_log2_norm2:.2f}: {parts} "
+        f"(closes to {account.closure_error:.0e})"
+    )
+
+
+def _ledger(trace: Trace) -> Ledger | None:
+    try:
+        return ledger(trace)
+    except UnreliableGrowth:
+        return None
+
+
+def _power_or_blank(log2_ms: float) -> str:
+    return "" if isnan(log2_ms) else "0" if log2_ms == float("-inf") else _power(log2_ms / 2)

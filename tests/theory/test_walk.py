@@ -1,0 +1,281 @@
+"""The walk of any graph, operation by operation: against networks, and where rules are missing."""
+
+from dataclasses import replace
+from math import inf, log2, prod
+
+import numpy as np
+import pytest
+
+from depthscale.errors import NoTheory
+from depthscale.graph import (
+    Add,
+    Affine,
+    Attention,
+    Conv,
+    Dropout,
+    Elementwise,
+    Embedding,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Norm,
+    Op,
+    Pool,
+    Unknown,
+    Window,
+)
+from depthscale.spec import NetSpec, Residual
+from depthscale.theory import predict, predict_graph
+from graphs import chain, compare, shown
+
+C, B = 64, 4
+RELU = Elementwise("relu")
+WIDE = Linear(C, C, 2.0, 0.0)
+
+
+def conv(size: int, kernel: int = 3, stride: int = 1, groups: int = 1, sigma_b2: float = 0.0) -> Conv:
+    """C channels on a square map, wrapped around."""
+    return Conv(C, C, Window.of((size, size), kernel, stride, kernel // 2, True), 2.0, sigma_b2, groups)
+
+
+def image(size: int) -> Input:
+    return Input(1.0, size=(size, size))
+
+
+GRAPHS = {
+    "batch norm over positions": chain(
+        image(6), conv(6), Norm("batch", 36 * B), RELU, conv(6), Norm("batch", 36 * B), RELU, samples=B
+    ),
+    "instance norm": chain(
+        image(6), conv(6), Norm("instance", 36, 0.1), RELU, conv(6), Norm("instance", 36), Elementwise("gelu"), samples=B
+    ),
+    "group norm over channels and positions": chain(
+        image(6), conv(6), Norm("group", 16 * 36), RELU, conv(6), Norm("group", 16 * 36), RELU, samples=B
+    ),
+    "average pooling, then flattened": chain(
+        image(8),
+        conv(8, groups=4),
+        RELU,
+        Pool("average", Window.of((8, 8), 2, 2)),
+        conv(4, sigma_b2=0.3),
+        Elementwise("tanh"),
+        Flatten(),
+        Linear(16 * C, C, 2.0, 0.0),
+        samples=B,
+    ),
+    "overlapping average pooling": chain(
+        image(8), conv(8), RELU, Pool("average", Window.of((8, 8), 4, 2, 1, True)), conv(4), samples=B
+    ),
+    "max pooling above batch norm": chain(
+        image(8),
+        conv(8),
+        Norm("batch", 64 * B),
+        RELU,
+        Pool("max", Window.of((8, 8), 2, 2)),
+        conv(4),
+        Norm("batch", 16 * B),
+        Elementwise("gelu"),
+        samples=B,
+    ),
+    "max pooling of what no norm divides": chain(
+        image(8), conv(8), RELU, conv(8), Elementwise("gelu"), Pool("max", Window.of((8, 8), 4, 4)), conv(2), samples=B
+    ),
+    "strides and the global average": chain(
+        image(8), conv(8, stride=2), RELU, conv(4), RELU, Pool("average", Window.whole((4, 4))), Flatten(), WIDE, samples=B
+    ),
+    "batch norm where positions of a sample are alike": chain(
+        image(8),
+        conv(8, sigma_b2=0.5),
+        Elementwise("relu"),
+        Pool("average", Window.of((8, 8), 4, 2, 1, True)),
+        conv(4),
+        Norm("batch", 16 * 16),
+        RELU,
+        conv(4),
+        Norm("batch", 16 * 16),
+        RELU,
+        samples=16,
+    ),
+    "a residual block that ends in batch norm": chain(
+        image(8),
+        conv(8),
+        Norm("batch", 64 * B),
+        (Add(), [0, 2]),
+        RELU,
+        samples=B,
+    ),
+    "dropout": chain(image(4), conv(4), RELU, Dropout(0.7), conv(4), RELU, samples=B),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_every_operation_of_a_convolutional_network_is_what_networks_show(name: str) -> None:
+    graph = GRAPHS[name]
+    source = graph.ops[0].what
+    assert isinstance(source, Input)
+    walk = predict_graph(graph)
+    assert walk.missing == ()
+    networks = 16 if graph.samples == 16 else 32
+    compare(shown(graph, (int(graph.samples), C, *source.size), networks), walk, bias=0.03)  # fourfold width, a quarter of it
+
+
+def test_twin_another_stride_falls_out() -> None:
+    graph = GRAPHS["strides and the global average"]
+    measured = shown(graph, (B, C, 8, 8), 32)
+    wrong = chain(*(replace(op.what, fan_out=C // 2) if isinstance(op.what, Linear) else op.what for op in graph.ops))
+    with pytest.raises(AssertionError, match="gradient off by"):
+        compare(measured, predict_graph(wrong), bias=0.03)
+
+
+def attention(q: float, causal: bool = False, positions: int = 16, entries: int = 128) -> Graph:
+    """Layer norm, then one attention of two heads; q: sigma_w2 of queries and keys."""
+    linear = Linear(entries, entries, q, 0.0)
+    return chain(
+        Input(1.0, size=(positions,)),
+        Norm("layer", inf),
+        linear,
+        (linear, [1]),
+        (Linear(entries, entries, 1.0, 0.0), [1]),
+        (Attention(2, causal), [2, 3, 4]),
+        Linear(entries, entries, 1.0, 0.0),
+        samples=4,
+    )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_at_small_logits_is_what_networks_show(causal: bool) -> None:
+    graph = attention(0.3, causal)
+    walk = predict_graph(graph)
+    assert "leading order" in walk.ops[5].caveat
+    compare(shown(graph, (4, 128, 16), 32), walk, bias=0.03)
+
+
+def test_attention_with_large_logits_is_refused() -> None:
+    walk = predict_graph(attention(1.5))
+    assert len(walk.missing) == 1
+    assert "logits have a variance of 2.2" in walk.missing[0]
+    assert np.isnan(walk.ops[-1].log2_activation)
+
+
+def test_a_network_stands_in_a_walk_as_predict_has_it() -> None:
+    for spec in (
+        NetSpec(depth=5, norm="batch", batch=16, activation="gelu"),
+        NetSpec(depth=4, norm="layer", residual=Residual(layers=2)),
+    ):
+        for loss in ("independent", "shared"):
+            walk, profile = predict_graph(spec.graph(), loss), predict(spec, loss)
+            outputs = [layer[-1] for layer in spec.graph().layers()]
+            assert [walk.ops[i].log2_gradient for i in outputs] == list(profile.gradient.log2_mean_square)
+            assert [walk.ops[i].log2_activation for i in outputs] == list(profile.activation.log2_mean_square)
+    with pytest.raises(NoTheory, match="independent and shared, not 'mine'"):
+        predict_graph(spec.graph(), "mine")
+
+
+def test_gradients_of_a_fork_add_and_each_edge_has_its_factor() -> None:
+    """x + 0.5 W x: the skip sends 1 and the branch 0.25 sigma_w2."""
+    walk = predict_graph(chain(Input(1.0), WIDE, (Add(0.5), [0, 1])))
+    assert walk.ops[2].log2_gains == (0.0, -2.0)
+    assert walk.ops[1].log2_gains == (1.0,)
+    assert 2 ** walk.ops[0].log2_gradient == pytest.approx(1.5)
+    assert 2 ** walk.ops[2].log2_activation == pytest.approx(1.5)
+
+
+def test_several_outputs_each_send_a_gradient_and_a_dead_end_none() -> None:
+    graph = chain(Input(1.0), WIDE, RELU, (WIDE, [2]), (WIDE, [2]))
+    last = predict_graph(graph)
+    assert last.ops[3].log2_gradient == -inf
+    assert np.isnan(last.ops[3].log2_gains[0])
+    both = predict_graph(graph, outputs=(3, 4))
+    assert both.ops[2].log2_gradient == pytest.approx(last.ops[2].log2_gradient + 1)
+
+
+def test_a_sum_of_what_is_correlated_is_refused_in_either_order() -> None:
+    for inputs in ([1, 2], [2, 1]):
+        walk = predict_graph(chain(Input(1.0), WIDE, RELU, (Add(), inputs)))
+        assert "correlated" in walk.missing[0]
+    assert predict_graph(chain(Input(1.0), WIDE, RELU, (WIDE, [2]), (Add(), [3, 2]))).missing == ()
+
+
+@pytest.mark.parametrize("norm", [Norm("batch", 32, 1e-5), Norm("layer", inf, 1e-5), Norm("rms", inf)])
+def test_a_norm_makes_the_signal_known_again(norm: Norm) -> None:
+    graph = chain(Input(1.0), WIDE, Unknown("Fold"), WIDE, norm, RELU, WIDE, norm, RELU, samples=32)
+    walk = predict_graph(graph)
+    assert walk.missing == ("unknown2: theory has no rule for Fold",)
+    signal = [op.log2_activation for op in walk.ops]
+    assert signal[:2] == [0.0, 1.0]
+    assert np.isnan(signal[2:4]).all()
+    assert signal[4:] == pytest.approx([0.0, -1.0, 0.0, 0.0, -1.0], abs=1e-4)
+    gradient = [op.log2_gradient for op in walk.ops]
+    assert np.isnan(gradient[:4]).all()
+    assert np.isfinite(gradient[4:]).all()
+
+
+def test_what_stands_before_and_after_an_unknown_is_the_same_as_without_it() -> None:
+    """Batch Norm forgets what came before it, but for sigma."""
+    norm = Norm("batch", 32)
+    rest = (WIDE, norm, RELU, WIDE, norm, RELU)
+    known, unknown = (
+        predict_graph(chain(Input(1.0), *before, *rest, samples=32)).ops[-5:] for before in ((), (Unknown("Fold"),))
+    )
+    for a, b in zip(known, unknown, strict=True):
+        assert (a.log2_activation, a.log2_gradient) == pytest.approx((b.log2_activation, b.log2_gradient))
+
+
+def test_only_the_root_of_what_is_unknown_is_named() -> None:
+    walk = predict_graph(chain(Input(1.0), Unknown("A"), RELU, Affine(2.0, 1.0), WIDE, Unknown("B"), RELU))
+    assert walk.missing == ("unknown1: theory has no rule for A",)
+
+
+def test_zeros_around_the_input_are_told_of() -> None:
+    padded = Conv(C, C, Window.of((4, 4), 3, 1, 1), 2.0)
+    walk = predict_graph(chain(Input(1.0, size=(4, 4)), padded))
+    assert "zeros around the input" in walk.ops[1].caveat
+    assert walk.ops[1].log2_activation == pytest.approx(log2(2 * (10 / 12) ** 2))
+    assert predict_graph(chain(image(4), conv(4))).ops[1].caveat == ""
+
+
+def test_tokens_that_recur_are_alike() -> None:
+    """Over a vocabulary of V, two positions agree with probability 1 / V."""
+    walk = predict_graph(chain(Embedding(1.0, 4.0, (16,)), Pool("average", Window.whole((16,))), Flatten(), WIDE))
+    assert 2 ** walk.ops[1].log2_activation == pytest.approx(1 / 16 + 15 / 16 / 4)
+
+
+def test_graphs_without_layers_walk() -> None:
+    ops = (Op("x", Input(1.0), (), 0), Op("a", WIDE, (0,), 0), Op("b", RELU, (1,), 0))
+    assert 2 ** predict_graph(Graph(ops, 8)).ops[2].log2_activation == pytest.approx(1.0)
+
+
+def white(graph: Graph) -> np.ndarray:
+    """Inputs whose second moments between any two points are exactly white. / returns: [samples, channels, *size]."""
+    source = graph.ops[0].what
+    assert isinstance(source, Input)
+    points = int(graph.samples) * prod(source.size)
+    q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((2 * points, points)))
+    rows = (q.T * (2 * points) ** 0.5).reshape(int(graph.samples), *source.size, 2 * points)
+    return np.moveaxis(rows, -1, 1)
+
+
+@pytest.mark.parametrize("name", [name for name in GRAPHS if GRAPHS[name].samples == B])
+def test_both_forms_agree_on_white_images(name: str) -> None:
+    graph = GRAPHS[name]
+    small, full = predict_graph(graph), predict_graph(graph, inputs=white(graph), error=0.02)
+    for a, b in zip(small.ops, full.ops, strict=True):
+        for ours, our_error, theirs, error in (
+            (a.log2_activation, a.activation_error, b.log2_activation, b.activation_error),
+            (a.log2_gradient, a.gradient_error, b.log2_gradient, b.gradient_error),
+        ):
+            assert abs(2.0 ** (theirs - ours) - 1) <= our_error + 5 * error + 3e-3, (a.name, ours, theirs)
+
+
+def test_a_walk_on_inputs_has_gains_whose_product_is_the_gradient() -> None:
+    graph = GRAPHS["batch norm over positions"]
+    ops = predict_graph(graph, inputs=white(graph), error=0.02).ops
+    total = sum(op.log2_gains[0] for op in ops[1:])
+    assert total == pytest.approx(ops[0].log2_gradient, abs=1e-2)
+
+
+def test_entries_of_several_positions_have_no_rule_on_inputs() -> None:
+    graph = chain(image(2), conv(2, 1), Flatten(), RELU, samples=2)
+    with pytest.raises(NoTheory, match="entries come from several positions"):
+        predict_graph(graph, inputs=white(graph))

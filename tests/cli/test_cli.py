@@ -75,6 +75,26 @@ def test_html_writes_a_page(command: list[str], tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
 
 
+def test_report_draws_saved_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = []
+    for norm in ("none", "batch"):
+        records.append(str(tmp_path / f"{norm}.json"))
+        run(["predict", *SMALL, "--norm", norm, "--json", records[-1]], capsys)
+    for given, title in ((records[:1], "4 layers of 32 neurons"), (records, "norm none against norm batch")):
+        status, out, err = run(["report", *given, "--html", str(tmp_path / "page.html")], capsys)
+        assert (status, err) == (0, "")
+        assert "written to" in out
+        assert f"<h1>{title}" in (tmp_path / "page.html").read_text()
+
+
+def test_report_refuses_what_is_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.json").write_text("{}")
+    status, _, err = run(["report", str(tmp_path / "no.json"), "--html", str(tmp_path / "page.html")], capsys)
+    assert status == 2
+    assert "is not a depthscale record" in err
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_demo_says_where_there_is_no_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(["demo", *SMALL[:4], "--batch", "3", "--seeds", "2", "--out", str(tmp_path)], capsys)
     assert status == 0

@@ -29,6 +29,7 @@ from depthscale.report.words import interval, rounded, verdict, with_error
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
 
+WIDE = NetSpec(depth=2, widths=(8, 32, 16))
 SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
 
 
@@ -89,7 +90,9 @@ def test_theory_is_drawn_only_beside_networks_that_it_is_about() -> None:
     assert theory_of(simulate(SMALL, seeds=1, loss=lambda x: x.square().sum())) is None
 
 
-@pytest.mark.parametrize("spec", [SMALL, NetSpec(), NetSpec(batch=inf), NetSpec(residual=ds.Residual("post", 0.5, 2))], ids=str)
+@pytest.mark.parametrize(
+    "spec", [SMALL, NetSpec(), NetSpec(batch=inf), NetSpec(residual=ds.Residual("post", 0.5, 2)), WIDE], ids=str
+)
 def test_a_network_comes_back_from_its_record(spec: NetSpec) -> None:
     assert NetSpec.from_record(spec.record()) == spec
     with pytest.raises(InvalidSpec, match="no record of a network"):
@@ -97,7 +100,7 @@ def test_a_network_comes_back_from_its_record(spec: NetSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [SMALL, NetSpec(batch=inf, activation="leaky_relu(0.2)"), NetSpec(residual=ds.Residual("post", 0.5, 2))]
+    "spec", [SMALL, NetSpec(batch=inf, activation="leaky_relu(0.2)"), NetSpec(residual=ds.Residual("post", 0.5, 2)), WIDE]
 )
 def test_the_command_on_a_page_describes_the_same_network(spec: NetSpec, capsys: pytest.CaptureFixture[str]) -> None:
     from depthscale import cli

@@ -35,7 +35,10 @@ def options(spec: Mapping[str, Any]) -> list[str]:
     given = {name: value for name, value in spec.items() if name not in usual or value != usual[name]}
     residual = given.pop("residual", None) or {}
     given |= {f"residual.{name}": value for name, value in residual.items()}
-    return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", f"{value}")]
+    if given.get("widths"):
+        given.pop("width", None)  # it is the first of them
+    pairs = [(name, each) for name, value in given.items() for each in (value if isinstance(value, list | tuple) else [value])]
+    return [word for name, value in pairs for word in (f"--{name.replace('_', '-')}", f"{value}")]
 
 
 def _one(profile: Profile) -> Html:

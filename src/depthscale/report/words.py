@@ -56,7 +56,9 @@ def described(spec: Mapping[str, Any]) -> str:
     over = f" over {'an endless batch' if batch in (inf, 'inf') else f'{batch} samples'}" if spec["norm"] == "batch" else ""
     frozen = " whose statistics take no gradient" if (spec["norm"], spec["statistics"]) == ("batch", "frozen") else ""
     blocks = "residual blocks" if spec.get("residual") else "layers"
-    return f"{spec['depth']:,} {blocks} of {spec['width']:,} neurons, {spec['activation']}, {norm}{over}{frozen}"
+    widths = spec.get("widths") or (spec["width"],)
+    wide = " to ".join(f"{width:,}" for width in sorted({min(widths), max(widths)}))
+    return f"{spec['depth']:,} {blocks} of {wide} neurons, {spec['activation']}, {norm}{over}{frozen}"
 
 
 def verdict(profile: Profile, theory: Profile | None) -> tuple[str, str, str]:

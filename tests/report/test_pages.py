@@ -259,3 +259,11 @@ def test_a_trace_s_page_shows_the_ledger_s_numbers(pages: dict[str, Path], show:
     bars = page.evaluate("views.waterfall.data('source_0').map(({ gain }) => gain)")
     assert sum(bars[:-1]) == pytest.approx(bars[-1], abs=1e-4)
     assert "<img src=x" in page.evaluate("page.table.rows.at(-1)[1]")
+
+
+def test_a_page_s_policy_forbids_every_request_and_eval(pages: dict[str, Path]) -> None:
+    for path in pages.values():
+        policy = path.read_text().split('Content-Security-Policy" content="')[1].split('"')[0]
+        assert policy.startswith("default-src 'none';")
+        assert "unsafe-eval" not in policy
+        assert not {"http:", "https:", "*"} & set(policy.replace(";", " ").split())

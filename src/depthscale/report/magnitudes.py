@@ -18,7 +18,10 @@ _ROW = 22  # pixels from one ridge to the next
 _RIDGE = 1.7  # height of a ridge, in rows
 _HEADROOM = 6.0  # rows above the first ridge, for the names of the formats
 _MOST_RIDGES = 25
-_BINS = 120
+_BINS = 120  # at least
+_BINS_PER_DECADE = 10
+_MARGIN = 0.3  # decades beyond the largest value
+_APART = 0.025  # of the axis, between two names of formats; those nearer have a line alone
 _LEFT_OUT = 1e-4  # share of the smallest magnitudes that the axis need not show
 _MOST_POINTS = 120
 SHORT_NAMES = {"float16": "float16", "bfloat16": "bfloat16", "float8_e4m3fn": "float8 e4m3", "float8_e5m2": "float8 e5m2"}
@@ -118,7 +121,8 @@ def _edges(sketches: Sequence[Sketch]) -> Array:
     low = min([_log10_quantile(each, _LEFT_OUT) for each in sketches], default=0.0)
     high = max([_log10_quantile(each, 1.0) for each in sketches], default=0.0)
     marks = [at for at, name, _ in _marks() if "bfloat16" not in name]
-    return np.linspace(max(min(low, floor(min(marks))), -300.0), min(max(high, max(marks) + 0.5), 300.0), _BINS + 1)
+    low, high = max(min(low, floor(min(marks))), -300.0), min(max(high + _MARGIN, max(marks) + 0.5), 300.0)
+    return np.linspace(low, high, max(_BINS, round((high - low) * _BINS_PER_DECADE)) + 1)
 
 
 def _log10_quantile(sketch: Sketch, q: float) -> float:
@@ -142,11 +146,12 @@ def _marks() -> list[tuple[float, str, str]]:
 
 def _limits(edges: Array, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """A dashed line at each format's end, its name upright at the top."""
-    rows = [
-        {"x": at, "t": -_HEADROOM + 0.3, "text": f"{name} {where}"}
-        for at, name, where in _marks()
-        if edges[0] <= at <= edges[-1]
-    ]
+    rows, named = [], -np.inf
+    for at, name, where in _marks():
+        if edges[0] <= at <= edges[-1]:
+            free = at - named > _APART * (edges[-1] - edges[0])
+            named = at if free else named
+            rows.append({"x": at, "t": -_HEADROOM + 0.3, "text": f"{name} {where}" if free else ""})
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
     text = base.mark_text(angle=270, align="right", baseline="bottom", dy=-2, fontSize=10, color=FAINT)
     return [base.mark_rule(color=AXIS, strokeDash=[3, 3]), text.encode(y=y, text="text:N")]

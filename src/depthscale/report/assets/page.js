@@ -65,6 +65,7 @@ class Table {
       button.addEventListener("click", () => this.sort(i));
       const cell = document.createElement("th");
       cell.scope = "col";
+      cell.className = typeof rows[0]?.[i] === "string" ? "name" : "";
       cell.append(button);
       this.head.append(cell);
     });

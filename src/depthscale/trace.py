@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from math import inf, log2
 from typing import Any
 
-from depthscale.graph import Graph
 from depthscale.sketch import Sketch
 
 
@@ -175,7 +174,6 @@ class Trace:
     batch: int
     loss_scale: float = 1.0
     initializations: int = 1
-    graph: Graph | None = None
     notes: tuple[str, ...] = ()
     verified: bool | None = None
     environment: Mapping[str, str] = field(default_factory=dict)

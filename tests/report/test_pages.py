@@ -60,12 +60,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "deep": simulate(NetSpec(depth=2000, width=16, norm="batch", batch=8), seeds=1),
         "trace": probe(Blocks(), torch.randn(16, 32, generator=torch.Generator().manual_seed(1))),
     }
+    records["stations"] = predict(records["trace"])
     for name, record in records.items():
         report(record, folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in records}
 
 
-@pytest.mark.parametrize("name", ["profile", "theory", "comparison", "hostile", "article", "trace"])
+@pytest.mark.parametrize("name", ["profile", "theory", "comparison", "hostile", "article", "trace", "stations"])
 def test_nothing_is_cut_at_the_width_of_a_phone(name: str, pages: dict[str, Path], show: Open) -> None:
     page = show(pages[name], width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -227,7 +228,7 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     flat = " ".join(text.split())
     assert [heading for heading in headings if heading not in flat] == []
     section = flat.split({"article": "All numbers", "profile": "Layers", "trace": "Operations"}[name])[-1]
-    number = {"article": 1, "profile": 1, "trace": 5}[name]
+    number = {"article": 1, "profile": 1, "trace": 5}[name]  # the column of the gradient's RMS, or the first network's
     printed = page.evaluate(f"page.table.rows.map((row) => shown(row[{number}]))")
     assert sum(number in section for number in printed) == layers
 
@@ -267,3 +268,16 @@ def test_a_page_s_policy_forbids_every_request_and_eval(pages: dict[str, Path]) 
         assert policy.startswith("default-src 'none';")
         assert "unsafe-eval" not in policy
         assert not {"http:", "https:", "*"} & set(policy.replace(";", " ").split())
+
+
+def test_theory_stands_beside_a_trace_s_operations(pages: dict[str, Path], show: Open) -> None:
+    """Ten Batch Norm blocks of width 32: a single network departs from theory by what its width allows, not by more."""
+    page = show(pages["trace"])
+    measured, predicted = (
+        np.array(page.evaluate(f"page.table.rows.map((row) => row[page.table.columns.indexOf('{name}')])"), float)
+        for name in ("gradient RMS", "predicted gradient RMS")
+    )
+    known = np.isfinite(predicted)
+    assert known.sum() > 20
+    assert np.abs(np.log(measured[known] / predicted[known])).max() < 0.7
+    assert "as theory has them" in page.text_content("main")

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import nan
 
 from depthscale.diagnose.thresholds import Thresholds
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure.growth import Growth, growth
 from depthscale.measure.ledger import Ledger, ledger
-from depthscale.measure.paths import stations
 from depthscale.measure.steps import Steps, steps
+from depthscale.stations import stations
+from depthscale.theory import TracePrediction, predict_operations
 from depthscale.trace import Trace, TracedOp
 
 
@@ -37,6 +39,18 @@ class Case:
     @cached_property
     def activation(self) -> Growth | None:
         return self._growth("activation")
+
+    @cached_property
+    def theory(self) -> TracePrediction:
+        return predict_operations(self.trace)
+
+    @cached_property
+    def predicted_rate(self) -> float:
+        """Theory's mean growth of the gradient's mean square over the same steps; nan where a rule is missing."""
+        pairs = self.steps.pairs if self.steps else ()
+        each = [self.theory.log2_gradient(below) - self.theory.log2_gradient(top) for below, top in pairs]
+        mean = sum(each) / len(each) if each else nan
+        return 2.0**mean if abs(mean) < 1000 else nan
 
     @cached_property
     def stations(self) -> tuple[TracedOp, ...]:

@@ -8,6 +8,7 @@ from depthscale.diagnose.finding import SEVERITIES, Diagnosis, Finding
 from depthscale.diagnose.modes import mode_findings
 from depthscale.diagnose.numbers import number_findings
 from depthscale.diagnose.propagation import growth_findings
+from depthscale.diagnose.theory import theory_findings
 from depthscale.diagnose.thresholds import Thresholds
 from depthscale.diagnose.units import unit_findings
 from depthscale.diagnose.words import fold
@@ -19,6 +20,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     collapse_findings,
     unit_findings,
     mode_findings,
+    theory_findings,
 )
 
 
@@ -34,7 +36,7 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
     case = Case(trace, thresholds or Thresholds())
     found = [finding for rule in RULES for finding in rule(case)]
     found.sort(key=lambda finding: -SEVERITIES.index(finding.severity))
-    return Diagnosis(tuple(found), _verdict(case, found))
+    return Diagnosis(tuple(found), _verdict(case, found), case.predicted_rate)
 
 
 def _verdict(case: Case, found: list[Finding]) -> str:

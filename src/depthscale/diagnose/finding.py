@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any, Literal
 
 Severity = Literal["info", "warn", "error"]
@@ -35,10 +36,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Findings, worst first. / verdict: the whole in one sentence; "nothing wrong" where nothing is worse than an info."""
+    """Findings, worst first. / verdict: the whole in one sentence; "nothing wrong" where nothing is worse than an info.
+
+    predicted_rate: theory's growth of the gradient's mean square per step of depth; nan where a rule is missing.
+    """
 
     findings: tuple[Finding, ...]
     verdict: str
+    predicted_rate: float = nan
 
     @property
     def healthy(self) -> bool:

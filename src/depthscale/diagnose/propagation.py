@@ -62,6 +62,7 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
             "threshold_deviates": case.limits.deviates,
             "change": factor,
             "threshold_change": case.limits.error_change if severity == "error" else case.limits.warn_change,
+            "predicted_rate": case.predicted_rate if what == "gradient" else None,
             "power_law_exponent": growth.power.exponent if growth.power is not None and power else None,
         },
         source=cause.source,

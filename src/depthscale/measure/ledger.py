@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import inf, isfinite, log2, nan
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.paths import Flow, flow, mean_over_repeats, stations
+from depthscale.measure.paths import Flow, flow, mean_over_repeats
+from depthscale.stations import stations
 from depthscale.trace import Trace, TracedOp, log2_total
 
 

@@ -1,4 +1,4 @@
-"""The paths of a trace's gradient: what every path crosses, and how its squared norm is handed from operation to operation."""
+"""The paths of a trace's gradient: how its squared norm is handed from operation to operation."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -83,55 +83,6 @@ def _share_out(trace: Trace, found: Flow, into: dict[int, list[tuple[int | None,
         found.contribution[first] += entropy
     found.share = dict(weight)
     found.contribution = dict(found.contribution)
-
-
-def stations(trace: Trace) -> list[int]:
-    """Operations that every gradient path crosses, from the outputs to the inputs: dominators in the graph of edges."""
-    above: dict[int, int] = {}  # immediate dominator; -1 is the virtual start over all cotangents
-    depth: dict[int, int] = {-1: 0}
-    starts = {op for op, _ in trace.sinks}
-    consumers: dict[int, list[int]] = defaultdict(list)
-    for op in trace.ops:
-        for edge in op.edges:
-            consumers[edge.source].append(op.id)
-    live = _leading_to_sources(trace)
-
-    def meet(a: int, b: int) -> int:
-        while a != b:
-            if depth[a] < depth[b]:
-                a, b = b, a
-            a = above[a]
-        return a
-
-    for op in reversed(trace.ops):
-        if op.id not in live:
-            continue
-        over = [each for each in consumers[op.id] if each in depth] + ([-1] if op.id in starts else [])
-        if not over:
-            continue
-        dominator = over[0]
-        for each in over[1:]:
-            dominator = meet(dominator, each)
-        above[op.id], depth[op.id] = dominator, depth[dominator] + 1
-    ends = [op for op, _ in trace.sources if op in above]
-    if not ends:
-        return []
-    here = ends[0]
-    for each in ends[1:]:
-        here = meet(here, each)
-    chain = []
-    while here != -1:
-        chain.append(here)
-        here = above[here]
-    return chain[::-1]
-
-
-def _leading_to_sources(trace: Trace) -> set[int]:
-    live = {op for op, _ in trace.sources}
-    for op in trace.ops:
-        if any(edge.source in live for edge in op.edges):
-            live.add(op.id)
-    return live
 
 
 def mean_over_repeats(log2_values: tuple[float, ...]) -> float:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from depthscale.measure.paths import stations
+from depthscale.stations import stations
 from depthscale.trace import ModuleNote, Trace, TracedOp
 
 FEWEST = 3  # repetitions that make a depth

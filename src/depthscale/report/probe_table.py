@@ -12,8 +12,8 @@ from depthscale.diagnose import Diagnosis
 from depthscale.diagnose.finding import SEVERITIES
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure import Ledger, growth, ledger
-from depthscale.measure.paths import stations
 from depthscale.measure.steps import steps
+from depthscale.stations import stations
 from depthscale.trace import Trace, TracedOp
 
 RULES = (
@@ -50,7 +50,7 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int) -> It
         yield text
     if found.findings:
         yield ""
-    yield from _growth_line(trace)
+    yield from _growth_line(trace, found.predicted_rate)
     shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(stations(trace))]
     yield from _sparkline(_levels_along(trace, shown), width)
     yield _table(trace, shown, whole)
@@ -68,7 +68,7 @@ def _headline(trace: Trace) -> str:
     )
 
 
-def _growth_line(trace: Trace) -> Iterator[str]:
+def _growth_line(trace: Trace, predicted: float) -> Iterator[str]:
     try:
         found = growth(trace)
     except UnreliableGrowth as refused:
@@ -77,7 +77,8 @@ def _growth_line(trace: Trace) -> Iterator[str]:
     if found is None:
         yield "growth: nothing repeats three times along the depth, so there is no rate per step"
     else:
-        yield f"growth: {found}, {found.steps} steps: {found.words}"
+        beside = f"; theory x{predicted:.5g}" if isfinite(predicted) else ""
+        yield f"growth: {found}, {found.steps} steps{beside}"
 
 
 def _levels_along(trace: Trace, shown: Sequence[TracedOp]) -> list[float]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from depthscale.measure import compare
 from depthscale.profile import Array, Profile
-from depthscale.report.depth import Series, along_depth
+from depthscale.report.depth import LAYERS, Series, along_depth
 from depthscale.report.html import Html, join, tag
 from depthscale.report.magnitudes import SHORT_NAMES, VISIBLE, beyond, lost, lost_chart, ridgeline
 from depthscale.report.provenance import provenance
@@ -39,7 +39,8 @@ def _first_screen(profile: Profile, theory: Profile | None) -> Part:
         says.append(f"Points: mean over {profile.seeds} networks ± 2 standard errors.")
     if theory is not None:
         says.append("Lines: theory for infinite width, nothing fitted.")
-    chart = along_depth(depth_series(profile, theory), "RMS")
+    places = LAYERS if profile.axis == "layer" else f"{profile.axis}, from the input"
+    chart = along_depth(depth_series(profile, theory), "RMS", places=places)
     hero = figure("depth", chart, "Gradient dE/dx and activation x along depth", " ".join(says), axis="x")
     return Part(join(head, hero.body, readout()), hero.charts)
 

@@ -13,6 +13,7 @@ from depthscale.spec import NetSpec
 
 _PACKAGES = ("depthscale", "torch", "numpy", "scipy", "numba")
 _COMMANDS = {"simulation": "simulate", "theory": "predict"}
+_SHOWN_ELSEWHERE = ("residual", "stations")
 _LOSSES = ("independent", "shared")
 
 
@@ -23,7 +24,7 @@ def provenance(*profiles: Profile) -> Part:
 
 def command(profile: Profile) -> str:
     """The command line that gives this profile; nothing where a loss or data of one's own took part."""
-    if profile.loss not in _LOSSES or profile.inputs != "white noise":
+    if "model" in profile.spec or profile.loss not in _LOSSES or profile.inputs != "white noise":
         return ""
     words = ["depthscale", _COMMANDS[profile.source], *options(profile.spec), "--loss", profile.loss]
     return shlex.join([*words, *(["--seeds", str(profile.seeds), "--seed", str(profile.seed)] if profile.seeds else [])])
@@ -43,9 +44,12 @@ def options(spec: Mapping[str, Any]) -> list[str]:
 
 def _one(profile: Profile) -> Html:
     line = command(profile)
-    fields = ", ".join(f"{name} = {value}" for name, value in profile.spec.items() if not (value is None or name == "residual"))
+    given = {name: value for name, value in profile.spec.items() if value is not None and name not in _SHOWN_ELSEWHERE}
+    fields = ", ".join(f"{name} = {value}" for name, value in given.items())
+        f"{name} = {value}" for name, value in profile.spec.items() if not (value is None or name in ("residual", "stations"))
+    )
     run = f"seeds {profile.seed} to {profile.seed + profile.seeds - 1}, " if profile.seeds else ""
-    own = "run by hand: its loss or its inputs are the user's own"
+    own = "no command gives this: the model, its loss or its inputs are the user's own"
     return tag(
         "div", tag("pre", line or own), tag("p", f"{run}loss {profile.loss}, inputs {profile.inputs}; {fields}", class_="note")
     )

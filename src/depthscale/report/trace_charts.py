@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Sequence
-from math import log, sqrt
+from math import log, log2, sqrt
 
 import altair as alt
 import numpy as np
 
 from depthscale.diagnose import Diagnosis
 from depthscale.measure import Ledger
-from depthscale.measure.paths import stations
+from depthscale.measure.paths import mean_over_repeats
 from depthscale.profile import Array, Quantity
 from depthscale.report.depth import Series, along_depth, with_selection
 from depthscale.report.folds import Fold, short
 from depthscale.report.theme import AXIS, INK, NETWORK_COLOURS, Chart
-from depthscale.trace import Trace
+from depthscale.stations import stations
+from depthscale.theory.traces import TracePrediction
+from depthscale.trace import Trace, log2_total
 
 PLACES = "operation, in order of running"
 _ROW = 17  # pixels
@@ -22,20 +24,32 @@ _MOST_KINDS = 12
 _MOST_MARKS = 4
 
 
-def depth_chart(trace: Trace, diagnosis: Diagnosis) -> Chart:
-    """Gradient and activation RMS of every operation, a line through those that every path crosses, the guilty ones marked."""
-    crossed = np.zeros(len(trace.ops), bool)
-    crossed[list(stations(trace))] = True
-    levels = {
+def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None = None) -> Chart:
+    """Gradient and activation RMS of every operation, the guilty ones marked, theory as a line through those that every path
+    crosses (or, where there is none, what was measured there)."""
+    measured = {
         "gradient": np.array([op.log2_gradient_ms for op in trace.ops]),
         "activation": np.array([op.log2_activation_ms for op in trace.ops]),
     }
+    drawn = measured if theory is None else predicted(trace, theory)
     errors = {"gradient": _repeats(trace), "activation": np.full(len(trace.ops), np.nan)}
+    crossed = np.zeros(len(trace.ops), bool)
+    crossed[list(stations(trace))] = True
     series = [
-        Series(name, Quantity(each, errors[name]), Quantity(np.where(crossed, each, np.nan), np.zeros(len(each))))
-        for name, each in levels.items()
+        Series(name, Quantity(each, errors[name]), Quantity(np.where(crossed, drawn[name], np.nan), np.zeros(len(each))))
+        for name, each in measured.items()
     ]
     return along_depth(series, "RMS", places=PLACES, marks=guilty(trace, diagnosis))
+
+
+def predicted(trace: Trace, theory: TracePrediction) -> dict[str, Array]:
+    """log2 of the predicted mean squares by operation, the gradient's in the units of the cotangent that was put in."""
+    given = [(mean_over_repeats(norm2), trace.ops[op].size) for op, norm2 in trace.sinks]
+    unit = log2_total([norm2 for norm2, _ in given]) - log2(sum(size for _, size in given) or 1)
+    return {
+        "gradient": np.array([theory.log2_gradient(op.id) for op in trace.ops]) + unit,
+        "activation": np.array([theory.log2_activation(op.id) for op in trace.ops]),
+    }
 
 
 def guilty(trace: Trace, diagnosis: Diagnosis) -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 
 from depthscale.diagnose import Diagnosis, Finding, diagnose
-from depthscale.errors import UnreliableGrowth
+from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.measure import Growth, Ledger, growth, ledger
 from depthscale.profile import Array
 from depthscale.report import trace_charts as charts
@@ -20,6 +20,8 @@ from depthscale.report.sheet import Part, asset, figure, gathered, section, shee
 from depthscale.report.theme import NETWORK_COLOURS
 from depthscale.report.words import interval, rounded
 from depthscale.sketch import Sketch
+from depthscale.stations import stations
+from depthscale.theory.traces import TracePrediction, predict_operations
 from depthscale.trace import Trace
 
 _MOST_SHOWN = 40  # things not seen
@@ -29,14 +31,14 @@ _LARGEST_SHOWN = 40.0
 
 def trace_page(trace: Trace) -> str:
     diagnosis = diagnose(trace)
-    account = _account(trace)
+    account, theory = _account(trace), _theory(trace)
     blocks = folds(trace, account if isinstance(account, Ledger) else None)
-    parts = [_first_screen(trace, diagnosis), _findings(trace, diagnosis), _distributions(trace, blocks)]
+    parts = [_first_screen(trace, diagnosis, theory), _findings(trace, diagnosis), _distributions(trace, blocks)]
     if isinstance(account, Ledger):
         parts += [_waterfall(account, blocks), _modules(blocks)]
     else:
         parts.append(section("ledger", "The ledger", tag("p", str(account))))
-    parts += [_operations(trace, account if isinstance(account, Ledger) else None), _coverage(trace), _reproduce(trace)]
+    parts += [_operations(trace, account if isinstance(account, Ledger) else None, theory), _coverage(trace), _reproduce(trace)]
     return sheet(f"{trace.model}: {diagnosis.verdict}", parts, last=len(trace.ops) - 1)
 
 
@@ -47,7 +49,17 @@ def _account(trace: Trace) -> Ledger | UnreliableGrowth:
         return refused
 
 
-def _first_screen(trace: Trace, diagnosis: Diagnosis) -> Part:
+def _theory(trace: Trace) -> TracePrediction | None:
+    """Where theory knows the gradient of at least half of the operations that every path crosses."""
+    try:
+        found = predict_operations(trace)
+        known = [isfinite(found.log2_gradient(op)) for op in stations(trace)]
+    except DepthscaleError:
+        return None
+    return found if known and sum(known) >= len(known) / 2 else None
+
+
+def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None) -> Part:
     head = join(
         tag(
             "p", f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}", class_="kicker"
@@ -57,10 +69,11 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis) -> Part:
         tag("p", _rate(trace)),
     )
     says = "Root mean square of every operation's output and of the gradient that arrives there, on a logarithmic scale; "
-    says += "the line goes through the operations that every path crosses."
+    says += "the lines go through the operations that every path crosses, "
+    says += "as theory has them." if theory is not None else "as measured: theory has no rule for this model."
     if charts.guilty(trace, diagnosis):
         says += " Dashed: what the findings name."
-    hero = figure("depth", charts.depth_chart(trace, diagnosis), "Gradient and activation along depth", says, axis="x")
+    hero = figure("depth", charts.depth_chart(trace, diagnosis, theory), "Gradient and activation along depth", says, axis="x")
     links = [("findings", "Findings"), ("distributions", "Distributions"), ("ledger", "Ledger"), ("operations", "Operations")]
     nav = tag("nav", *(tag("a", title, href=f"#{name}") for name, title in links), aria_label="contents")
     return Part(
@@ -192,7 +205,7 @@ def _modules(blocks: Sequence[Fold]) -> Part:
     )
 
 
-def _operations(trace: Trace, account: Ledger | None) -> Part:
+def _operations(trace: Trace, account: Ledger | None, theory: TracePrediction | None) -> Part:
     entries = {entry.id: entry for entry in account.entries} if account else {}
 
     def of_entry(name: str) -> Array:
@@ -206,6 +219,9 @@ def _operations(trace: Trace, account: Ledger | None) -> Part:
         "activation RMS": rms(np.array([op.log2_activation_ms for op in trace.ops])),
         "gradient RMS": rms(np.array([op.log2_gradient_ms for op in trace.ops])),
     }
+    if theory is not None:
+        known = charts.predicted(trace, theory)
+        columns |= {f"predicted {name} RMS": rms(known[name]) for name in ("activation", "gradient")}
     if account:
         columns["squared gradient ×"] = _factor(of_entry("log2_gain_norm2"))
         columns["squared signal ×"] = _factor(of_entry("forward"))

@@ -52,6 +52,8 @@ def interval(found: Growth) -> tuple[float, float]:
 
 def described(spec: Mapping[str, Any]) -> str:
     """A network in a few words."""
+    if "model" in spec:
+        return f"{spec['model']}: the {len(spec['stations']):,} operations that every path crosses"
     batch, norm = spec["batch"], _NORMS.get(spec["norm"], spec["norm"])
     over = f" over {'an endless batch' if batch in (inf, 'inf') else f'{batch} samples'}" if spec["norm"] == "batch" else ""
     frozen = " whose statistics take no gradient" if (spec["norm"], spec["statistics"]) == ("batch", "frozen") else ""

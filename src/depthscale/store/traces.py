@@ -11,6 +11,7 @@ from depthscale.measure import Growth, Ledger, growth, ledger
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.sketch import Sketch
 from depthscale.store.sketches import decoded, encoded
+from depthscale.theory import TracePrediction, predict_operations
 from depthscale.trace import (
     Coverage,
     Edge,
@@ -23,12 +24,12 @@ from depthscale.trace import (
     TracedParameter,
 )
 
-_BARE = ("ops", "params", "coverage", "modules", "graph")
+_BARE = ("ops", "params", "coverage", "modules")
 
 
 def trace_record(trace: Trace, schema: str) -> dict[str, Any]:
     """The JSON object of `depthscale probe`: operations with their edges, the ledger, the growth, the findings."""
-    account = _or_none(lambda: ledger(trace))
+    account, theory = _or_none(lambda: ledger(trace)), predict_operations(trace)
     return {
         "schema": schema,
         "command": "probe",
@@ -41,7 +42,8 @@ def trace_record(trace: Trace, schema: str) -> dict[str, Any]:
         "loss_scale": trace.loss_scale,
         "environment": dict(trace.environment),
         "coverage": asdict(trace.coverage) | {"share": trace.coverage.share},
-        "ops": [_op(op) for op in trace.ops],
+        "ops": [_op(op, _predicted(theory, op)) for op in trace.ops],
+        "theory": {"missing": list(theory.missing)},
         "params": [_parameter(p) for p in trace.params],
         "ledger": _ledger(account),
         "growth": _growth(trace),
@@ -80,7 +82,7 @@ def rebuilt_trace(loaded: dict[str, Any]) -> Trace:
     )
 
 
-def _op(op: TracedOp) -> dict[str, Any]:
+def _op(op: TracedOp, gains: dict[int, float]) -> dict[str, Any]:
     arrived = mean_over_repeats(op.log2_gradient_norm2)
     return {
         "id": op.id,
@@ -93,7 +95,7 @@ def _op(op: TracedOp) -> dict[str, Any]:
         "activation": _sketched(op.activation),
         "gradient": _sketched(op.gradient),
         "reads": list(op.reads),
-        "edges": [_edge(op, edge, arrived) for edge in op.edges],
+        "edges": [_edge(op, edge, arrived, gains) for edge in op.edges],
         "nodes": op.nodes,
         "settings": dict(op.settings),
         "split": None if op.split is None else asdict(op.split),
@@ -102,10 +104,16 @@ def _op(op: TracedOp) -> dict[str, Any]:
     }
 
 
-def _edge(op: TracedOp, edge: Edge, arrived: float) -> dict[str, Any]:
+def _edge(op: TracedOp, edge: Edge, arrived: float, gains: dict[int, float]) -> dict[str, Any]:
     gain = 2.0 ** (mean_over_repeats(edge.log2_norm2) - arrived)
     resized = gain * op.size / edge.size if edge.size else None
-    return {"from": edge.source, "gain_norm2": gain, "gain_ms": resized, "predicted_gain_ms": None}
+    return {"from": edge.source, "gain_norm2": gain, "gain_ms": resized, "predicted_gain_ms": gains.get(edge.source)}
+
+
+def _predicted(theory: TracePrediction, op: TracedOp) -> dict[int, float]:
+    """Theory's mean-square gain towards each operation that is read; what it has no rule for is left out."""
+    gains = theory.log2_gains(op.id)
+    return {i: 2.0**gain for i, gain in zip(op.reads, gains, strict=False) if not isnan(gain) and gain < 1000}
 
 
 def _parameter(p: TracedParameter) -> dict[str, Any]:

@@ -13,13 +13,16 @@ from depthscale.spec import NetSpec
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
 from depthscale.theory.states import UNKNOWN, Gradient, Signal
+from depthscale.theory.traces import predict_trace
 from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
+from depthscale.trace import Trace
 
 
-def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error: float = 0.01) -> Profile:
-    """What theory says of a random network of infinite width: the means that `simulate` estimates.
+def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None, error: float = 0.01) -> Profile:
+    """What theory says of a random network of infinite width: the means that `simulate` estimates, or what `probe` measured.
 
-    spec: batch may be inf. loss: "independent" or "shared".
+    spec: batch may be inf. loss: "independent" or "shared". Of a trace, whose loss and inputs are known: the operations that every
+    gradient path crosses, for independent weights of the mean squares that it has; `predict_operations` gives every one.
     inputs: [batch, entries] of data, a tensor or array, on which the networks run; by default white noise, for which everything
     is exact. error: with inputs, the relative standard error aimed at; the number of virtual neurons is doubled up to it.
     returns: Profile over layers 0..depth, boundary layers included; its relative_stderr is the error of the expectations behind
@@ -29,8 +32,10 @@ def predict(spec: NetSpec, loss: str = "independent", inputs: Any = None, error:
     raises: NoTheory for a loss that theory does not know.
     source: arXiv:1611.01232 (mean-field theory), arXiv:1902.08129 (Batch Norm), and the sources in `theory.norms`.
     """
+    if isinstance(spec, Trace):
+        return predict_trace(spec)
     if not isinstance(spec, NetSpec):
-        raise TypeError(f"predict takes a NetSpec, got {type(spec).__name__}; for several, call it for each")
+        raise TypeError(f"predict takes a NetSpec or a Trace, got {type(spec).__name__}; for several, call it for each")
     require_loss(loss)
     graph = spec.graph()
     if inputs is not None:

@@ -1,0 +1,67 @@
+"""What theory says of a trace: every operation that it has a rule for, beside what was measured there."""
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+
+from depthscale.profile import Profile, Quantity
+from depthscale.stations import stations
+from depthscale.theory.described import Described, described
+from depthscale.theory.walk import BETWEEN_SAMPLES, Walk, predict_graph
+from depthscale.trace import Trace
+
+
+@dataclass(frozen=True, eq=False)
+class TracePrediction:
+    """Theory's numbers by the trace's operation ids. / walk: of the described graph.
+
+    log2_activation, log2_gradient: of mean squares; nan where not known. log2_gains[op]: of (mean square sent to each operation
+    it reads, in order, over its own gradient's). missing: the rules that were wanted and are not there.
+    """
+
+    shape: Described
+    walk: Walk
+
+    def log2_activation(self, op: int) -> float:
+        return self.walk.ops[self.shape.last[op]].log2_activation
+
+    def log2_gradient(self, op: int) -> float:
+        return self.walk.ops[self.shape.last[op]].log2_gradient
+
+    def error(self, op: int) -> float:
+        """Relative error of the gradient."""
+        return self.walk.ops[self.shape.last[op]].gradient_error
+
+    def log2_gains(self, op: int) -> tuple[float, ...]:
+        first, last = self.shape.first[op], self.shape.last[op]
+        inside = sum(self.walk.ops[i].log2_gains[0] for i in range(first + 1, last + 1))
+        return tuple(inside + gain for gain in self.walk.ops[first].log2_gains)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.walk.missing))
+
+
+def predict_operations(trace: Trace) -> TracePrediction:
+    """Theory beside every operation of a trace: of networks with its operations and the mean squares of its weights, these being
+    independent and centred, on inputs as alike as its own. A loss of one's own is taken for independent cotangents."""
+    shape = described(trace)
+    loss = trace.loss if trace.loss in BETWEEN_SAMPLES else "independent"
+    return TracePrediction(shape, predict_graph(shape.graph, loss, [shape.last[op] for op, _ in trace.sinks]))
+
+
+def predict_trace(trace: Trace) -> Profile:
+    """The prediction at a trace's stations, from the input to the output, in units of the cotangent that was put in."""
+    found, crossed = predict_operations(trace), stations(trace)[::-1]
+    unknown = np.full(len(crossed), nan)
+    return Profile(
+        gradient=Quantity(np.array([found.log2_gradient(op) for op in crossed]), np.array([found.error(op) for op in crossed])),
+        activation=Quantity.exact(np.array([found.log2_activation(op) for op in crossed])),
+        preactivation_batch_variance=Quantity.exact(unknown),
+        source="theory",
+        spec={"model": trace.model, "mode": trace.mode, "stations": [trace.ops[op].name for op in crossed]},
+        loss=trace.loss,
+        notes=found.missing,
+        axis="station",
+    )

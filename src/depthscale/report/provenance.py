@@ -46,8 +46,6 @@ def _one(profile: Profile) -> Html:
     line = command(profile)
     given = {name: value for name, value in profile.spec.items() if value is not None and name not in _SHOWN_ELSEWHERE}
     fields = ", ".join(f"{name} = {value}" for name, value in given.items())
-        f"{name} = {value}" for name, value in profile.spec.items() if not (value is None or name in ("residual", "stations"))
-    )
     run = f"seeds {profile.seed} to {profile.seed + profile.seeds - 1}, " if profile.seeds else ""
     own = "no command gives this: the model, its loss or its inputs are the user's own"
     return tag(

@@ -36,10 +36,10 @@ class Blocks(nn.Module):
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Linear(32, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU()) for _ in range(10)
         )
+        self.add_module("<img src=x onerror=window_ran()>", nn.Linear(32, 32, bias=False))
         for parameter in self.parameters():
             if parameter.ndim == 2:
                 nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
-        self.add_module("<img src=x onerror=window_ran()>", nn.Tanh())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for block in self.blocks:

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from time import process_time
 from typing import Any
 
@@ -59,7 +60,7 @@ def floor(model: nn.Module, inputs: Any) -> None:
 def cpu_seconds(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Each candidate's least CPU time, the candidates in turn."""
     least = dict.fromkeys(candidates, float("inf"))
-    for name, candidate in candidates.items():
+    for candidate in candidates.values():
         candidate()
     for _ in range(rounds):
         for name, candidate in candidates.items():
@@ -79,13 +80,13 @@ def main() -> None:
     torch.set_num_threads(1)
     for name, make, rounds in (("BN MLP 10 x 1024, batch 128", founding, 12), ("GPT-2 small, 2 x 256 tokens", gpt2, 3)):
         torch.manual_seed(0)
-        model, inputs = make()
+        given = make()
         found = cpu_seconds(
             {
-                "plain": lambda: plain(model, inputs),
-                "floor": lambda: floor(model, inputs),
-                "probe": lambda: probe(model, inputs),
-                "params": lambda: probe(model, inputs, params=True),
+                "plain": partial(plain, *given),
+                "floor": partial(floor, *given),
+                "probe": partial(probe, *given),
+                "params": partial(probe, *given, params=True),
             },
             rounds,
         )

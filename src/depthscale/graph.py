@@ -177,6 +177,14 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The first of the entries, or of the positions of a sequence. / share: of all that there are."""
+
+    share: float
+    of: Literal["entries", "positions"] = "entries"
+
+
+@dataclass(frozen=True)
 class Unknown:
     """An operation that no rule is for. / name: what it is called where it was met."""
 
@@ -188,7 +196,8 @@ class Norm:
     """z = (y - mean) / sqrt(variance + eps); "rms" takes no mean away. / size: values that the statistics are over.
 
     batch: over `size` points, the samples or, in an image, the samples' positions; layer, rms: over a sample's entries (size inf:
-    many); group: over `size` entries of a sample, positions included; instance: over the `size` positions of a sample.
+    many), rms also over groups of `size` of them; group: over `size` entries of a sample, positions included; instance: over the
+    `size` positions of a sample.
     statistics: "frozen" ones take part in the forward pass alone; "running" ones are 0 and 1, as at initialization.
     """
 
@@ -228,7 +237,20 @@ class Dropout:
 
 
 Operation = (
-    Input | Embedding | Linear | Conv | Norm | Affine | Elementwise | Add | Dropout | Pool | Flatten | Attention | Unknown
+    Input
+    | Embedding
+    | Linear
+    | Conv
+    | Norm
+    | Affine
+    | Elementwise
+    | Add
+    | Dropout
+    | Pool
+    | Flatten
+    | Attention
+    | Unknown
+    | Part
 )
 
 

@@ -14,11 +14,21 @@ from depthscale.initializations import INITIALIZATIONS, Initialization, initiali
 from depthscale.names import name_and_parameter
 from depthscale.numerics import gaussian
 
-NORMS = ("batch", "layer", "rms", "group")  # of preactivations; the weight norms act on W
+NORMS = ("batch", "layer", "rms", "group", "group_rms")  # of preactivations; the weight norms act on W
 _LARGEST_GAIN = 1e150  # whose square float64 holds
 _LARGEST_WHOLE = 10**12  # depth, width or batch: beyond it every machine's memory ends
 CHOICES = {
-    "norm": ("none", *NORMS, "weight", "weight_standardized", "scaled_weight_standardized"),
+    "norm": (
+        "none",
+        "batch",
+        "layer",
+        "rms",
+        "group",
+        "weight",
+        "weight_standardized",
+        "scaled_weight_standardized",
+        "group_rms",
+    ),
     "position": ("before", "after"),
     "statistics": ("batch", "frozen", "running"),
     "weights": ("gaussian", "orthogonal", "uniform"),
@@ -58,11 +68,13 @@ class NetSpec:
     width: int = _described("neurons in every layer, and entries of an input", 1024)
     widths: tuple[int, ...] | None = _described("entries of an input, then neurons of each layer, where they differ", None)
     activation: str = _described("phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...", "relu")
-    norm: str = _described("none, batch, layer, rms, group, weight, weight_standardized or scaled_weight_standardized", "none")
+    norm: str = _described(
+        "none, batch, layer, rms, group, group_rms, weight, weight_standardized or scaled_weight_standardized", "none"
+    )
     position: str = _described("of the norm, before or after the activation", "before")
     statistics: str = _described("of batch norm: batch; frozen (they take no gradient); running (0 and 1: eval mode)", "batch")
     batch: int | float = _described("number of inputs; inf for the limit of theory", 128)
-    groups: int = _described("of a group norm", 32)
+    groups: int = _described("of a group norm, or of an rms norm over groups", 32)
     eps: float = _described("added to the variance under the norm's root", 0.0)
     gamma: float = _described("scale after the norm; of a weight norm, the rows' norm", 1.0)
     beta: float = _described("shift after the norm", 0.0)
@@ -137,7 +149,7 @@ class NetSpec:
             raise InvalidSpec(f"gamma and beta must lie within ±{_LARGEST_GAIN:g}, got {self.gamma:g} and {self.beta:g}")
         if self.norm == "batch" and self.batch < 2 and self.statistics != "running":
             raise InvalidSpec(f"norm 'batch' over a batch of {self.batch} has no variance; take at least 2 samples")
-        if self.norm == "group":
+        if self.norm in ("group", "group_rms"):
             _whole(self, "groups", at_least=1)
             for width in self.widths[1:] if self.widths else (self.width,):
                 if width % self.groups or width // self.groups < 2:
@@ -188,9 +200,10 @@ class NetSpec:
         """The norm of preactivations, with gain and shift if there are any; nothing for the weight norms."""
         if self.norm not in NORMS:
             return []
-        size = {"batch": self.batch, "group": self.width_of(layer) // self.groups}.get(self.norm, inf)
+        group = self.width_of(layer) // self.groups
+        size = {"batch": self.batch, "group": group, "group_rms": group}.get(self.norm, inf)
         statistics = self.statistics if self.norm == "batch" else "batch"
-        norm = Norm(self.norm, size, self.eps, statistics)  # pyright: ignore[reportArgumentType]
+        norm = Norm("rms" if self.norm == "group_rms" else self.norm, size, self.eps, statistics)  # pyright: ignore[reportArgumentType]
         affine = [] if (self.gamma, self.beta) == (1, 0) else [("affine", Affine(self.gamma, self.beta))]
         return [("norm", norm), *affine]
 

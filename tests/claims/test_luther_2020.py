@@ -14,9 +14,11 @@ from depthscale.measure import growth
 from depthscale.nets import simulate
 from depthscale.nets.draw import draw_cotangent, draw_input, draw_weight
 from depthscale.norms import batch_norm
+from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
 from depthscale.profile import Profile
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
+from depthscale.theory.shares import batch_norm_shares
 from tolerances import agrees, within
 
 SEEDS = 20
@@ -230,3 +232,51 @@ def test_a_shared_loss_on_a_linear_batch_norm_network_is_constant() -> None:
     linear = NetSpec(depth=3, width=64, batch=16, norm="batch", activation="linear")
     assert (simulate(linear, seeds=2, loss="shared").gradient.log2_mean_square[:3] < -35).all()
     assert (simulate(linear, seeds=2, loss="independent").gradient.log2_mean_square[:3] > -5).all()
+
+
+SHARES = {  # batch: rho_mu, rho_sigma below a layer that is itself under Batch Norm
+    4: (".15204", ".20763"),
+    8: (".06820", ".09373"),
+    16: (".03258", ".04464"),
+    64: (".00789", ".01077"),
+    128: (".00393", ".00536"),
+    512: (".00098", ".00133"),
+    inf: (".00000", ".00000"),
+}
+
+
+@pytest.mark.parametrize("batch", SHARES)
+def test_the_terms_through_mu_and_sigma_take_a_share_of_1_over_2b_and_0_68_over_b(batch: float) -> None:
+    """(1 - J') / B and (1 - J) / B: Luther's approximations 1 and 2 leave out little in the bulk."""
+    found = batch_norm_shares(batch)
+    for share, printed in zip((found.rho_mu, found.rho_sigma), SHARES[batch], strict=True):
+        agrees(share, "0" + printed)
+    with pytest.raises(AssertionError):
+        agrees(batch_norm_shares(batch, above="independent").rho_mu + 1e-4, "0" + SHARES[batch][0])
+
+
+def test_under_the_shared_loss_they_take_a_half_and_1_over_pi() -> None:
+    """Of an infinite batch; over B samples (1 + (B - 1) J') / B, which is still a half, and (1 + (B - 1) J) / B."""
+    top = batch_norm_shares(inf, above="shared")
+    assert (top.rho_mu, top.rho_sigma) == pytest.approx((1 / 2, 1 / pi), rel=1e-12)
+    few = batch_norm_shares(128, above="shared")
+    kernels = float(arc_cosine_slope(-1 / 127)), float(arc_cosine(-1 / 127))
+    assert (few.rho_mu, few.rho_sigma) == pytest.approx([(1 + 127 * k) / 128 for k in kernels], rel=1e-12)
+    with pytest.raises(AssertionError):
+        assert few.rho_sigma == pytest.approx(1 / pi, rel=1e-3)
+
+
+def test_under_independent_cotangents_each_takes_1_over_b() -> None:
+    top = batch_norm_shares(128, above="independent")
+    assert (top.rho_mu, top.rho_sigma) == pytest.approx((1 / 128, 1 / 128), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "tanh"])
+def test_what_the_terms_leave_is_the_ratio_of_the_rate_to_the_frozen_one(name: str) -> None:
+    """|sigma dE/dy|^2 = |dE/dz|^2 (1 - rho_mu - rho_sigma): with frozen statistics nothing is taken away."""
+    rates = {}
+    for statistics in ("batch", "frozen"):
+        log2 = predict(NetSpec(norm="batch", batch=12, activation=name, statistics=statistics)).gradient.log2_mean_square
+        rates[statistics] = 2.0 ** (log2[3] - log2[4])
+    found = batch_norm_shares(12, name)
+    assert rates["batch"] / rates["frozen"] == pytest.approx(1 - found.rho_mu - found.rho_sigma, rel=1e-12)

@@ -93,6 +93,28 @@ def test_group_norm_over_m_entries_grows_relu_by_m_minus_2_over_m_minus_3(m: int
         assert rate("group", groups=1024 // m) == pytest.approx((m - 1) / (m - 2), rel=1e-4)
 
 
+@pytest.mark.parametrize("m", [4, 8, 16, 32, 64])
+def test_rms_norm_over_m_entries_grows_relu_by_m_minus_1_over_m_minus_2(m: int) -> None:
+    assert rate("group_rms", groups=1024 // m) == pytest.approx((m - 1) / (m - 2), rel=1e-12)
+    with pytest.raises(AssertionError):  # that of group norm, which takes away a mean
+        assert rate("group_rms", groups=1024 // m) == pytest.approx((m - 2) / (m - 3), rel=1e-4)
+
+
+@pytest.mark.parametrize("m", [4, 8, 64])
+@pytest.mark.parametrize("name", ["tanh", "gelu"])
+def test_rms_norm_over_8_entries_is_its_formula_by_another_quadrature(name: str, m: int) -> None:
+    """E (m - z^2) phi'(z)^2 / ((m - 2) E phi(z)^2), z = sqrt(m) sin t with weight cos^(m-2) t."""
+    a = activation(name)
+
+    def expect(f) -> float:
+        return quad(
+            lambda t: float(f(np.array([sqrt(m) * np.sin(t)]))[0]) * np.cos(t) ** (m - 2), -pi / 2, pi / 2, epsabs=1e-13
+        )[0]
+
+    formula = expect(lambda z: (m - z * z) * a.derivative(z) ** 2) / ((m - 2) * expect(lambda z: a.phi(z) ** 2))
+    assert rate("group_rms", name, groups=1024 // m) == pytest.approx(formula, rel=1e-9)
+
+
 @pytest.mark.parametrize("m", [4, 8, 16, 64])
 @pytest.mark.parametrize("name", ["tanh", "erf", "gelu", "silu", "softplus", "elu"])
 def test_group_norm_over_8_entries_is_its_formula_by_another_quadrature(name: str, m: int) -> None:

@@ -4,14 +4,16 @@ from math import inf, pi
 
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import quad
 
 from depthscale.activations import activation
 from depthscale.measure import growth
+from depthscale.nets.module import build
 from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
 from depthscale.spec import NetSpec
-from depthscale.theory import predict
-from tolerances import agrees
+from depthscale.theory import predict, predict_graph
+from tolerances import agrees, within
 
 TABLE = """
 4   3.08406 2.00000 2.12926 2.16776 2.81494 2.48720 4.81636 .38053 .16950 14.2
@@ -182,3 +184,30 @@ def test_under_a_shared_loss_the_top_layer_keeps_0_2665_of_relus_square(name: st
 def test_under_a_shared_loss_a_linear_top_layer_keeps_0() -> None:
     assert predict(network("inf", activation="linear"), loss="shared").gradient.mean_square[19] == 0
     assert predict(network("inf", activation="linear")).gradient.mean_square[19] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("batch", [8, 32])
+def test_weights_have_gradients_that_grow_as_the_activations_do(batch: int) -> None:
+    """E (dE/dW)^2 = B p E phi^2 (1 - c), p the mean square of the centred dE/dy: the same rate, and autograd's numbers."""
+    spec = NetSpec(depth=5, width=256, norm="batch", batch=batch)
+    ops = predict_graph(spec.graph()).ops
+    linears = [i for i, op in enumerate(ops) if op.name.startswith("linear")]
+    log2 = [ops[i].log2_weight_gradient for i in linears]
+    c = float(arc_cosine(-1 / (batch - 1)))
+    for i, found in zip(linears[1:], log2[1:], strict=True):
+        assert 2.0**found == pytest.approx(batch * 2.0 ** ops[i].log2_gradient * 0.5 * (1 - c), rel=1e-12)
+    assert log2[1] - log2[2] == pytest.approx(ops[linears[1]].log2_gradient - ops[linears[2]].log2_gradient)
+    measured = np.array([weight_gradients(spec, seed) for seed in range(24)]) / 2.0 ** np.array(log2)
+    for column in measured.T:
+        within(float(column.mean()), 1.0, float(column.std(ddof=1) / np.sqrt(len(column))), bias=0.03)
+    with pytest.raises(AssertionError):  # as if samples' gradients were independent
+        within(float(measured[:, 3].mean()), 1 / (1 - c), float(measured[:, 3].std(ddof=1) / 24**0.5), bias=0.03)
+
+
+def weight_gradients(spec: NetSpec, seed: int) -> list[float]:
+    """Mean square of dE/dW of every layer, by autograd."""
+    net = build(spec, seed)
+    generator = torch.Generator().manual_seed(seed)
+    out = net(torch.randn(int(spec.batch), spec.width, generator=generator))
+    out.backward(torch.randn(out.shape, generator=generator))
+    return [float(w.grad.double().square().mean()) for w in net.parameters() if w.grad is not None]

@@ -200,3 +200,11 @@ def test_predict_says_how_deep_batch_norm_trains_and_nothing_classical(capsys: p
     assert "classical" not in out
     assert json.loads(run(["predict", "--norm", "batch", "--json", "-"], capsys)[1])["classical"] is None
     assert "16 / log(rate)" not in run(["predict"], capsys)[1]
+
+
+def test_widths_are_given_in_a_row_and_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(["predict", "--depth", "2", "--widths", "64", "32", "16", "--json", "-"], capsys)
+    assert (status, json.loads(out)["spec"]["widths"]) == (0, [64, 32, 16])
+    status, _, err = run(["predict", "--depth", "2", "--widths", "64", "32.5", "16"], capsys)
+    assert status == 2
+    assert "'32.5' is not a whole number" in err

@@ -1,18 +1,32 @@
-"""depthscale explain batchnorm, as a user types it."""
+"""The explain commands as a user types them."""
 
 import json
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from depthscale import cli
 
+GROWTH = ["explain", "growth", "--depth", "4", "--width", "64", "--batch", "16", "--seeds", "3"]
+NORMALIZERS = [
+    "explain",
+    "normalizers",
+    "--depth",
+    "5",
+    "--width",
+    "64",
+    "--batch",
+    "8",
+    "--activation",
+    "relu",
+    "--activation",
+]
+MATTER = ["explain", "matter", "--depth", "4", "--depth", "6", "--width", "16", "--batch", "16", "--steps", "8", "--seeds", "2"]
+
 
 def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     try:
-        cli.main(["explain", "batchnorm", *argv])
+        cli.main(argv)
         status = 0
     except SystemExit as stopped:
         status = int(stopped.code or 0)
@@ -20,77 +34,73 @@ def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
     return status, out, err
 
 
-def saved(tmp_path: Path, name: str, array: Any) -> str:
-    np.save(tmp_path / name, array)
-    return str(tmp_path / name)
-
-
-def test_the_readers_own_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two samples 1 and 3 of the second neuron: mean 2, variance 1, x_hat -1 and 1, and only dgamma and dbeta to learn."""
-    x = saved(tmp_path, "x.npy", np.array([[0, 1], [5, 3]]))
-    dout = saved(tmp_path, "d.npy", np.array([[0.0, 2.0], [0.0, 5.0]]))
-    settings = ["--gamma", "1,2", "--beta=-1,-3", "--eps", "0", "--neuron", "1", "--json", "-"]
-    status, out, _ = run(["--input", x, "--dout", dout, *settings], capsys)
-    assert status == 0
-    record = json.loads(out)
-    assert (record["schema"], record["command"]) == ("depthscale/1", "explain batchnorm")
-    assert record["steps"][0]["numbers"] == [-5, -1]
-    assert record["gradients"] == {"x": [0, 0], "gamma": [3], "beta": [7]}
-    assert [check["holds"] for check in record["checks"]] == [True] * 4
-
-
-def test_a_page_and_a_record_beside_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page, record = tmp_path / "walk.html", tmp_path / "walk.json"
-    status, out, err = run(["--batch", "5", "--width", "2", "--html", str(page), "--json", str(record)], capsys)
+@pytest.mark.parametrize("argv", [GROWTH, [*NORMALIZERS, "leaky_relu(0.2)"], MATTER], ids=lambda argv: argv[1])
+def test_tables_fit_80_columns_and_nothing_is_cut(
+    argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, err = run(argv, capsys)
     assert (status, err) == (0, "")
-    assert "input 5 x 2, neuron 0 over 5 values" in out
-    assert f"written to {page}" in out
-    assert page.read_text().startswith("<!doctype html>")
-    assert json.loads(record.read_text())["shape"] == [5, 2]
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    assert "nan" not in out
 
 
-def test_the_seed_chooses_the_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([], capsys) == run(["--seed", "0"], capsys)
-    assert run([], capsys) != run(["--seed", "1"], capsys)
+def test_growth_records_every_step_at_every_layer_and_draws_three_charts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run([*GROWTH, "--out", str(tmp_path / "new"), "--json", "-"], capsys)
+    assert (status, err) == (0, "")
+    rows = json.loads(out)["rows"]
+    assert sum(row["step"] == "sigma2" for row in rows) == 4
+    assert {"statement", "formula", "argued", "predicted", "measured", "stderr", "verdict", "why"} <= set(rows[0])
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names == sorted(
+        f"{name}.{kind}" for name in ("neurons", "preactivations", "batch_variance") for kind in ("png", "svg")
+    )
+    for path in (tmp_path / "new").glob("*.svg"):
+        assert "NaN" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "more", [["--norm", "none"], ["--norm", "rms", "--activation", "gelu"], ["--statistics", "running"], ["--depth", "1"]]
+)
+def test_every_network_has_a_table_and_charts(more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fewer = [word for i, word in enumerate(GROWTH) if "--depth" not in (word, GROWTH[i - 1])] if "--depth" in more else GROWTH
+    status, out, _ = run([*fewer, *more, "--out", str(tmp_path)], capsys)
+    assert status == 0
+    assert "no such step" in out
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_matter_writes_its_chart_and_says_how_to_read_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run([*MATTER, "--out", str(tmp_path), "--json", str(tmp_path / "m.json")], capsys)
+    assert status == 0
+    assert "It cannot tell" in out
+    record = json.loads((tmp_path / "m.json").read_text())
+    assert len(record["rows"]) == 4
+    assert len(record["runs"]) == 2 * 2 * 3 * 2
+    assert len(record["reading"]) == 5
+    assert (tmp_path / "matter.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["--input", "nowhere.npy"], "cannot read nowhere.npy: No such file or directory"),
-        (["--input", "."], "cannot read .: Is a directory"),
-        (["--input", "text.npy"], "it is not a .npy file"),
-        (["--input", "cut.npy"], "cannot read cut.npy"),
-        (["--input", "objects.npy"], "cannot read objects.npy: Object arrays cannot be loaded"),
-        (["--input", "words.npy"], "x must hold real numbers, got <U3"),
-        (["--input", "complex.npy"], "x must hold real numbers, got complex128"),
-        (["--input", "line.npy"], "got (3,); add the missing dimension"),
-        (["--input", "empty.npy"], "none of them 0, got (0, 3)"),
-        (["--input", "constant.npy", "--eps", "0"], "its values are equal"),
-        (["--input", "constant.npy", "--dout", "line.npy"], "dout must be of shape (4, 3)"),
-        (["--input", "constant.npy", "--batch", "3"], "leave them out beside --input"),
-        (["--gamma", "big"], "--gamma takes a number, or one for each neuron with commas between, got 'big'"),
-        (["--beta", "1,2"], "one for each of the 3 neurons, got 2"),
-        (["--neuron", "3"], "neurons 0 to 2, none numbered 3"),
-        (["--batch", "0"], "batch and width must be at least 1"),
-        (["--batch", "1000000000"], "100,000 values at most"),
-        (["--seed", "-1"], "seed must be a whole number from 0"),
-        (["--eps", "-1"], "eps must be a finite number of at least 0"),
-        (["--html", "/dev/null/x"], "cannot write /dev/null/x"),
+        ([*GROWTH[:-1], "2"], "at least 3 seeds, got 2"),
+        ([*GROWTH, "--norm", "bach"], "unknown norm 'bach'"),
+        ([*GROWTH, "--loss", "mine"], "unknown loss 'mine'"),
+        ([*GROWTH, "--position", "after"], "take --loss independent"),
+        ([*GROWTH, "--out", "/dev/null/x"], "cannot write"),
+        ([*NORMALIZERS, "rlu"], "unknown activation 'rlu'"),
+        ([*NORMALIZERS, "relu", "--seeds", "2"], "at least 8, got 2"),
+        ([*MATTER, "--data", "/dev/null"], "four idx files"),
+        ([*MATTER, "--lr", "0"], "between 0 and 100"),
     ],
 )
-def test_wrong_use_is_one_clear_line_and_status_2(
-    argv: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, array in (("line", np.ones(3)), ("empty", np.ones((0, 3))), ("constant", np.ones((4, 3)))):
-        saved(tmp_path, f"{name}.npy", array)
-    saved(tmp_path, "words.npy", np.array(["one"]))
-    saved(tmp_path, "complex.npy", np.ones((2, 2), complex))
-    saved(tmp_path, "objects.npy", np.array([{}, {}]))
-    Path("text.npy").write_text("1 2 3\n")
-    Path("cut.npy").write_bytes(Path("constant.npy").read_bytes()[:-9])
+def test_a_wrong_argument_gets_one_line_and_status_2(argv: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(argv, capsys)
-    assert (status, out) == (2, "")
-    assert len(err.splitlines()) == 1
+    assert status == 2
+    assert out == ""
     assert says in err
+    assert err.count("\n") == 1

@@ -1,8 +1,10 @@
 """The walk of whole matrices: equal to the small one on white inputs, and to real networks on real data."""
 
+import gzip
 from dataclasses import replace
 from functools import cache
 from math import inf
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,20 +56,31 @@ def test_more_virtual_neurons_are_taken_until_the_error_is_small() -> None:
     assert "virtual neurons" in fine.notes[0]
 
 
+FASHION_MNIST = Path(
+    "/usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz"
+)  # of the Debian package dataset-fashion-mnist
+
+
 @cache
 def images() -> np.ndarray:
-    """Handwritten digits, standardized over all pixels, in a random order. / returns: [1797, 64]."""
-    pixels = load_digits(return_X_y=True)[0]
-    shuffled = np.random.default_rng(0).permutation(pixels)
+    """Pictures of clothes where the package is installed, else handwritten digits; standardized over all pixels, shuffled.
+
+    returns: [images, 784] or [images, 64].
+    """
+    if FASHION_MNIST.exists():
+        pixels = np.frombuffer(gzip.decompress(FASHION_MNIST.read_bytes()), np.uint8, offset=16).reshape(-1, 784).astype(float)
+    else:
+        pixels = load_digits(return_X_y=True)[0]
+    shuffled = np.random.default_rng(0).permutation(pixels)[:2048]
     return (shuffled - shuffled.mean()) / shuffled.std()
 
 
 def batches(size: int, count: int, width: int) -> list[torch.Tensor]:
     """Batches of images, padded with zeros to the width."""
-    found = []
+    found, entries = [], images().shape[1]
     for i in range(count):
         padded = np.zeros((size, width))
-        padded[:, :64] = images()[i * size : (i + 1) * size] * (width / 64) ** 0.5
+        padded[:, :entries] = images()[i * size : (i + 1) * size] * (width / entries) ** 0.5
         found.append(torch.tensor(padded, dtype=torch.float32))
     return found
 
@@ -75,7 +88,7 @@ def batches(size: int, count: int, width: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("batch", [128, 16])
 def test_gradient_ratios_on_images_are_predicted_within_2_percent(batch: int) -> None:
     """14 layers of Batch Norm, the transient of the first layers included; 64 pairs of seed and batch."""
-    spec = NetSpec(depth=DEPTH, width=512, norm="batch", batch=batch)
+    spec = NetSpec(depth=DEPTH, width=max(512, images().shape[1]), norm="batch", batch=batch)
     measured, predicted = [], []
     for i, inputs in enumerate(batches(batch, 8, spec.width)):
         samples = simulate(spec, seeds=8, seed=8 * i, inputs=inputs).gradient.log2_samples

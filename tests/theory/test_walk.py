@@ -6,6 +6,7 @@ from math import inf, log2, prod
 import numpy as np
 import pytest
 
+from depthscale.activations import activation
 from depthscale.errors import NoTheory
 from depthscale.graph import (
     Add,
@@ -107,6 +108,12 @@ GRAPHS = {
     ),
     "dropout": chain(image(4), conv(4), RELU, Dropout(0.7), conv(4), RELU, samples=B),
 }
+
+
+@pytest.mark.parametrize(("name", "eps"), [("relu", 0.0), ("gelu", 0.2)])
+def test_rms_norm_over_groups_of_8_is_what_networks_show(name: str, eps: float) -> None:
+    graph = chain(Input(1.0), *[Linear(512, 512, 2.0, 0.0), Norm("rms", 8, eps), Elementwise(name)] * 3, samples=16)
+    compare(shown(graph, (16, 512), 24), predict_graph(graph), bias=0.01)
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -222,6 +229,24 @@ def test_what_stands_before_and_after_an_unknown_is_the_same_as_without_it() -> 
         assert (a.log2_activation, a.log2_gradient) == pytest.approx((b.log2_activation, b.log2_gradient))
 
 
+def test_factors_are_known_below_a_gradient_that_is_not() -> None:
+    """What stands below an unknown operation has no gradient, but each edge its factor; and no gradient counts as 0."""
+    norm = Norm("batch", 32)
+    below = (WIDE, norm, RELU, WIDE, norm, RELU, WIDE)
+    walk = predict_graph(chain(Input(1.0), *below, Unknown("Fold"), WIDE, samples=32))
+    alone = predict_graph(chain(Input(1.0), *below, samples=32))
+    assert np.isnan([op.log2_gradient for op in walk.ops[:8]]).all()
+    assert walk.ops[4].log2_gains == alone.ops[4].log2_gains == (pytest.approx(1.0),)
+    assert walk.ops[6].log2_gains == alone.ops[6].log2_gains
+    assert np.isfinite([op.log2_gains[0] for op in walk.ops[1:8]]).all()
+
+
+def test_batch_norm_needs_no_ratio_between_samples_to_be_known() -> None:
+    graph = chain(image(4), conv(4), Unknown("Fold"), *[conv(4), Norm("batch", 16 * 512), RELU] * 2, samples=512)
+    walk = predict_graph(graph)
+    assert [op.log2_activation for op in walk.ops[4:]] == pytest.approx([0.0, -1.0, 0.0, 0.0, -1.0])
+
+
 def test_only_the_root_of_what_is_unknown_is_named() -> None:
     walk = predict_graph(chain(Input(1.0), Unknown("A"), RELU, Affine(2.0, 1.0), WIDE, Unknown("B"), RELU))
     assert walk.missing == ("unknown1: theory has no rule for A",)
@@ -239,6 +264,14 @@ def test_tokens_that_recur_are_alike() -> None:
     """Over a vocabulary of V, two positions agree with probability 1 / V."""
     walk = predict_graph(chain(Embedding(1.0, 4.0, (16,)), Pool("average", Window.whole((16,))), Flatten(), WIDE))
     assert 2 ** walk.ops[1].log2_activation == pytest.approx(1 / 16 + 15 / 16 / 4)
+
+
+def test_an_activation_of_ones_own_walks() -> None:
+    """x |x| / 2: E phi^2 = 3/4 and E phi'^2 = 1 at variance 1."""
+    mine = Elementwise(activation(lambda x: x * np.abs(x) / 2))
+    walk = predict_graph(chain(Input(1.0), Linear(C, C, 1.0, 0.0), mine))
+    assert 2 ** walk.ops[2].log2_activation == pytest.approx(3 / 4)
+    assert 2 ** walk.ops[2].log2_gains[0] == pytest.approx(1.0)
 
 
 def test_graphs_without_layers_walk() -> None:

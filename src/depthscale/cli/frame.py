@@ -16,9 +16,10 @@ from depthscale.spec import NetSpec
 
 def _strictly(type_: Any, tokens: Sequence[Token]) -> Any:
     """As cyclopts converts, but a whole number is never rounded from one that is not."""
-    whole = type_ is int or type_ == int | None
-    if whole and not re.fullmatch(r"[+-]?\d+", tokens[0].value):
-        raise ValueError(f"{tokens[0].value!r} is not a whole number")
+    whole = type_ is int or type_ in (int | None, tuple[int, ...] | None)
+    for token in tokens if whole else ():
+        if not re.fullmatch(r"[+-]?\d+", token.value):
+            raise ValueError(f"{token.value!r} is not a whole number")
     if type_ == int | float:
         return int(tokens[0].value) if re.fullmatch(r"[+-]?\d+", tokens[0].value) else float(tokens[0].value)
     return convert(type_, tokens)
@@ -27,7 +28,7 @@ def _strictly(type_: Any, tokens: Sequence[Token]) -> Any:
 app = App(
     name="depthscale",
     suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(converter=_strictly),
+    default_parameter=Parameter(converter=_strictly, consume_multiple=True, negative_iterable=""),
     help="Whether signal and gradient survive a network's depth, and what theory says of it.",
 )
 

@@ -91,7 +91,7 @@ def ledger(trace: Trace) -> Ledger:
         entries=entries,
         stages=_stages(trace, moved),
         total_log2_norm2=reached - given,
-        closure_error=abs(multiplied - reached) if isfinite(multiplied) else inf,
+        closure_error=abs(multiplied - reached) if isfinite(multiplied) and not moved.unseen else inf,
         by_kind=_grouped(trace, entries, lambda op: op.op),
         by_class=_grouped(trace, entries, lambda op: op.module_class or op.op),
     )
@@ -115,9 +115,10 @@ def _stages(trace: Trace, moved: Flow) -> tuple[Stage, ...]:
     ends = [*crossed[1:], None] if crossed and len(trace.sources) > 1 else [*crossed[1:]]
     found = []
     for top, bottom in zip(crossed, ends, strict=False):
-        low = moved.level[bottom] if bottom is not None else log2_total([moved.level[op] for op, _ in trace.sources])
+        below = [bottom] if bottom is not None else [op for op, _ in trace.sources]
+        low, high = log2_total([moved.level.get(op, -inf) for op in below]), moved.level.get(top, nan)
         inside = tuple(op for op in moved.level if op < top and (bottom is None or op > bottom))
-        found.append(Stage(top, bottom, inside, low - moved.level[top]))
+        found.append(Stage(top, bottom, inside, low - high))
     return tuple(found)
 
 

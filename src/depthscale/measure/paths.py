@@ -12,6 +12,7 @@ class Flow:
     """Squared norms handed on by the operations' own gains alone, in log2, from the cotangents down.
 
     level[op]: what arrives at its output; join[op]: where several edges meet, what their sum is over the sum of theirs;
+    unseen: operations into which gradient comes by more edges, or fewer, than were measured.
     share[op]: of all that reaches the sources; contribution[op]: its part of the log of the total (all add up to it).
     """
 
@@ -19,6 +20,7 @@ class Flow:
     join: dict[int, float] = field(default_factory=dict)
     share: dict[int, float] = field(default_factory=dict)
     contribution: dict[int, float] = field(default_factory=dict)
+    unseen: list[int] = field(default_factory=list)
 
 
 def flow(trace: Trace) -> Flow:
@@ -37,7 +39,9 @@ def flow(trace: Trace) -> Flow:
             continue
         arrived = mean_over_repeats(op.log2_gradient_norm2)
         level = log2_total([each for _, each, _ in handed])
-        if len(handed) == op.consumers > 1:
+        if len(handed) != op.consumers:
+            found.unseen.append(op.id)
+        elif op.consumers > 1:
             join = arrived - log2_total([measured for _, _, measured in handed])
             found.join[op.id] = join
             level += join

@@ -1,6 +1,7 @@
 """Any described network, run operation by operation as its Graph says, and differentiated by autograd."""
 
 from collections.abc import Iterator
+from math import inf
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from depthscale.graph import (
     Linear,
     Norm,
     Op,
+    Part,
     Pool,
     Unknown,
     Window,
@@ -76,6 +78,9 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
         case Attention():
             q, k, v = args
             return _attention(op.what, q, k, v)
+        case Part(share, of):
+            axis = 1 if of == "entries" else 2
+            return args[0].narrow(axis, 0, round(args[0].shape[axis] * share))
         case Unknown(name):
             raise InvalidSpec(f"{op.name}: {name} is no operation that can be run from its description")
         case Linear():
@@ -134,13 +139,14 @@ def _attention(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def normalize(norm: Norm, y: Tensor) -> Tensor:
     """A norm with the biased variance. / y: [samples, width], or [samples, channels, *size].
 
-    batch: over samples and positions; layer, rms: over the entries of each position; group: over a sample's groups of channels,
-    positions included; instance: over each channel's positions.
+    batch: over samples and positions; layer, rms: over the entries of each position, or groups of them; group: over groups of a
+    sample's channels, positions included; instance: over each channel's positions.
     """
     if norm.statistics == "running":
         return y / (1 + norm.eps) ** 0.5
     if norm.kind == "rms":
-        return y / (y.square().mean(1, keepdim=True) + norm.eps).sqrt()
+        groups = y.unflatten(1, (-1, int(norm.size) if norm.size < inf else y.shape[1]))
+        return (groups / (groups.square().mean(2, keepdim=True) + norm.eps).sqrt()).view_as(y)
     flat = y.flatten(2) if y.dim() > 2 else y.unsqueeze(2)
     shaped = flat.reshape(len(y), -1, int(norm.size)) if norm.kind == "group" else flat
     dims = {"batch": (0, 2), "layer": (1,), "group": (2,), "instance": (2,)}[norm.kind]
@@ -151,7 +157,8 @@ def normalize(norm: Norm, y: Tensor) -> Tensor:
 
 def _forward(graph: Graph, outputs: list[Tensor]) -> Iterator[Seen]:
     for number, layer in enumerate(graph.layers()):
-        yield Seen("activation", 0, number, log2_mean_square(outputs[layer[-1]]))
+        x = outputs[layer[-1]]
+        yield Seen("activation", 0, number, log2_mean_square(x), x)
         received = [graph.ops[i].inputs[0] for i in layer if isinstance(graph.ops[i].what, Elementwise)]
         for z in (outputs[i] for i in received[:1]):
             sketch = Sketch.of(z)

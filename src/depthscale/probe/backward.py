@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.autograd.graph import Node
@@ -14,6 +15,8 @@ from depthscale.probe.recorder import Recorder, sketch_of
 from depthscale.probe.split import split_of
 from depthscale.sketch import Sketch
 from depthscale.trace import NormSplit, NotSeen
+
+_PASSED_ON = 1e-6  # log2 of a mean square: rounding of its sum in another order
 
 
 class Backward:
@@ -36,9 +39,11 @@ class Backward:
         for slot, count in self._into.items():
             if slot in self._claims.outputs:
                 self.consumers[self._claims.outputs[slot]] += count
-        self._handed: dict[Slot, tuple[Tensor, Sketch]] = {}  # on the way to an output that nothing else reaches
+        self._count_leaks()
+        self._handed: dict[Slot, _Handed] = {}  # on the way to an output that nothing else reaches
         self._arrived: dict[Slot, Sketch] = {}
         self._this_run: dict[int, Sketch] = {}
+        self._altering: set[Node] = set()  # nodes taken for reshapes that are none
 
     def _edges_into(self, sinks: list[Slot]) -> dict[Slot, int]:
         """How many edges bring gradient to every slot, reshapes looked through; a cotangent counts as one."""
@@ -51,6 +56,25 @@ class Backward:
                     if below is not None and not internals.is_leaf(below):
                         into[self._claims.resolve((below, number))] += 1
         return into
+
+    def _count_leaks(self) -> None:
+        """Edges into the inside of an operation, past its outputs: what they bring is in nobody's account, and it must show."""
+        owner = self._claims.owner
+        for node in self.nodes:
+            for below, number in node.next_functions:
+                if below is None or node not in owner:
+                    continue
+                slot = self._claims.resolve((below, number))
+                inside = owner.get(slot[0], owner[node])
+                if inside != owner[node] and slot not in self._claims.outputs and self._carries_signal(slot[0]):
+                    self.consumers[inside] += 1
+                    why = f"{self._drafts[owner[node]].op} reads what was made inside it, which no call returned"
+                    self.not_seen.append(NotSeen(self._drafts[inside].op, why))
+
+    def _carries_signal(self, inside: Node) -> bool:
+        """Whether another operation's output lies behind a node; behind a weight that was transposed, say, none does."""
+        behind = (slot for node in reachable([inside]) for slot in node.next_functions)
+        return any(below is not None and self._claims.producer((below, number)) is not None for below, number in behind)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -67,6 +91,8 @@ class Backward:
                     exits[way.node].append(way)
             for node, ways in exits.items():
                 handles.append(node.register_hook(self._leave(op, node, ways)))
+        for node in self._claims.passing & inside:
+            handles.append(node.register_hook(self._pass(node)))
         try:
             yield
         finally:
@@ -87,7 +113,10 @@ class Backward:
                 handed = self._handed.pop((node, number), None)
                 if gradient is None:
                     continue
-                known = handed[1] if handed and _same_memory(handed[0], gradient) else self.sketch(op, gradient)
+                known = handed.sketch if handed and handed.arrives_as(gradient) else self.sketch(op, gradient)
+                if handed and not _equal(handed.sketch, known):
+                    why = "its gradient changes between this operation and its only reader: a hook of the model's own?"
+                    self.not_seen.append(NotSeen(self._drafts[op].op, why))
                 self._arrived[node, number] = known
                 self._this_run[op] = self._this_run[op] + known if op in self._this_run else known
 
@@ -107,13 +136,29 @@ class Backward:
                 self.departures[op].setdefault(way, []).append(known)
                 target = self._claims.resolve(way.target)
                 if gradient is not None and self._into[target] == 1:
-                    self._handed[target] = (gradient, known)
+                    self._handed[target] = _Handed(gradient, internals.version(gradient), known)
             if op not in self.splits:
                 found = split_of(node, grad_outputs[0])
                 if found is not None:
                     self.splits[op] = found
             for number in range(len(grad_outputs)):
                 self._arrived.pop((node, number), None)
+
+        return hook
+
+    def _pass(self, node: Node) -> Callable[..., None]:
+        """A reshape hands on what it was given; where one does not, an operation was taken for it, and the account must open."""
+
+        def hook(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
+            (given, *_), left = grad_outputs, next((g for g in grad_inputs if g is not None), None)
+            below = self._claims.producer((node, 0))
+            if given is None or left is None or below is None or node in self._altering or _one_storage(given, left):
+                return
+            if not _equal(sketch_of(given), sketch_of(left)):
+                self._altering.add(node)
+                self.consumers[below] += 1
+                why = "taken for a pure reshape, but it changes the gradient that goes through it"
+                self.not_seen.append(NotSeen(type(node).__name__, why, 1))
 
         return hook
 
@@ -129,6 +174,28 @@ class Backward:
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(self._drafts[op].op, f"its gradient: {refused}"))
             return Sketch()
+
+
+@dataclass(frozen=True, eq=False)
+class _Handed:
+    """A gradient that left an operation, the count of what was written to it by then, and its sketch."""
+
+    gradient: Tensor
+    version: int
+    sketch: Sketch
+
+    def arrives_as(self, gradient: Tensor) -> bool:
+        return _same_memory(self.gradient, gradient) and internals.version(gradient) == self.version
+
+
+def _equal(a: Sketch, b: Sketch) -> bool:
+    """Whether two gradients have one norm, but for rounding; what is not finite has none."""
+    return a is b or (a.count == b.count and not abs(a.log2_mean_square() - b.log2_mean_square()) > _PASSED_ON)
+
+
+def _one_storage(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors that are alive look at the same memory, as many values of it."""
+    return a.numel() == b.numel() and a.dtype == b.dtype and a.data_ptr() == b.data_ptr()
 
 
 def _same_memory(a: Tensor, b: Tensor) -> bool:

@@ -1,7 +1,8 @@
 """What a model is given: copies of the user's tensors that gradient can reach, and what they are called."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, MutableMapping
+from copy import copy
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -37,8 +38,15 @@ def _copied(value: Any, name: str, tensors: dict[str, Tensor], copies: dict[int,
         if id(value) not in copies:
             copies[id(value)] = tensors[name] = _reached(value)
         return copies[id(value)]
-    if isinstance(value, Mapping):
-        return type(value)({k: _copied(v, f"{name}.{k}", tensors, copies) for k, v in value.items()})  # type: ignore[call-arg]
+    if isinstance(value, MutableMapping):
+        made = copy(value)  # a subclass need not be made from a dict
+        made.update({k: _copied(v, f"{name}.{k}", tensors, copies) for k, v in value.items()})
+        return made
+    if is_dataclass(value) and not isinstance(value, type):
+        made = copy(value)
+        for f in fields(value):
+            object.__setattr__(made, f.name, _copied(getattr(value, f.name), f"{name}.{f.name}", tensors, copies))
+        return made
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value)))
     if isinstance(value, list | tuple):
@@ -48,6 +56,7 @@ def _copied(value: Any, name: str, tensors: dict[str, Tensor], copies: dict[int,
 
 def _reached(tensor: Tensor) -> Tensor:
     """A copy that gradient can reach and that a model may write to, as no leaf may be."""
+    tensor = tensor.clone() if tensor.is_inference() else tensor
     if tensor.is_floating_point() or tensor.is_complex():
         return tensor.detach().requires_grad_().clone()
     return tensor.detach().clone()
@@ -69,6 +78,10 @@ def require_plain(model: Any) -> None:
     for name, p in model.named_parameters():
         if isinstance(p, nn.parameter.UninitializedParameter):
             raise InvalidProbe(f"parameter {name} has no shape yet; run the model once on an input, then probe it")
+        if p.is_inference():
+            raise InvalidProbe(
+                f"parameter {name} was made in inference mode, where nothing has a gradient; make the model outside"
+            )
         if p.is_meta:
             raise InvalidProbe(f"parameter {name} is on the meta device and has no values; create the model on a real device")
     for name, buffer in model.named_buffers():

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 _probing = threading.local()
+_turn = threading.RLock()
 _patch = threading.Lock()
 _patched = 0
 _reentrant = checkpointing.CheckpointFunction
@@ -21,6 +22,25 @@ _reentrant = checkpointing.CheckpointFunction
 def in_backward() -> bool:
     """Whether autograd is running in this thread, as it is while a checkpoint computes its forward pass again."""
     return torch._C._current_graph_task_id() != -1
+
+
+def depth() -> int:
+    """How many probes are under way in this thread, one inside the other."""
+    return getattr(_probing, "depth", 0)
+
+
+@contextmanager
+def foremost() -> Iterator[None]:
+    """What runs while the context lasts belongs to one more probe, and the others of this thread do not look.
+
+    Threads take turns: hooks belong to a model, and random states to the process.
+    """
+    with _turn:
+        _probing.depth = depth() + 1
+        try:
+            yield
+        finally:
+            _probing.depth -= 1
 
 
 def is_leaf(node: Node) -> bool:

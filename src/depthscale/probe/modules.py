@@ -1,10 +1,11 @@
 """Which module is running: a stack of module paths, kept by hooks that are taken away again."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 
 from depthscale.trace import ModuleNote
@@ -27,6 +28,7 @@ class ModuleStack:
     made: int = 0
 
     deepest: Call | None = None  # what was running when something was raised
+    on_leaving: Callable[[object], None] = lambda output: None  # told every call's output while it still is on the stack
 
     @property
     def top(self) -> Call:
@@ -58,6 +60,7 @@ def watched(model: nn.Module) -> Iterator[ModuleStack]:
 
     def leave(module: nn.Module, args: object, output: object) -> None:
         if threading.get_ident() == thread and len(stack.calls) > 1:
+            stack.on_leaving(output)
             left = stack.calls.pop()
             if output is None and stack.deepest is None:  # it raised, or returned nothing
                 stack.deepest = left
@@ -66,6 +69,8 @@ def watched(model: nn.Module) -> Iterator[ModuleStack]:
 
     try:
         for path, module in paths(model):
+            if isinstance(module, torch.jit.ScriptModule):  # takes no hooks: what it runs counts as its parent's
+                continue
             handles.append(module.register_forward_pre_hook(enter(path), prepend=True))
             handles.append(module.register_forward_hook(leave, always_call=True))
         yield stack
@@ -84,10 +89,10 @@ def plain_path(path: str, model: nn.Module) -> str:
     """A path without the parts that torch.compile's and DataParallel's wrappers add."""
     kept, here = [], model
     for part in path.split(".") if path else []:
-        below = here._modules.get(part)
         if not (part == "_orig_mod" or (part == "module" and _is_wrapper(here))):
             kept.append(part)
-        here = below if below is not None else here
+        below = getattr(here, part, None)  # a script module has no plain dict of them
+        here = below if isinstance(below, nn.Module) else here
     return ".".join(kept)
 
 

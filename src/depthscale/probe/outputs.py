@@ -95,6 +95,6 @@ def cotangent(loss: str, target: Tensor, generator: torch.Generator, scale: floa
     if loss in ("output", "callable"):
         return torch.full_like(target, scale)
     shape = target.shape if loss == "independent" or target.dim() < 2 else target.shape[1:]
-    dtype = target.dtype if target.is_complex() else torch.promote_types(target.dtype, torch.float32)
+    dtype = target.dtype if target.is_complex() or target.dtype is torch.float64 else torch.float32
     drawn = torch.randn(shape, generator=generator, dtype=dtype).to(target.device)
     return (drawn * scale).to(target.dtype).expand(target.shape)

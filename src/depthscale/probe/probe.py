@@ -3,12 +3,12 @@
 import platform
 from collections.abc import Callable
 from dataclasses import replace
-from math import isinf, log2
+from math import inf, isinf, log2
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from depthscale.errors import InvalidProbe
 from depthscale.probe import inputs as given
@@ -16,7 +16,7 @@ from depthscale.probe import internals, modules, outputs
 from depthscale.probe.backward import Backward
 from depthscale.probe.merge import merged
 from depthscale.probe.recorder import Draft, Recorder, sketch_of
-from depthscale.probe.untouched import untouched
+from depthscale.probe.untouched import bit_equal, untouched
 from depthscale.sketch import Sketch
 from depthscale.trace import Coverage, Edge, Likeness, NotSeen, Trace, TracedOp, TracedParameter
 
@@ -95,7 +95,7 @@ def _probe(
     given.require_plain(model)
     _require(inputs is not None, "probe needs inputs: a tensor, a tuple of arguments, or a dict of keyword arguments")
     model = modules.unwrapped(model)
-    with untouched(model) as kept, torch.inference_mode(False), torch.enable_grad():
+    with internals.foremost(), untouched(model) as kept, torch.inference_mode(False), torch.enable_grad():
         if mode is not None:
             model.train(mode == "train")
         run = _Run(model, inputs, loss, params or verify, repeats, seed, output, log2_scale)
@@ -103,7 +103,9 @@ def _probe(
         run.backward()
         trace = run.trace(params)
     if kept.changed():
-        raise InvalidProbe("the model's forward pass writes to its own parameters where the probe cannot put them back")
+        raise InvalidProbe(
+            "the forward pass writes to its parameters or their .grad where the probe could not keep them in time"
+        )
     return replace(trace, verified=run.same_without_probe(mode)) if verify else trace
 
 
@@ -161,6 +163,7 @@ class _Run:
         ]
         if not ends:
             raise InvalidProbe("nothing to differentiate: no floating input and no embedding reaches the output")
+        self.ends = [op for op, _ in ends]
         wanted = [p for p in self.parameters.values() if p.requires_grad] if self.with_params else []
         names = [name for name, p in self.parameters.items() if p.requires_grad] if self.with_params else []
         generator = torch.Generator().manual_seed(self.seed)
@@ -276,16 +279,25 @@ class _Run:
 
     def same_without_probe(self, mode: str | None) -> bool:
         """Whether a plain run gives the same output and gradients, bit for bit."""
-        with untouched(self.model), torch.inference_mode(False), torch.enable_grad(), internals.visible_checkpoints():
+        with (
+            internals.foremost(),
+            untouched(self.model, unwatched=True),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            internals.visible_checkpoints(),
+            internals.eager(),
+        ):
             if mode is not None:
                 self.model.train(mode == "train")
             ready = given.prepared(self.user_inputs)
+            leaves = [
+                get_gradient_edge(t) for t in ready.tensors.values() if t.requires_grad
+            ]  # before the model writes to them
             returned = self.model(*ready.args, **ready.kwargs)
             target = outputs.chosen(returned, self.part)
             if callable(self.loss):
                 target = _scalar(self.loss(returned))
             same = _same(target.detach(), self.target.detach())
-            leaves = [t for t in ready.tensors.values() if t.requires_grad]
             wanted = [p for p in self.parameters.values() if p.requires_grad]
             generator = torch.Generator().manual_seed(self.seed)
             drawn = [
@@ -300,10 +312,7 @@ class _Run:
 
     def _same_sources(self, found: Any) -> bool:
         inputs = [i for i, draft in enumerate(self.drafts) if draft.op == "input"]
-        ends = [op for op in self.sources]
-        return all(
-            _same(found[k], self.plain[ends.index(op)]) for k, op in enumerate(inputs) if op in self.sources and len(ends)
-        )
+        return all(_same(found[k], self.plain[self.ends.index(op)]) for k, op in enumerate(inputs) if op in self.ends)
 
 
 def log2_norm2(sketch: Sketch) -> float:
@@ -333,7 +342,7 @@ def _labels(drafts: list[Draft]) -> list[str]:
 def _same(a: Tensor | None, b: Tensor | None) -> bool:
     if a is None or b is None:
         return a is b
-    return a.shape == b.shape and torch.equal(_dense(a), _dense(b))
+    return a.shape == b.shape and a.dtype == b.dtype and bit_equal(_dense(a), _dense(b))
 
 
 def _dense(tensor: Tensor) -> Tensor:
@@ -361,7 +370,7 @@ def _mode(model: nn.Module) -> str:
 
 
 def _log2_of(scale: float) -> int:
-    exponent = log2(scale) if isinstance(scale, int | float) and scale > 0 else 0.5
+    exponent = log2(scale) if isinstance(scale, int | float) and 0 < scale < inf else 0.5
     _require(exponent == int(exponent), f"loss_scale must be a power of two, got {scale!r}; rescaling by any other would round")
     return int(exponent)
 

@@ -73,6 +73,8 @@ class Recorder(TorchFunctionMode):
         self.claims = Claims()
         self.not_seen: list[NotSeen] = []
         self._modules, self._kept, self._names = modules, kept, names
+        self._depth = internals.depth()
+        modules.on_leaving = self._left
         self._origin = Values()  # tensor -> operation, where autograd does not say it
         self._fixed = Values()  # tensors that depend on parameters alone
         self._derived = Values()  # tensors that depend on the inputs
@@ -93,11 +95,13 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if internals.in_backward():
+        if not self._listens():
             return func(*args, **kwargs)
         given = list(_tensors((args, kwargs)))
         for tensor in _written(func, args, kwargs):
             self._kept.before_write(tensor)
+        if func is Tensor.backward:
+            self._kept.before_backward()
         for tensor in given:
             self._close_gap(tensor)
         before = {id(tensor): internals.version(tensor) for tensor in given}
@@ -108,6 +112,16 @@ class Recorder(TorchFunctionMode):
         if outputs:
             self._saw(func, args, kwargs, given, reads, before, outputs)
         return result
+
+    def _listens(self) -> bool:
+        """Whether what runs is this model's forward pass: neither a checkpoint's second one nor another probe's."""
+        return not internals.in_backward() and internals.depth() == self._depth
+
+    def _left(self, output: object) -> None:
+        """What a module returns was made in that module, whoever uses it first."""
+        if self._listens():
+            for tensor in _tensors(output):
+                self._close_gap(tensor)
 
     def _saw(self, func: Any, args: Any, kwargs: Any, given: list[Tensor], reads: Any, before: Any, outputs: Any) -> None:
         name = _name(func)
@@ -182,7 +196,10 @@ class Recorder(TorchFunctionMode):
     def _close_gap(self, tensor: Tensor) -> None:
         """A tensor made by nodes that no call announced, as a custom autograd.Function's, becomes an operation of its own."""
         node = tensor.grad_fn
-        if node is None or self.claims.known(node) or self._fixed.get(tensor) or not _counted(tensor):
+        if node is None or self._fixed.get(tensor) or not _counted(tensor):
+            return
+        if self.claims.known(node):
+            self._one_more_output(tensor, (node, tensor.output_nr))
             return
         base = internals.base_of(tensor)
         if base is not None and base.numel() == tensor.numel():  # a view made again after it, or its base, was written to
@@ -192,6 +209,20 @@ class Recorder(TorchFunctionMode):
         draft = self.drafts[-1]
         draft.reads = [p for p in (self.claims.producer(e.target) for e in draft.exits) if p is not None]
         self._derived[tensor] = True
+
+    def _one_more_output(self, tensor: Tensor, slot: Slot) -> None:
+        """Another output of a node that no call announced belongs to the operation that its first one made."""
+        number = self.claims.owner.get(slot[0])
+        if number is None or slot in self.claims.outputs:
+            return
+        draft = self.drafts[number]
+        if any(node is slot[0] for node, _ in draft.slots):
+            self.claims.outputs[slot] = number
+            draft.slots.append(slot)
+            draft.size += tensor.numel()
+            more = self._sketch(draft.op, [tensor])
+            draft.activation = draft.activation + more if draft.activation and more else None
+            self._origin[tensor] = number
 
     def _sketch(self, name: str, outputs: list[Tensor]) -> Sketch | None:
         try:
@@ -204,9 +235,9 @@ class Recorder(TorchFunctionMode):
         """Name, shape and mean square of what went in beside the signal."""
         name, key = self._names.get(id(tensor), ""), (id(tensor), internals.version(tensor))
         if not name or key not in self._mean_squares:
-            values = tensor.detach()
+            values = _stored(tensor.detach())
             norm = torch.linalg.vector_norm(values, dtype=torch.promote_types(values.dtype, torch.float32))
-            self._mean_squares[key] = norm.double() ** 2 / max(values.numel(), 1)
+            self._mean_squares[key] = norm.double() ** 2 / max(tensor.numel(), 1)
         return name, tuple(tensor.shape), self._mean_squares[key]
 
     def _here(self, name: str) -> str:
@@ -266,6 +297,13 @@ def _is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int
 
 def _storage(tensor: Tensor) -> int:
     return id(tensor) if internals.is_wrapped(tensor) else tensor.untyped_storage()._cdata
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """The values that a tensor holds: of a sparse one, those that are not 0 by layout."""
+    if tensor.layout is torch.strided:
+        return tensor
+    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()
 
 
 def _counted(tensor: Tensor) -> bool:

@@ -1,8 +1,9 @@
 """Leaving no trace: a model's state is as it was when the context ends, however it ends."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,14 @@ _CONTAINERS = (list, dict, set)
 
 
 @contextmanager
-def untouched(model: nn.Module) -> Iterator["Kept"]:
-    """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back at the end."""
+def untouched(model: nn.Module, unwatched: bool = False) -> Iterator["Kept"]:
+    """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back at the end.
+
+    unwatched: nobody will say what is about to be written to, so everything is copied at once.
+    """
     kept = Kept(model)
+    if unwatched:
+        kept.before_any_write()
     try:
         yield kept
     finally:
@@ -23,18 +29,36 @@ def untouched(model: nn.Module) -> Iterator["Kept"]:
 
 
 class Kept:
-    """A model's state. / Buffers are copied at once, a parameter only when something is about to write to it."""
+    """A model's state. / Buffers are copied at once; a parameter, or a tensor that is a plain attribute, only when something is
+    about to write to it."""
 
     def __init__(self, model: nn.Module):
         self._modules = [(module, _shallow(module)) for module in model.modules()]
+        self._homes = [(t, t.detach()) for t in (*model.parameters(), *model.buffers())]
         self._parameters = [(p, p.requires_grad, p.grad, p._version) for p in model.parameters()]
-        self._by_storage = {_address(p): p for p, *_ in self._parameters}
+        loose = (t for _, state in self._modules for value, _ in state.values() for t in _tensors(value, 3))
+        kept = (*loose, *(p for p, *_ in self._parameters), *self._grads())
+        self._by_storage = {_address(t): t for t in kept}
+        self._grad_versions = [(grad, grad._version) for grad in self._grads()]
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
         self._written: dict[int, tuple[Tensor, Tensor]] = {}
         self._random = _random_states(model)
+        self._generators = [put for _, state in self._modules for value, _ in state.values() if (put := _generator(value))]
+
+    def before_any_write(self) -> None:
+        for tensor in self._by_storage.values():
+            self.before_write(tensor)
+
+    def before_backward(self) -> None:
+        """A backward pass adds to what .grad holds."""
+        for grad in self._grads():
+            self.before_write(grad)
+
+    def _grads(self) -> list[Tensor]:
+        return [grad for _, _, grad, _ in self._parameters if grad is not None]
 
     def before_write(self, tensor: Tensor) -> None:
-        """Keep a parameter's values, if that is what the tensor looks at."""
+        """Keep a tensor's values, if it looks at the model's."""
         owner = self._by_storage.get(_address(tensor))
         if owner is not None and id(owner) not in self._written:
             self._written[id(owner)] = (owner, owner.detach().clone())
@@ -43,6 +67,9 @@ class Kept:
         with torch.no_grad():
             for module, state in self._modules:
                 _restore(module, state)
+            for tensor, home in self._homes:
+                if _address(tensor) != _address(home):  # its data was replaced
+                    tensor.data = home
             for tensor, saved in (*self._buffers, *self._written.values()):
                 _write_back(tensor, saved)
         for p, requires_grad, grad, _ in self._parameters:
@@ -51,15 +78,38 @@ class Kept:
             if p.grad is not grad:
                 p.grad = grad
         _set_random_states(self._random)
+        for put_back in self._generators:
+            put_back()
 
     def changed(self) -> bool:
-        """Whether a parameter was written to without the probe seeing it in time."""
-        return any(p._version != version and id(p) not in self._written for p, _, _, version in self._parameters)
+        """Whether a parameter or its .grad was written to without the probe seeing it in time."""
+        versions = [*((p, version) for p, _, _, version in self._parameters), *self._grad_versions]
+        return any(tensor._version != version and id(tensor) not in self._written for tensor, version in versions)
 
 
 def _shallow(module: nn.Module) -> dict[str, tuple[Any, Any]]:
     """Every attribute, and a copy of those that are plain containers."""
     return {name: (value, _copied(value)) for name, value in module.__dict__.items()}
+
+
+def _tensors(value: Any, depth: int) -> Iterator[Tensor]:
+    """Tensors in an attribute, as far down as a cache of keys and values nests them."""
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and isinstance(value, list | tuple | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(each, depth - 1)
+
+
+def _generator(value: Any) -> Callable[[], object] | None:
+    """What puts a generator of random numbers back to where it is now; None for anything else."""
+    if isinstance(value, torch.Generator):
+        return partial(value.set_state, value.get_state())
+    if isinstance(value, random.Random):
+        return partial(value.setstate, value.getstate())
+    if isinstance(value, np.random.Generator):
+        return partial(setattr, value.bit_generator, "state", value.bit_generator.state)
+    return None
 
 
 def _copied(value: Any) -> Any:
@@ -88,12 +138,16 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _write_back(tensor: Tensor, saved: Tensor) -> None:
-    if tensor.shape != saved.shape or not _bit_equal(tensor, saved):
+    if tensor.shape != saved.shape or not bit_equal(tensor, saved):
         tensor.set_(saved) if tensor.shape != saved.shape else tensor.copy_(saved)  # type: ignore[call-overload]
 
 
-def _bit_equal(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(*(each.detach().reshape(-1).view(torch.uint8) for each in (a, b)))
+def bit_equal(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors of one shape and type hold the same bits; what is not a number equals itself."""
+    if a.layout is not torch.strided:
+        return False  # a sparse one is written back unread
+    plain = (each.detach().resolve_conj().resolve_neg().contiguous() for each in (a, b))
+    return torch.equal(*(each.reshape(-1).view(torch.uint8) for each in plain))
 
 
 def _address(tensor: Tensor) -> int:

@@ -13,6 +13,9 @@ from depthscale.errors import InvalidRecord, UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
 from depthscale.explain.batchnorm import BatchnormWalk
+from depthscale.explain.growth import Argument
+from depthscale.explain.matter import Matter, reading
+from depthscale.explain.normalizers import Normalizers, answers
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
@@ -88,6 +91,47 @@ def walk_record(walk: BatchnormWalk) -> dict[str, Any]:
     """The JSON object of `depthscale explain batchnorm`; formulas are Python expressions, d(x) for dE/dx, sum over the batch."""
     checks = [asdict(check) | {"holds": check.holds} for check in walk.checks]
     return {"schema": SCHEMA, "command": "explain batchnorm"} | asdict(walk) | {"checks": checks}
+
+
+def argument_record(argument: Argument) -> dict[str, Any]:
+    """The JSON object of `depthscale explain growth`: a row for each step at each layer; layer null: the layers in between."""
+    return {
+        "schema": SCHEMA,
+        "command": "explain growth",
+        "spec": argument.spec.record(),
+        "loss": argument.loss,
+        "seeds": argument.seeds,
+        "rows": [asdict(row) for row in argument.rows],
+    }
+
+
+def normalizers_record(found: Normalizers) -> dict[str, Any]:
+    """The JSON object of `depthscale explain normalizers`: a row for each activation under each normalizer, and the answers."""
+    settings = ("depth", "width", "batch", "seeds", "sigma_w2")
+    return {
+        "schema": SCHEMA,
+        "command": "explain normalizers",
+        **{name: getattr(found, name) for name in settings},
+        "rows": [
+            asdict(cell) | {"depth_scale": _number(cell.depth_scale), "verdict": cell.verdict, "collapsed": cell.collapsed}
+            for cell in found.cells
+        ],
+        "answers": answers(found),
+    }
+
+
+def matter_record(found: Matter) -> dict[str, Any]:
+    """The JSON object of `depthscale explain matter`: a row for each network at each depth, every run, and how to read them."""
+    settings = ("data", "samples", "classes", "seeds", "rates", "growth_rate", "trainable_depth")
+    return {
+        "schema": SCHEMA,
+        "command": "explain matter",
+        **{name: getattr(found, name) for name in settings},
+        **asdict(found.settings),
+        "rows": [asdict(row) for row in found.rows],
+        "runs": [asdict(run) for run in found.runs],
+        "reading": reading(found),
+    }
 
 
 def save(found: Profile | Trace, path: str | Path) -> None:

@@ -27,6 +27,7 @@ from depthscale.graph import (
     Norm,
     Op,
     Operation,
+    Part,
     Pool,
     Unknown,
 )
@@ -38,6 +39,8 @@ from depthscale.theory.states import NOTHING, UNKNOWN, Gradient, Signal, Source,
 
 _BEYOND = 400.0  # |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
 _MANY = 200  # values of a norm from which its output counts as Gaussian in a sum, within 1 %
+_STAND_IN = Gradient(0.0, 0.0)  # for a gradient that is not known, where a factor is asked for
+_UNKNOWN_GRADIENT = Gradient(nan, nan)
 _STOPS = (DepthscaleError, ArithmeticError)
 
 
@@ -69,7 +72,7 @@ def backward(
 
     ratio: of the product between samples to the mean square, for the loss's gradient at an output.
     returns: gradients, nan below an operation without a rule; for each operation log2 of (mean square of what it sends to each
-    input / of its own gradient); and what is missing, by operation.
+    input / of its own gradient), for one that samples do not share where the gradient is not known; and what is missing.
     """
     gradients = [NOTHING] * len(graph.ops)
     gains: list[tuple[float, ...]] = [()] * len(graph.ops)
@@ -82,13 +85,17 @@ def backward(
         if above is NOTHING or above.log2_ms == -inf:
             gains[i] = (nan,) * len(inputs)
             continue
+        known = above.log2_ms == above.log2_ms
+        asked = above if known else _STAND_IN
         try:
-            below = _backward(op, inputs, above)
+            below = _backward(op, inputs, asked)
         except _STOPS as reason:
-            below = (Gradient(nan, nan),) * len(inputs)
-            if above.log2_ms == above.log2_ms and all(_is_known(x) for x in inputs):
+            below = (_UNKNOWN_GRADIENT,) * len(inputs)
+            if known and all(_is_known(x) for x in inputs):
                 missing[i] = _stop(op, reason)
-        gains[i] = tuple([each.log2_ms - above.log2_ms for each in below])
+        gains[i] = tuple([each.log2_ms - asked.log2_ms for each in below])
+        if not known:
+            below = (_UNKNOWN_GRADIENT,) * len(inputs)
         for j, gradient in zip(op.inputs, below, strict=True):
             gradients[j] = gradient if gradients[j] is NOTHING else gradients[j] + gradient
     return gradients, gains, missing
@@ -104,10 +111,10 @@ def _are_uncorrelated(graph: Graph, a: int, b: int) -> bool:
 
 
 def _fresh_weights(graph: Graph, i: int) -> int | None:
-    """The linear map whose output, odd in its weights, is passed on to here."""
+    """The linear map whose output, odd in its weights, is passed on to here; an input or an embedding is as fresh."""
     while isinstance(graph.ops[i].what, Norm | Affine | Dropout):
         i = graph.ops[i].inputs[0]
-    return i if isinstance(graph.ops[i].what, Linear | Conv) else None
+    return i if isinstance(graph.ops[i].what, Linear | Conv | Input | Embedding) else None
 
 
 def _descends(graph: Graph, i: int, ancestor: int) -> bool:
@@ -165,6 +172,8 @@ def _forward(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
         case Attention():
             q, k, v = inputs
             return positions.attended(what, q, k, v)
+        case Part():
+            return positions.part(what, inputs[0])
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 
@@ -198,6 +207,8 @@ def _backward(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]
         case Attention():
             q, k, v = inputs
             return positions.below_attention(op.what, q, k, v, g)
+        case Part():
+            return (positions.below_part(op.what, inputs[0], g),)
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 
@@ -228,6 +239,7 @@ def _linear(linear: Linear | Conv, x: Signal, seen: float = 0.0, points: int = 0
         error=x.error,
         positions=points or x.positions,
         near=near if (points or x.positions) > 1 else None,
+        spread_error=x.spread_error,
         **_gaussian(log2_ms, ratio),
     )
 
@@ -254,6 +266,7 @@ def _affine(gain: float, shift: float, x: Signal) -> Signal:
         "error": x.error,
         "positions": x.positions,
         "near": x.near,
+        "spread_error": x.spread_error,
     }
     if not shift:
         return Signal(scaled, x.ratio, x.log2_spread + scale, x.mean if gain > 0 else -x.mean, **rest)
@@ -294,6 +307,7 @@ def _elementwise(name: Phi, x: Signal) -> Signal:
         error=x.error + found.error,
         positions=x.positions,
         near=near,
+        spread_error=x.spread_error + found.spread_error,
     )
 
 
@@ -339,6 +353,8 @@ def _received(name: Phi, x: Signal) -> tuple[Law, float]:
 
 def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
     """Two uncorrelated signals."""
+    if stream.mean and branch.mean:
+        raise NoTheory("both sides have a mean over entries")
     weight = 2 * log2_of(abs(scale))
     log2_ms = sum_of(stream.log2_ms, branch.log2_ms + weight)
     if log2_ms == -inf:
@@ -349,16 +365,38 @@ def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
     if stream.near is not None or branch.near is not None:
         near = share * stream.within + (1 - share) * branch.within
     spread = sum_of(stream.log2_spread, branch.log2_spread + weight)
-    gaussian = all(_is_nearly_gaussian(x) and not x.mean for x in (stream, branch))
-    law = _gaussian(log2_ms, ratio) if gaussian else {}
-    error = max(stream.error, branch.error) + (sum(2 / _sphere_of(x) for x in (stream, branch)) if gaussian else 0.0)
-    mean = stream.mean * sqrt(share) + branch.mean * sqrt(1 - share)
-    return Signal(log2_ms, ratio, spread, mean, error=error, positions=stream.positions, near=near, **law)
+    law = _law_of_sum(stream, branch, scale) or {}
+    error = max(stream.error, branch.error) + (sum(2 / _sphere_of(x) for x in (stream, branch)) if law else 0.0)
+    mean = stream.mean * sqrt(share) + (branch.mean * sqrt(1 - share) if scale > 0 else -branch.mean * sqrt(1 - share))
+    sampled = max(stream.spread_error, branch.spread_error)
+    return Signal(log2_ms, ratio, spread, mean, error=error, positions=stream.positions, near=near, spread_error=sampled, **law)
 
 
-def _is_nearly_gaussian(x: Signal) -> bool:
-    """Whether x is Gaussian, or a norm's output over so many values that a coordinate of their sphere nearly is."""
-    return x.law is not None and _sphere_of(x) >= _MANY
+def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any] | None:
+    """Law and unit of stream + scale * branch; None where either is not Gaussian, or nearly."""
+    if any(x.law is None or _sphere_of(x) < _MANY for x in (stream, branch)):
+        return None
+    if not (stream.mean or branch.mean):
+        log2_ms = sum_of(stream.log2_ms, branch.log2_ms + 2 * log2_of(abs(scale)))
+        share = 2.0 ** (stream.log2_ms - log2_ms)
+        return _gaussian(log2_ms, share * stream.ratio + (1 - share) * branch.ratio)
+    if stream.unit or branch.unit:
+        return None
+    (v, c, m), (w, d, n) = (_gaussian_part(x) for x in (stream, branch))
+    total = v + scale**2 * w
+    if not 0 < total < inf:
+        return None
+    return {"law": Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n), "unit": 0.0}
+
+
+def _gaussian_part(x: Signal) -> tuple[float, float, float]:
+    """Variance, correlation between samples, and mean of what is Gaussian, or nearly."""
+    law = x.law
+    if isinstance(law, Gaussian):
+        return law.gain**2 * law.variance, law.correlation, law.shift
+    assert isinstance(law, Spherical)
+    variance = law.gain**2 * sum(w * r**2 for w, r in zip(law.weights, law.radii, strict=True))
+    return variance, law.correlation if law.correlation is not None else -1 / (law.size - 1), law.shift
 
 
 def _sphere_of(x: Signal) -> float:

@@ -22,7 +22,7 @@ class Gaussian:
 
 @dataclass(frozen=True, slots=True)
 class Spherical:
-    """u = gain r z + shift, z uniform on the sphere of radius sqrt(size) orthogonal to the ones.
+    """u = gain r z + shift, z uniform on the sphere of radius sqrt(size) orthogonal to the ones, or on all of it if not `centred`.
 
     correlation: of what the norm received, between two samples; None where samples are coordinates of one z.
     radii, weights: of the mixture over r (r = 1 alone without eps). eps: over the variance that the norm received.
@@ -35,6 +35,12 @@ class Spherical:
     eps: float = 0.0
     gain: float = 1.0
     shift: float = 0.0
+    centred: bool = True
+
+    @property
+    def dimension(self) -> int:
+        """Of the space that the sphere spans."""
+        return self.size - self.centred
 
 
 Law = Gaussian | Spherical
@@ -60,18 +66,16 @@ def moved(law: Law, gain: float, shift: float) -> Law:
 
 
 @lru_cache
-def variance_rule(size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Values of sigma^2 over the variance, and weights: size times that is chi-squared with size - 1 degrees of freedom."""
-    degrees = size - 1
+def variance_rule(size: int, degrees: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Values of sigma^2 over the variance, and weights: size times that is chi-squared with so many degrees of freedom."""
     if degrees > _NEARLY_GAUSSIAN:
-        return _logarithmic_rule(size)
+        return _logarithmic_rule(size, degrees)
     nodes, weights = roots_genlaguerre(_NODES, degrees / 2 - 1)
     return tuple((2 * nodes / size).tolist()), tuple((weights / weights.sum()).tolist())
 
 
-def _logarithmic_rule(size: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _logarithmic_rule(size: int, degrees: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The same by equal steps of log sigma^2, which converge geometrically and keep the weights in range."""
-    degrees = size - 1
     t = np.linspace(-9, 9, 73) * np.sqrt(2 / degrees)
     log_density = degrees / 2 * (t - np.expm1(t))
     weights = np.exp(log_density)

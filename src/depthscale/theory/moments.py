@@ -22,12 +22,16 @@ _CIRCLE = 1 << 16  # points on a circle; with kinks the error falls as their num
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Of phi(u), u = gain z + shift. / mean: E phi; square: E phi^2; product: E phi phi between two samples; error: relative."""
+    """Of phi(u), u = gain z + shift. / mean: E phi; square: E phi^2; product: E phi phi between two samples; error: relative.
+
+    spread_error: of square - product, relative, where that is sampled.
+    """
 
     mean: float
     square: float
     product: float
     error: float
+    spread_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +185,15 @@ def _spherical_values(name: Phi, law: Spherical) -> Values:
         error += weight * _relative(square, product) * square.value
     mean, square, product = total.tolist()
     if law.correlation is not None:
-        spread, spread_error = spread_of_group(name, law)
-        product, error = square - spread, error + spread_error * spread
+        spread, sampled = spread_of_group(name, law)
+        return Values(mean, square, square - spread, error / square if square else 0.0, sampled)
     return Values(mean, square, product, error / square if square else 0.0)
 
 
 def _spherical_values_at(name: Phi, law: Spherical, radius: float) -> tuple[Estimate, Estimate, Estimate]:
     """E phi, E phi^2, E phi phi at one radius."""
     a, gain = activation(name), law.gain * radius
-    if law.size <= 3:
+    if law.dimension <= 2 and law.centred:
         return _few_values(shifted(a, gain, law.shift), law.size)
     on = _sphere(law)
     if a.moments and a.homogeneous and not law.shift and law.correlation is None:
@@ -209,7 +213,7 @@ def _spherical_weighted(name: Phi, law: Spherical, radius: float) -> tuple[float
     a, gain = activation(name), law.gain * radius
     if not gain:
         return 0.0, 0.0, 0.0, 0.0, 0.0
-    if law.size <= 3:
+    if law.dimension <= 2 and law.centred:
         return _few_slopes(shifted(a, gain, law.shift), law.size, radius, gain)
     on = _sphere(law)
     if a.moments and a.homogeneous and not law.shift and law.correlation is None:
@@ -259,7 +263,7 @@ def _few_slopes(s: Activation, size: int, radius: float, gain: float) -> tuple[f
 
 
 def _sphere(law: Spherical) -> sphere.Sphere:
-    return sphere.Sphere(law.size - 1, -1 / (law.size - 1))
+    return sphere.Sphere(law.dimension, -1 / (law.size - 1) if law.centred else 0.0)
 
 
 # ---- errors

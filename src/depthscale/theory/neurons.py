@@ -17,23 +17,35 @@ _REPLICATES = 8  # independent scramblings, whose spread is the error
 _LOG2_POINTS = 12  # points of each
 
 
-@lru_cache(maxsize=256)
-def below_norm_and_activation(
-    name: Phi, law: Gaussian, size: int, of_batch: bool, ratio: float, frozen: bool
-) -> tuple[float, float, float]:
-    """Mean square of dE/dy over that of g = dE/dx, for x = norm(phi(y)), the norm over `size` values of phi(y).
+@dataclass(frozen=True)
+class After:
+    """A norm above an activation, x = norm(phi(y)), over the law of y. / square: E x^2.
 
-    law: of y; between samples for a norm over a batch, whose gradients g have that ratio between samples; a sample's entries are
-    independent. frozen: no gradient through the statistics.
+    slopes: mean square of dE/dy over that of g = dE/dx; slopes_ratio: its ratio between samples; at: mean square of the gradient
+    at phi(y), over that of g; error: relative, of each.
+    """
+
+    square: float
+    slopes: float
+    slopes_ratio: float
+    at: float
+    error: float
+
+
+@lru_cache(maxsize=256)
+def norm_after_activation(
+    name: Phi, law: Gaussian, size: int, of_batch: bool, eps: float, ratio: float = 0.0, frozen: bool = False
+) -> After:
+    """Of a norm over `size` values of phi(y). / law: of y; between samples for a norm over a batch, whose gradients g have `ratio`.
+
+    A sample's entries are independent. eps: over the unit of phi(y)^2. frozen: no gradient through the statistics.
     dE/dy = phi'(y) (1/sigma) (g - <g> - x <x g>), averaged over g in closed form and over y by sampling.
-    returns: factor, its ratio between samples, relative standard error.
     """
     a = shifted(activation(name), law.gain, law.shift)
-    found = np.array([_replicate(a, law, size, of_batch, ratio, frozen, seed) for seed in range(_REPLICATES)])
-    factor, product = found.mean(axis=0)
-    if not factor:
-        return 0.0, 0.0, 0.0
-    return float(factor), float(product / factor), float(found[:, 0].std(ddof=1) / sqrt(_REPLICATES) / factor)
+    found = np.array([_replicate(a, law, size, of_batch, eps, ratio, frozen, seed) for seed in range(_REPLICATES)])
+    square, slopes, product, at = found.mean(axis=0).tolist()
+    error = float(found[:, 1].std(ddof=1) / sqrt(_REPLICATES) / slopes) if slopes else 0.0
+    return After(square, slopes, product / slopes if slopes else 0.0, at, error)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -41,35 +53,36 @@ def spread_of_group(name: Phi, law: Spherical) -> tuple[float, float]:
     """E (phi(u) - phi(u'))^2 / 2 for one entry of two samples, each normalized over its own group. / returns: it, relative error.
 
     Where 1 - c < CLOSE, the spread is that at CLOSE. The entry and what the others add to either sum of squares suffice: five
-    numbers, the sums being a Wishart matrix of size - 2 degrees of freedom (Bartlett's decomposition).
+    numbers, the sums being a Wishart matrix of one degree of freedom fewer than the sphere's dimension (Bartlett's decomposition).
     """
     assert law.correlation is not None
     c = min(law.correlation, 1 - CLOSE)
     s, m, phi = sqrt((1 - c) * (1 + c)), law.size, activation(name).phi
     found = np.empty(_REPLICATES)
     for seed in range(_REPLICATES):
-        x, across, own, tilt, rest = _group_points(m, seed)
+        x, across, own, tilt, rest = _group_points(law.dimension, seed)
         other = c * x + s * across
         z = x / np.sqrt((x**2 + own**2) / m + law.eps)
         z_other = other / np.sqrt((other**2 + (c * own + s * tilt) ** 2 + (s * rest) ** 2) / m + law.eps)
-        gain = law.gain * sqrt(1 - 1 / m)
+        gain = law.gain * sqrt(law.dimension / m)  # a centred entry has less
         found[seed] = np.square(phi(gain * z + law.shift) - phi(gain * z_other + law.shift)).mean() / 2
     return _with_error(found)
 
 
 @lru_cache(maxsize=64)
-def _group_points(size: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Three standard Gaussians, and chis of size - 2 and size - 3 degrees of freedom (0 where there are none), as columns."""
+def _group_points(dimension: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Three standard Gaussians, and chis of 1 and 2 degrees of freedom fewer than the dimension (0 for none), as columns."""
     unit = _uniform(5, _LOG2_POINTS, seed)
     chis = [
-        np.sqrt(2 * gammaincinv(k / 2, unit[:, i])) if k > 0 else np.zeros(len(unit)) for i, k in ((3, size - 2), (4, size - 3))
+        np.sqrt(2 * gammaincinv(k / 2, unit[:, i])) if k > 0 else np.zeros(len(unit))
+        for i, k in ((3, dimension - 1), (4, dimension - 2))
     ]
     x, across, tilt = ndtri(unit[:, :3]).T
-    return x, across, chis[0], tilt if size > 2 else np.zeros(len(unit)), chis[1]
+    return x, across, chis[0], tilt if dimension > 1 else np.zeros(len(unit)), chis[1]
 
 
 @lru_cache(maxsize=256)
-def factor_of_group_after(name: Phi, law: Gaussian, size: int) -> tuple[float, float]:
+def factor_of_group_after(name: Phi, law: Gaussian, size: int, eps: float) -> tuple[float, float]:
     """Spread between samples of x = norm(phi(y)) over that of phi(y), the norm over `size` entries of one sample. / law: of y.
 
     returns: factor, relative error.
@@ -80,13 +93,13 @@ def factor_of_group_after(name: Phi, law: Gaussian, size: int) -> tuple[float, f
         points = gaussians(2 * size, _LOG2_POINTS, seed)
         y, across = root * points[:, :size], root * points[:, size:]
         x, other = (a.phi(each) for each in (y, c * y + sqrt((1 - c) * (1 + c)) * across))
-        found[seed] = np.square(_standardized(x) - _standardized(other)).mean() / np.square(x - other).mean()
+        found[seed] = np.square(_standardized(x, eps) - _standardized(other, eps)).mean() / np.square(x - other).mean()
     return _with_error(found)
 
 
-def _standardized(x: np.ndarray) -> np.ndarray:
+def _standardized(x: np.ndarray, eps: float) -> np.ndarray:
     centred = x - x.mean(axis=1, keepdims=True)
-    return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True))
+    return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + eps)
 
 
 def _with_error(found: np.ndarray) -> tuple[float, float]:
@@ -95,21 +108,27 @@ def _with_error(found: np.ndarray) -> tuple[float, float]:
     return mean, float(found.std(ddof=1) / sqrt(len(found)) / mean) if mean else 0.0
 
 
-def _replicate(a, law: Gaussian, size: int, of_batch: bool, ratio: float, frozen: bool, seed: int) -> tuple[float, float]:
-    """E of the square and of the product between samples, from one set of points."""
+def _replicate(
+    a: Activation, law: Gaussian, size: int, of_batch: bool, eps: float, ratio: float, frozen: bool, seed: int
+) -> tuple[float, float, float, float]:
+    """E x^2, E of dE/dy's square and of its product between samples, E of the square at phi(y); from one set of points."""
     points = gaussians(size + 1, _LOG2_POINTS, seed)
     shared = law.correlation if of_batch else 0.0
     y = sqrt(law.variance) * _correlated(points, shared)
     x, slope = a.phi(y), a.derivative(y)
     centred = x - x.mean(axis=1, keepdims=True)
-    inverse = 1 / np.square(centred).mean(axis=1, keepdims=True)
+    variance = np.square(centred).mean(axis=1, keepdims=True)
+    if not eps and not variance.all():  # ReLU of values that are all negative
+        raise NoTheory(f"{a.name} gives {size} equal values now and then, so the mean of 1/sigma^2 is infinite")
+    inverse = 1 / (variance + eps)
+    r2 = variance * inverse
     if frozen:
-        return float((inverse * slope**2).mean()), float(ratio * _off_diagonal(slope, slope, inverse))
-    kept = (1 - ratio) * inverse
-    square = kept * slope**2 * (1 - 1 / size - centred**2 * inverse / size)
-    z_slope = centred * np.sqrt(inverse) * slope
+        square, product = (inverse * slope**2).mean(), ratio * _off_diagonal(slope, slope, inverse)
+        return float(r2.mean()), float(square), float(product), float(inverse.mean())
+    kept = (1 - ratio) * inverse * (1 - 1 / size - (2 - r2) * centred**2 * inverse / size)
+    z_slope = centred * np.sqrt(inverse * (2 - r2)) * slope
     product = -(1 - ratio) / size * (_off_diagonal(slope, slope, inverse) + _off_diagonal(z_slope, z_slope, inverse))
-    return float(square.mean()), product
+    return float(r2.mean()), float((kept * slope**2).mean()), product, float(kept.mean())
 
 
 def _correlated(points: np.ndarray, correlation: float) -> np.ndarray:

@@ -12,12 +12,28 @@ from math import exp, log2, sqrt
 import numpy as np
 
 from depthscale.errors import NoTheory
-from depthscale.graph import Attention, Conv, Pool, Window
+from depthscale.graph import Attention, Conv, Part, Pool, Window
 from depthscale.theory.laws import Gaussian
 from depthscale.theory.neurons import Largest, largest
 from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of
 
 _SMALL_LOGITS = 0.5  # variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
+
+
+def part(part: Part, x: Signal) -> Signal:
+    """Some entries or positions are as all are."""
+    if part.of == "entries":
+        return x
+    left = round(x.positions * part.share)
+    return replace(x, positions=left, near=x.near if left > 1 else None)
+
+
+def below_part(part: Part, x: Signal, g: Gradient) -> Gradient:
+    """The others get nothing: over positions, products are means over more pairs."""
+    log2_ms, near = product_of(g.log2_ms, log2(part.share)), g.near
+    if part.of == "positions":
+        near = g.within * (part.share * x.positions - 1) / max(x.positions - 1, 1)
+    return Gradient(log2_ms, g.ratio, g.error, near=near)
 
 
 def convolved(conv: Conv, x: Signal) -> tuple[Signal, float, int]:

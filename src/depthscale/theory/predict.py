@@ -95,7 +95,9 @@ def _batch_variance(graph: Graph, signals: list[Signal], samples: float) -> Quan
     maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in graph.layers()]
     first = [UNKNOWN if i is None else signals[i] for i in maps]
     log2_variance = np.array([each.log2_spread + share for each in first])
-    return Quantity(log2_variance, np.where(np.isnan(log2_variance), nan, [each.error for each in first]))
+    return Quantity(
+        log2_variance, np.where(np.isnan(log2_variance), nan, [max(each.error, each.spread_error) for each in first])
+    )
 
 
 def _notes(spec: NetSpec) -> tuple[str, ...]:

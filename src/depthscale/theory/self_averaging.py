@@ -107,6 +107,10 @@ def _independent(norm: Norm, y: Signal) -> float:
     squares = samples * (p - 1) * alone**2 + (samples - 1) * together**2
     many = total**2 / squares if squares else 0.0
     fewest = _FEWEST[y.near is not None or norm.kind == "group"]
+    if not many >= fewest and y.positions == 1:
+        raise NoTheory(
+            f"no rule for a {norm.kind} norm over {norm.size:g} values that are neither Gaussian nor an activation's output"
+        )
     if not many >= fewest:
         raise NoTheory(
             f"its {norm.size:g} values vary as {many:.3g} independent ones do, too few for a variance that hardly varies"

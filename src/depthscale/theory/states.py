@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import inf, log, log1p, log2, nan
 
 from depthscale.activations import Phi
-from depthscale.theory.laws import Law, WeightedSlopes
+from depthscale.theory.laws import Gaussian, Law, WeightedSlopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Signal:
     times, which a homogeneous activation passes on. source: the activation whose output this is, if it is one's.
     normalized: whether a norm below depends on it as a whole, so that its backward pass asks for more than two moments.
     positions: of a sample (pixels, tokens). near: ratio between two of them, None where they are as two samples are.
-    What is nan is not known.
+    spread_error: relative, of the spread, where it is larger. What is nan is not known.
     """
 
     log2_ms: float
@@ -45,6 +45,7 @@ class Signal:
     error: float = 0.0
     positions: int = 1
     near: float | None = None
+    spread_error: float = 0.0
 
     @property
     def within(self) -> float:
@@ -58,8 +59,18 @@ class Signal:
         left = 1 - self.mean**2
         ratio = (self.ratio - self.mean**2) / left if left > 0 else 0.0
         near = None if self.near is None else (self.near - self.mean**2) / left if left > 0 else 0.0
-        log2_ms = self.log2_ms + log2_of(left)
-        return Signal(log2_ms, ratio, self.log2_spread, error=self.error, positions=self.positions, near=near)
+        log2_ms, law = self.log2_ms + log2_of(left), self.law
+        law = replace(law, shift=0.0) if isinstance(law, Gaussian) and not self.normalized else None
+        return Signal(
+            log2_ms,
+            ratio,
+            self.log2_spread,
+            law=law,
+            error=self.error,
+            positions=self.positions,
+            near=near,
+            spread_error=self.spread_error,
+        )
 
 
 UNKNOWN = Signal(nan, nan, nan, nan)

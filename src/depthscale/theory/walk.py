@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import inf, nan, sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import NoTheory
-from depthscale.graph import Attention, Conv, Graph, Op, Operation, Pool
+from depthscale.graph import Attention, Conv, Graph, Linear, Op, Operation, Pool
 from depthscale.profile import Quantity
 from depthscale.theory import exchangeable, gram
+from depthscale.theory.states import Gradient, Signal, log2_of, product_of
 
 BETWEEN_SAMPLES = {"independent": 0.0, "shared": 1.0}  # product of dE/dx_L between two samples, over its mean square
 _EVEN = 1e-3  # relative variance over positions that is not worth a word
@@ -22,8 +23,10 @@ class Predicted:
     """One operation. / log2_activation, log2_gradient: log2 of the mean square of its output x and of dE/dx; nan: not known.
 
     activation_error, gradient_error: relative. gradient: -inf where dE/dx is exactly 0, as for what no output depends on.
-    log2_gains: for each input log2 of (mean square of what this operation sends down that edge / of its own gradient).
+    log2_gains: for each input log2 of (mean square of what this operation sends down that edge / of its own gradient); where that
+    gradient is not known, for one that no two samples share.
     missing: which rule is missing here, and why, or nothing. caveat: what the rule used here leaves out, or nothing.
+    log2_weight_gradient: of an entry of a linear map's or convolution's weights, over the whole batch; nan for what has none.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Predicted:
     log2_gains: tuple[float, ...]
     missing: str = ""
     caveat: str = ""
+    log2_weight_gradient: float = nan
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,20 @@ def predict_graph(
                 gains[i],
                 missing.get(i) or below.get(i, ""),
                 _caveat(op),
+                _weight_gradient(op.what, signals[op.inputs[0]], gradient, graph.samples) if op.inputs else nan,
             )
         )
     return Walk(tuple(found), loss)
+
+
+def _weight_gradient(what: Operation, x: Signal, g: Gradient, samples: float) -> float:
+    """log2 of E (dE/dW)^2, dE/dW the sum of g x over samples and positions: of E g g' E x x' over pairs of those."""
+    if not isinstance(what, Linear | Conv) or what.rows != "free":
+        return nan
+    places = what.window.places_out if isinstance(what, Conv) else x.positions
+    inside = what.window.inside if isinstance(what, Conv) else 1.0
+    pairs = 1 + (places - 1) * g.within * x.within + (samples - 1) * places * g.ratio * x.ratio if samples < inf else inf
+    return product_of(g.log2_ms, x.log2_ms) + log2_of(inside * samples * places * pairs)
 
 
 def _on_inputs(graph: Graph, loss: str, inputs: NDArray[np.float64], error: float) -> Walk:

@@ -1,0 +1,65 @@
+"""depthscale explain growth."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from depthscale import files
+from depthscale.cli.explain import explain
+from depthscale.cli.frame import Json, Loss, Seed, Seeds
+from depthscale.cli.output import check, console, progress, put
+from depthscale.spec import NetSpec
+
+
+@explain.command
+def growth(
+    *,
+    activation: Annotated[str, Parameter(help="phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...")] = "relu",
+    norm: Annotated[str, Parameter(help="batch, layer, rms, group, none, ...")] = "batch",
+    position: Annotated[str, Parameter(help="of the norm, before or after the activation")] = "before",
+    statistics: Annotated[str, Parameter(help="of batch norm: batch, frozen or running")] = "batch",
+    depth: Annotated[int, Parameter(help="number of layers")] = 10,
+    width: Annotated[int, Parameter(help="neurons in every layer")] = 1024,
+    batch: Annotated[int, Parameter(help="number of inputs")] = 128,
+    groups: Annotated[int, Parameter(help="of a group norm")] = 32,
+    eps: Annotated[float, Parameter(help="added to the variance under the norm's root")] = 0.0,
+    sigma_w2: Annotated[float, Parameter(help="fan_in times the variance of a weight")] = 2.0,
+    loss: Loss = "shared",
+    seeds: Seeds = 10,
+    seed: Seed = 0,
+    out: Annotated[Path | None, Parameter(help="folder for three charts, as PNG and SVG")] = None,
+    json: Json = None,
+) -> None:
+    """Why Batch Norm makes gradients explode: the argument step by step, each predicted, measured and judged."""
+    from depthscale.explain.growth import growth_argument
+    from depthscale.report.argument import argument_figures, argument_table
+    from depthscale.store import argument_record, dumps
+
+    spec = NetSpec(
+        activation=activation,
+        norm=norm,
+        position=position,
+        statistics=statistics,
+        depth=depth,
+        width=width,
+        batch=batch,
+        groups=groups,
+        eps=eps,
+        sigma_w2=sigma_w2,
+    )
+    check(json)
+    if out is not None:
+        files.check_folder(out)
+    with progress("networks") as bar:
+        argument = growth_argument(spec, loss=loss, seeds=seeds, seed=seed, progress=bar)
+    written = argument_figures(argument) if out else {}
+    if out:
+        files.make_folder(out)
+        files.write_all({out / name: content for name, content in written.items()})
+    put(dumps(argument_record(argument)), json)
+    if str(json) != "-":
+        terminal = console()
+        terminal.print(argument_table(argument))
+        if out:
+            terminal.print(f"written to {out}/: {', '.join(written)}", soft_wrap=True)

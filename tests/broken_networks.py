@@ -1,0 +1,37 @@
+"""Networks that are not what the argument assumes: forward and backward by torch alone, recorded as tapes."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from depthscale.explain.tape import Tape, gradients
+from depthscale.graph import Elementwise, Linear, Norm
+from depthscale.nets.draw import Loss, draw_input, draw_weight, output_gradient
+from depthscale.nets.elementwise import elementwise
+from depthscale.nets.execute import normalize
+from depthscale.spec import NetSpec
+
+Weight = Callable[[NetSpec, int, int], Tensor]
+Cotangent = Callable[[NetSpec, int, Tensor], Tensor]
+
+
+def built(weight: Weight = draw_weight, cotangent: Cotangent | None = None) -> Callable[[NetSpec, int, Loss], Tape]:
+    """A run as `growth_argument` takes it, of networks with those weights and gradients at the output."""
+
+    def run(spec: NetSpec, seed: int, loss: Loss) -> Tape:
+        graph = spec.graph()
+        values = [draw_input(spec, seed).requires_grad_()]
+        for op in graph.ops[1:]:
+            x = values[op.inputs[0]]
+            match op.what:
+                case Linear():
+                    values.append(x @ weight(spec, seed, op.layer).T)
+                case Norm():
+                    values.append(normalize(op.what, x))
+                case Elementwise(name):
+                    values.append(elementwise(name).phi(x))
+        output = values[-1].detach()
+        at_output = cotangent(spec, seed, output) if cotangent else output_gradient(spec, seed, loss, output)
+        return Tape(graph, [each.detach() for each in values], gradients(graph, values, at_output))
+
+    return run

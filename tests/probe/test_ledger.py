@@ -1,0 +1,256 @@
+"""The ledger closes exactly, and opens when anything is kept from it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import isinf, log2
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from depthscale.errors import UnreliableGrowth
+from depthscale.measure import ledger
+from depthscale.probe import probe, recorder
+from depthscale.stations import stations
+from depthscale.trace import Trace
+from probe.checks import CLOSES, probed, state
+
+CLOSED = 1e-12  # log2: rounding of a sum in float64
+
+
+def x(*shape: int) -> Tensor:
+    return torch.randn(*(shape or (8, 6)), generator=torch.Generator().manual_seed(1))
+
+
+class Block(nn.Module):
+    def __init__(self, width: int = 6):
+        super().__init__()
+        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 9), nn.Linear(9, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(torch.nn.functional.gelu(self.up(self.norm(x))) * 1.5)
+
+
+def residual(blocks: int = 3) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 6), *(Block() for _ in range(blocks)), nn.Linear(6, 2))
+
+
+def plain(layers: int = 4) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(*(m for _ in range(layers) for m in (nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh())))
+
+
+@pytest.mark.parametrize("make", [plain, residual])
+def test_it_closes_and_its_parts_add_up(make: Callable[[], nn.Module]) -> None:
+    trace = probed(make(), x(), repeats=2)
+    account = ledger(trace)
+    assert account.closure_error < CLOSED
+    assert sum(entry.contribution for entry in account.entries) == pytest.approx(account.total_log2_norm2, abs=1e-9)
+    for grouped in (account.by_kind, account.by_class):
+        assert sum(value for _, value in grouped) == pytest.approx(account.total_log2_norm2, abs=1e-9)
+    assert sum(stage.log2_gain_norm2 for stage in account.stages) == pytest.approx(account.total_log2_norm2, abs=1e-9)
+
+
+def test_a_chains_gains_multiply_up_to_the_total() -> None:
+    trace = probed(plain(), x())
+    account = ledger(trace)
+    assert sum(entry.log2_gain_norm2 for entry in account.entries) == pytest.approx(account.total_log2_norm2, abs=1e-9)
+    for entry in account.entries:
+        assert entry.contribution == pytest.approx(entry.log2_gain_norm2, abs=1e-9)
+        assert entry.share == pytest.approx(1)
+
+
+def test_the_total_is_what_a_plain_run_measures() -> None:
+    model = residual().double()
+    w = torch.randn(8, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    account = ledger(probe(model, x().double(), loss=lambda y: (y * w).sum()))
+    given = x().double().requires_grad_()
+    (model(given) * w).sum().backward()
+    assert given.grad is not None
+    assert account.total_log2_norm2 == pytest.approx(log2(float(given.grad.square().sum())), abs=1e-9)
+
+
+def test_by_kind_names_who_did_it() -> None:
+    """Weights twice as large: 4 in squared norm for each of 3 linear layers, and for nobody else."""
+
+    class Halves(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 6, bias=False)
+            self.fc.weight.data.copy_(2 * torch.eye(6))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for _ in range(3):
+                x = self.fc(x) * 0.25
+            return x
+
+    account = ledger(probe(Halves(), x()))
+    assert dict(account.by_kind) == pytest.approx({"linear": 6, "mul": -12, "input": 0})
+    assert dict(account.by_class) == pytest.approx({"Linear": 6, "Halves": -12, "input": 0})
+
+
+def test_resize_tells_norms_from_mean_squares() -> None:
+    class Narrow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, :3] * 2
+
+    trace = probed(Narrow(), x())
+    entry = ledger(trace)[1]
+    assert (entry.log2_gain_norm2, entry.resize, entry.log2_gain_ms) == pytest.approx((0, 1, -1))
+
+
+@pytest.mark.parametrize("scale", [1.0, -0.5, 2.0, -1.0 + 1e-3])
+def test_a_forks_cross_term_is_known(scale: float) -> None:
+    """y = h + a h: |(1 + a) g|^2 against |g|^2 + |a g|^2."""
+
+    class Fork(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            h = x * 3
+            return h + h * scale
+
+    trace = probed(Fork(), x().double())
+    account = ledger(trace)
+    assert account[1].log2_join == pytest.approx(log2((1 + scale) ** 2 / (1 + scale**2)), abs=1e-9)
+    assert account.total_log2_norm2 == pytest.approx(log2(9 * (1 + scale) ** 2), abs=1e-9)
+    assert account.closure_error < CLOSED
+
+
+def test_independent_paths_share_out_what_reaches_the_sources() -> None:
+    class Two(nn.Module):
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return torch.cat([a * 3, b * 4], 0)
+
+    account = ledger(probed(Two(), (x(), x())))
+    trace = probe(Two(), (x(100, 6), x(100, 6)))
+    found = ledger(trace)
+    ms = {trace.ops[i].name: 2.0 ** trace.ops[i].log2_gradient_norm2[0] for i, _ in trace.sources}
+    assert found[2].share == pytest.approx(ms["input.0"] / sum(ms.values()))
+    assert sum(found[i].share for i in (2, 3)) == pytest.approx(1)
+    assert account.closure_error < CLOSED
+
+
+# ---- twins: what must open it
+
+
+def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tuple[Trace, str]:
+    """A trace in which operation number `hidden` (inputs not counted) was taken for a pure reshape."""
+    seen: list[str] = []
+    saw = recorder._is_reshape
+
+    def mistaken(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
+        if saw(name, output, given, before):
+            return True
+        seen.append(name)
+        return len(seen) == hidden
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recorder, "_is_reshape", mistaken)
+        return probe(model, x()), seen[hidden - 1]
+
+
+@pytest.mark.parametrize("make", [plain, residual])
+def test_an_operation_that_is_hidden_opens_it(monkeypatch: pytest.MonkeyPatch, make: Callable[[], nn.Module]) -> None:
+    """Every operation in turn; those of gain 1 or of several inputs aside."""
+    model = make()
+    whole = probe(model, x())
+    account = ledger(whole)
+    ops = [op for op in whole.ops if op.op != "input"]
+    hidden = [k for k, op in enumerate(ops[:-1], 1) if len(op.reads) == 1 and abs(account[op.id].log2_gain_norm2) > 0.01]
+    assert len(hidden) > 8
+    for k in hidden:
+        trace, name = hiding(monkeypatch, model, k)
+        assert name == ops[k - 1].op
+        assert len(trace) == len(whole) - 1
+        assert ledger(trace).closure_error > CLOSES, f"{ops[k - 1].name} was hidden"
+
+
+def test_an_edge_that_is_dropped_opens_it() -> None:
+    """Every edge in turn, in a network that forks."""
+    trace = probe(residual(), x())
+    dropped = 0
+    for op in trace.ops:
+        for edge in op.edges:
+            fewer = replace(op, edges=tuple(e for e in op.edges if e is not edge))
+            ops = (*trace.ops[: op.id], fewer, *trace.ops[op.id + 1 :])
+            assert ledger(replace(trace, ops=ops)).closure_error > CLOSES
+            dropped += 1
+    assert dropped > 20
+
+
+def test_a_gradient_measured_wrongly_opens_it() -> None:
+    trace = probe(plain(), x())
+    op = trace.ops[5]
+    wrong = replace(op, log2_gradient_norm2=(op.log2_gradient_norm2[0] + 1e-3,))
+    ops = (*trace.ops[:5], wrong, *trace.ops[6:])
+    assert ledger(replace(trace, ops=ops)).closure_error == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_an_operation_that_no_call_announces_is_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recorder ignores tanh; autograd's graph does not."""
+    saw = recorder.Recorder._saw
+
+    def ignoring(self: recorder.Recorder, func: Callable[..., Tensor], *rest: Any) -> None:
+        if func.__name__ != "tanh":
+            saw(self, func, *rest)
+
+    whole = probe(plain(), x())
+    monkeypatch.setattr(recorder.Recorder, "_saw", ignoring)
+    trace = probe(plain(), x())
+    assert [op.name for op in trace.ops if op.op == "Tanh"] == [op.name for op in whole.ops if op.op == "tanh"]
+    assert [op.log2_gradient_norm2 for op in trace.ops] == [op.log2_gradient_norm2 for op in whole.ops]
+    assert ledger(trace).closure_error < CLOSED
+
+
+# ---- what has no ledger
+
+
+def test_a_gradient_that_is_nothing_has_none() -> None:
+    class Zero(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 0
+
+    class Infinite(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x / 0
+
+    with pytest.raises(UnreliableGrowth, match="the gradient is 0 at the sources"):
+        ledger(probe(Zero(), x()))
+    with pytest.raises(UnreliableGrowth, match="the gradient is not finite at the sources"):
+        ledger(probe(Infinite(), x()))
+    with pytest.raises(TypeError, match="ledger takes a Trace, got Tensor"):
+        ledger(x())  # type: ignore[arg-type]
+
+
+def test_stations_are_what_every_path_crosses() -> None:
+    trace = probe(residual(2), x())
+    names = [trace.ops[i].name for i in reversed(stations(trace))]
+    assert names == ["input", "0", "1.add", "2.add", "3"]
+
+
+def test_stations_by_brute_force() -> None:
+    """An operation is a station if no path from the cotangents to the sources goes around it."""
+
+    class Tangled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            a = x * 2
+            b, c = a.sin(), a.cos()
+            d = b * c + b
+            e = d.tanh()
+            return e + e.exp() * d.detach()
+
+    model = Tangled()
+    before = state(model)
+    trace = probe(model, x())
+    assert state(model) == before
+
+    def reaches(without: int) -> bool:
+        live = {op for op, _ in trace.sinks} - {without}
+        for op in reversed(trace.ops):
+            if op.id in live:
+                live |= {edge.source for edge in op.edges} - {without}
+        return any(op in live for op, _ in trace.sources)
+
+    assert sorted(stations(trace)) == [op.id for op in trace.ops if op.gradient is not None and not reaches(op.id)]
+    assert not isinf(ledger(trace).closure_error)

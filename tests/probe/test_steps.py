@@ -1,0 +1,156 @@
+"""What one step of depth is: a block that repeats, a sequence of operations, or none."""
+
+from collections.abc import Callable
+from math import log
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from depthscale.errors import UnreliableGrowth
+from depthscale.measure import growth
+from depthscale.measure.steps import steps
+from depthscale.probe import probe
+from probe.checks import probed
+
+
+def x(*shape: int) -> Tensor:
+    return torch.randn(*(shape or (16, 8)), generator=torch.Generator().manual_seed(1))
+
+
+class Block(nn.Module):
+    def __init__(self, width: int = 8):
+        super().__init__()
+        self.norm, self.fc = nn.LayerNorm(width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.relu(self.fc(self.norm(x)))
+
+
+class Named(nn.Module):
+    """Blocks in a list, between an embedding and a head."""
+
+    def __init__(self, blocks: int, block: Callable[[], nn.Module] = Block):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Linear(8, 8)
+        self.layers = nn.ModuleList(block() for _ in range(blocks))
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+
+def flat(layers: int, width: int = 8) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(*(m for _ in range(layers) for m in (nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU())))
+
+
+def test_a_block_of_the_module_tree_comes_first() -> None:
+    trace = probed(Named(6), x())
+    found = steps(trace)
+    assert found is not None
+    assert (found.word, found.count) == ("Block", 6)
+    ends = [(trace.ops[a].name, trace.ops[b].name) for a, b in found.pairs]
+    assert ends == [(f"layers.{k}.add", f"layers.{k + 1}.add") for k in range(4)]  # first and last left out
+    assert found.position == (1, 2, 3, 4)
+
+
+def test_else_the_shortest_sequence_of_operations() -> None:
+    trace = probed(flat(6), x())
+    found = steps(trace)
+    assert found is not None
+    assert (found.word, found.count) == ("linear-batch_norm-relu", 6)
+    assert [(trace.ops[a].name, trace.ops[b].name) for a, b in found.pairs] == [
+        (str(3 * k + 2), str(3 * k + 5)) for k in range(4)
+    ]
+
+
+def test_a_sequence_may_begin_after_a_stem_and_end_before_a_head() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), *flat(5), nn.Sigmoid(), nn.Linear(8, 3))
+    found = steps(probed(model, x()))
+    assert found is not None
+    assert found.count == 5
+    assert sorted(found.word.split("-")) == ["batch_norm", "linear", "relu"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)),
+        nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.LayerNorm(8), nn.Linear(8, 4), nn.Sigmoid()),
+        Named(2),
+    ],
+)
+def test_where_nothing_repeats_three_times_there_is_none(model: nn.Module) -> None:
+    trace = probed(model, x())
+    assert steps(trace) is None
+    assert growth(trace) is None
+
+
+def test_stages_of_another_width_are_no_steps() -> None:
+    """Only blocks that read and give the same shape are compared."""
+
+    class Wide(nn.Module):
+        def __init__(self, fan_in: int, fan_out: int):
+            super().__init__()
+            self.fc, self.norm = nn.Linear(fan_in, fan_out), nn.LayerNorm(fan_out)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(self.norm(self.fc(x)))
+
+    model = nn.Sequential(*(Wide(8, 8) for _ in range(4)), Wide(8, 16), *(Wide(16, 16) for _ in range(3)))
+    trace = probed(model, x())
+    found = steps(trace)
+    assert found is not None
+    assert all(trace.ops[a].shape == trace.ops[b].shape for a, b in found.pairs)
+    assert len(found.pairs) == 3 + 2
+
+
+def test_a_shared_block_is_a_step_at_every_use() -> None:
+    class Looped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = Block()
+
+        def forward(self, x: Tensor) -> Tensor:
+            for _ in range(6):
+                x = self.block(x)
+            return x
+
+    found = steps(probed(Looped(), x()))
+    assert found is not None
+    assert found.count == 6
+
+
+def test_a_known_rate_is_measured() -> None:
+    """Orthogonal layers times s: every step multiplies the gradient's mean square by s^2, exactly."""
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8, bias=False)
+            nn.init.orthogonal_(self.fc.weight)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x) * 1.25
+
+    torch.manual_seed(0)
+    trace = probed(nn.Sequential(*(Scaled() for _ in range(10))), x())
+    found = growth(trace)
+    assert found is not None
+    assert found.rate == pytest.approx(1.25**2, rel=1e-5)
+    assert (found.step, found.steps) == ("Scaled", 8)
+    assert found.change == pytest.approx(8 * log(1.25**2) / log(2), rel=1e-5)
+    forward = growth(trace, of="activation")
+    assert forward is not None
+    assert forward.rate == pytest.approx(1.25**2, rel=1e-5)
+
+
+def test_a_network_that_repeats_too_seldom_says_so() -> None:
+    with pytest.raises(UnreliableGrowth, match="4 repetitions of Block leave 2 whole steps") as caught:
+        growth(probe(Named(4), x()))
+    assert caught.value.estimate is not None

@@ -32,14 +32,27 @@ RANKS = {
     "__main__": 10,
 }
 SIBLINGS = {("nets", "norms")}  # the one pair of one rank that may meet
+FACES = {  # how a notebook shows these is `report`'s
+    "profile.py",
+    "trace.py",
+    "measure/compare.py",
+    "measure/growth.py",
+    "measure/ledger.py",
+    "diagnose/finding.py",
+    "sketch/sketch.py",
+}
 TORCH_FREE = {"errors", "files", "numerics", "activations", "initializations", "graph", "spec", "theory", "cli"}
 
 
 def arrows() -> list[tuple[Path, str]]:
-    """Every import inside the package: the importing file and the dotted name."""
+    """Every import inside the package but a face's: the importing file and the dotted name."""
     found = []
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        late = faces(tree) if path.relative_to(SOURCE).as_posix() in FACES else set()
+        for node in ast.walk(tree):
+            if node in late:
+                continue
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 names = (
                     [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "depthscale" else [node.module]
@@ -49,6 +62,16 @@ def arrows() -> list[tuple[Path, str]]:
                 found += [(path, alias.name) for alias in node.names]
             assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path} imports relatively"
     return found
+
+
+def faces(tree: ast.Module) -> set[ast.AST]:
+    """Imports of `report` inside a `_repr_html_`: the only arrow that may point up."""
+    inside = [node for face in ast.walk(tree) if _is_face(face) for node in ast.walk(face)]
+    return {n for n in inside if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("depthscale.report.")}
+
+
+def _is_face(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == "_repr_html_"
 
 
 def home(path: Path) -> str:
@@ -81,6 +104,14 @@ def test_an_arrow_upwards_is_named() -> None:
     assert broken([(SOURCE / "sketch" / "cpu.py", "depthscale.report.charts")]) == ["sketch/cpu.py imports report"]
     assert broken([(SOURCE / "theory" / "predict.py", "depthscale.nets")]) == ["theory/predict.py imports nets"]
     assert broken([(SOURCE / "spec.py", "depthscale")]) == ["spec.py imports __init__"]
+
+
+def test_a_face_may_import_report_and_nothing_else_upwards() -> None:
+    code = "class A:\n def {}(self):\n  from depthscale.{} import x"
+    assert len(faces(ast.parse(code.format("_repr_html_", "report.notebook")))) == 1
+    assert not faces(ast.parse(code.format("to_html", "report.notebook")))
+    assert not faces(ast.parse(code.format("_repr_html_", "cli.frame")))
+    assert {path for path in FACES if not faces(ast.parse((SOURCE / path).read_text()))} == set()
 
 
 def test_theory_and_the_command_line_load_no_torch_at_the_top() -> None:

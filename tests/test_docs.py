@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import subprocess
 import sys
@@ -66,3 +67,15 @@ def test_the_project_names_no_place_of_one_machine() -> None:
         content = (ROOT / name).read_bytes() if (ROOT / name).exists() else b""
         assert len(content) < 1_000_000, f"{name} is over 1 MB"
         assert b"/root" + b"/" not in content, name
+
+
+def test_the_tutorial_runs_and_prints_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text())["cells"]
+    scope: dict = {"__name__": "tutorial"}
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            exec("".join(cell["source"]), scope)
+        same_but_for_rounding(out.getvalue(), "".join(text for output in cell["outputs"] for text in output["text"]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["batch_norm.html", "model.html"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
     from depthscale.probe import probe
     from depthscale.profile import Profile, Quantity
+    from depthscale.report.show import chart, report
     from depthscale.sketch import Sketch
     from depthscale.spec import NetSpec, Residual
     from depthscale.store import load, save
@@ -59,6 +60,7 @@ _HOMES = {
     "batchnorm_backward": "norms",
     "batchnorm_backward_alt": "norms",
     "batchnorm_forward": "norms",
+    "chart": "report.show",
     "classical": "theory.classical",
     "compare": "measure",
     "critical_line": "theory.critical",
@@ -70,6 +72,7 @@ _HOMES = {
     "predict": "theory",
     "predict_graph": "theory",
     "probe": "probe",
+    "report": "report.show",
     "save": "store",
     "simulate": "nets",
 }
@@ -100,6 +103,7 @@ __all__ = [
     "batchnorm_backward",
     "batchnorm_backward_alt",
     "batchnorm_forward",
+    "chart",
     "classical",
     "compare",
     "critical_line",
@@ -111,6 +115,7 @@ __all__ = [
     "predict",
     "predict_graph",
     "probe",
+    "report",
     "save",
     "simulate",
 ]
@@ -121,6 +126,8 @@ class _Package(ModuleType):
 
     Importing a folder makes it an attribute of its package; that would hide the verb, so it is not done for these names.
     """
+
+    """Here a verb keeps its name although a folder has it too: importing depthscale.report leaves `report` the function."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):

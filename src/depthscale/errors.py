@@ -37,6 +37,14 @@ class UnwritablePath(DepthscaleError, OSError):
     """A place that was named for results and cannot be written."""
 
 
+class NoPicture(DepthscaleError, TypeError):
+    """Something of which there is no page or chart."""
+
+
+class MissingPackage(DepthscaleError, ImportError):
+    """A package that is not needed to install depthscale and was asked for; the text names the line that installs it."""
+
+
 class UnreliableGrowth(DepthscaleError, ValueError):
     """A growth rate that the data do not carry.
 

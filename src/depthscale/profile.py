@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from depthscale.errors import MissingPackage
 from depthscale.sketch import Sketch
 
 Array = NDArray[np.float64]
@@ -71,6 +72,7 @@ class Profile:
     latter of what the activation receives; empty for theory.
     source: "simulation" or "theory"; spec: the network's fields; seeds: how many networks (0 for theory), from seed on.
     log_variance: [layers] theory's variance, over networks of this width, of log(gradient_l / gradient_L); None where it has none.
+    inputs: "white noise", or "given" data.
     notes: what must be known to read the numbers; without_rate: why the gradient has no rate of growth, or nothing.
     """
 
@@ -88,6 +90,7 @@ class Profile:
     notes: tuple[str, ...] = ()
     without_rate: str = ""
     axis: str = "layer"
+    inputs: str = "white noise"
 
     @property
     def depth(self) -> int:
@@ -110,6 +113,32 @@ class Profile:
         )
         over = f", {self.seeds} seeds" if self.seeds else ""
         return f"Profile({self.source}: {described}, loss={self.loss!r}{over})"
+
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import profile_html
+
+        return profile_html(self)
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame, one row a layer: log2 of each mean square, the mean square and its standard error.
+
+        raises: MissingPackage where pandas is not installed.
+        """
+        quantities = {name: getattr(self, name) for name in ("gradient", "activation", "preactivation_batch_variance")}
+        columns = {}
+        for name, quantity in quantities.items():
+            columns |= {f"{name}_log2_ms": quantity.log2_mean_square, f"{name}_ms": quantity.mean_square}
+            columns[f"{name}_ms_stderr"] = quantity.stderr
+        return data_frame(columns, self.axis)
+
+
+def data_frame(columns: Mapping[str, Array], axis: str) -> Any:
+    """Columns along depth as a pandas DataFrame. / raises: MissingPackage."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise MissingPackage("to_pandas needs pandas; install it: pip install 'depthscale[pandas]'") from None
+    return pd.DataFrame(columns).rename_axis(axis)
 
 
 def _plain(log2_value: Array, factor: Array | float) -> Array:

@@ -1,5 +1,6 @@
 """NetSpec: a random fully connected network described, and that description as a Graph."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache, lru_cache
 from math import inf, isfinite, nan
@@ -224,6 +225,16 @@ class NetSpec:
     def record(self) -> dict[str, Any]:
         """The fields as plain values; an infinite batch as "inf"."""
         return asdict(self) | ({"batch": "inf"} if self.batch == inf else {})
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "NetSpec":
+        """The network of which `record` is the record. / raises: InvalidSpec."""
+        residual = record.get("residual")
+        batch = inf if record.get("batch") == "inf" else record.get("batch", cls.batch)
+        try:
+            return cls(**{**record, "batch": batch, "residual": Residual(**residual) if residual else None})
+        except TypeError as unknown:
+            raise InvalidSpec(f"no record of a network: {unknown}") from None
 
 
 @lru_cache(maxsize=16)

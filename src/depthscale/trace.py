@@ -198,6 +198,11 @@ class Trace:
             f"loss={self.loss!r}, {c.nodes_seen} of {c.autograd_nodes} autograd nodes seen)"
         )
 
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import trace_html
+
+        return trace_html(self)
+
 
 def log2_total(log2_values: Any) -> float:
     """log2 of a sum from log2 of its terms."""

@@ -9,6 +9,7 @@ import pytest
 
 from depthscale import cli
 
+UNWRAPPED = ("written to", "the whole story", "growth", "note", "trainable", "classical", "depth scales", "advice")
 SMALL = ["--depth", "4", "--width", "32", "--batch", "16"]
 
 
@@ -46,7 +47,9 @@ def test_tables_fit_a_terminal_of_80_columns(
         lines = [
             line
             for line in out.splitlines()
-            if not line.startswith(("written to", "growth", "note", "trainable", "classical", "depth scales", "advice"))
+            if not line.startswith(
+                ("written to", "the whole story", "growth", "note", "trainable", "classical", "depth scales", "advice")
+            )
         ]
         assert max(map(len, lines)) <= 80
         assert "…" not in out
@@ -57,11 +60,39 @@ def test_demo_writes_figures_and_a_record(tmp_path: Path, capsys: pytest.Capture
     assert status == 0, err
     names = sorted(path.name for path in (tmp_path / "new" / "demo").iterdir())
     figures = ("gradient_by_layer", "gradient_histograms", "preactivations")
-    assert names == sorted(["demo.json", *(f"{name}.{suffix}" for name in figures for suffix in ("png", "svg"))])
+    assert names == sorted(["demo.json", "index.html", *(f"{name}.{suffix}" for name in figures for suffix in ("png", "svg"))])
     record = json.loads((tmp_path / "new" / "demo" / "demo.json").read_text())
     assert [network["name"] for network in record["networks"]] == ["vanilla", "batch norm", "frozen statistics"]
     assert len(record["rows"]) == 3 * 5
     assert "written to" in out
+
+
+@pytest.mark.parametrize("command", [["simulate", "--seeds", "2"], ["predict"], ["demo", "--quick"]])
+def test_html_writes_a_page(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "demo")] if command[0] == "demo" else []
+    status, _, err = run([*command, *SMALL, *out, "--html", str(tmp_path / "page.html")], capsys)
+    assert (status, err) == (0, "")
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+
+
+def test_report_draws_saved_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = []
+    for norm in ("none", "batch"):
+        records.append(str(tmp_path / f"{norm}.json"))
+        run(["predict", *SMALL, "--norm", norm, "--json", records[-1]], capsys)
+    for given, title in ((records[:1], "4 layers of 32 neurons"), (records, "norm none against norm batch")):
+        status, out, err = run(["report", *given, "--html", str(tmp_path / "page.html")], capsys)
+        assert (status, err) == (0, "")
+        assert "written to" in out
+        assert f"<h1>{title}" in (tmp_path / "page.html").read_text()
+
+
+def test_report_refuses_what_is_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.json").write_text("{}")
+    status, _, err = run(["report", str(tmp_path / "no.json"), "--html", str(tmp_path / "page.html")], capsys)
+    assert status == 2
+    assert "is not a depthscale record" in err
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_demo_says_where_there_is_no_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,6 +124,8 @@ def test_demo_says_where_there_is_no_rate(tmp_path: Path, capsys: pytest.Capture
         (["phase", "--activation", "rlu"], "unknown activation 'rlu'"),
         (["phase", "--sigma-b2-max", "0"], "needs ranges above 0"),
         (["phase", "--sigma-w2-max", "-1"], "sigma_w2_max must be"),
+        (["simulate", *SMALL, "--html", "/dev/null/x.html"], "cannot write /dev/null/x.html"),
+        (["demo", "--html", "/dev/null/x.html"], "cannot write /dev/null/x.html"),
         (["nothing"], "nothing"),
     ],
 )

@@ -9,6 +9,7 @@ from depthscale.cli import (
     phase,
     predict,
     probe,
+    report,
     simulate,
 )
 from depthscale.cli.frame import app, main
@@ -24,5 +25,6 @@ __all__ = [
     "phase",
     "predict",
     "probe",
+    "report",
     "simulate",
 ]

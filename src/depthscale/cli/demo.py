@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from depthscale import files
-from depthscale.cli.frame import Json, Loss, Network, Seed, app
+from depthscale.cli.frame import Html, Json, Loss, Network, Seed, app
 from depthscale.cli.output import check, console, progress, put
 from depthscale.errors import InvalidSpec
 
@@ -15,12 +15,13 @@ from depthscale.errors import InvalidSpec
 def demo(
     spec: Network = None,
     *,
-    out: Annotated[Path, Parameter(help="folder for the figures and demo.json")] = Path("demo"),
+    out: Annotated[Path, Parameter(help="folder for the article (index.html), its figures and demo.json")] = Path("demo"),
     seeds: Annotated[int | None, Parameter(help="how many random networks [default: 20]")] = None,
     quick: Annotated[bool, Parameter(help="3 seeds", negative="")] = False,
     seed: Seed = 0,
     loss: Loss = "shared",
     json: Json = None,
+    html: Html = None,
 ) -> None:
     """The founding experiment: Batch Norm makes gradients explode. Three networks on the same weights, theory beside them.
 
@@ -28,6 +29,7 @@ def demo(
     """
     from depthscale.experiments import founding
     from depthscale.report.founding import founding_figures
+    from depthscale.report.show import page
     from depthscale.report.tables import founding_table
     from depthscale.store import dumps, founding_record
 
@@ -38,18 +40,21 @@ def demo(
     if quick and seeds is not None:
         raise InvalidSpec("--quick means --seeds 3; give one of the two")
     files.check_folder(out)
-    check(json)
+    check(json, html)
     with progress("networks") as bar:
         count = 3 if quick else seeds if seeds is not None else 20
         found = founding(spec, seeds=count, seed=seed, loss=loss, progress=bar)
     record = dumps(founding_record(found))
     figures = founding_figures(found)
+    article = page(found)
+    contents = {**figures, "demo.json": record, "index.html": article}
     files.make_folder(out)
-    files.write_all({out / name: content for name, content in {**figures, "demo.json": record}.items()})
+    files.write_all({out / name: content for name, content in contents.items()} | ({html: article} if html else {}))
     put(record, json)
     if str(json) != "-":
         terminal = console()
         terminal.print(founding_table(found))
         for note in found.notes():
             terminal.print(f"note: {note}", soft_wrap=True)
-        terminal.print(f"\nwritten to {out}/: {', '.join([*figures, 'demo.json'])}", soft_wrap=True)
+        terminal.print(f"\nwritten to {out}/: {', '.join(contents)}", soft_wrap=True)
+        terminal.print(f"the whole story: {out / 'index.html'}", soft_wrap=True)

@@ -34,6 +34,7 @@ app = App(
 
 Network = Annotated[NetSpec | None, Parameter(name="*")]
 Json = Annotated[Path | None, Parameter(help="write the record as JSON; - for standard output", allow_leading_hyphen=True)]
+Html = Annotated[Path | None, Parameter(help="write one HTML page with charts, which opens without a network")]
 Seeds = Annotated[int, Parameter(help="how many random networks")]
 Seed = Annotated[int, Parameter(help="number of the first one")]
 Loss = Annotated[str, Parameter(help="independent: a cotangent for every sample; shared: one for all, E = sum of w.x")]

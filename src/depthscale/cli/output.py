@@ -24,19 +24,27 @@ def console() -> Console:
     return _Terminal(markup=False, highlight=False)
 
 
-def check(json: Path | None) -> None:
-    if json is not None and str(json) != "-":
-        files.check_file(json)
+def check(json: Path | None, html: Path | None = None) -> None:
+    """raises: UnwritablePath, before anything is computed."""
+    for path in (None if str(json) == "-" else json, html):
+        if path is not None:
+            files.check_file(path)
 
 
-def show(profile: "Profile", json: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()) -> None:
-    """Print a profile, its growth and further lines. / more: further keys of its record."""
+def show(
+    profile: "Profile", json: Path | None, html: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()
+) -> None:
+    """Print a profile, its growth and further lines; write its record and its page. / more: further keys of its record."""
     from depthscale import store
     from depthscale.errors import UnreliableGrowth
     from depthscale.measure import growth
     from depthscale.report.tables import growth_line, one_network_lines, profile_table, trainable_depth_lines
 
     put(store.dumps(store.record(profile) | (more or {})), json)
+    if html is not None:
+        from depthscale.report.show import report
+
+        report(profile, html)
     if str(json) == "-":
         return
     terminal = console()

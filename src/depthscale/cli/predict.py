@@ -1,12 +1,12 @@
 """depthscale predict."""
 
-from depthscale.cli.frame import Json, Loss, Network, app
+from depthscale.cli.frame import Html, Json, Loss, Network, app
 from depthscale.cli.output import check, show
 from depthscale.spec import NetSpec
 
 
 @app.command
-def predict(spec: Network = None, *, loss: Loss = "independent", json: Json = None) -> None:
+def predict(spec: Network = None, *, loss: Loss = "independent", json: Json = None, html: Html = None) -> None:
     """What theory says of such networks, layer by layer, without running any."""
     from depthscale.report.tables import classical_lines
     from depthscale.store import classical_record
@@ -14,10 +14,10 @@ def predict(spec: Network = None, *, loss: Loss = "independent", json: Json = No
     from depthscale.theory.classical import classical
 
     spec = spec or NetSpec()
-    check(json)
+    check(json, html)
     profile = predict(spec, loss=loss)
     drawn = spec.initialization()
     first = drawn.sigma_w2 * spec.input_variance + drawn.sigma_b2
     plain = (spec.norm, spec.residual, spec.widths) == ("none", None, None)
     found = classical(spec.activation, drawn.sigma_w2, drawn.sigma_b2, first or 1.0) if plain else None
-    show(profile, json, {"classical": classical_record(found)}, classical_lines(found) if found else [])
+    show(profile, json, html, {"classical": classical_record(found)}, classical_lines(found) if found else [])

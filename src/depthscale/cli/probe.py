@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from depthscale import files
-from depthscale.cli.frame import Json, Seed, app
+from depthscale.cli.frame import Html, Json, Seed, app
 from depthscale.cli.output import check, console, put
 from depthscale.errors import DepthscaleError, InvalidProbe
 
@@ -34,6 +34,7 @@ def probe(
     seed: Seed = 0,
     save: Annotated[Path | None, Parameter(help="write the whole trace, sketches included")] = None,
     json: Json = None,
+    html: Html = None,
 ) -> None:
     """Run your model once and say which operation makes its gradient grow or shrink, and whether that is a problem.
 
@@ -44,10 +45,11 @@ def probe(
     from depthscale.diagnose import diagnose
     from depthscale.probe import probe
     from depthscale.report.probe_table import probe_view, require_known
+    from depthscale.report.show import report
     from depthscale.store import dumps, record
     from depthscale.store import save as save_trace
 
-    check(json)
+    check(json, html)
     if save is not None:
         files.check_file(save)
     require_known(tuple(fail_on or ()))
@@ -67,6 +69,8 @@ def probe(
         save_trace(trace, save)
     if json is not None:
         put(dumps(record(trace)), json)
+    if html is not None:
+        report(trace, html)
     if str(json) != "-":
         terminal = console()
         for line in probe_view(trace, found, whole=whole, width=min(terminal.width, 120)):

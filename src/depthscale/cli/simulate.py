@@ -1,16 +1,24 @@
 """depthscale simulate."""
 
-from depthscale.cli.frame import Json, Loss, Network, Seed, Seeds, app
+from depthscale.cli.frame import Html, Json, Loss, Network, Seed, Seeds, app
 from depthscale.cli.output import check, progress, show
 from depthscale.spec import NetSpec
 
 
 @app.command
-def simulate(spec: Network = None, *, seeds: Seeds = 20, seed: Seed = 0, loss: Loss = "independent", json: Json = None) -> None:
+def simulate(
+    spec: Network = None,
+    *,
+    seeds: Seeds = 20,
+    seed: Seed = 0,
+    loss: Loss = "independent",
+    json: Json = None,
+    html: Html = None,
+) -> None:
     """Measure random networks of one kind, layer by layer, over seeds."""
     from depthscale.nets import simulate
 
-    check(json)
+    check(json, html)
     with progress("networks") as bar:
         profile = simulate(spec or NetSpec(), seeds=seeds, seed=seed, loss=loss, progress=bar)
-    show(profile, json)
+    show(profile, json, html)

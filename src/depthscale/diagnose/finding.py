@@ -59,6 +59,11 @@ class Diagnosis:
     def __repr__(self) -> str:
         return "\n".join([f"Diagnosis: {self.verdict}", *(f"  {finding}" for finding in self.findings)])
 
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import diagnosis_html
+
+        return diagnosis_html(self)
+
 
 def _matches(finding: Finding, name: str) -> bool:
     if name in SEVERITIES:

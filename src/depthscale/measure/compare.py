@@ -1,11 +1,12 @@
 """compare: two profiles of the same depth, layer by layer, in standard errors."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtr
 
-from depthscale.profile import Array, Profile, Quantity
+from depthscale.profile import Array, Profile, Quantity, data_frame
 
 _MANY = 1000  # degrees of freedom
 
@@ -27,8 +28,30 @@ class Comparison:
         layer = int(known.argmax())
         return f"Comparison(layer {layer} differs most: x{2 ** self.log2_ratio[layer]:.4g}, {known[layer]:.1f} standard errors)"
 
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import comparison_html
 
-def compare(a: Profile, b: Profile) -> dict[str, Comparison]:
+        return comparison_html(self)
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame, one row a layer. / raises: MissingPackage where pandas is not installed."""
+        return data_frame({name: getattr(self, name) for name in self.__dataclass_fields__}, "layer")
+
+
+class Comparisons(dict[str, Comparison]):
+    """Comparisons by quantity. / a, b: the profiles compared."""
+
+    def __init__(self, found: dict[str, Comparison], a: Profile, b: Profile):
+        super().__init__(found)
+        self.a, self.b = a, b
+
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import comparisons_html
+
+        return comparisons_html(self)
+
+
+def compare(a: Profile, b: Profile) -> Comparisons:
     """How far a lies from b: for "gradient", "activation" and "preactivation_batch_variance".
 
     Standard errors are those of both together, as if independent; layers of one network are not independent of each other.
@@ -38,7 +61,7 @@ def compare(a: Profile, b: Profile) -> dict[str, Comparison]:
         raise ValueError(f"profiles of {a.depth} and {b.depth} layers cannot be compared layer by layer; give equal depths")
     degrees = sum(profile.seeds for profile in (a, b)) - sum(profile.seeds > 0 for profile in (a, b))
     names = ("gradient", "activation", "preactivation_batch_variance")
-    return {name: _compare(getattr(a, name), getattr(b, name), degrees) for name in names}
+    return Comparisons({name: _compare(getattr(a, name), getattr(b, name), degrees) for name in names}, a, b)
 
 
 def _compare(a: Quantity, b: Quantity, degrees: int) -> Comparison:

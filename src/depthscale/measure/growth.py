@@ -81,6 +81,14 @@ class Growth:
         error = f" ± {self.stderr:.2g}" if self.stderr > 0 else ""
         return f"x{self.rate:.5g}{error} per {self.step} in mean square (x{self.rms_rate:.5g} in RMS)"
 
+    def __repr__(self) -> str:
+        return f"Growth({self}, {self.step}s {self.first_layer} to {self.last_layer})"
+
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import growth_html
+
+        return growth_html(self)
+
 
 @overload
 def growth(measured: Profile, of: Literal["gradient", "activation"] = "gradient") -> Growth: ...

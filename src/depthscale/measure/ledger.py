@@ -66,6 +66,11 @@ class Ledger:
         top = ", ".join(f"{kind} {value:+.3g}" for kind, value in self.by_kind[:4])
         return f"Ledger(gradient x2^{self.total_log2_norm2:.4g} in squared norm, closes to {self.closure_error:.1g}; {top})"
 
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import ledger_html
+
+        return ledger_html(self)
+
 
 def ledger(trace: Trace) -> Ledger:
     """The account of a trace's gradient; over repeats, squared norms are averaged.

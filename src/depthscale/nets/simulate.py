@@ -77,7 +77,7 @@ def simulate(
                     see(s, seen)
             if progress:
                 progress(done * seeds + row + 1, len(groups) * seeds)
-        profiles |= {i: record.profile(net, specs[i], loss, seed) for net, i in enumerate(members)}
+        profiles |= {i: record.profile(net, specs[i], loss, seed, given is not None) for net, i in enumerate(members)}
     ordered = [profiles[i] for i in range(len(specs))]
     return ordered[0] if isinstance(spec, NetSpec) else ordered
 
@@ -95,7 +95,7 @@ class _Record:
         if seen.sketch is not None:
             self._sketches[seen.quantity, seen.net, seen.layer] += seen.sketch
 
-    def profile(self, net: int, spec: NetSpec, loss: Loss, seed: int) -> Profile:
+    def profile(self, net: int, spec: NetSpec, loss: Loss, seed: int, given: bool) -> Profile:
         samples = {quantity: Quantity.over_seeds(log2_ms[net]) for quantity, log2_ms in self._log2_ms.items()}
         layers = range(spec.depth + 1)
         return Profile(
@@ -109,6 +109,7 @@ class _Record:
             seed=seed,
             notes=(spec.without_rate(),) if spec.without_rate() else (),
             without_rate=spec.without_rate(),
+            inputs="given" if given else "white noise",
             gradient_sketches=tuple(self._sketches["gradient", net, layer] for layer in layers),
             preactivation_sketches=(None, *(self._sketches["preactivation", net, layer] for layer in layers[1:])),
         )

@@ -1,5 +1,6 @@
 """One HTML page that asks nothing of the network: what it shows, how it looks and what it runs are all inside."""
 
+import re
 from html import escape
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; font-src data:"
@@ -17,7 +18,7 @@ def document(title: str, body: str, *, style: str = "", script: str = "") -> str
 
 def _closed(script: str) -> str:
     """JavaScript whose strings cannot end the element that holds it."""
-    return script.replace("</", "<\\/")
+    return re.sub(r"<(/script|!--)", r"<\\\1", script, flags=re.IGNORECASE)
 
 
 _STYLE = """

@@ -3,9 +3,28 @@
 import altair as alt
 
 INK = "#333333"
+FAINT = "#666666"
+AXIS = "#999999"
+GRID = "#DDDDDD"
 NETWORK_COLOURS = ["#0072B2", "#D55E00", "#009E73"]
 NEURON_COLOURS = ["#0072B2", "#E69F00", "#CC79A7"]
+GUILTY = "#B0413E"
+SERIES_COLOURS = [*NETWORK_COLOURS, "#E69F00", "#CC79A7"]
 _FONT = "Helvetica, Arial, sans-serif"
+
+# On a page a colour is a variable of its style sheet, so that charts follow light, dark and print without being drawn again.
+PAGE_COLOURS = {
+    "#0072B2": "var(--blue)",
+    "#D55E00": "var(--vermilion)",
+    "#009E73": "var(--green)",
+    "#E69F00": "var(--orange)",
+    "#CC79A7": "var(--purple)",
+    INK: "var(--ink)",
+    FAINT: "var(--faint)",
+    AXIS: "var(--axis)",
+    GUILTY: "var(--guilty)",
+    GRID: "var(--line)",
+}
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
 
@@ -13,11 +32,17 @@ Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VCo
 def themed(chart: Chart, title: str, caption: str) -> Chart:
     """The chart with its title, a line that says how to read it, and the house's type and background."""
     heading = alt.TitleParams(title, subtitle=caption, anchor="start", offset=12)
+    return house(chart).properties(title=heading, background="white")
+
+
+def house(chart: Chart) -> Chart:
+    """The house's type and lines."""
     return (
-        chart.properties(title=heading, background="white")
-        .configure(font=_FONT)
+        chart.configure(font=_FONT)
         .configure_view(stroke=None)
-        .configure_axis(labelColor=INK, titleColor=INK, domainColor="#999999", tickColor="#999999", titleFontWeight="normal")
-        .configure_title(color=INK, subtitleColor="#666666", fontSize=14, subtitleFontSize=11)
-        .configure_legend(labelColor=INK, symbolStrokeWidth=0)
+        .configure_axis(
+            labelColor=INK, titleColor=INK, domainColor=AXIS, tickColor=AXIS, gridColor=GRID, titleFontWeight="normal"
+        )
+        .configure_title(color=INK, subtitleColor=FAINT, fontSize=14, subtitleFontSize=11)
+        .configure_legend(labelColor=INK, titleColor=INK, symbolStrokeWidth=0)
     )

@@ -229,6 +229,11 @@ class Sketch:
         spread = [f"rms {self.rms():.4g}", f"|x| {self.min_magnitude():.3g} to {self.max_magnitude():.3g}"]
         return f"Sketch({self.count:,} values: {', '.join(spread + apart if self.tally.nonzero else apart)})"
 
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import sketch_html
+
+        return sketch_html(self)
+
     def _histogram(self, edges: ArrayLike, intervals: Intervals, infinities: tuple[int, int]) -> NDArray[np.float64]:
         edges = np.asarray(edges, np.float64)
         _require(edges.ndim == 1 and len(edges) > 1, "histogram: edges must be a list of at least two numbers")

@@ -41,6 +41,7 @@ def _profile_record(profile: Profile) -> dict[str, Any]:
         "command": {"simulation": "simulate", "theory": "predict"}[profile.source],
         "spec": dict(profile.spec),
         "loss": profile.loss,
+        "inputs": profile.inputs,
         "seeds": profile.seeds,
         "seed": profile.seed,
         "layers": [_layer(profile, layer) for layer in range(profile.depth + 1)],
@@ -271,6 +272,7 @@ def _rebuilt(loaded: dict[str, Any]) -> Profile:
         log_variance=None if loaded["log_variance"] is None else np.array(loaded["log_variance"], float),
         notes=tuple(loaded["notes"]),
         without_rate=loaded["without_rate"],
+        inputs=loaded.get("inputs", "white noise"),
     )
 
 

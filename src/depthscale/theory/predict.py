@@ -79,6 +79,7 @@ def given_inputs(spec: NetSpec, graph: Graph, loss: str, inputs: np.ndarray, err
         loss=loss,
         notes=(neurons, *_notes(spec)),
         without_rate=spec.without_rate(),
+        inputs="given",
     )
 
 

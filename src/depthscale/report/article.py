@@ -1,0 +1,426 @@
+"""The founding experiment as an article: every number in it comes from the run it is given, or from `predict`."""
+
+from math import exp, inf, isfinite, log, pi
+
+import numpy as np
+
+from depthscale.errors import UnreliableGrowth
+from depthscale.experiments.checks import checks
+from depthscale.experiments.founding import NAMES, Founding
+from depthscale.measure import Growth
+from depthscale.profile import Profile
+from depthscale.report import article_charts as charts
+from depthscale.report.claims import claims
+from depthscale.report.comparison_page import comparison_page
+from depthscale.report.diagram import modules
+from depthscale.report.explorer import NORMALIZERS, explorer, key
+from depthscale.report.html import join, link, paragraphs, table, tag
+from depthscale.report.mathml import formula
+from depthscale.report.profile_page import notes, readout, rms, table_of
+from depthscale.report.provenance import options, provenance
+from depthscale.report.sheet import Part, section, sheet
+from depthscale.report.words import interval, rate, rounded, with_error
+from depthscale.spec import NetSpec
+from depthscale.theory import predict
+
+_OTHERS = ("relu", "leaky_relu(0.2)", "gelu", "silu", "tanh", "erf", "sin", "linear")
+_DRAWN = ("relu", "tanh", "linear")
+_BATCHES = (4, 5, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, inf)
+_LISTED = (4, 8, 16, 64, 512, inf)
+_DEEP_ENOUGH, _BATCH_ENOUGH = 4, 4
+_LUTHER = "https://kyleluther.github.io/2020/02/18/batchnorm-exploding-gradients.html"
+_KRATZERT = "https://kratzert.github.io/2016/02/12/understanding-the-gradient-flow-through-the-batch-normalization-layer.html"
+
+
+def article(found: Founding) -> str:
+    """The page. / a network other than the founding one (ReLU, Kaiming, nothing added) gets a comparison without the story."""
+    spec = NetSpec.from_record(found.measured[1].spec)
+    if not is_founding(found, spec):
+        return comparison_page(dict(zip(NAMES, found.measured, strict=True)))
+    parts = [
+        _opening(found, spec),
+        _simulation(found, spec),
+        _vanilla(found),
+        _batch_norm(found, spec),
+        _approximations(found),
+        _result(found),
+        _samples(found),
+        _others(found, spec),
+        _finite_batch(spec),
+        _matters(spec),
+        _slips(found),
+        _numbers(found),
+        _sources(),
+        *notes(*found.measured, *found.predicted),
+    ]
+    return sheet("Why Batch Norm makes gradients explode", [*parts, provenance(*found.measured)], last=spec.depth)
+
+
+def is_founding(found: Founding, spec: NetSpec) -> bool:
+    """Whether the argument is about these networks: its sizes may differ, its activation and scales not."""
+    sizes = {"depth": spec.depth, "width": spec.width, "batch": spec.batch}
+    theirs = NetSpec(norm="batch", input_variance=spec.input_variance, **sizes)
+    return bool(found.predicted) and spec == theirs and spec.depth >= _DEEP_ENOUGH and spec.batch >= _BATCH_ENOUGH
+
+
+def _opening(found: Founding, spec: NetSpec) -> Part:
+    measured, predicted = rate(found.measured[1]), rate(found.predicted[1])
+    assert isinstance(predicted, Growth)
+    seeds = f"{found.measured[0].seeds} random networks" if found.measured[0].seeds > 1 else "one random network"
+    head = join(
+        tag("p", "depthscale: the founding experiment", class_="kicker"),
+        tag("h1", "Why Batch Norm makes gradients explode"),
+        tag(
+            "p",
+            f"In {seeds} of {spec.depth} layers, Batch Norm makes the squared gradient grow by ",
+            tag("strong", f"×{_said(measured)} per layer"),
+            f" towards the input{_sure(measured)}; theory says ×{predicted.rate:.5g}, and π/(π−1) = {pi / (pi - 1):.5g} "
+            "for an endless batch.",
+            class_="verdict",
+        ),
+    )
+    hero = charts.gradients(found)
+    contents = tag(
+        "nav",
+        *(
+            tag("a", title, href=f"#{name}")
+            for name, title in (
+                ("question", "Question"),
+                ("simulation", "Simulation"),
+                ("approximations", "Argument"),
+                ("others", "Other networks"),
+                ("batch", "Batch size"),
+                ("matters", "Does it matter?"),
+                ("numbers", "Numbers"),
+            )
+        ),
+        aria_label="contents",
+    )
+    question = join(
+        tag("h2", "The question", id="question"),
+        paragraphs(
+            "Draw the weights of a deep ReLU network at random, independent, with mean 0 and variance 2/N for layers "
+            "of N neurons, as Kaiming initialization does. Then neither the signal nor its gradient changes its "
+            "typical size on the way through the layers. Now put Batch Norm before every ReLU. It only shifts and "
+            "scales each preactivation, to mean 0 and variance 1 over the batch, and the forward signal looks as "
+            "healthy as it can. The gradient, though, grows exponentially towards the input.",
+            "No single layer looks wrong. So which step makes it grow, by exactly how much, and need anyone care?",
+        ),
+    )
+    return Part(join(head, hero.body, readout(), contents, question), hero.charts)
+
+
+def _simulation(found: Founding, spec: NetSpec) -> Part:
+    vanilla, norm = (np.sqrt(profile.gradient.mean_square) for profile in found.measured[:2])
+    top = spec.depth - 1
+    loss = {
+        "shared": "E = Σ w · x over the samples, one random vector w for all of them",
+        "independent": "one random cotangent for every sample",
+    }.get(found.measured[0].loss, "a loss of one's own")
+    dip = f" (Its dip at layer {top} is the loss's doing, and explained below.)" if found.measured[0].loss == "shared" else ""
+    what = paragraphs(
+        f"The experiment runs {found.measured[0].seeds} networks of {spec.depth} layers with {spec.width:,} neurons "
+        f"each, on {spec.batch} inputs of independent Gaussian entries of variance {spec.input_variance:g}. The loss is "
+        f"{loss}. Each network is run three times with the same weights, inputs and loss: as it is (vanilla), with "
+        "Batch Norm before every ReLU, and with Batch Norm whose mean and standard deviation take no gradient (frozen "
+        "statistics), which have the same forward pass.",
+        f"Without norm the RMS of the gradient is {vanilla[top]:.3g} at layer {top} and {vanilla[1]:.3g} at layer 1. "
+        f"With Batch Norm it is {norm[top]:.3g} at layer {top} and {norm[1]:.3g} at layer 1, {norm[1] / norm[top]:.3g} "
+        f"times as much.{dip}",
+    )
+    return section("simulation", "The simulation", what, charts.histograms(found))
+
+
+def _vanilla(found: Founding) -> Part:
+    measured = rate(found.measured[0])
+    text = join(
+        paragraphs(
+            "Write a layer as y = W x, then x = max(0, y), and p(·) for the mean square of the gradient at some place. "
+            "Going back through the matrix, each entry of dE/dx sums N independent terms of variance 2/N times that of "
+            "dE/dy. Going back through ReLU, the gradient passes where y > 0 and is 0 elsewhere, which is half of the "
+            "time:"
+        ),
+        formula("p(x_{l−1}) = 2 p(y_l) , p(y_l) = frac{1}{2} p(x_l)", block=True),
+        paragraphs(
+            f"Two times a half is one: p does not change from layer to layer, in the mean over networks. This run measures "
+            f"×{_said(measured)} per layer{_sure(measured)}; {_typical(found.predicted[0])}"
+        ),
+    )
+    return section("vanilla", "Why a vanilla network keeps its gradient", text)
+
+
+def _batch_norm(found: Founding, spec: NetSpec) -> Part:
+    predicted = [rate(profile) for profile in found.predicted]
+    assert isinstance(predicted[1], Growth)
+    assert isinstance(predicted[2], Growth)
+    share = 1 - predicted[1].rate / predicted[2].rate
+    text = join(
+        paragraphs(
+            "Batch Norm adds a third module between matrix and ReLU. For each neuron it takes the mean μ and the "
+            "standard deviation σ of y over the batch and passes on z = (y − μ)/σ. Since μ and σ depend on every "
+            "sample, its backward pass has three terms:"
+        ),
+        formula("frac{dE}{dy} = frac{1}{σ} [ frac{dE}{dz} − ⟨frac{dE}{dz}⟩ − z ⟨z frac{dE}{dz}⟩ ]", block=True),
+        paragraphs(
+            "The first is the gradient itself, scaled. The second came through the mean, the third through the "
+            "standard deviation; the two remove what the gradient has in common over the batch, and what it has in "
+            "common with z. All that can make it larger is the factor 1/σ in front."
+        ),
+        modules(("×2", f"×{predicted[1].rate:.4g}", "×½")),
+    )
+    under = "Under the loss it is another matter, as the table below shows." if found.measured[0].loss == "shared" else ""
+    more = paragraphs(
+        f"How much do the two removals take? In the bulk of the network theory says {share:.2%} of the squared gradient "
+        f"together, for a batch of {spec.batch}: over independent samples such means are of order one over the root of "
+        f"the batch. {under}"
+    )
+    return section("batch-norm", "Batch Norm, forward and backward", text, more)
+
+
+def _approximations(found: Founding) -> Part:
+    text = paragraphs(
+        "So the argument takes three steps: drop the term through σ, drop the term through μ, and put the mean of 1/σ² "
+        "in place of its value neuron by neuron. What is left is a layer that multiplies the squared gradient by 2, by "
+        "1/σ² and by a half. Each step, with what theory says without approximating and what these networks show:"
+    )
+    allowed = tag(
+        "p",
+        "± is one standard error over the networks, each left out in turn. Theory is for infinite width; where many "
+        "networks resolve a difference of less than 2 × depth / width, the verdict names it.",
+        class_="note",
+    )
+    return section("approximations", "The approximations, one by one", text, claims(checks(found)), allowed)
+
+
+def _result(found: Founding) -> Part:
+    rows = []
+    for name, measured, predicted in found.growths():
+        theory = predicted.rate if isinstance(predicted, Growth) else float("nan")
+        root = f"{measured.rms_rate:.4g}" if isinstance(measured, Growth) else "–"
+        rows.append([name, _said(measured), rounded(theory), root, f"{theory**0.5:.5g}" if isfinite(theory) else "–"])
+    text = join(
+        paragraphs(
+            "What then is σ? After Batch Norm z is close to standard normal. The variance of ReLU of a standard normal "
+            "number is 1/2 − 1/(2π), half the mean square less the square of the mean, and the matrix doubles it:"
+        ),
+        formula("σ^2 = 2 ( frac{1}{2} − frac{1}{2 π} ) = frac{π − 1}{π} , λ = frac{1}{σ^2} = frac{π}{π − 1}", block=True),
+        paragraphs(
+            f"That is σ² = {(pi - 1) / pi:.4f}, σ = {((pi - 1) / pi) ** 0.5:.4f}, and a factor of {pi / (pi - 1):.4f} "
+            f"for the squared gradient, {(pi / (pi - 1)) ** 0.5:.4f} for its RMS. The cause is plain now: ReLU's output "
+            "has a mean, Batch Norm takes it away, and what is left is smaller than what Kaiming's factor of 2 was "
+            "made for; so Batch Norm must amplify, and the gradient is amplified with the signal. Without norm the "
+            "mean stays and does its share."
+        ),
+        table(["network", "per layer, measured", "theory", "RMS, measured", "theory"], rows),
+    )
+    return section("result", "The result", text)
+
+
+def _samples(found: Founding) -> Part:
+    first, last = (np.exp2(found.measured[0].preactivation_batch_variance.log2_mean_square[i]) for i in (1, -1))
+    text = paragraphs(
+        "There is a price on the other side. Without norm the samples of a batch become alike from layer to layer: the "
+        f"batch variance of a preactivation falls from {first:.3g} at layer 1 to {last:.3g} at the last. A neuron then "
+        "sits on one side of ReLU's bend for most of the batch, and the network is close to linear on it. With Batch "
+        "Norm every neuron keeps using both sides, the network stays strongly nonlinear, and samples stay apart: that "
+        "is the chaotic regime, and exploding gradients belong to it.",
+    )
+    exact = join(
+        paragraphs("For an endless batch and any activation φ, with z standard normal, it is an inequality of Poincaré's:"),
+        formula("λ = frac{⟨φ'(z)^2⟩}{Var φ(z)} ≥ 1", block=True),
+        paragraphs(
+            "with equality only where φ is a straight line. Batch Norm makes gradients grow with every activation that is not."
+        ),
+    )
+    caption = tag(
+        "p",
+        "What three neurons' activations receive over the batch, in the first network, a colour a neuron; dashed: 0, "
+        "where ReLU bends.",
+        class_="note",
+    )
+    return section("samples", "What a neuron sees", text, charts.variances(found), charts.neurons(found), caption, exact)
+
+
+def _others(found: Founding, spec: NetSpec) -> Part:
+    headings = [
+        "activation",
+        f"Batch Norm, batch {spec.batch}",
+        "endless batch",
+        "layer norm",
+        "layer norm after it",
+        "none (6 layers)",
+    ]
+    settings = [
+        {"norm": "batch", "batch": spec.batch},
+        {"norm": "batch", "batch": inf},
+        {"norm": "layer", "batch": inf},
+        {"norm": "layer", "batch": inf, "position": "after"},
+        {"norm": "none", "batch": inf},
+    ]
+    rows = [[name, *(f"{_rate(NetSpec(depth=6, activation=name, **each)):.4f}" for each in settings)] for name in _OTHERS]
+    text = paragraphs(
+        "Layer norm divides by a standard deviation over the neurons of one sample. It leaves the mean over the batch "
+        "alone, and with ReLU it neither grows nor shrinks the gradient; put after the activation it takes ReLU's mean "
+        "away and grows it just as Batch Norm does. The factor of the squared gradient per layer, as predicted, for "
+        "weights of variance 2/N:"
+    )
+    named = {key("relu", name, spec.batch): found.measured[i] for i, name in enumerate(list(NORMALIZERS)[:3])}
+    try_it = tag("h3", "Try it")
+    return section(
+        "others",
+        "Other activations and normalizers",
+        text,
+        table(headings, rows),
+        try_it,
+        explorer(spec, found.measured[0].loss, named),
+    )
+
+
+def _finite_batch(spec: NetSpec) -> Part:
+    rates = {
+        name: {batch: _rate(NetSpec(depth=6, activation=name, norm="batch", batch=batch)) for batch in _BATCHES}
+        for name in _DRAWN
+    }
+    relu = rates["relu"]
+    text = join(
+        paragraphs(
+            "Over B samples z is not Gaussian: it is spread evenly over a sphere, no entry larger than the root of B − "
+            "1, and σ varies from neuron to neuron, which makes the mean of 1/σ² larger. For ReLU the exact factor is, "
+            "with ρ = −1/(B−1),"
+        ),
+        formula("λ(B) = frac{B − 2 + J'(ρ) + J(ρ)}{(B − 3) (1 − J(ρ))}", block=True),
+        formula(
+            "J(c) = frac{sqrt{1 − c^2} + (π − arccos c) c}{π}",
+            block=True,
+        ),
+        paragraphs(
+            f"It is {relu[4]:.4g} for 4 samples, {relu[16]:.4g} for 16, {relu[128]:.4g} for 128 and {relu[inf]:.5g} in "
+            "the limit. At 3 samples the mean of 1/σ² is infinite; at 2 every z is +1 or −1, and the gradient is "
+            "exactly 0. Even a linear network, which has nothing to explode in the limit, grows: by (B−2)/(B−3), "
+            f"{rates['linear'][4]:.4g} at 4 samples."
+        ),
+    )
+    return section("batch", "What a finite batch changes", text, charts.batches(rates))
+
+
+def _matters(spec: NetSpec) -> Part:
+    rows = []
+    for batch in _LISTED:
+        found = _rate(NetSpec(depth=6, norm="batch", batch=batch))
+        rows.append(
+            [
+                "endless" if batch == inf else str(batch),
+                f"{found:.4f}",
+                f"×{found ** (spec.depth / 2 - 1):.3g}",
+                f"{16 / log(found):.3g} layers",
+            ]
+        )
+    text = paragraphs(
+        f"Over {spec.depth} layers it is a factor of a few in RMS, which an optimizer can live with; and initialization "
+        "is not training, for the first steps change the scales of all layers. But the growth is exponential. Yang and "
+        "others trained such networks at every depth and found that they stop learning near 16 / ln λ layers, whatever "
+        "the batch size, where no skip connections carry the gradient past the norm:",
+    )
+    headings = ["batch", "λ", f"RMS, layer {spec.depth - 1} to 1", "trains up to about"]
+    line = " ".join(
+        ["depthscale simulate", *options(NetSpec(depth=40, width=256, norm="batch", batch=8).record()), "--html deep.html"]
+    )
+    more = join(
+        paragraphs("See for yourself what a deeper network's layers hold, and what number formats would lose of it:"),
+        tag("pre", line),
+        paragraphs("Whether such networks train, measured on this machine:"),
+        tag("pre", "depthscale explain matter"),
+    )
+    return section("matters", "Does it matter?", text, table(headings, rows), more)
+
+
+def _slips(found: Founding) -> Part:
+    predicted = rate(found.predicted[1])
+    assert isinstance(predicted, Growth)
+    top = found.measured[1].depth - 1
+    levels = found.measured[1].gradient.log2_mean_square
+    naive = 2.0 ** ((levels[0] - levels[-1]) / 2 / found.measured[1].depth)
+    listed = [
+        "It is the squared gradient that grows like π/(π−1) to the power of the depth; the norm grows like its root. "
+        f"And σ ≈ 0.83 is the root of (π−1)/π, not π/(π−1) = {pi / (pi - 1):.3f}, which is 1/σ².",
+        f"Not every layer takes part. From layer 0 to layer {top + 1} this run's RMS changes by ×{naive:.3f} per layer "
+        f"on the whole; on layers 1 to {top}, by ×{np.sqrt(_number(rate(found.measured[1]))):.3f}. The first layer and "
+        "the one under the loss obey laws of their own.",
+        "The gradient at y has mean 0 over the batch exactly, because Batch Norm makes it so. At z it is only close to "
+        "it, and only where another Batch Norm follows: with a loss that treats all samples alike, the last one "
+        "deletes most of the gradient.",
+        "Weights have variance 2/N and standard deviation √(2/N); the two are easily mixed up.",
+        "With Batch Norm under a linear output and a loss that sums over samples, the gradient is 0 everywhere: the "
+        "loss is constant.",
+    ]
+    return section("slips", "Where early accounts slip", tag("ul", *(tag("li", each) for each in listed)))
+
+
+def _numbers(found: Founding) -> Part:
+    columns = {"layer": np.arange(found.measured[0].depth + 1.0)}
+    rows = list(found.rows())
+    for name, short in zip(NAMES, ("vanilla", "BN", "frozen"), strict=True):
+        mine = [row for row in rows if row.network == name]
+        columns[f"{short} RMS"] = np.array([row.measured for row in mine])
+        columns[f"{short} theory"] = np.array([row.predicted for row in mine])
+        columns[f"{short} diff (s.e.)"] = np.array([row.standard_errors for row in mine])
+    columns["vanilla batch variance"] = rms(2 * found.measured[0].preactivation_batch_variance.log2_mean_square)
+    columns["BN batch variance"] = rms(2 * found.measured[1].preactivation_batch_variance.log2_mean_square)
+    return section("numbers", "All numbers", table_of(columns))
+
+
+def _sources() -> Part:
+    listed = [
+        join(
+            link("Kyle Luther, Why Batch Norm Causes Exploding Gradients", _LUTHER), " (2020): the experiment and the argument."
+        ),
+        join(
+            link("Frederik Kratzert, Understanding the backward pass through Batch Normalization Layer", _KRATZERT),
+            " (2016): the backward pass, step by step.",
+        ),
+        join(
+            link("Yang and others, A Mean Field Theory of Batch Normalization", "https://arxiv.org/abs/1902.08129"),
+            " (2019): the exact factor for every batch size, and how deep such networks train.",
+        ),
+        join(
+            link("Ioffe and Szegedy, Batch Normalization", "https://arxiv.org/abs/1502.03167"),
+            " (2015).",
+        ),
+        join(
+            link("Schoenholz and others, Deep Information Propagation", "https://arxiv.org/abs/1611.01232"),
+            " (2017): order, chaos and depth scales without norm.",
+        ),
+    ]
+    return section("sources", "Sources", tag("ul", *(tag("li", each) for each in listed)))
+
+
+def _typical(theory: Profile) -> str:
+    """What finite width makes of a rate that is a mean of logarithms."""
+    first, last = theory.bulk
+    if theory.log_variance is None:
+        return "the rate of a typical network lies a little below that of the mean."
+    below = exp(-float(theory.log_variance[first] - theory.log_variance[last]) / 2 / (last - first))
+    return f"a typical network of this width lies a little below the mean, at ×{below:.4f}, for its gradient fluctuates."
+
+
+def _rate(spec: NetSpec) -> float:
+    return _number(rate(predict(spec)))
+
+
+def _number(found: Growth | UnreliableGrowth) -> float:
+    """The rate; of a refused one, the estimate."""
+    known = found.estimate if isinstance(found, UnreliableGrowth) else found
+    return known.rate if known is not None else float("nan")
+
+
+def _said(found: Growth | UnreliableGrowth) -> str:
+    if isinstance(found, Growth):
+        return with_error(found.rate, found.stderr)
+    return f"{_number(found):.3g}"
+
+
+def _sure(found: Growth | UnreliableGrowth) -> str:
+    if isinstance(found, UnreliableGrowth):
+        return " (from too few networks to give its error)"
+    low, high = interval(found)
+    return f" (95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)})"

@@ -1,0 +1,112 @@
+"""A trace's figures: depth, and the ledger as a waterfall by block and by kind of operation."""
+
+import json
+from collections.abc import Sequence
+from math import log, log2, sqrt
+
+import altair as alt
+import numpy as np
+
+from depthscale.diagnose import Diagnosis
+from depthscale.measure import Ledger
+from depthscale.measure.paths import mean_over_repeats
+from depthscale.profile import Array, Quantity
+from depthscale.report.depth import Series, along_depth, with_selection
+from depthscale.report.folds import Fold, short
+from depthscale.report.theme import AXIS, INK, NETWORK_COLOURS, Chart
+from depthscale.stations import stations
+from depthscale.theory.traces import TracePrediction
+from depthscale.trace import Trace, log2_total
+
+PLACES = "operation, in order of running"
+_ROW = 17  # pixels
+_MOST_KINDS = 12
+_MOST_MARKS = 4
+
+
+def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None = None) -> Chart:
+    """Gradient and activation RMS of every operation, the guilty ones marked, theory as a line through those that every path
+    crosses (or, where there is none, what was measured there)."""
+    measured = {
+        "gradient": np.array([op.log2_gradient_ms for op in trace.ops]),
+        "activation": np.array([op.log2_activation_ms for op in trace.ops]),
+    }
+    drawn = measured if theory is None else predicted(trace, theory)
+    errors = {"gradient": _repeats(trace), "activation": np.full(len(trace.ops), np.nan)}
+    crossed = np.zeros(len(trace.ops), bool)
+    crossed[list(stations(trace))] = True
+    series = [
+        Series(name, Quantity(each, errors[name]), Quantity(np.where(crossed, drawn[name], np.nan), np.zeros(len(each))))
+        for name, each in measured.items()
+    ]
+    return along_depth(series, "RMS", places=PLACES, marks=guilty(trace, diagnosis))
+
+
+def predicted(trace: Trace, theory: TracePrediction) -> dict[str, Array]:
+    """log2 of the predicted mean squares by operation, the gradient's in the units of the cotangent that was put in."""
+    given = [(mean_over_repeats(norm2), trace.ops[op].size) for op, norm2 in trace.sinks]
+    unit = log2_total([norm2 for norm2, _ in given]) - log2(sum(size for _, size in given) or 1)
+    return {
+        "gradient": np.array([theory.log2_gradient(op.id) for op in trace.ops]) + unit,
+        "activation": np.array([theory.log2_activation(op.id) for op in trace.ops]),
+    }
+
+
+def guilty(trace: Trace, diagnosis: Diagnosis) -> list[tuple[int, str]]:
+    """Where findings worse than a remark lie: operation and name."""
+    ids = {op.name: op.id for op in trace.ops}
+    found = {ids[f.where]: f.where for f in diagnosis.findings if f.severity != "info" and f.where in ids}
+    return [(at, short(name)) for at, name in found.items()][:_MOST_MARKS]
+
+
+def _repeats(trace: Trace) -> Array:
+    """Relative standard error of the gradient's mean square over repeats; nan for one."""
+    if trace.repeats < 2:
+        return np.full(len(trace.ops), np.nan)
+    return np.array([_spread(op.log2_gradient_norm2) for op in trace.ops])
+
+
+def _spread(log2_norm2: tuple[float, ...]) -> float:
+    if len(log2_norm2) < 2:
+        return float("nan")
+    return float(np.std(np.array(log2_norm2) * log(2), ddof=1) / sqrt(len(log2_norm2)))
+
+
+def waterfall(parts: Sequence[Fold], total: float) -> Chart:
+    """From the output down to the input: each block's factor of the squared gradient, one after the other, and their sum."""
+    rows, level = [], 0.0
+    for part in reversed(parts):
+        rows.append(_bar(short(part.name), level, level + part.log2_gain, part.first))
+        level += part.log2_gain
+    if abs(total - level) > 0.01:
+        rows.append(_bar("(paths meeting)", level, total, None))
+    rows.append(_bar("in all", 0.0, total, None) | {"kind": "total"})
+    return with_selection(_bars(rows, "log2 of the squared gradient"))
+
+
+def by_kind(account: Ledger) -> Chart:
+    """What each kind of operation contributes in all."""
+    rows = [_bar(kind, 0.0, value, None) for kind, value in account.by_kind if abs(value) > 0.005][:_MOST_KINDS]
+    return _bars(rows or [_bar("nothing", 0.0, 0.0, None)], "log2 of the squared gradient")
+
+
+def _bar(name: str, start: float, end: float, at: int | None) -> dict:
+    kind = "grows" if end > start else "shrinks"
+    return {"name": name, "start": start, "end": end, "gain": end - start, "kind": kind} | ({} if at is None else {"at": at})
+
+
+def _bars(rows: list[dict], title: str) -> Chart:
+    rows = [row | {"row": i} for i, row in enumerate(rows)]  # names need not differ
+    labels = f"{json.dumps([row['name'] for row in rows])}[datum.value]"
+    y = alt.Y("row:O", title=None, axis=alt.Axis(labelExpr=labels, labelLimit=170, ticks=False, domain=False))
+    x = alt.X("start:Q", title=title, axis=alt.Axis(grid=True, gridOpacity=0.5, tickCount=6, labelOverlap=True))
+    colour = alt.Color(
+        "kind:N",
+        legend=None,
+        scale=alt.Scale(domain=["grows", "shrinks", "total"], range=[NETWORK_COLOURS[1], NETWORK_COLOURS[0], AXIS]),
+    )
+    told = [alt.Tooltip("name:N", title="of"), alt.Tooltip("gain:Q", format="+.3f", title="log2 gain")]
+    base = alt.Chart(alt.Data(values=rows)).encode(y=y)
+    bars = base.mark_bar(height=_ROW - 5).encode(x=x, x2="end:Q", color=colour, tooltip=told)
+    zero = alt.Chart(alt.Data(values=[{"x": 0.0}])).mark_rule(color=INK, strokeWidth=1).encode(x="x:Q")
+    return alt.layer(bars, zero).properties(height=max(3, len(rows)) * _ROW)

@@ -1,0 +1,266 @@
+"""The page of a trace: verdict, depth, distributions, the ledger, the operations by module and as a table, findings, coverage."""
+
+import json
+from collections.abc import Sequence
+from math import isfinite
+
+import numpy as np
+
+from depthscale.diagnose import Diagnosis, Finding, diagnose
+from depthscale.errors import DepthscaleError, UnreliableGrowth
+from depthscale.measure import Growth, Ledger, growth, ledger
+from depthscale.profile import Array
+from depthscale.report import trace_charts as charts
+from depthscale.report.folds import Fold, folds, short
+from depthscale.report.html import Html, join, table, tag
+from depthscale.report.magnitudes import lost, lost_chart, ridgeline
+from depthscale.report.profile_page import readout, rms, table_of
+from depthscale.report.provenance import versions
+from depthscale.report.sheet import Part, asset, figure, gathered, section, sheet
+from depthscale.report.theme import NETWORK_COLOURS
+from depthscale.report.words import interval, rounded
+from depthscale.sketch import Sketch
+from depthscale.stations import stations
+from depthscale.theory.traces import TracePrediction, predict_operations
+from depthscale.trace import Trace
+
+_MOST_SHOWN = 40  # things not seen
+_LARGEST_LOG2 = 1000.0
+_LARGEST_SHOWN = 40.0
+
+
+def trace_page(trace: Trace) -> str:
+    diagnosis = diagnose(trace)
+    account, theory = _account(trace), _theory(trace)
+    blocks = folds(trace, account if isinstance(account, Ledger) else None)
+    parts = [_first_screen(trace, diagnosis, theory), _findings(trace, diagnosis), _distributions(trace, blocks)]
+    if isinstance(account, Ledger):
+        parts += [_waterfall(account, blocks), _modules(blocks)]
+    else:
+        parts.append(section("ledger", "The ledger", tag("p", str(account))))
+    parts += [_operations(trace, account if isinstance(account, Ledger) else None, theory), _coverage(trace), _reproduce(trace)]
+    return sheet(f"{trace.model}: {diagnosis.verdict}", parts, last=len(trace.ops) - 1)
+
+
+def _account(trace: Trace) -> Ledger | UnreliableGrowth:
+    try:
+        return ledger(trace)
+    except UnreliableGrowth as refused:
+        return refused
+
+
+def _theory(trace: Trace) -> TracePrediction | None:
+    """Where theory knows the gradient of at least half of the operations that every path crosses."""
+    try:
+        found = predict_operations(trace)
+        known = [isfinite(found.log2_gradient(op)) for op in stations(trace)]
+    except DepthscaleError:
+        return None
+    return found if known and sum(known) >= len(known) / 2 else None
+
+
+def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None) -> Part:
+    head = join(
+        tag(
+            "p", f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}", class_="kicker"
+        ),
+        tag("h1", trace.model),
+        tag("p", _sentence(diagnosis.verdict), class_="verdict"),
+        tag("p", _rate(trace)),
+    )
+    says = "Root mean square of every operation's output and of the gradient that arrives there, on a logarithmic scale; "
+    says += "the lines go through the operations that every path crosses, "
+    says += "as theory has them." if theory is not None else "as measured: theory has no rule for this model."
+    if charts.guilty(trace, diagnosis):
+        says += " Dashed: what the findings name."
+    hero = figure("depth", charts.depth_chart(trace, diagnosis, theory), "Gradient and activation along depth", says, axis="x")
+    links = [("findings", "Findings"), ("distributions", "Distributions"), ("ledger", "Ledger"), ("operations", "Operations")]
+    nav = tag("nav", *(tag("a", title, href=f"#{name}") for name, title in links), aria_label="contents")
+    return Part(
+        join(head, hero.body, readout("Click a point, a bar or a row (or use the arrow keys) to follow one operation."), nav),
+        hero.charts,
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def _rate(trace: Trace) -> str:
+    """The growth with its interval."""
+    try:
+        found = growth(trace)
+    except UnreliableGrowth as refused:
+        return _sentence(str(refused))
+    if not isinstance(found, Growth):
+        return "Nothing in it repeats three times, so there is no depth to give a rate for."
+    low, high = interval(found)
+    where = f"{found.step}s {found.first_layer} to {found.last_layer}"
+    return (
+        f"Gradient: ×{rounded(found.rate, found.stderr)} per {found.step} in mean square "
+        f"(95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, {where}), ×{found.rms_rate:.4g} in RMS."
+    )
+
+
+def _findings(trace: Trace, diagnosis: Diagnosis) -> Part:
+    ids = {op.name: op.id for op in trace.ops}
+    cards = [_finding(each, ids.get(each.where)) for each in diagnosis.findings]
+    return section("findings", "Findings", *(cards or [tag("p", "None.")]))
+
+
+def _finding(found: Finding, at: int | None) -> Html:
+    where = tag("button", found.where, type="button", class_="op", data_at=at) if at is not None else found.where
+    evidence = [f"{name} = {_plain(value)}" for name, value in found.evidence.items() if value is not None]
+    lines = [tag("p", _sentence(found.says))]
+    lines += [tag("p", tag("strong", "Try: "), found.advice)] if found.advice else []
+    lines += [tag("p", f"Evidence: {'; '.join(evidence)}", class_="note")] if evidence else []
+    lines += [tag("p", f"Source: {found.source}", class_="note")] if found.source else []
+    title = tag("h3", f"{found.severity}: {found.rule}", *([" at ", where] if found.where else []))
+    return tag("div", title, *lines, class_=f"finding {found.severity}")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _distributions(trace: Trace, blocks: Sequence[Fold]) -> Part:
+    kinds: list[tuple[str, str, list[Sketch | None]]] = [
+        ("gradient", "dE/dx", [op.gradient for op in trace.ops]),
+        ("activation", "x", [op.activation for op in trace.ops]),
+    ]
+    parts = [part for i, kind in enumerate(kinds) for part in _distribution(*kind, trace, blocks, NETWORK_COLOURS[i])]
+    return section("distributions", "Distributions over every magnitude", *parts)
+
+
+def _distribution(
+    name: str,
+    symbol: str,
+    sketches: list[Sketch | None],
+    trace: Trace,
+    blocks: Sequence[Fold],
+    colour: str,
+) -> list[Part | str]:
+    if not any(sketch is not None and sketch.tally.nonzero for sketch in sketches):
+        return [tag("p", f"No {name} but 0 was seen.", class_="note")]
+    ends = {block.last for block in blocks}
+    at_ends = [sketch if i in ends else None for i, sketch in enumerate(sketches)]
+    names = [short(op.name) for op in trace.ops]
+    ridges = figure(
+        f"{name}-ridges",
+        ridgeline(at_ends, symbol, colour, names),
+        f"Size of the {name}'s entries at the end of each block",
+        "A ridge is the distribution of |x| over all entries of one operation's output, scaled to one height, its RMS "
+        "marked; of many operations, some at even distances. Dashed: below zero a format rounds to 0, beyond max it "
+        "has no number.",
+        axis="y",
+    )
+    rows = lost(sketches)
+    if not rows:
+        return [ridges, tag("p", f"No number format of these loses any of the {name}.", class_="note")]
+    chart = lost_chart(rows, len(sketches) - 1, charts.PLACES)
+    says = (
+        "Share of entries that rounding turns into 0 (solid) or takes beyond the format's range (dashed), without loss scaling."
+    )
+    return [ridges, figure(f"{name}-lost", chart, f"What each number format would lose of the {name}", says)]
+
+
+def _waterfall(account: Ledger, blocks: Sequence[Fold]) -> Part:
+    closes = f"it closes to {account.closure_error:.0e}" if account.closure_error > 0 else "it closes exactly"
+    text = tag(
+        "p",
+        f"From the loss to the inputs the squared norm of the gradient changes by {_times(account.total_log2_norm2)}. "
+        f"Multiplied up along all paths, the operations' own gains account for it; {closes} (in log2).",
+    )
+    says = "Each block's part, in the order in which the gradient meets it; orange where it grows, blue where it shrinks."
+    falls = figure("waterfall", charts.waterfall(blocks, account.total_log2_norm2), "By block", says, axis="y")
+    kinds = figure(
+        "kinds", charts.by_kind(account), "By kind of operation", "Large effects that cancel do so along every path."
+    )
+    return section("ledger", "The ledger", text, gathered(falls, kinds, class_="pair"))
+
+
+def _modules(blocks: Sequence[Fold]) -> Part:
+    """Blocks that open to their operations; the script fills them from the table's rows when they are opened."""
+    folded = [
+        tag(
+            "details",
+            tag(
+                "summary",
+                tag("span", each.name),
+                tag("span", _times(each.log2_gain), class_="gain", data_gain=f"{each.log2_gain:.4f}"),
+            ),
+            class_="block",
+            data_first=each.first,
+            data_last=each.last,
+        )
+        for each in blocks
+    ]
+    note = (
+        "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. Open a block for its operations."
+    )
+    return Part(
+        section("modules", "Operations by module", tag("p", note, class_="note"), *folded).body, script=asset("trace.js")
+    )
+
+
+def _operations(trace: Trace, account: Ledger | None, theory: TracePrediction | None) -> Part:
+    entries = {entry.id: entry for entry in account.entries} if account else {}
+
+    def of_entry(name: str) -> Array:
+        return np.array([getattr(entries[op.id], name) if op.id in entries else np.nan for op in trace.ops])
+
+    columns: dict[str, Array | list[str]] = {
+        "operation": np.arange(float(len(trace.ops))),
+        "name": [op.name for op in trace.ops],
+        "kind": [op.op for op in trace.ops],
+        "output": ["×".join(map(str, op.shape)) or "scalar" for op in trace.ops],
+        "activation RMS": rms(np.array([op.log2_activation_ms for op in trace.ops])),
+        "gradient RMS": rms(np.array([op.log2_gradient_ms for op in trace.ops])),
+    }
+    if theory is not None:
+        known = charts.predicted(trace, theory)
+        columns |= {f"predicted {name} RMS": rms(known[name]) for name in ("activation", "gradient")}
+    if account:
+        columns["squared gradient ×"] = _factor(of_entry("log2_gain_norm2"))
+        columns["squared signal ×"] = _factor(of_entry("forward"))
+        columns["share of the gradient"] = of_entry("share")
+        columns["log2 contribution"] = of_entry("contribution")
+    dead = np.array([np.nan if op.dead is None else op.dead for op in trace.ops])
+    if np.isfinite(dead).any():
+        columns["dead units"] = dead
+    return section("operations", "Operations", table_of(columns))
+
+
+def _times(log2_gain: float) -> str:
+    """As a factor, or as a power of two where that says more."""
+    return f"×{2.0**log2_gain:.3g}" if abs(log2_gain) < _LARGEST_SHOWN else f"×2^{log2_gain:.0f}"
+
+
+def _factor(log2_gain: Array) -> Array:
+    return np.where(np.abs(log2_gain) < _LARGEST_LOG2, 2.0 ** np.clip(log2_gain, -_LARGEST_LOG2, _LARGEST_LOG2), np.nan)
+
+
+def _coverage(trace: Trace) -> Part:
+    seen = trace.coverage
+    said = tag(
+        "p",
+        f"{seen.ops_seen:,} operations were seen, {seen.ops_with_gradient:,} of them with a gradient; {seen.nodes_seen:,} of "
+        f"{seen.autograd_nodes:,} autograd nodes lie inside them ({seen.share:.1%}).",
+    )
+    rows = [[each.op, each.why, f"{each.nodes:,}"] for each in seen.not_seen[:_MOST_SHOWN]]
+    more = len(seen.not_seen) - len(rows)
+    missed = [table(["not seen", "why", "autograd nodes"], rows, class_="wrapped")] if rows else []
+    missed += [tag("p", f"and {more:,} more", class_="note")] if more > 0 else []
+    noted = [tag("ul", *(tag("li", note) for note in trace.notes))] if trace.notes else []
+    return section("coverage", "Coverage", said, *missed, *noted)
+
+
+def _reproduce(trace: Trace) -> Part:
+    call = f"depthscale.probe(model, inputs, loss={trace.loss!r}, seed={trace.seed}, repeats={trace.repeats})"
+    parameters = f"{sum(int(np.prod(each.shape)) for each in trace.params):,} parameters, " if trace.params else ""
+    where = ", ".join(f"{name} {value}" for name, value in trace.environment.items())
+    scale = f", loss scale {trace.loss_scale:g}" if isfinite(trace.loss_scale) and trace.loss_scale != 1 else ""
+    facts = f"{trace.model}, {parameters}{trace.mode} mode, batch {trace.batch}{scale}; {where}"
+    return section("reproduce", "To have these numbers again", tag("pre", call), tag("p", facts, class_="note"), versions())

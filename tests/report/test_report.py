@@ -1,0 +1,271 @@
+"""Pages without a browser: what they say, what they refuse, and that a page is whole or not there."""
+
+import contextlib
+import json
+import shlex
+import sys
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import depthscale as ds
+from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
+from depthscale.experiments import founding
+from depthscale.experiments.checks import Check, checks
+from depthscale.measure import Growth, growth
+from depthscale.nets import simulate
+from depthscale.report.claims import claims
+from depthscale.report.comparison_page import names
+from depthscale.report.explorer import DEEPEST, NORMALIZERS, curves
+from depthscale.report.html import Html, tag
+from depthscale.report.mathml import formula
+from depthscale.report.provenance import command
+from depthscale.report.show import page, theory_of
+from depthscale.report.words import interval, rounded, verdict, with_error
+from depthscale.spec import NetSpec
+from depthscale.theory import predict
+
+WIDE = NetSpec(depth=2, widths=(8, 32, 16))
+SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
+
+
+def test_report_is_the_verb_although_a_folder_has_its_name() -> None:
+    import depthscale.report.charts
+
+    assert ds.report is depthscale.report
+    assert callable(ds.report)
+
+
+def test_markup_escapes_what_is_not_markup() -> None:
+    assert tag("p", "<b> & 'x'", title='"<') == '<p title="&quot;&lt;">&lt;b&gt; &amp; &#x27;x&#x27;</p>'
+    assert tag("p", Html("<b>x</b>"), class_="a", hidden=True, id=False) == '<p class="a" hidden><b>x</b></p>'
+
+
+def test_formulas_become_mathml() -> None:
+    assert (
+        formula("frac{π}{π−1}")
+        == "<math><mfrac><mrow><mi>π</mi></mrow><mrow><mi>π</mi><mo>−</mo><mn>1</mn></mrow></mfrac></math>"
+    )
+    assert formula("σ_1^2") == "<math><msubsup><mi>σ</mi><mn>1</mn><mn>2</mn></msubsup></math>"
+    assert formula("x^2_1") == formula("x_1^2")
+    assert "&lt;" in formula("a < b")
+    assert formula("{a_").endswith("</math>")  # a formula cut short is still an element
+
+
+def test_numbers_have_as_many_digits_as_their_error_allows() -> None:
+    assert rounded(1.48034, 0.0021) == "1.4803"
+    assert rounded(1.48034, 0.21) == "1.48"
+    assert rounded(123.4, 25.0) == "123"
+    assert rounded(inf) == "∞"
+    assert rounded(float("nan")) == "–"
+
+
+def test_the_interval_is_students_around_the_logarithm() -> None:
+    """95 % of Student's t with 4 degrees of freedom lie within 2.776 standard errors (a printed table's value)."""
+    low, high = interval(Growth(1.5, 0.15, 1, 9, 0.1, 4.0))
+    assert np.log([low, high]) == pytest.approx(np.log(1.5) + np.array([-0.2776, 0.2776]), abs=1e-4)
+    low, high = interval(Growth(1.5, 0.15, 1, 9, 0.1, inf))
+    assert np.log(high / 1.5) == pytest.approx(0.196, abs=1e-4)
+
+
+def test_the_verdict_holds_the_measured_rate_and_theory_s() -> None:
+    profile = simulate(SMALL, seeds=4)
+    said = "".join(verdict(profile, predict(SMALL)))
+    found = growth(profile)
+    assert "grows ×" + rounded(found.rate, found.stderr) in said
+    assert f"Theory says ×{growth(predict(SMALL)).rate:.5g}" in said
+    assert "keeps its size" in "".join(verdict(predict(NetSpec()), None))
+    assert "shrinks" in "".join(verdict(predict(NetSpec(sigma_w2=1.0)), None))
+    assert "No growth rate can be given" in "".join(verdict(simulate(replace(SMALL, depth=3), seeds=1), None))
+
+
+def test_theory_is_drawn_only_beside_networks_that_it_is_about() -> None:
+    inputs = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
+    assert theory_of(simulate(SMALL, seeds=1)) is not None
+    assert theory_of(simulate(SMALL, seeds=1, inputs=inputs)) is None
+    assert theory_of(simulate(SMALL, seeds=1, loss=lambda x: x.square().sum())) is None
+
+
+@pytest.mark.parametrize(
+    "spec", [SMALL, NetSpec(), NetSpec(batch=inf), NetSpec(residual=ds.Residual("post", 0.5, 2)), WIDE], ids=str
+)
+def test_a_network_comes_back_from_its_record(spec: NetSpec) -> None:
+    assert NetSpec.from_record(spec.record()) == spec
+    with pytest.raises(InvalidSpec, match="no record of a network"):
+        NetSpec.from_record(spec.record() | {"nothing": 1})
+
+
+@pytest.mark.parametrize(
+    "spec", [SMALL, NetSpec(batch=inf, activation="leaky_relu(0.2)"), NetSpec(residual=ds.Residual("post", 0.5, 2)), WIDE]
+)
+def test_the_command_on_a_page_describes_the_same_network(spec: NetSpec, capsys: pytest.CaptureFixture[str]) -> None:
+    from depthscale import cli
+
+    words = shlex.split(command(predict(spec)))
+    with contextlib.suppress(SystemExit):
+        cli.main([*words[1:], "--json", "-"])
+    assert json.loads(capsys.readouterr().out)["spec"] == json.loads(json.dumps(spec.record()))
+
+
+@pytest.mark.parametrize("wrong", [3, None, [], [1], {"a": 1}, {"a": "b"}])
+def test_what_has_no_page_is_refused(wrong: object, tmp_path: Path) -> None:
+    with pytest.raises(NoPicture, match="give a Profile"):
+        ds.report(wrong, tmp_path / "x.html")  # pyright: ignore[reportArgumentType]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile, place = predict(SMALL), tmp_path / "page.html"
+    with pytest.raises(UnwritablePath, match="cannot write"):
+        ds.report(profile, tmp_path / "absent" / "page.html")
+    place.write_text("what stood there")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for method, happens, raised in (("chmod", full, UnwritablePath), ("replace", interrupted, KeyboardInterrupt)):
+        with monkeypatch.context() as broken:
+            broken.setattr(Path, method, happens)
+            with pytest.raises(raised):
+                ds.report(profile, place)
+        assert place.read_text() == "what stood there"
+        assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_an_unwritable_place_is_named_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> str:
+        raise AssertionError("the page was drawn")
+
+    monkeypatch.setattr(sys.modules[ds.report.__module__], "page", never)
+    with pytest.raises(UnwritablePath, match="it is a folder"):
+        ds.report(predict(SMALL), tmp_path)
+
+
+def test_profiles_are_named_by_what_tells_them_apart() -> None:
+    a, b = predict(SMALL), predict(replace(SMALL, batch=64))
+    assert list(names([a, b])) == ["batch 16", "batch 64"]
+    assert list(names([a, simulate(SMALL, seeds=1)])) == ["theory", "simulation"]
+    assert len(names([a, a, a])) == 3
+
+
+def test_every_setting_of_the_controls_gives_predict_s_curve() -> None:
+    """The page adds logarithms of factors; for every setting and several depths that is what theory's own walk gives."""
+    for loss in ("shared", "independent"):
+        for i, (name, curve) in enumerate(curves(NetSpec(), loss)):
+            activation, normalizer, batch = name.split("|")
+            depth = (2, 3, 9, DEEPEST)[i % 4]
+            plain = NetSpec(depth=depth, activation=activation, batch=inf if batch == "inf" else int(batch))
+            spec = replace(plain, **NORMALIZERS[normalizer])
+            log2 = predict(spec, loss=loss).gradient.log2_mean_square
+            if curve.top == -inf:
+                assert np.isneginf(log2[:-1]).all()
+            else:
+                assert np.abs(np.array(curve.levels(depth)) - log2).max() < 1e-9, name
+
+
+def test_the_article_s_checks_agree_with_theory_and_would_see_a_wrong_one() -> None:
+    found = founding(NetSpec(depth=6, width=128, batch=32), seeds=8)
+    rows = list(checks(found))
+    assert len(rows) == 8
+    assert all(row.verdict.startswith("holds") for row in rows), rows
+    for row in rows[1:]:
+        assert abs(row.measured - row.predicted) < 5 * row.stderr + 0.02 * row.predicted
+    wrong = replace(
+        found, predicted=tuple(predict(NetSpec(depth=6, width=128, batch=5, norm="batch"), "shared") for _ in range(3))
+    )
+    assert sum(row.verdict.startswith("off by") for row in checks(wrong)) > 3
+
+
+def test_the_standard_errors_of_the_checks_are_those_of_independent_repeats() -> None:
+    """The jackknife's error against the spread of the same statistic over independent runs."""
+    runs = [list(checks(founding(NetSpec(depth=5, width=32, batch=16), seeds=6, seed=100 * i))) for i in range(24)]
+    for k in (1, 5):
+        spread = np.std([run[k].measured for run in runs], ddof=1)
+        claimed = np.sqrt(np.mean([run[k].stderr ** 2 for run in runs]))
+        assert 0.6 < claimed / spread < 1.6  # 24 repeats give the spread to 15 %, 6 seeds each error to a third
+
+
+def test_rows_from_elsewhere_are_drawn_with_their_verdict() -> None:
+    row = Check("a < b", "x^2", predicted=1.5, measured=1.48, stderr=0.02, verdict="holds")
+    drawn = claims([row])
+    assert "a &lt; b" in drawn
+    assert "1.480 ± 0.020" in drawn
+    assert "<msup>" in drawn
+    assert claims([replace(row, stderr=float("nan"))]).count("±") == 0
+
+
+def test_the_article_s_numbers_are_those_of_its_run() -> None:
+    for seed in (0, 40):
+        found = founding(NetSpec(depth=6, width=64, batch=32), seeds=4, seed=seed)
+        text = page(found)
+        measured = growth(found.measured[1])
+        assert f"×{with_error(measured.rate, measured.stderr)} per layer" in text
+        assert f"{np.sqrt(found.measured[1].gradient.mean_square[1]):.3g} at layer 1" in text
+        assert f"{growth(found.predicted[1]).rate:.5g}" in text
+        assert len(text.encode()) < 2_500_000
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [NetSpec(activation="tanh", depth=5, width=16, batch=8), NetSpec(depth=1, width=8), NetSpec(width=8, batch=2, depth=4)],
+)
+def test_another_network_than_the_founding_one_gets_no_story_about_it(spec: NetSpec) -> None:
+    text = page(founding(spec, seeds=2))
+    assert "Poincaré" not in text
+    assert "vanilla against batch norm against frozen statistics" in text
+
+
+CASES = [
+    replace(SMALL, depth=1),
+    replace(SMALL, depth=2),
+    replace(SMALL, batch=2),
+    replace(SMALL, batch=3),
+    NetSpec(depth=120, width=16, batch=8, sigma_w2=1e4),  # gradients beyond float64
+    NetSpec(depth=30, width=8, batch=4, sigma_w2=1e-30),
+    NetSpec(depth=4, width=16, batch=8, sigma_w2=0.0),  # everything is 0
+]
+
+
+@pytest.mark.parametrize("spec", CASES, ids=str)
+def test_every_kind_of_profile_has_a_page_and_a_face(spec: NetSpec) -> None:
+    for profile in (simulate(spec, seeds=2), simulate(spec, seeds=1), predict(spec)):
+        text = page(profile)
+        assert "NaN" not in text.split("const page = ")[1].split(";\n")[0]
+        assert "<svg" in profile._repr_html_()
+
+
+def test_faces_are_drawn_without_a_script() -> None:
+    a, b = simulate([SMALL, replace(SMALL, norm="none")], seeds=3)
+    for record in (a, ds.compare(a, b), ds.compare(a, b)["gradient"], growth(a), a.gradient_sketches[1], ds.Sketch()):
+        face = record._repr_html_()
+        assert face.startswith("<")
+        assert "<script" not in face
+        assert len(repr(record)) < 500
+    assert "1.5" in growth(a)._repr_html_()
+
+
+def test_a_chart_can_be_restyled() -> None:
+    profile = simulate(SMALL, seeds=2)
+    for record in (profile, [profile, predict(SMALL)], ds.compare(profile, predict(SMALL)), profile.gradient_sketches[3]):
+        styled = ds.chart(record).properties(width=111, title="mine")
+        assert styled.to_dict()["width"] == 111
+    with pytest.raises(NoPicture):
+        ds.chart(3)
+
+
+def test_pandas_gets_a_row_a_layer_and_its_absence_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = simulate(SMALL, seeds=2)
+    frame = pytest.importorskip("pandas") and profile.to_pandas()
+    assert frame.shape == (13, 9)
+    assert frame["gradient_ms"].tolist() == profile.gradient.mean_square.tolist()
+    assert ds.compare(profile, predict(SMALL))["gradient"].to_pandas().shape == (13, 3)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ds.DepthscaleError, match=r"pip install 'depthscale\[pandas\]'"):
+        profile.to_pandas()

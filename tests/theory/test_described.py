@@ -59,7 +59,7 @@ def test_every_operation_of_a_batch_norm_mlp_lies_near_its_prediction() -> None:
 def test_a_network_whose_weights_depend_on_each_other_is_not() -> None:
     model = mlp(8, 256, "batch")
     with torch.no_grad():
-        for layer in model:
+        for layer in model.children():
             if isinstance(layer, nn.Linear):  # rows alike: the same mean square, another network
                 layer.weight.copy_(layer.weight[:16].repeat(16, 1) * 0.9 + 0.436 * layer.weight)
     trace = probe(model, torch.randn(128, 256, generator=torch.Generator().manual_seed(1)))

@@ -254,7 +254,7 @@ KNOWN: dict[str, Known] = {
     "samples collapse": Known(
         lambda: mlp(40, nn.Tanh, sigma_w2=1.0, sigma_b2=0.3), "error", ("gradient-vanishes", "samples-collapse"), (), "weights"
     ),
-    "rank collapse": Known(lambda: mlp(100, lambda: nn.RMSNorm(32), width=32, sigma_w2=1.0), "warn", ("rank-collapse",)),
+    "rank collapse": Known(lambda: mlp(250, lambda: nn.RMSNorm(32), width=32, sigma_w2=1.0), "warn", ("rank-collapse",)),
     "a logarithm": Known(lambda: (LogInside(), torch.randn(BATCH, WIDTH)), "error", ("activation-not-finite",), (), "log"),
     "a root of 0": Known(lambda: (RootInside(), torch.randn(BATCH, WIDTH)), "error", ("gradient-not-finite",), (), "sqrt"),
     "float16 underflows": Known(lambda: in_type(torch_default(40), torch.float16), "error", ("gradient-underflows-float16",)),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Undefined,
         UnreliableGrowth,
     )
-    from depthscale.measure import Comparison, Growth, Ledger, compare, growth, ledger
+    from depthscale.measure import Comparison, Growth, Ledger, TraceComparison, compare, growth, ledger
     from depthscale.nets import simulate
     from depthscale.probe import probe
     from depthscale.profile import Profile, Quantity
@@ -52,6 +52,7 @@ _HOMES = {
     "Sketch": "sketch",
     "Thresholds": "diagnose",
     "Trace": "trace",
+    "TraceComparison": "measure",
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
     "assert_propagation": "diagnose",
@@ -89,6 +90,7 @@ __all__ = [
     "Sketch",
     "Thresholds",
     "Trace",
+    "TraceComparison",
     "Undefined",
     "UnreliableGrowth",
     "assert_propagation",

@@ -6,13 +6,12 @@ from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.compare import normal_deviate
 from depthscale.measure.law import PowerLaw, power_law
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.steps import Steps, steps
+from depthscale.numerics.student import as_sure_as, normal_deviate
 from depthscale.profile import Profile
 from depthscale.spec import NORMS
 from depthscale.trace import Trace
@@ -59,12 +58,12 @@ class Growth:
             t, degrees = self.power.exponent / self.power.stderr, self.steps - 1
         else:
             t, degrees = self.standard_errors_from_1, self.degrees
-        return float(normal_deviate(np.array(t), int(degrees))) if 0 < degrees < inf else t
+        return float(normal_deviate(np.array(t), degrees))
 
     @property
     def interval(self) -> tuple[float, float]:
         """The rates that this one cannot be told from: 3 standard errors, or as many as are as sure after Student's t."""
-        k = -float(stdtrit(self.degrees, ndtr(-3.0))) if 0 < self.degrees < inf else 3.0
+        k = as_sure_as(3.0, self.degrees)
         return self.rate * exp(-k * self.log_stderr), self.rate * exp(k * self.log_stderr)
 
     @property

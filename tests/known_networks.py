@@ -46,7 +46,7 @@ def mlp(
     width: int = WIDTH,
     layer: Callable[..., nn.Module] = he,
     **how: float,
-) -> Made:
+) -> tuple[nn.Sequential, Tensor]:
     """depth times a linear layer and what follows it."""
     stack = [part for _ in range(depth) for part in (layer(width, width, **how), *(make() for make in after))]
     return nn.Sequential(*stack), torch.randn(batch, width)
@@ -103,7 +103,7 @@ def lecun(depth: int, phi: Callable[[], nn.Module]) -> Made:
 def orthogonal(depth: int) -> Made:
     network, x = mlp(depth)
     for layer in network:
-        nn.init.orthogonal_(layer.weight)
+        nn.init.orthogonal_(layer.weight)  # type: ignore[arg-type]
     return network, x
 
 
@@ -171,10 +171,11 @@ def images(count: int, size: int) -> dict[str, Tensor]:
 
 
 def _spec(depth: int, **more: Any) -> NetSpec:
-    return NetSpec(**({"depth": depth, "width": WIDTH, "batch": BATCH} | more))
+    fields: dict[str, Any] = {"depth": depth, "width": WIDTH, "batch": BATCH} | more
+    return NetSpec(**fields)
 
 
-_TANH = {"activation": "tanh"}
+_TANH: dict[str, Any] = {"activation": "tanh"}
 
 
 def _bn(depth: int, batch: int) -> Known:

@@ -18,7 +18,7 @@ def small(**probing: Any) -> ds.Trace:
     return ds.probe(narrow, **probing)
 
 
-def narrow() -> tuple[nn.Module, torch.Tensor]:
+def narrow() -> tuple[nn.Sequential, torch.Tensor]:
     return mlp(6, lambda: nn.BatchNorm1d(32), nn.ReLU, width=32, batch=16)
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,13 @@ def not_a_model():
 
 
 @pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file of models; what loading it adds to the interpreter goes again."""
     path = tmp_path / "my_models.py"
     path.write_text(MODELS)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("COLUMNS", "80")
-    yield path  # type: ignore[misc]
+    yield path
     sys.modules.pop("my_models", None)
 
 

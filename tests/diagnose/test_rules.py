@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import depthscale as ds
 from depthscale.diagnose.case import Case
+from depthscale.diagnose.finding import Severity
 from depthscale.report.probe_table import RULES
 from known_networks import KNOWN, WIDTH, LogInside, Made, RootInside, batch_norm, dead, he, mlp, torch_default
 
@@ -48,15 +49,10 @@ def half_trained(training: bool) -> Made:
     return network, x
 
 
-def biased(made: Made) -> Made:
+def trained_once(made: Made) -> Made:
     """Statistics that were taken once."""
-    made[0].train()
     made[0](made[1])
-    return made[0], made[1]
-
-
-def norm_settings(**how: float) -> Made:
-    return mlp(20, lambda: nn.LayerNorm(WIDTH), nn.ReLU, **how)
+    return made
 
 
 FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[str, ds.Finding]]]] = [
@@ -100,7 +96,7 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
     (
         "eval-mode-untrained",
         lambda: rules(lambda: mlp(2, batch_norm, nn.ReLU), mode="eval"),
-        lambda: rules(lambda: biased(mlp(2, batch_norm, nn.ReLU)), mode="eval"),
+        lambda: rules(lambda: trained_once(mlp(2, batch_norm, nn.ReLU)), mode="eval"),
     ),
     ("mixed-modes", lambda: rules(lambda: half_trained(False)), lambda: rules(lambda: half_trained(True))),
 ]
@@ -178,7 +174,7 @@ def test_thresholds_move_the_verdict() -> None:
 
 
 def test_findings_come_worst_first_and_are_matched_by_rule_beginning_and_severity() -> None:
-    named = (("gradient-explodes", "error"), ("dead-units", "warn"), ("mixed-modes", "info"))
+    named: tuple[tuple[str, Severity], ...] = (("gradient-explodes", "error"), ("dead-units", "warn"), ("mixed-modes", "info"))
     found = ds.Diagnosis(tuple(ds.Finding(rule, severity, "a", "x") for rule, severity in named), "")
     assert [f.rule for f in found.matching(("gradient",))] == ["gradient-explodes"]
     assert [f.rule for f in found.matching(("warn",))] == ["gradient-explodes", "dead-units"]

@@ -197,7 +197,11 @@ KNOWN: dict[str, Known] = {
     "kaiming relu, 100 layers": Known(lambda: mlp(100, nn.ReLU), theory=_spec(100)),
     "torch's default": Known(lambda: torch_default(30), "error", _VANISHES, (), "weights", 1 / 6),
     "layer norm": Known(lambda: mlp(40, layer_norm, nn.ReLU), theory=_spec(40, norm="layer", eps=1e-5)),
-    "rms norm": Known(lambda: mlp(40, lambda: nn.RMSNorm(WIDTH), nn.ReLU), theory=_spec(40, norm="rms")),
+    "rms norm": Known(
+        lambda: mlp(40, lambda: nn.RMSNorm(WIDTH), nn.ReLU),
+        absent=("gradient-underflows-float16",),  # half of the gradient is rounding, of an exact 0
+        theory=_spec(40, norm="rms"),
+    ),
     "group norm, 16 channels a group": Known(
         lambda: mlp(40, lambda: nn.GroupNorm(16, WIDTH), nn.ReLU), absent=("gradient-explodes",), theory=14 / 13
     ),

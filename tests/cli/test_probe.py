@@ -26,9 +26,9 @@ def with_inputs():
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.body = bn(4)
+        self.a_body_whose_name_is_longer_than_any_column_of_a_terminal_would_ever_be_so_that_its_beginning_goes = bn(4)
     def forward(self, x):
-        return self.body(x)
+        return self.a_body_whose_name_is_longer_than_any_column_of_a_terminal_would_ever_be_so_that_its_beginning_goes(x)
 
 class Tokens(nn.Module):
     def __init__(self):
@@ -201,6 +201,9 @@ def test_no_line_is_wider_than_the_terminal(
         _, out, _ = run(capsys, f"{models}:{name}", "--input", described, *more)
         assert max(map(len, out.splitlines())) <= width, out
         assert "log2 gain" in out
+        cut = [line for line in out.splitlines() if line.startswith("…")]
+        assert bool(cut) == (name == "Net")
+        assert all(line.split()[0].rpartition(".")[2].isdigit() for line in cut), "the end of a name is kept"
 
 
 def test_piped_it_is_quiet_and_a_terminal_without_unicode_gets_ascii(models: Path) -> None:

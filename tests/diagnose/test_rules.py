@@ -199,6 +199,25 @@ def test_the_parts_of_the_operations_add_up_from_end_to_end() -> None:
     assert all(abs(e.resize - 1) < 1e-9 for e in adds), "an addition hands on twice as many values"
 
 
+class Wide(nn.Module):
+    """x + W relu(V x), four times as wide inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = he(64, 256), he(256, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(torch.relu(self.up(x)))
+
+
+def test_widths_inside_a_branch_cancel_in_the_parts() -> None:
+    trace = ds.probe(nn.Sequential(*(Wide() for _ in range(4))), torch.randn(16, 64))
+    account = ds.ledger(trace)
+    change = trace.ops[0].log2_gradient_ms - trace.ops[-1].log2_gradient_ms
+    assert sum(e.backward for e in account.entries) == pytest.approx(change, abs=1e-6)
+    assert account.total_log2_norm2 == pytest.approx(sum(e.contribution for e in account.entries), abs=1e-6)
+
+
 def test_where_nan_first_appears_is_followed_back_to_its_origin() -> None:
     class Late(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

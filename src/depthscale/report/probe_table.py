@@ -121,7 +121,7 @@ def _table(trace: Trace, shown: Sequence[TracedOp], whole: bool, width: int, cut
         rows = [*rows[:half], ("...", *[""] * 5), *rows[-half:]]
     widest = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     least = [0, 0, 0, *(max(map(len, heading.split("\n"))) for heading in _HEADINGS[3:])]
-    room = max(width - sum(max(a, b) for a, b in list(zip(widest, least, strict=True))[1:]) - 2 * (len(least) - 1), 12)
+    room = max(width - sum(max(a, b) for a, b in list(zip(widest, least, strict=True))[1:]) - 2 * len(least), 12)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for k, heading in enumerate(_HEADINGS):
         table.add_column(heading, justify="left" if k < 3 else "right", no_wrap=True)

@@ -1,10 +1,15 @@
-"""docs/claims.md, made from the tests under tests/claims: each claim is a test, each test's name its sentence."""
+"""docs/claims.md, made from the tests under tests/claims: each claim is a test, each test's name its sentence; and the table of
+thresholds in docs/probe.md."""
 
 import ast
+from dataclasses import fields
 from pathlib import Path
+
+from depthscale.diagnose.thresholds import Thresholds
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "claims.md"
+PROBE_PAGE = HERE.parent / "docs" / "probe.md"
 
 
 def claims_page() -> str:
@@ -27,5 +32,20 @@ def _line(test: ast.FunctionDef, path: Path) -> str:
     return f"- {sentence} (`{path.name}`)"
 
 
+def probe_page() -> str:
+    """docs/probe.md with its table as it should be."""
+    before, after = (
+        PROBE_PAGE.read_text().split("| threshold |")[0],
+        PROBE_PAGE.read_text().partition("\n\n## What is not seen"),
+    )
+    return f"{before}{_thresholds()}{after[1]}{after[2]}"
+
+
+def _thresholds() -> str:
+    rows = [f"| `{f.name}` | {f.default:g} | {f.metadata['unit']} | {f.metadata['why']} |" for f in fields(Thresholds)]
+    return "\n".join(["| threshold | value | unit | why |", "|---|---|---|---|", *rows])
+
+
 if __name__ == "__main__":
     PAGE.write_text(claims_page())
+    PROBE_PAGE.write_text(probe_page())

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from docs import PAGE, claims_page
+from depthscale.report.probe_table import RULES
+from docs import PAGE, PROBE_PAGE, claims_page, probe_page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -27,7 +28,7 @@ def same_but_for_rounding(printed: str, shown: str) -> None:
 
 
 def test_the_examples_print_what_the_readme_shows() -> None:
-    assert len(EXAMPLES) == 2
+    assert len(EXAMPLES) == 3
     scope: dict = {}
     for code, shown in EXAMPLES:
         out = io.StringIO()
@@ -53,6 +54,15 @@ def test_the_commands_print_what_the_readme_shows() -> None:
 
 def test_the_page_of_claims_is_up_to_date() -> None:
     assert PAGE.read_text() == claims_page(), "make it again: python tests/docs.py"
+
+
+def test_the_thresholds_on_the_page_are_the_programs() -> None:
+    assert PROBE_PAGE.read_text() == probe_page(), "make it again: python tests/docs.py"
+
+
+def test_the_page_on_the_probe_names_every_rule() -> None:
+    page = PROBE_PAGE.read_text()
+    assert [rule for rule in RULES if rule not in page] == []
 
 
 def test_links_lead_somewhere() -> None:

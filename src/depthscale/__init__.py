@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         Undefined,
         UnreliableGrowth,
     )
-    from depthscale.measure import Comparison, Growth, Ledger, compare, growth, ledger
+    from depthscale.measure import Comparison, Growth, Ledger, TraceComparison, compare, growth, ledger
     from depthscale.nets import simulate
     from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
     from depthscale.probe import probe
@@ -54,6 +54,7 @@ _HOMES = {
     "Sketch": "sketch",
     "Thresholds": "diagnose",
     "Trace": "trace",
+    "TraceComparison": "measure",
     "Undefined": "errors",
     "UnreliableGrowth": "errors",
     "assert_propagation": "diagnose",
@@ -97,6 +98,7 @@ __all__ = [
     "Sketch",
     "Thresholds",
     "Trace",
+    "TraceComparison",
     "Undefined",
     "UnreliableGrowth",
     "assert_propagation",
@@ -126,8 +128,6 @@ class _Package(ModuleType):
 
     Importing a folder makes it an attribute of its package; that would hide the verb, so it is not done for these names.
     """
-
-    """Here a verb keeps its name although a folder has it too: importing depthscale.report leaves `report` the function."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _HOMES and isinstance(value, ModuleType)):

@@ -73,7 +73,8 @@ def probe(
         report(trace, html)
     if str(json) != "-":
         terminal = console()
-        for line in probe_view(trace, found, whole=whole, width=min(terminal.width, 120)):
+        unicode = terminal.encoding.startswith("utf")
+        for line in probe_view(trace, found, whole=whole, width=min(terminal.width, 120), unicode=unicode):
             terminal.print(line, soft_wrap=isinstance(line, str))
     if fail_on and found.matching(tuple(fail_on)):
         sys.stdout.flush()

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from depthscale.diagnose.blame import blamed
 from depthscale.diagnose.case import Case
+from depthscale.diagnose.propagation import cause_of
 from depthscale.diagnose.thresholds import Thresholds
-from depthscale.errors import InvalidProbe, PropagationFailed, UnreliableGrowth
-from depthscale.measure.growth import growth
+from depthscale.diagnose.words import place
+from depthscale.errors import InvalidProbe, PropagationFailed
+from depthscale.measure.growth import Growth, growth
 from depthscale.probe import probe
 from depthscale.trace import Trace
 
@@ -17,7 +18,8 @@ def assert_propagation(
     """Fail where the gradient's mean square grows by more than max_rate, or less than min_rate, per step of depth.
 
     model: a module, probed with these inputs and further arguments of `probe`; or a Trace. / max_rate, min_rate: None for no
-    limit; it fails only where the measured rate lies beyond them by more than 3 standard errors. / returns: the Trace.
+    limit; it fails only where the measured rate lies beyond them by more than 3 standard errors
+    (Student's t). / returns: the Trace.
     raises: PropagationFailed (an AssertionError), which names the operation; UnreliableGrowth where there are too few steps;
     InvalidProbe where nothing along the depth repeats, so that there is no rate.
     """
@@ -27,22 +29,14 @@ def assert_propagation(
         raise InvalidProbe(
             "assert_propagation: nothing repeats three times along this model's depth, so there is no rate per step"
         )
-    if found.log_stderr != found.log_stderr:
-        raise UnreliableGrowth(f"assert_propagation: {found} has no standard error", estimate=found, needed="more steps")
-    low, high = found.rate - 3 * found.stderr, found.rate + 3 * found.stderr
+    low, high = found.interval
     if max_rate is not None and low > max_rate:
-        raise PropagationFailed(_message(trace, f"{found}, more than 3 standard errors above max_rate={max_rate:g}", 0))
+        raise PropagationFailed(_message(trace, f"{found}, more than 3 standard errors above max_rate={max_rate:g}", found))
     if min_rate is not None and high < min_rate:
-        raise PropagationFailed(_message(trace, f"{found}, more than 3 standard errors below min_rate={min_rate:g}", -1))
+        raise PropagationFailed(_message(trace, f"{found}, more than 3 standard errors below min_rate={min_rate:g}", found))
     return trace
 
 
-def _message(trace: Trace, said: str, which: int) -> str:
-    order = blamed(Case(trace, Thresholds()))
-    if not order:
-        return f"the gradient changes by {said}"
-    blame = order[which]
-    return (
-        f"the gradient changes by {said}; {blame.kind} does it (first of all {blame.where}): x{2**blame.backward:.3g} on the "
-        f"gradient, x{2**blame.forward:.3g} on the signal"
-    )
+def _message(trace: Trace, said: str, found: Growth) -> str:
+    cause = cause_of(Case(trace, Thresholds()), found)
+    return f"the gradient changes by {said}{cause.says and f'. At {place(cause.where)}: {cause.says}'}"

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from math import isfinite
 
 from depthscale.diagnose.case import Case
 from depthscale.trace import TracedOp
@@ -29,21 +28,18 @@ def blamed(case: Case) -> tuple[Blame, ...]:
     account, found = case.ledger, case.steps
     if account is None or found is None:
         return ()
-    entries = {entry.id: entry for entry in account.entries}
+    inside = {op.id for op in case.bulk}
     backward: dict[str, float] = defaultdict(float)
     forward: dict[str, float] = defaultdict(float)
     most: dict[str, tuple[float, TracedOp]] = {}
-    n = len(found.pairs)
-    for op in case.bulk:
-        entry = entries.get(op.id)
-        if entry is None:
+    for entry in account.entries:
+        if entry.id not in inside:
             continue
-        ahead = entry.share * entry.forward if isfinite(entry.forward) else 0.0
-        behind = entry.contribution - entry.share * entry.resize
-        backward[op.op] += behind / n
-        forward[op.op] += ahead / n
-        excess = abs(behind - ahead)
+        op = case.trace.ops[entry.id]
+        backward[op.op] += entry.backward / len(found.pairs)
+        forward[op.op] += entry.forward / len(found.pairs)
+        excess = abs(entry.backward - entry.forward)
         if op.op not in most or excess > most[op.op][0]:
             most[op.op] = excess, op
-    found_all = [Blame(kind, most[kind][1].name, backward[kind], forward[kind]) for kind in backward]
-    return tuple(sorted(found_all, key=lambda blame: -blame.excess))
+    kinds = [Blame(kind, most[kind][1].name, backward[kind], forward[kind]) for kind in backward]
+    return tuple(sorted(kinds, key=lambda blame: -blame.excess))

@@ -8,7 +8,9 @@ from depthscale.diagnose.finding import Finding
 from depthscale.trace import TracedOp
 
 _DIFFERENT = 0.9  # correlation of what comes in, up to which samples count as different
+_ALIKE = 0.5  # correlation from which few directions mean no more than that: 16 samples at 0.85 have an effective rank of 1.4
 _FEW_ROWS = 8
+_ROUNDING = 1e-6  # of a correlation in float32
 
 
 def collapse_findings(case: Case) -> Iterator[Finding]:
@@ -25,7 +27,7 @@ def collapse_findings(case: Case) -> Iterator[Finding]:
             yield _alike(case, rule, what, before, after, last)
             return
     directions = now.rank * min(32, last.shape[0])
-    if last.shape[0] >= _FEW_ROWS and directions < case.limits.rank_warn and now.samples < _DIFFERENT:
+    if last.shape[0] >= _FEW_ROWS and directions < case.limits.rank_warn and now.samples < _ALIKE:
         yield Finding(
             "rank-collapse",
             "warn",
@@ -37,6 +39,10 @@ def collapse_findings(case: Case) -> Iterator[Finding]:
         )
 
 
+def _near_1(apart: float) -> str:
+    return f"1 - {apart:.1g}" if apart > _ROUNDING else "1, but for rounding"
+
+
 def _alike(case: Case, rule: str, what: str, before: float, after: float, last: TracedOp) -> Finding:
     apart = max(1 - after, 0.0)
     warn = apart < case.limits.alike_warn
@@ -44,7 +50,7 @@ def _alike(case: Case, rule: str, what: str, before: float, after: float, last: 
         rule,
         "warn" if warn else "info",
         last.name,
-        f"different {what} become the same with depth: their correlation rises from {before:.3g} to 1 - {apart:.2g}",
+        f"different {what} become the same with depth: their correlation rises from {max(before, 0.0):.2f} to {_near_1(apart)}",
         {
             "correlation_first": before,
             "correlation_last": after,

@@ -11,14 +11,14 @@ from depthscale.diagnose.propagation import growth_findings
 from depthscale.diagnose.theory import theory_findings
 from depthscale.diagnose.thresholds import Thresholds
 from depthscale.diagnose.units import unit_findings
-from depthscale.diagnose.words import fold
+from depthscale.diagnose.words import factor, fold, place
 from depthscale.trace import Trace
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     number_findings,
     growth_findings,
-    collapse_findings,
     unit_findings,
+    collapse_findings,
     mode_findings,
     theory_findings,
 )
@@ -43,14 +43,16 @@ def _verdict(case: Case, found: list[Finding]) -> str:
     wrong = [finding for finding in found if finding.severity != "info"]
     if wrong:
         more = f" ({len(wrong) - 1} more finding{'s' * (len(wrong) > 2)})" if len(wrong) > 1 else ""
-        return f"{wrong[0].headline or wrong[0].says}{more}"
+        first = wrong[0]
+        return f"{first.headline or f'{place(first.where)}: {first.says}'}{more}"
     growth = case.gradient
     if growth is None:
         return "nothing wrong was found; nothing repeats often enough along the depth to fit a rate"
     if growth.words == "steady":
-        low, high = growth.rate - 3 * growth.stderr, growth.rate + 3 * growth.stderr
+        low, high = growth.interval
         return (
             f"nothing wrong: the gradient is steady, x{growth.rate:.3g} per {growth.step} in mean square "
-            f"(3 standard errors: {low:.3g} to {high:.3g})"
+            f"(between {low:.3g} and {high:.3g})"
         )
-    return f"nothing wrong: the gradient {growth.words}, {fold(growth)} in RMS over {growth.steps} {growth.step}s"
+    how = growth.words if growth.by_power else f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"
+    return f"nothing wrong: the gradient {how}, {fold(growth)} in RMS over {growth.steps} steps"

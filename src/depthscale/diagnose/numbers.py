@@ -1,7 +1,7 @@
 """Rules on the numbers themselves: not finite, exactly 0, deleted by a norm, too small or too large for a format."""
 
 from collections.abc import Iterator
-from math import isfinite, log2
+from math import inf, isfinite, log2
 
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
@@ -9,7 +9,8 @@ from depthscale.measure.paths import mean_over_repeats
 from depthscale.sketch import Sketch
 from depthscale.trace import TracedOp, log2_total
 
-_SMALL = {"float16": "float16", "bfloat16": "bfloat16"}
+_QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
+_ROUNDING = -22.0  # log2 of what float32's sums leave of an exact 0, relative to the RMS: it may be lost
 _NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
 
 
@@ -23,14 +24,17 @@ def number_findings(case: Case) -> Iterator[Finding]:
 
 
 def _not_finite(case: Case) -> Iterator[Finding]:
-    ahead = next((op for op in case.trace.ops if op.activation is not None and op.activation.nans), None)
-    if ahead is None:
-        ahead = next((op for op in case.trace.ops if op.gradient is not None and op.activation and op.activation.infs), None)
-        if ahead is not None and _masked(case, ahead):
-            ahead = None
-    if ahead is not None:
-        assert ahead.activation is not None
-        yield _first(ahead, ahead.activation, "activation", "its inputs were finite")
+    ops = case.trace.ops
+    spoilt = next((op for op in ops if op.activation is not None and op.activation.nans), None)
+    if spoilt is None and ops and _infinite(ops[-1]):
+        spoilt = ops[-1]  # infinities elsewhere are masks that a softmax makes 0
+    if spoilt is not None:
+        while (before := next((ops[i] for i in spoilt.reads if _infinite(ops[i])), None)) is not None:
+            spoilt = before
+        assert spoilt.activation is not None
+        wrong = next((name for name, _, ms in spoilt.weights if not isfinite(ms)), None)
+        why = f"its parameter {wrong} holds them" if wrong else "its inputs are finite"
+        yield _first(spoilt, spoilt.activation, "activation", "the input holds them" if spoilt.op == "input" else why)
         return
     for op in reversed(case.trace.ops):
         if op.gradient is not None and (op.gradient.nans or op.gradient.infs):
@@ -40,11 +44,8 @@ def _not_finite(case: Case) -> Iterator[Finding]:
             return
 
 
-def _masked(case: Case, op: TracedOp) -> bool:
-    """Whether infinities are a mask on the way to a softmax, which makes them 0."""
-    return all(
-        found.activation is None or not (found.activation.nans or found.activation.infs) for found in case.trace.ops[-1:]
-    )
+def _infinite(op: TracedOp) -> bool:
+    return op.activation is not None and bool(op.activation.nans or op.activation.infs)
 
 
 def _first(op: TracedOp, sketch: Sketch, what: str, why: str) -> Finding:
@@ -53,7 +54,7 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str) -> Finding:
         f"{what}-not-finite",
         "error",
         op.name,
-        f"{' and '.join(counted)} among {sketch.count:,} values first appear here; {why}",
+        f"{' and '.join(counted)} among {sketch.count:,} values of the {what} first appear here; {why}",
         {"nans": sketch.nans, "infinities": sketch.infs, "count": sketch.count},
         "",
         "look at what this operation divides by, takes a root or a logarithm of, or sums up",
@@ -69,6 +70,8 @@ def _deleted(case: Case) -> Iterator[Finding]:
         left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges])
         if not isfinite(arrived) or not left - arrived < case.limits.deleted:
             continue
+        if op.dtype in _QUANTUM:
+            return  # in 16 bits a gradient that becomes 0 was too small: `_lost` says so
         norm = op.op in _NORMS
         shared = " of a loss that is the same for all samples" if case.trace.loss in ("shared", "callable", "output") else ""
         because = f": what {op.op} subtracts from the gradient is all there was{shared}" if norm else ""
@@ -86,35 +89,52 @@ def _deleted(case: Case) -> Iterator[Finding]:
 
 def _lost(case: Case) -> Iterator[Finding]:
     """Shares that a format would lose: of the model's own type a warning, of another a remark."""
-    own = {op.dtype for op in case.trace.ops}
-    for name in ("float16", "bfloat16"):
-        worst: tuple[float, str, TracedOp, str] | None = None
-        for op in case.trace.ops:
-            for what, sketch in (("gradient", op.gradient), ("activation", op.activation)):
-                if sketch is None or not sketch.count or op.gradient is None:
-                    continue
-                for how, share in (("0", sketch.underflow(name)), ("infinite", sketch.overflow(name))):
-                    if share > case.limits.lost_info and (worst is None or share > worst[0]):
-                        worst = share, how, op, what
-        if worst is None:
+    for name in _QUANTUM:
+        losses = [
+            (share, how, op, what)
+            for op in case.trace.ops
+            if op.gradient is not None
+            for what, sketch in (("gradient", op.gradient), ("activation", op.activation))
+            if sketch is not None and sketch.count
+            for how, share in (("0", _underflow(sketch, name, op.dtype)), ("infinite", sketch.overflow(name)))
+            if share > case.limits.lost_info
+        ]
+        if not losses:
             continue
-        share, how, op, what = worst
-        warn = name in own and share > case.limits.lost_warn
+        share, how, op, what = max(losses, key=lambda loss: loss[0])
+        own = op.dtype == name
+        gone = own and what == "gradient" and any(-inf in each.log2_gradient_norm2 for each in case.trace.ops)
+        warn = own and share > case.limits.lost_warn
+        said = f"{'becomes' if own else 'would become'} {how} in {name} (with cotangents of RMS 1)"
+        said += "; below, all of it" if gone else _depth(case, name, what)
         yield Finding(
             f"{what}-{'underflows' if how == '0' else 'overflows'}-{name}",
-            "warn" if warn else "info",
+            "error" if gone else "warn" if warn else "info",
             op.name,
-            f"{share:.1%} of the {what} would become {how} in {name} (with cotangents of RMS 1){_depth(case, name, what)}",
+            f"{share:.1%} of the {what} {said}",
             {"share": share, "threshold": case.limits.lost_warn if warn else case.limits.lost_info},
             "IEEE 754; arXiv:1710.03740",
-            "scale the loss (torch.amp.GradScaler), or use bfloat16" if warn else "",
+            "scale the loss (torch.amp.GradScaler), or use bfloat16" if warn or gone else "",
         )
+
+
+def _underflow(sketch: Sketch, name: str, dtype: str) -> float:
+    """Share of values that become 0. In a tensor that is of this format already they are 0; as the density of small values is
+    flat, those below half the smallest number are half as many as those that are it."""
+    if dtype == name:
+        quantum = _QUANTUM[name]
+        below, _, above = sketch.histogram([-1.5 * quantum, -quantum / 2, quantum / 2, 1.5 * quantum])
+        kept = sketch.count - sketch.zeros
+        return min(1.0, float(below + above) / 2 / kept) if kept else 0.0
+    if sketch.log2_mean_square() / 2 + _ROUNDING > log2(_QUANTUM[name]):
+        return 0.0
+    return sketch.underflow(name)
 
 
 def _depth(case: Case, name: str, what: str) -> str:
     """After how many steps the RMS itself reaches the format's end, at the rate found."""
     growth = case.gradient if what == "gradient" else case.activation
-    if growth is None or abs(growth.deviates) < case.limits.deviates or (growth.power is not None and growth.power.better):
+    if growth is None or abs(growth.deviates) < case.limits.deviates or growth.by_power:
         return ""
     smallest, largest = {"float16": (-24.0, 16.0), "bfloat16": (-133.0, 128.0)}[name]
     per_step = log2(growth.rms_rate)
@@ -124,4 +144,4 @@ def _depth(case: Case, name: str, what: str) -> str:
     top = case.trace.ops[case.trace.sinks[0][0]]
     start = (mean_over_repeats(ends) - log2(max(top.size, 1))) / 2
     reached = ((largest if per_step > 0 else smallest) - start) / per_step
-    return f"; at this rate the RMS leaves {name} {reached:.0f} {growth.step}s from the loss" if reached > 0 else ""
+    return f"; at this rate the RMS leaves {name} {reached:.0f} steps of depth from the loss" if reached > 0 else ""

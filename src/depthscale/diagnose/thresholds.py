@@ -14,6 +14,7 @@ class Thresholds:
     deviates: float = _at(3.0, "standard normal deviates", "a rate this far from 1 is not chance: 1 in 370 healthy networks")
     warn_change: float = _at(100.0, "factor of the mean square over the bulk", "10 in RMS: no learning rate suits all layers")
     error_change: float = _at(1e6, "factor of the mean square over the bulk", "1,000 in RMS")
+    info_change: float = _at(2.0, "factor of the mean square over the bulk", "less is no growth, however sure")
     dead_warn: float = _at(0.75, "share of a layer's units", "independent units die with probability 2^-batch")
     dead_info: float = _at(0.25, "share of a layer's units", "as above; samples that are alike make some units dead")
     saturated_warn: float = _at(0.5, "share of values", "their slope is below 2 % of the largest")

@@ -1,11 +1,23 @@
-"""Numbers in words."""
+"""Numbers and names in words."""
+
+from math import log10
 
 from depthscale.measure.growth import Growth
 
 
 def fold(growth: Growth) -> str:
     """By how much the RMS changes over the whole bulk, as a person would say it."""
-    log10 = abs(growth.change) / 2 * 0.30102999566398120
-    if log10 > 6:
-        return f"10^{log10:.1f}-fold"
-    return f"{10**log10:,.0f}-fold" if log10 >= 1 else f"{10**log10:.2g}-fold"
+    decades = abs(growth.change) / 2 * log10(2)
+    if decades > 6:
+        return f"10^{decades:.1f}-fold"
+    return f"{10**decades:,.0f}-fold" if decades >= 1 else f"{10**decades:.2g}-fold"
+
+
+def factor(rate: float) -> str:
+    """A factor of change: x1.21, or 1/2.4 where it shrinks."""
+    return f"x{rate:.3g}" if rate >= 1 else f"1/{1 / rate:.3g}"
+
+
+def place(name: str) -> str:
+    """An operation as a person finds it: in nn.Sequential names are bare numbers."""
+    return f"module {name}" if name.replace(".", "").isdigit() else name

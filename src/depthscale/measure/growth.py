@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.compare import normal_deviate
 from depthscale.measure.law import PowerLaw, power_law
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.steps import Steps, steps
+from depthscale.numerics.student import as_sure_as, normal_deviate
 from depthscale.profile import Profile
 from depthscale.spec import NORMS
 from depthscale.trace import Trace
@@ -19,6 +19,7 @@ from depthscale.trace import Trace
 _LARGEST_LOG = 700.0  # of a factor that float64 holds
 _ROUNDING_BITS = 36.0  # log2 of a fall of the mean square in one layer that only exact cancellation makes
 _FEWEST_STEPS = 3  # of one run, whose error is then read with Student's t
+_ROUNDING = 2.0**-23  # of a step's logarithm in float32, alike in all steps, so that no mean removes it
 FEWEST_DEGREES = 7  # Student's t with fewer degrees of freedom lies beyond 3 standard errors in more than 2 % of healthy cases
 
 
@@ -45,10 +46,25 @@ class Growth:
         return log(self.rate) / log(2) * (self.steps or self.last_layer - self.first_layer)
 
     @property
+    def by_power(self) -> bool:
+        """Whether a power of depth describes it better than a constant factor."""
+        return self.power is not None and self.power.better
+
+    @property
     def deviates(self) -> float:
-        """How far the rate lies from 1, as the standard normal deviate that is as unlikely as Student's t."""
-        t = self.standard_errors_from_1
-        return float(normal_deviate(np.array(t), int(self.degrees))) if 0 < self.degrees < inf else t
+        """How far it lies from steady, by the law that describes it better: the standard normal deviate that is as unlikely as
+        Student's t."""
+        if self.power is not None and self.power.better:
+            t, degrees = self.power.exponent / self.power.stderr, self.steps - 1
+        else:
+            t, degrees = self.standard_errors_from_1, self.degrees
+        return float(normal_deviate(np.array(t), degrees))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The rates that this one cannot be told from: 3 standard errors, or as many as are as sure after Student's t."""
+        k = as_sure_as(3.0, self.degrees)
+        return self.rate * exp(-k * self.log_stderr), self.rate * exp(k * self.log_stderr)
 
     @property
     def words(self) -> str:
@@ -140,10 +156,10 @@ def _over_steps(log_steps: NDArray[np.float64], found: Steps) -> Growth:
     networks, n = log_steps.shape
     rate = exp(float(log_steps.mean()))
     independent = log_steps.mean(axis=1) if networks > FEWEST_DEGREES else log_steps.ravel()
-    log_stderr = float(independent.std(ddof=1) / sqrt(independent.size)) if independent.size > 1 else nan
+    spread = float(independent.std(ddof=1) / sqrt(independent.size)) if independent.size > 1 else nan
+    log_stderr = sqrt(spread**2 + _ROUNDING**2)
     law = power_law(log_steps.mean(axis=0), np.array(found.position, np.float64))
-    first, last = found.position[0], found.position[-1] + 1
-    estimate = Growth(rate, rate * log_stderr, first, last, log_stderr, independent.size - 1, found.word, n, law)
+    estimate = Growth(rate, rate * log_stderr, 1, found.count - 1, log_stderr, independent.size - 1, found.word, n, law)
     if independent.size < _FEWEST_STEPS:
         raise UnreliableGrowth(
             f"{found.count} repetitions of {found.word} leave {_counted(n, 'whole step')} of depth: x{rate:.4g}. "

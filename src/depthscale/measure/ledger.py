@@ -16,9 +16,10 @@ class Entry:
 
     log2_gain_norm2: log2 of what leaves it, over all edges, over what arrived, as squared norms; log2_gain_ms: as mean squares,
     less by resize = log2 of elements leaving over elements arrived. share: of the gradient that reaches the sources, how much
-    came this way. contribution: its part of the ledger's total: contributions and joins add up to it.
+    came this way. contribution: its part of the ledger's total, joins included: all add up to it. backward, forward: its part of
+    what the mean squares of the gradient, and of the activation along the gradient's paths, change by from end to end.
     log2_join: where several edges bring gradient to its output, log2 of their sum's squared norm over the sum of theirs (what
-    interference adds or takes away); None elsewhere. / forward: log2 of the output's mean square over its inputs', nan if unknown.
+    interference adds or takes away); None elsewhere.
     """
 
     id: int
@@ -27,8 +28,9 @@ class Entry:
     resize: float
     share: float
     contribution: float
-    log2_join: float | None
+    backward: float
     forward: float
+    log2_join: float | None
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,18 @@ def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
     gain = left - arrived if op.edges else 0.0
     size = sum(edge.size for edge in op.edges)
     resize = log2(size / op.size) if size and op.size else 0.0
-    inputs = [trace.ops[i].log2_activation_ms for i in op.reads]
-    forward = op.log2_activation_ms - log2_total(inputs) + log2(len(inputs)) if inputs else nan
-    share, contribution = moved.share.get(op.id, 0.0), moved.contribution.get(op.id, 0.0)
-    return Entry(op.id, gain, gain - resize, resize, share, contribution, moved.join.get(op.id), forward)
+    part = moved.contribution.get(op.id, 0.0)
+    return Entry(
+        id=op.id,
+        log2_gain_norm2=gain,
+        log2_gain_ms=gain - resize,
+        resize=resize,
+        share=moved.share.get(op.id, 0.0),
+        contribution=part,
+        backward=part - moved.resized.get(op.id, 0.0),
+        forward=moved.forward.get(op.id, 0.0),
+        log2_join=moved.join.get(op.id),
+    )
 
 
 def _stages(trace: Trace, moved: Flow) -> tuple[Stage, ...]:

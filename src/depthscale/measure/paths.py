@@ -6,6 +6,8 @@ from math import inf, isfinite, log2
 
 from depthscale.trace import Trace, log2_total
 
+Into = dict[int, list[tuple[int | None, float, float, int]]]  # from which operation, log2 handed, log2 measured, elements
+
 
 @dataclass
 class Flow:
@@ -14,6 +16,8 @@ class Flow:
     level[op]: what arrives at its output; join[op]: where several edges meet, what their sum is over the sum of theirs;
     unseen: operations into which gradient comes by more edges, or fewer, than were measured.
     share[op]: of all that reaches the sources; contribution[op]: its part of the log of the total (all add up to it).
+    resized[op], forward[op]: along the same paths, weighted alike, the growth of the number of elements towards the input and of
+    the activation's mean square towards the output; each adds up to what lies between the network's ends.
     """
 
     level: dict[int, float] = field(default_factory=dict)
@@ -21,6 +25,8 @@ class Flow:
     share: dict[int, float] = field(default_factory=dict)
     contribution: dict[int, float] = field(default_factory=dict)
     unseen: list[int] = field(default_factory=list)
+    resized: dict[int, float] = field(default_factory=dict)
+    forward: dict[int, float] = field(default_factory=dict)
 
 
 def flow(trace: Trace) -> Flow:
@@ -30,30 +36,30 @@ def flow(trace: Trace) -> Flow:
     nothing is assumed, and the account stays open.
     """
     found = Flow()
-    into: dict[int, list[tuple[int | None, float, float]]] = defaultdict(list)  # from which operation, handed, measured
+    into: Into = defaultdict(list)
     for op, cotangent in trace.sinks:
-        into[op].append((None, mean_over_repeats(cotangent), mean_over_repeats(cotangent)))
+        into[op].append((None, mean_over_repeats(cotangent), mean_over_repeats(cotangent), 0))
     for op in reversed(trace.ops):
         handed = into.get(op.id)
         if not handed or not op.log2_gradient_norm2:
             continue
         arrived = mean_over_repeats(op.log2_gradient_norm2)
-        level = log2_total([each for _, each, _ in handed])
+        level = log2_total([each for _, each, _, _ in handed])
         if len(handed) != op.consumers:
             found.unseen.append(op.id)
         elif op.consumers > 1:
-            join = arrived - log2_total([measured for _, _, measured in handed])
+            join = arrived - log2_total([measured for _, _, measured, _ in handed])
             found.join[op.id] = join
             level += join
         found.level[op.id] = level
         for edge in op.edges:
             left = mean_over_repeats(edge.log2_norm2)
-            into[edge.source].append((op.id, level + left - arrived if left > -inf else -inf, left))
+            into[edge.source].append((op.id, level + left - arrived if left > -inf else -inf, left, edge.size))
     _share_out(trace, found, into)
     return found
 
 
-def _share_out(trace: Trace, found: Flow, into: dict[int, list[tuple[int | None, float, float]]]) -> None:
+def _share_out(trace: Trace, found: Flow, into: Into) -> None:
     """Part the log of the total among the operations, each edge weighted by the share of the gradient that came over it.
 
     With s_e the shares of what meets, log2 sum 2^a_e = sum s_e (a_e - log2 s_e): the sum's logarithm is one of its terms.
@@ -63,7 +69,7 @@ def _share_out(trace: Trace, found: Flow, into: dict[int, list[tuple[int | None,
     if not isfinite(total):
         return
     weight: dict[int, float] = defaultdict(float)
-    found.contribution = defaultdict(float)
+    found.contribution, found.resized, found.forward = defaultdict(float), defaultdict(float), defaultdict(float)
     for op, level in reached.items():
         weight[op] = 2.0 ** (level - total)
     for op in trace.ops:
@@ -71,22 +77,26 @@ def _share_out(trace: Trace, found: Flow, into: dict[int, list[tuple[int | None,
         if not w or op.id not in into:
             continue
         handed = into[op.id]
-        both = log2_total([each for _, each, _ in handed])
+        both = log2_total([each for _, each, _, _ in handed])
         found.contribution[op.id] += w * found.join.get(op.id, 0.0)
-        for above, each, measured in handed:
+        for above, each, measured, size in handed:
             s = 2.0 ** (each - both)
             if not s:
                 continue
             found.contribution[op.id] += -w * s * log2(s) if s < 1 else 0.0
             if above is not None:
+                reader = trace.ops[above]
                 weight[above] += w * s
-                found.contribution[above] += w * s * (measured - mean_over_repeats(trace.ops[above].log2_gradient_norm2))
+                found.contribution[above] += w * s * (measured - mean_over_repeats(reader.log2_gradient_norm2))
+                found.resized[above] += w * s * log2(size / reader.size) if size and reader.size else 0.0
+                ahead = reader.log2_activation_ms - op.log2_activation_ms
+                found.forward[above] += w * s * ahead if isfinite(ahead) else 0.0
     entropy = -sum(w * log2(w) for op, w in ((op, weight[op]) for op in reached) if 0 < w < 1)
     if entropy:
         first = max(reached, key=lambda op: reached[op])
         found.contribution[first] += entropy
     found.share = dict(weight)
-    found.contribution = dict(found.contribution)
+    found.contribution, found.resized, found.forward = dict(found.contribution), dict(found.resized), dict(found.forward)
 
 
 def mean_over_repeats(log2_values: tuple[float, ...]) -> float:

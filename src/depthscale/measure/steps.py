@@ -15,7 +15,8 @@ class Steps:
     """Whole steps of depth, from the input up. / word: what one step is.
 
     pairs: for each step of the bulk, the operation under it and the one at its top; the repetition nearest the input and the one
-    nearest the output are left out. position: of each step, counted from the input (1 for the second repetition).
+    nearest the output are left out. position: of each step, counted from the input (1 for the second repetition), and anew where
+    the chain of equal repetitions is broken, as between the stages of a convolutional network.
     count: repetitions in all.
     """
 
@@ -52,13 +53,14 @@ def _of_blocks(name: str, paths: list[str], chain: list[TracedOp], modules: tupl
     if len(runs) < FEWEST:
         return None
     index = {op.id: k for k, op in enumerate(chain)}
-    pairs, position = [], []
+    pairs, position, start = [], [], 0
     for k in range(1, len(runs) - 1):
         below, ops = runs[k - 1][1][-1], runs[k][1]
-        follows = index[ops[0].id] == index[below.id] + 1
-        if follows and below.size == ops[-1].size and below.shape == ops[-1].shape:
+        if index[ops[0].id] == index[below.id] + 1 and below.shape == ops[-1].shape:
             pairs.append((below.id, ops[-1].id))
-            position.append(k)
+            position.append(k - start)
+        else:
+            start = k
     return Steps(name, tuple(pairs), tuple(position), len(runs)) if pairs else None
 
 
@@ -103,10 +105,12 @@ def _by_sequence(chain: list[TracedOp]) -> Steps | None:
         return None
     covered, period, start = best[0], -best[1], best[2]
     ends = [chain[k] for k in range(start + period - 1, start + covered, period)]
-    pairs, position = [], []
+    pairs, position, begun = [], [], 0
     for k in range(1, len(ends) - 1):
         if ends[k - 1].shape == ends[k].shape:
             pairs.append((ends[k - 1].id, ends[k].id))
-            position.append(k)
+            position.append(k - begun)
+        else:
+            begun = k
     word = "-".join(op.op for op in chain[start : start + period])
     return Steps(word, tuple(pairs), tuple(position), len(ends)) if pairs else None

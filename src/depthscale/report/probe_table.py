@@ -22,7 +22,8 @@ RULES = (
     "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks", "gradient-underflows", "gradient-vanishes",
     "mixed-modes", "positions-collapse", "rank-collapse", "samples-collapse", "saturated-units",
 )  # fmt: skip
-_BARS = "▁▂▃▄▅▆▇█"
+_BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
+_HEADINGS = ("operation", "what", "shape", "activation\nRMS", "gradient\nRMS", "log2 gain\nbackward")
 _STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
 _MOST_ROWS = 40
 
@@ -36,9 +37,11 @@ def require_known(names: Sequence[str]) -> None:
             )
 
 
-def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int) -> Iterator[RenderableType]:
-    """Everything that `depthscale probe` prints, piece by piece. / width: of the terminal, in columns."""
-    yield _headline(trace)
+def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int, unicode: bool = True) -> Iterator[RenderableType]:
+    """Everything that `depthscale probe` prints, piece by piece. / width: of the terminal, in columns; unicode: whether it shows
+    more than ASCII."""
+    yield fill(_headline(trace), width)
+    yield from (fill(f"not seen: {each.op}: {each.why}", width, initial_indent="  ") for each in trace.coverage.not_seen[:5])
     yield ""
     yield Text(fill(found.verdict[:1].upper() + found.verdict[1:] + ".", width), style="bold")
     yield ""
@@ -50,21 +53,22 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int) -> It
         yield text
     if found.findings:
         yield ""
-    yield from _growth_line(trace, found.predicted_rate)
+    yield from (fill(line, width) for line in _growth_line(trace, found.predicted_rate))
     shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(stations(trace))]
-    yield from _sparkline(_levels_along(trace, shown), width)
-    yield _table(trace, shown, whole)
-    yield from _account(trace)
+    yield from _sparkline(_levels_along(trace, shown), width, _BARS if unicode else _PLAIN_BARS)
+    yield _table(trace, shown, whole, width, "…" if unicode else "..")
+    if not whole:
+        yield fill(f"{len(shown)} of {len(trace)} operations: those that every gradient path crosses (--all: every one)", width)
+    yield from (f"\n{fill(line, width)}" for line in _account(trace))
 
 
 def _headline(trace: Trace) -> str:
     c = trace.coverage
     drawn = f", {trace.initializations} networks" if trace.initializations > 1 else ""
-    missed = "".join(f"\n  not seen: {each.op}: {each.why}" for each in c.not_seen[:5])
     proved = {None: "", True: "; bit-equal to a plain run", False: "; NOT bit-equal to a plain run"}[trace.verified]
     return (
         f"{trace.model}, {trace.mode} mode, loss {trace.loss}{drawn}: {c.ops_seen} operations, {c.ops_with_gradient} with "
-        f"gradient, {c.nodes_seen} of {c.autograd_nodes} autograd nodes seen{proved}{missed}"
+        f"gradient, {c.nodes_seen} of {c.autograd_nodes} autograd nodes seen{proved}"
     )
 
 
@@ -77,8 +81,10 @@ def _growth_line(trace: Trace, predicted: float) -> Iterator[str]:
     if found is None:
         yield "growth: nothing repeats three times along the depth, so there is no rate per step"
     else:
-        beside = f"; theory x{predicted:.5g}" if isfinite(predicted) else ""
-        yield f"growth: {found}, {found.steps} steps{beside}"
+        steady = found.words == "steady" or found.by_power
+        beside = f"; theory x{predicted:.4g}" if isfinite(predicted) else ""
+        words = found.words if steady else f"{found.words.rpartition(', ')[2]} in RMS"
+        yield f"growth: {found}, {found.steps} steps: {words}{beside}"
 
 
 def _levels_along(trace: Trace, shown: Sequence[TracedOp]) -> list[float]:
@@ -88,7 +94,7 @@ def _levels_along(trace: Trace, shown: Sequence[TracedOp]) -> list[float]:
     return [op.log2_gradient_ms / 2 for op in tops]
 
 
-def _sparkline(levels: Sequence[float], width: int) -> Iterator[str]:
+def _sparkline(levels: Sequence[float], width: int, bars: str) -> Iterator[str]:
     """Bars from the input (left) to the output (right)."""
     known = [level for level in levels if isfinite(level)]
     if len(known) < 2:
@@ -96,42 +102,46 @@ def _sparkline(levels: Sequence[float], width: int) -> Iterator[str]:
     room = width - 40
     picked = [levels[round(i * (len(levels) - 1) / max(room - 1, 1))] for i in range(room)] if len(levels) > room else levels
     low, high = min(known), max(known)
-    bars = "".join(" " if not isfinite(v) else _BARS[round((v - low) / max(high - low, 1e-9) * 7)] for v in picked)
-    yield f"gradient RMS {_power(known[0])} {bars} {_power(known[-1])} (input to output)"
+    drawn = "".join(" " if not isfinite(v) else bars[round((v - low) / max(high - low, 1e-9) * 7)] for v in picked)
+    yield f"gradient RMS {_power(known[0])} {drawn} {_power(known[-1])} (input to output)"
 
 
 def _power(log2_value: float) -> str:
-    return f"{2.0**log2_value:.2g}" if abs(log2_value) < 100 else f"2^{log2_value:.0f}"
+    if abs(log2_value) > 40:
+        return f"2^{log2_value:.0f}"
+    value = 2.0**log2_value
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}" if value >= 1e-3 else f"{value:.1e}"
 
 
-def _table(trace: Trace, shown: Sequence[TracedOp], whole: bool) -> Table:
-    """Operations from the input to the output; those that every gradient path crosses, or all."""
-    caption = (
-        None if whole else f"operations that every gradient path crosses, {len(shown)} of {len(trace)}; --all lists the others"
-    )
-    table = Table(box=None, padding=(0, 2, 0, 0), caption=caption, caption_justify="left", caption_style="dim")
-    for heading, side in (("operation", "left"), ("what", "left"), ("shape", "left"), ("activation\nRMS", "right")):
-        table.add_column(heading, justify=side, overflow="ellipsis", no_wrap=True, max_width=34)  # type: ignore[arg-type]
-    table.add_column("gradient\nRMS", justify="right", no_wrap=True)
-    table.add_column("log2 gain\nbackward", justify="right", no_wrap=True)
+def _table(trace: Trace, shown: Sequence[TracedOp], whole: bool, width: int, cut: str) -> Table:
+    """Operations from the input to the output, in as many columns as there are; long names lose their beginning."""
     account = _ledger(trace)
     gains = {entry.id: entry.log2_gain_norm2 for entry in account.entries} if account else {}
-    cut = len(shown) > _MOST_ROWS and not whole
-    rows = [*shown[: _MOST_ROWS // 2], None, *shown[-_MOST_ROWS // 2 :]] if cut else list(shown)
-    for op in rows:
-        if op is None:
-            table.add_row("...", *[""] * 5)
-            continue
-        gain = gains.get(op.id)
-        table.add_row(
-            op.name,
-            op.op,
-            "x".join(map(str, op.shape)) or "scalar",
-            _power_or_blank(op.log2_activation_ms),
-            _power_or_blank(op.log2_gradient_ms),
-            "" if gain is None or not op.edges else f"{gain:+.2f}",
-        )
+    half = _MOST_ROWS // 2
+    rows = [_row(op, gains) for op in shown]
+    if len(rows) > _MOST_ROWS and not whole:
+        rows = [*rows[:half], ("...", *[""] * 5), *rows[-half:]]
+    widest = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    least = [0, 0, 0, *(max(map(len, heading.split("\n"))) for heading in _HEADINGS[3:])]
+    room = max(width - sum(max(a, b) for a, b in list(zip(widest, least, strict=True))[1:]) - 2 * len(least), 12)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for k, heading in enumerate(_HEADINGS):
+        table.add_column(heading, justify="left" if k < 3 else "right", no_wrap=True)
+    for name, *others in rows:
+        table.add_row(name if len(name) <= room else cut + name[len(name) + len(cut) - room :], *others)
     return table
+
+
+def _row(op: TracedOp, gains: dict[int, float]) -> tuple[str, ...]:
+    gain = gains.get(op.id)
+    return (
+        op.name.removesuffix(f".{op.op}"),
+        op.op if len(op.op) <= 16 else op.op[:15] + ".",
+        "x".join(map(str, op.shape)) or "scalar",
+        _power_or_blank(op.log2_activation_ms),
+        _power_or_blank(op.log2_gradient_ms),
+        "" if gain is None or not op.edges else f"{gain:+.2f}",
+    )
 
 
 def _account(trace: Trace) -> Iterator[str]:
@@ -140,7 +150,7 @@ def _account(trace: Trace) -> Iterator[str]:
         return
     parts = ", ".join(f"{kind} {value:+.2f}" for kind, value in account.by_kind[:6] if abs(value) >= 0.005)
     yield (
-        f"\nfrom the output to the input the gradient's squared norm changes by 2^{account.total_log2_norm2:.2f}: {parts} "
+        f"from the output to the input the gradient's squared norm changes by 2^{account.total_log2_norm2:.2f}: {parts} "
         f"(closes to {account.closure_error:.0e})"
     )
 

@@ -73,12 +73,24 @@ def rebuilt_trace(loaded: dict[str, Any]) -> Trace:
     seen.pop("share")
     seen["not_seen"] = tuple(NotSeen(**each) for each in seen["not_seen"])
     bare = {key: _read(value) for key, value in whole["fields"].items()}
+    ops = tuple(_read_op(each) for each in whole["ops"])
+    ends = [op for each in (bare["sinks"], bare["sources"]) for op, _ in each]
+    if not (_in_order(ops) and all(end in range(len(ops)) for end in ends)):
+        raise ValueError("operations that refer to none")
     return Trace(
-        ops=tuple(_read_op(each) for each in whole["ops"]),
+        ops=ops,
         params=tuple(_read_parameter(each) for each in whole["params"]),
         modules=tuple(ModuleNote(**each) for each in whole["modules"]),
         coverage=Coverage(**seen),
         **bare,
+    )
+
+
+def _in_order(ops: tuple[TracedOp, ...]) -> bool:
+    """Whether every operation stands at its own number and reads only what ran before it."""
+    return all(
+        op.id == i and all(source in range(i) for source in (*op.reads, *(edge.source for edge in op.edges)))
+        for i, op in enumerate(ops)
     )
 
 

@@ -1,0 +1,230 @@
+"""`depthscale probe` as a user types it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import depthscale as ds
+from depthscale import cli
+
+MODELS = """
+import torch
+from torch import nn
+
+def bn(depth=20):
+    return nn.Sequential(*(part for _ in range(depth) for part in (nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU())))
+
+def with_inputs():
+    return bn(4), torch.randn(8, 64)
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a_body_whose_name_is_longer_than_any_column_of_a_terminal_would_ever_be_so_that_its_beginning_goes = bn(4)
+    def forward(self, x):
+        return self.a_body_whose_name_is_longer_than_any_column_of_a_terminal_would_ever_be_so_that_its_beginning_goes(x)
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wte, self.head = nn.Embedding(50, 16), nn.Linear(16, 50)
+    def forward(self, input_ids, mask=None):
+        return {"logits": self.head(self.wte(input_ids)), "hidden": self.wte(input_ids)}
+
+ready = bn(4)
+number = 3
+def needs(width):
+    return bn(width)
+def half(output):
+    return (output ** 2).mean() / 2
+def no_loss(output):
+    return output
+def broken():
+    raise RuntimeError("no such\\nweights")
+def not_a_model():
+    return 7
+"""
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file of models; what loading it adds to the interpreter goes again."""
+    path = tmp_path / "my_models.py"
+    path.write_text(MODELS)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("COLUMNS", "80")
+    yield path
+    sys.modules.pop("my_models", None)
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> tuple[int, str, str]:
+    try:
+        cli.main(["probe", *map(str, argv)])
+        status = 0
+    except SystemExit as stopped:
+        status = int(stopped.code or 0)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.parametrize("name", ["bn", "Net", "ready"])
+def test_a_model_is_named_in_a_file(name: str, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, f"{models}:{name}", "--input", "float32[8,64]")
+    assert (status, err) == (0, "")
+    assert "autograd nodes seen" in " ".join(out.split())
+
+
+def test_a_model_is_named_in_a_module_or_by_a_dotted_path(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(models.parent))
+    for target in ("my_models:with_inputs", "my_models.with_inputs"):
+        assert run(capsys, target)[0] == 0
+    assert run(capsys, "torch.nn.Tanh", "--input", "float32[4,8]")[0] == 0
+    assert run(capsys, "torch.nn:Tanh", "--input", "float64[4,8]")[0] == 0
+
+
+def test_inputs_are_described_by_place_or_by_name(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    described = ("int64[2,8]<50", "int64[2,8] < 50")
+    for each in described:
+        assert run(capsys, f"{models}:Tokens", "--input", each)[0] == 0
+    keywords = ("--kw", "input_ids=int64[2,8]<50", "--kw", "mask=bool[2,8]")
+    status, out, _ = run(capsys, f"{models}:Tokens", *keywords, "--output", "hidden", "--json", "-")
+    assert status == 0
+    assert json.loads(out)["ops"][-1]["op"] != ""
+    assert run(capsys, f"{models}:with_inputs", "--loss", f"{models}:half", "--params", "--repeats", "2", "--verify")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["bn"], "names no factory; write file.py:function"),
+        (["nowhere.py:bn"], "there is no file nowhere.py"),
+        (["FILE:bm", "--input", "float32[8,64]"], "has no 'bm' .* there is bn"),
+        (["no_such_module:bn"], "cannot load no_such_module .* ModuleNotFoundError"),
+        (["FILE:number"], "is a int; name a function or class"),
+        (["FILE:needs"], "cannot be called without arguments"),
+        (["FILE:not_a_model"], "probe takes a torch.nn.Module, or a function that makes one, got int"),
+        (["FILE:broken"], "raised RuntimeError: no such weights"),
+        (["FILE:bn"], "probe needs inputs"),
+        (["FILE:bn", "--input", "float32(8,64)"], "is not understood; write"),
+        (["FILE:bn", "--input", "float31[8,64]"], "unknown dtype 'float31'; choose one of"),
+        (["FILE:bn", "--input", "int64[8]"], "integers need a limit"),
+        (["FILE:bn", "--input", "int64[8]<0"], "integers need a limit from 1"),
+        (["FILE:bn", "--input", "float32[8,64]<5"], "only integers take a limit"),
+        (["FILE:bn", "--input", "float32[99999,99999]"], "has 9,999,800,001 values"),
+        (["FILE:bn", "--input", "float32[8,64]", "--kw", "x=bool[1]"], "give --input or --kw, not both"),
+        (["FILE:bn", "--kw", "float32[8,64]"], "has no value; write name="),
+        (["FILE:bn", "--input", "float32[8,63]"], "raised RuntimeError: .*shapes cannot be multiplied.*while probing"),
+        (["FILE:bn", "--input", "int64[8,64]<3"], "raised RuntimeError"),
+        (["FILE:with_inputs", "--loss", "sum"], "loss must be one of independent, shared"),
+        (["FILE:with_inputs", "--loss", "FILE:no_loss"], "scalar|one number|single"),
+        (["FILE:with_inputs", "--mode", "training"], "mode must be train, eval or None, got 'training'"),
+        (["FILE:with_inputs", "--repeats", "0"], "repeats must be a whole number from 1"),
+        (["FILE:with_inputs", "--repeats", "1.5"], "not a whole number"),
+        (["FILE:with_inputs", "--output", "logits"], "output"),
+        (["FILE:with_inputs", "--fail-on", "gradient-explods"], "names no severity .* and no rule; rules: activation-explodes"),
+        (["FILE:with_inputs", "--save", "no/such/place/t.json", "--json", "no.json/x"], "no"),
+        (["FILE:with_inputs", "--colour"], "colour"),
+        ([], "MODEL|argument"),
+    ],
+)
+def test_wrong_use_ends_in_one_line_and_writes_nothing(
+    argv: list[str], said: str, models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = models.parent / "empty"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    saving = [] if "--save" in argv else ["--save", "trace.json", "--json", "record.json"]
+    status, out, err = run(capsys, *(each.replace("FILE", str(models)) for each in argv), *(saving if argv else []))
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("depthscale: ")
+    assert re.search(said, err), err
+    assert list(work.rglob("*.json")) == []
+
+
+def test_fail_on_gives_status_1_for_what_it_names(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = (f"{models}:bn", "--input", "float32[64,64]")
+    assert run(capsys, *argv, "--fail-on", "gradient-explodes")[0] == 1
+    assert run(capsys, *argv, "--fail-on", "gradient")[0] == 1
+    assert run(capsys, *argv, "--fail-on", "warn", "--fail-on", "dead-units")[0] == 1
+    assert run(capsys, *argv, "--fail-on", "error")[0] == 0
+    assert run(capsys, *argv, "--fail-on", "gradient-vanishes")[0] == 0
+
+
+def test_the_record_has_the_designs_keys_and_no_other_output(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, f"{models}:bn", "--input", "float32[64,64]", "--json", "-")
+    assert (status, err) == (0, "")
+    record = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert record["schema"] == "depthscale/1"
+    assert record["command"] == "probe"
+    assert record["mode"] == "train"
+    assert {"ops_seen", "ops_with_gradient", "autograd_nodes", "nodes_seen", "not_seen"} <= record["coverage"].keys()
+    op = record["ops"][1]
+    assert {"id", "name", "op", "shape", "activation", "gradient", "edges"} <= op.keys()
+    assert {"ms", "rms", "zeros", "nonfinite"} <= op["activation"].keys()
+    assert {"from", "gain_norm2", "gain_ms", "predicted_gain_ms"} <= op["edges"][0].keys()
+    assert {"total_log2_norm2", "closure_error", "by_kind"} <= record["ledger"].keys()
+    assert record["growth"]["rate"] == pytest.approx(1.47, abs=0.1)
+    assert {"rule", "severity", "where", "says", "evidence", "source"} <= record["findings"][0].keys()
+    assert record["findings"][0]["rule"] == "gradient-explodes"
+
+
+def test_a_saved_trace_is_read_back(models: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path, short = tmp_path / "trace.json", tmp_path / "record.json"
+    assert run(capsys, f"{models}:bn", "--input", "float32[64,64]", "--save", path, "--json", short)[0] == 0
+    trace = ds.load(path)
+    assert isinstance(trace, ds.Trace)
+    found = ds.growth(trace)
+    assert found is not None
+    assert found.rate == json.loads(short.read_text())["growth"]["rate"]
+    with pytest.raises(ds.InvalidRecord, match="without its sketches; write a whole one with save, or probe --save"):
+        ds.load(short)
+
+
+@pytest.mark.parametrize("name", ["bn", "Net", "Tokens"])
+@pytest.mark.parametrize("width", [72, 80, 120])
+def test_no_line_is_wider_than_the_terminal(
+    name: str, width: int, models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    described = "int64[2,8]<50" if name == "Tokens" else "float32[8,64]"
+    for more in ([], ["--all"]):
+        _, out, _ = run(capsys, f"{models}:{name}", "--input", described, *more)
+        assert max(map(len, out.splitlines())) <= width, out
+        assert "log2 gain" in out
+        cut = [line for line in out.splitlines() if line.startswith("…")]
+        assert bool(cut) == (name == "Net")
+        assert all(line.split()[0].rpartition(".")[2].isdigit() for line in cut), "the end of a name is kept"
+
+
+def test_piped_it_is_quiet_and_a_terminal_without_unicode_gets_ascii(models: Path) -> None:
+    argv = [sys.executable, "-m", "depthscale", "probe", f"{models}:bn", "--input", "float32[64,64]"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "COLUMNS": "80"}
+    done = subprocess.run(argv, capture_output=True, env=environment, check=True)
+    assert done.stderr == b""
+    out = done.stdout.decode("ascii")
+    assert "\x1b" not in out
+    assert "gradient RMS" in out
+    assert out.count("?") <= 2, "only the plus-minus sign has no ASCII"
+    assert "#" in out.split("gradient RMS")[1].split("\n")[0]
+
+
+def test_help_loads_no_torch() -> None:
+    code = (
+        "import sys; from depthscale import cli\n"
+        "try: cli.main(['probe', '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--fail-on" in done.stdout

@@ -1,0 +1,244 @@
+"""Every rule speaks where it should and is silent beside it; every threshold is one that a rule reads."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from math import inf, nan
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import depthscale as ds
+from depthscale.diagnose.case import Case
+from depthscale.diagnose.finding import Severity
+from depthscale.report.probe_table import RULES
+from known_networks import KNOWN, WIDTH, LogInside, Made, RootInside, batch_norm, dead, he, mlp, torch_default
+
+
+def rules(make: Callable[[], Made], **probing) -> dict[str, ds.Finding]:
+    return {finding.rule: finding for finding in ds.diagnose(ds.probe(make, **probing))}
+
+
+class Sequence(nn.Module):
+    """Every position becomes the mean of all, `mixed` of the way, in each of 12 layers."""
+
+    def __init__(self, mixed: float):
+        super().__init__()
+        self.mixed = mixed
+
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(12):
+            x = torch.tanh(x + self.mixed * (x.mean(1, keepdim=True) - x))
+        return x
+
+
+class Masked(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(x.masked_fill(torch.ones(x.shape[-2:]).triu(1) > 0, -inf), -1)
+
+
+def scaled(factor: float) -> Made:
+    network, x = mlp(2, nn.ReLU)
+    return network, x * factor
+
+
+def half_trained(training: bool) -> Made:
+    network, x = mlp(2, batch_norm, nn.ReLU)
+    network[1].train(training)
+    return network, x
+
+
+def trained_once(made: Made) -> Made:
+    """Statistics that were taken once."""
+    made[0](made[1])
+    return made
+
+
+FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[str, ds.Finding]]]] = [
+    (
+        "gradient-explodes",
+        lambda: rules(KNOWN["batch norm, 40 layers, batch 128"].make),
+        lambda: rules(lambda: mlp(40, nn.ReLU)),
+    ),
+    ("gradient-vanishes", lambda: rules(lambda: torch_default(20)), lambda: rules(lambda: mlp(20, nn.ReLU))),
+    ("gradient-grows", lambda: rules(KNOWN["selu, LeCun"].make), lambda: rules(lambda: mlp(40, nn.ReLU))),
+    ("gradient-shrinks", lambda: rules(KNOWN["tanh, critical"].make), lambda: rules(lambda: mlp(40, nn.ReLU))),
+    ("activation-explodes", lambda: rules(lambda: one_way(2.0)), lambda: rules(lambda: one_way(1.0))),
+    ("activation-vanishes", lambda: rules(lambda: one_way(0.5)), lambda: rules(lambda: one_way(1.0))),
+    ("activation-grows", lambda: rules(lambda: one_way(1.05)), lambda: rules(lambda: one_way(1.0))),
+    ("activation-shrinks", lambda: rules(lambda: one_way(0.95)), lambda: rules(lambda: one_way(1.0))),
+    ("dead-units", lambda: rules(lambda: dead(4)), lambda: rules(lambda: mlp(4, nn.ReLU))),
+    (
+        "saturated-units",
+        lambda: rules(lambda: mlp(4, nn.Tanh, sigma_w2=100.0)),
+        lambda: rules(lambda: mlp(4, nn.Tanh, sigma_w2=1.0)),
+    ),
+    ("samples-collapse", lambda: rules(lambda: torch_default(12)), lambda: rules(lambda: mlp(12, nn.ReLU))),
+    ("positions-collapse", lambda: sequence(0.9), lambda: sequence(0.0)),
+    ("rank-collapse", lambda: rules(KNOWN["rank collapse"].make), lambda: rules(lambda: mlp(4, nn.Tanh, sigma_w2=1.0))),
+    ("activation-not-finite", lambda: rules(lambda: (LogInside(), torch.randn(4, WIDTH))), lambda: rules(masked)),
+    ("gradient-not-finite", lambda: rules(lambda: (RootInside(), torch.randn(4, WIDTH))), lambda: rules(masked)),
+    (
+        "gradient-deleted",
+        lambda: rules(lambda: mlp(3, nn.ReLU, batch_norm), loss="shared"),
+        lambda: rules(lambda: mlp(3, nn.ReLU, batch_norm)),
+    ),
+    ("gradient-underflows-float16", lambda: rules(lambda: torch_default(20)), lambda: rules(lambda: mlp(20, nn.ReLU))),
+    (
+        "gradient-overflows-float16",
+        lambda: rules(KNOWN["batch norm, 100 layers, batch 8"].make),
+        lambda: rules(lambda: mlp(12, nn.ReLU)),
+    ),
+    ("activation-underflows-float16", lambda: rules(lambda: scaled(1e-8)), lambda: rules(lambda: scaled(1.0))),
+    ("activation-overflows-float16", lambda: rules(lambda: scaled(1e6)), lambda: rules(lambda: scaled(1.0))),
+    ("activation-overflows-bfloat16", lambda: overflown(), lambda: rules(lambda: scaled(1e6))),
+    (
+        "eval-mode-untrained",
+        lambda: rules(lambda: mlp(2, batch_norm, nn.ReLU), mode="eval"),
+        lambda: rules(lambda: trained_once(mlp(2, batch_norm, nn.ReLU)), mode="eval"),
+    ),
+    ("mixed-modes", lambda: rules(lambda: half_trained(False)), lambda: rules(lambda: half_trained(True))),
+]
+
+
+def overflown() -> dict[str, ds.Finding]:
+    network, x = mlp(2, nn.ReLU)
+    return rules(lambda: (network.double(), x.double() * 1e39))
+
+
+def masked() -> Made:
+    return nn.Sequential(he(8, 8), Masked()), torch.randn(2, 8, 8)
+
+
+def sequence(mixed: float) -> dict[str, ds.Finding]:
+    return rules(lambda: (Sequence(mixed), torch.randn(4, 6, 32)))
+
+
+class Straight(torch.autograd.Function):
+    """x -> gain x, with the gradient of the identity: signals grow, gradients do not."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, gain: float) -> Tensor:
+        return x * gain
+
+    @staticmethod
+    def backward(ctx, *gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient[0], None
+
+
+class Amplifier(nn.Module):
+    def __init__(self, gain: float):
+        super().__init__()
+        self.gain, self.fc = gain, he(64, 64, 1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Straight.apply(self.fc(x), self.gain)  # type: ignore[return-value]
+
+
+def one_way(gain: float) -> Made:
+    return nn.Sequential(*(Amplifier(gain) for _ in range(30))), torch.randn(16, 64)
+
+
+@pytest.mark.parametrize(("rule", "where", "beside"), FIRES, ids=[rule for rule, _, _ in FIRES])
+def test_a_rule_speaks_where_it_should_and_is_silent_beside(rule: str, where, beside) -> None:
+    found = where()
+    assert rule in found
+    assert rule not in beside()
+    finding = found[rule]
+    assert finding.says
+    assert finding.severity in ("info", "warn", "error")
+    assert finding.evidence
+
+
+def test_every_rule_that_a_user_may_name_is_tested() -> None:
+    assert {rule for rule in RULES if not any(name.startswith(rule) for name, _, _ in FIRES)} == set()
+    assert all(any(name.startswith(rule) for rule in RULES) for name, _, _ in FIRES)
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(ds.Thresholds)])
+def test_every_threshold_is_read_and_says_its_unit_and_reason(name: str) -> None:
+    sources = [path.read_text() for path in (Path(ds.__file__).parent / "diagnose").glob("*.py")]
+    assert any(f"limits.{name}" in source for source in sources)
+    meta = next(f.metadata for f in fields(ds.Thresholds) if f.name == name)
+    assert meta["unit"]
+    assert meta["why"]
+
+
+def test_thresholds_move_the_verdict() -> None:
+    trace = ds.probe(KNOWN["batch norm, 20 layers, batch 128"].make)
+    assert ds.diagnose(trace).findings[0].severity == "warn"
+    assert ds.diagnose(trace, ds.Thresholds(error_change=500)).findings[0].severity == "error"
+    assert ds.diagnose(trace, ds.Thresholds(warn_change=1e5)).findings[0].severity == "info"
+    assert ds.diagnose(trace, ds.Thresholds(deviates=1e9)).healthy
+
+
+def test_findings_come_worst_first_and_are_matched_by_rule_beginning_and_severity() -> None:
+    named: tuple[tuple[str, Severity], ...] = (("gradient-explodes", "error"), ("dead-units", "warn"), ("mixed-modes", "info"))
+    found = ds.Diagnosis(tuple(ds.Finding(rule, severity, "a", "x") for rule, severity in named), "")
+    assert [f.rule for f in found.matching(("gradient",))] == ["gradient-explodes"]
+    assert [f.rule for f in found.matching(("warn",))] == ["gradient-explodes", "dead-units"]
+    assert len(found.matching(("info",))) == 3
+    assert [f.rule for f in found.matching(("mixed-modes", "error"))] == ["gradient-explodes", "mixed-modes"]
+    assert found.matching(("activation",)) == ()
+    assert not found.healthy
+    severities = [f.severity for f in ds.diagnose(ds.probe(KNOWN["samples collapse"].make))]
+    assert severities == sorted(severities, key=["error", "warn", "info"].index)
+
+
+def test_the_parts_of_the_operations_add_up_from_end_to_end() -> None:
+    """backward and forward parts, each along the gradient's paths: what the mean squares change by between the network's ends."""
+    trace = ds.probe(KNOWN["post-LN residual"].make)
+    account = ds.ledger(trace)
+    first, last = trace.ops[0], trace.ops[-1]
+    assert sum(e.backward for e in account.entries) == pytest.approx(first.log2_gradient_ms - last.log2_gradient_ms, abs=1e-6)
+    assert sum(e.forward for e in account.entries) == pytest.approx(
+        last.log2_activation_ms - first.log2_activation_ms, abs=1e-6
+    )
+    adds = [e for e in account.entries if trace.ops[e.id].op == "add"]
+    assert all(abs(e.resize - 1) < 1e-9 for e in adds), "an addition hands on twice as many values"
+
+
+class Wide(nn.Module):
+    """x + W relu(V x), four times as wide inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = he(64, 256), he(256, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(torch.relu(self.up(x)))
+
+
+def test_widths_inside_a_branch_cancel_in_the_parts() -> None:
+    trace = ds.probe(nn.Sequential(*(Wide() for _ in range(4))), torch.randn(16, 64))
+    account = ds.ledger(trace)
+    change = trace.ops[0].log2_gradient_ms - trace.ops[-1].log2_gradient_ms
+    assert sum(e.backward for e in account.entries) == pytest.approx(change, abs=1e-6)
+    assert account.total_log2_norm2 == pytest.approx(sum(e.contribution for e in account.entries), abs=1e-6)
+
+
+def test_where_nan_first_appears_is_followed_back_to_its_origin() -> None:
+    class Late(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.exp(x * 1000.0) - torch.exp(x * 1000.0)
+
+    (finding,) = [f for f in ds.diagnose(ds.probe(Late(), torch.ones(2, 4))) if f.rule == "activation-not-finite"]
+    assert finding.where == "exp", "infinity minus infinity is NaN, but exp made the infinities"
+    network, x = mlp(2, nn.ReLU)
+    x[0, 0] = nan
+    (finding,) = [f for f in ds.diagnose(ds.probe(network, x)) if f.rule == "activation-not-finite"]
+    assert finding.where == "input"
+    assert "the input holds them" in finding.says
+    network, x = mlp(2, nn.ReLU)
+    network[2].weight.data[0, 0] = nan  # type: ignore[index]
+    (finding,) = [f for f in ds.diagnose(ds.probe(network, x)) if f.rule == "activation-not-finite"]
+    assert "parameter" in finding.says
+
+
+def test_a_case_without_any_depth_is_said_plainly() -> None:
+    trace = ds.probe(mlp(1)[0], torch.randn(4, WIDTH))
+    assert Case(trace, ds.Thresholds()).bulk == ()
+    assert ds.diagnose(trace).verdict.startswith("nothing wrong was found; nothing repeats")
+    with pytest.raises(TypeError, match="diagnose takes a Trace"):
+        ds.diagnose(replace(ds.Thresholds()))  # type: ignore[arg-type]

@@ -1,0 +1,112 @@
+"""A trace read from its file says everything that the trace itself says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import depthscale as ds
+from depthscale.sketch import Sketch
+from depthscale.store import record
+from known_networks import KNOWN, LogInside, Residuals, layer_norm, mlp
+
+
+def small(**probing: Any) -> ds.Trace:
+    return ds.probe(narrow, **probing)
+
+
+def narrow() -> tuple[nn.Sequential, torch.Tensor]:
+    return mlp(6, lambda: nn.BatchNorm1d(32), nn.ReLU, width=32, batch=16)
+
+
+TRACES = {
+    "batch norm": lambda: small(),
+    "several networks, with parameters": lambda: small(repeats=3, params=True, verify=True),
+    "shared loss, deleted gradient": lambda: ds.probe(
+        lambda: (nn.Sequential(*list(narrow()[0])[:-1]), torch.randn(16, 32)), loss="shared"
+    ),
+    "residual": lambda: ds.probe(lambda: (Residuals(5, "pre", layer_norm), torch.randn(4, 256))),
+    "eval mode": lambda: small(mode="eval"),
+    "not finite": lambda: ds.probe(lambda: (LogInside(), torch.randn(4, 256))),
+    "float16": lambda: ds.probe(KNOWN["float16 underflows"].make),
+}
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal, sketches by their bytes, nan equal to nan."""
+    if isinstance(a, Sketch) or isinstance(b, Sketch):
+        return isinstance(a, Sketch) and isinstance(b, Sketch) and a.to_bytes() == b.to_bytes()
+    if hasattr(a, "__dataclass_fields__"):
+        return type(a) is type(b) and all(same(getattr(a, name), getattr(b, name)) for name in a.__dataclass_fields__)
+    if isinstance(a, tuple):
+        return isinstance(b, tuple) and len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return (a == b and isinstance(a, type(b))) or (a != a and b != b)
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_a_trace_comes_back_whole(name: str, tmp_path: Path) -> None:
+    trace = TRACES[name]()
+    ds.save(trace, tmp_path / "trace.json")
+    back = ds.load(tmp_path / "trace.json")
+    assert isinstance(back, ds.Trace)
+    for field in trace.__dataclass_fields__:
+        if field != "graph":
+            assert same(getattr(trace, field), getattr(back, field)), field
+    assert same(tuple(ds.diagnose(trace)), tuple(ds.diagnose(back)))
+    assert ds.diagnose(trace).verdict == ds.diagnose(back).verdict
+    assert json.dumps(record(trace), sort_keys=True, default=str) == json.dumps(record(back), sort_keys=True, default=str)
+    if "deleted" not in name and name not in ("not finite", "float16"):
+        assert same(ds.ledger(trace), ds.ledger(back))
+        found, again = ds.growth(trace), ds.growth(back)
+        assert same(found, again)
+
+
+def test_a_changed_trace_is_not_the_same() -> None:
+    trace = small()
+    assert not same(trace.ops, small(seed=1).ops)
+    assert same(trace.ops, small().ops)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda r: r | {"schema": "depthscale/2"}, "has schema depthscale/2, this version reads depthscale/1"),
+        (lambda r: {key: value for key, value in r.items() if key != "schema"}, "is not a depthscale record"),
+        (lambda r: {key: value for key, value in r.items() if key != "trace"}, "without its sketches"),
+        (lambda r: r | {"trace": {}}, "a part is missing or wrong"),
+        (lambda r: r | {"trace": r["trace"] | {"ops": [*r["trace"]["ops"][:1], {}]}}, "a part is missing or wrong"),
+        (lambda r: r | {"coverage": {}}, "a part is missing or wrong"),
+        (lambda r: r | {"coverage": None}, "a part is missing or wrong"),
+        (lambda r: r | {"trace": r["trace"] | {"fields": r["trace"]["fields"] | {"colour": 1}}}, "a part is missing or wrong"),
+        (lambda r: with_op(r, "activation", "AAAA"), "a part is missing or wrong"),
+        (lambda r: with_op(r, "activation", 7), "a part is missing or wrong"),
+        (lambda r: with_op(r, "reads", [999]), "a part is missing or wrong"),
+        (lambda r: with_op(r, "id", 7), "a part is missing or wrong"),
+        (lambda r: with_op(r, "edges", [{"source": 0}]), "a part is missing or wrong"),
+        (lambda r: with_op(r, "edges", [{"source": 999, "log2_norm2": [1.0], "size": 4}]), "a part is missing or wrong"),
+    ],
+)
+def test_damaged_and_newer_records_are_refused(damage: Any, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    ds.save(small(), path)
+    path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    with pytest.raises(ds.InvalidRecord, match=said):
+        ds.load(path)
+
+
+def with_op(loaded: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    loaded["trace"]["ops"][1][key] = value
+    return loaded
+
+
+def test_half_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    ds.save(small(), path)
+    path.write_text(path.read_text()[:5000])
+    with pytest.raises(ds.InvalidRecord, match=r"trace\.json is not JSON"):
+        ds.load(path)

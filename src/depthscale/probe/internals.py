@@ -62,6 +62,11 @@ def base_of(tensor: Tensor) -> Tensor | None:
     return tensor._base
 
 
+def unseen() -> Any:
+    """What runs inside is not shown to function modes: a look at a tensor's attributes would be a call like any other."""
+    return torch._C.DisableTorchFunction()
+
+
 def eager() -> Any:
     """Compiled modules run as written. / Only where something was compiled: asking loads the compiler."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

@@ -1,45 +1,61 @@
 """How alike a batch's samples have become, and which units are dead: read from an output while it is there."""
 
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from depthscale.trace import Likeness
 
 ACTIVATIONS = (
     "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "sigmoid", "tanh",
     "hardtanh", "hardswish", "hardsigmoid", "softsign", "erf", "sin", "abs", "threshold", "logsigmoid", "glu",
 )  # fmt: skip
-NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
-_READ = {*ACTIVATIONS, *NORMS, "add", "input", "embedding"}
+_READ = {*ACTIVATIONS, "add", "input", "embedding", "layer_norm", "rms_norm"}
 _RECTIFIERS = ("relu", "relu6", "threshold")
 _ROWS, _COLUMNS = 32, 4096  # of an output that are compared: enough for a correlation to some 1e-3
 
 
-@torch.no_grad()
-def likeness_of(op: str, output: Tensor) -> Tensor | None:
-    """[3] numbers of an activation's, a norm's or a sum's output, None for others or where there is nothing to compare.
+@dataclass(frozen=True)
+class Products:
+    """Products of what is compared, each with each. / samples: [n, n]; positions: [m, m] of the first sample's, or None."""
 
-    Mean product of two samples over their mean square (1: all alike); the same for two positions of one sample, nan without a
-    position axis; effective rank of the samples' product matrix, (trace)^2 / |.|^2, over their number.
-    """
+    samples: Tensor
+    positions: Tensor | None
+
+
+@torch.no_grad()
+def products_of(op: str, output: Tensor) -> Products | None:
+    """Of an activation's or a sum's output, of an input and an embedding; None for others and where nothing can be compared."""
     if op not in _READ or output.is_complex() or output.dim() < 2 or output.shape[0] < 2 or not output.numel():
         return None
-    rows = _rows(output)
-    gram = rows @ rows.T
-    ratio, rank = _correlation(gram), gram.trace() ** 2 / gram.square().sum() / len(gram)
-    if output.dim() != 3 or output.shape[1] < 2:
-        return torch.stack([ratio, torch.full_like(ratio, torch.nan), rank])
-    positions = _rows(output[0])
-    return torch.stack([ratio, _correlation(positions @ positions.T), rank])
+    sequence = output.dim() == 3 and output.shape[1] > 1
+    return Products(_products(output), _products(output[0]) if sequence else None)
 
 
-def _rows(output: Tensor) -> Tensor:
+def likeness(products: Products) -> Likeness:
+    """Mean product of two samples over their mean square (1: all alike); the same for two positions, nan without any; effective
+    rank of the samples' products, (trace)^2 / |.|^2, over their number."""
+    gram = products.samples.cpu().numpy().astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rank = float(np.trace(gram) ** 2 / np.square(gram).sum() / len(gram))
+        positions = nan if products.positions is None else _correlation(products.positions.cpu().numpy().astype(np.float64))
+        return Likeness(_correlation(gram), positions, rank)
+
+
+def _products(output: Tensor) -> Tensor:
     flat = output.detach()[:_ROWS].flatten(1)
-    return flat[:, :: max(1, flat.shape[1] // _COLUMNS)].float()
+    rows = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].float()
+    return rows @ rows.T
 
 
-def _correlation(gram: Tensor) -> Tensor:
+def _correlation(gram: NDArray[np.float64]) -> float:
     """Mean off the diagonal over the mean on it. / gram: [n, n]."""
-    n, trace = len(gram), gram.trace()
-    return (gram.sum() - trace) / (n - 1) / trace
+    n, trace = len(gram), np.trace(gram)
+    return float((gram.sum() - trace) / (n - 1) / trace)
 
 
 @torch.no_grad()

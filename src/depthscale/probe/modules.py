@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from depthscale.probe import internals
 from depthscale.trace import ModuleNote
 
 
@@ -60,7 +61,8 @@ def watched(model: nn.Module) -> Iterator[ModuleStack]:
 
     def leave(module: nn.Module, args: object, output: object) -> None:
         if threading.get_ident() == thread and len(stack.calls) > 1:
-            stack.on_leaving(output)
+            with internals.unseen():
+                stack.on_leaving(output)
             left = stack.calls.pop()
             if output is None and stack.deepest is None:  # it raised, or returned nothing
                 stack.deepest = left

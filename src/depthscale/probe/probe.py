@@ -14,11 +14,12 @@ from depthscale.errors import InvalidProbe
 from depthscale.probe import inputs as given
 from depthscale.probe import internals, modules, outputs
 from depthscale.probe.backward import Backward
+from depthscale.probe.likeness import likeness
 from depthscale.probe.merge import merged
 from depthscale.probe.recorder import Draft, Recorder, sketch_of
 from depthscale.probe.untouched import bit_equal, untouched
 from depthscale.sketch import Sketch
-from depthscale.trace import Coverage, Edge, Likeness, NotSeen, Trace, TracedOp, TracedParameter
+from depthscale.trace import Coverage, Edge, NotSeen, Trace, TracedOp, TracedParameter
 
 MODES = ("train", "eval")
 
@@ -246,7 +247,7 @@ class _Run:
             settings=draft.settings,
             weights=tuple((name, shape, float(ms)) for name, shape, ms in draft.weights),
             split=reading.splits.get(number),
-            likeness=None if draft.likeness is None else Likeness(*draft.likeness.tolist()),
+            likeness=None if draft.products is None else likeness(draft.products),
             dead=None if draft.dead is None else float(draft.dead),
             log2_activation_samples=() if draft.activation is None else (draft.activation.log2_mean_square(),),
         )

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals, settings
-from depthscale.probe.likeness import dead_units, likeness_of
+from depthscale.probe.likeness import Products, dead_units, products_of
 from depthscale.probe.modules import ModuleStack
 from depthscale.probe.nodes import Claims, Exit, Slot
 from depthscale.probe.untouched import Kept
@@ -46,7 +46,7 @@ class Draft:
     exits: list[Exit]
     settings: dict[str, Any]
     weights: list[tuple[str, tuple[int, ...], Tensor]]
-    likeness: Tensor | None
+    products: Products | None
     dead: Tensor | None
 
 
@@ -171,7 +171,7 @@ class Recorder(TorchFunctionMode):
                 exits=self.claims.claim(number, slots),
                 settings=found,
                 weights=[self._weight(t) for t in given if self._fixed.get(t) and _counted(t)],
-                likeness=likeness_of(name, outputs[0]),
+                products=products_of(name, outputs[0]),
                 dead=dead_units(name, outputs[0], self.drafts[reads[0]].op if reads else ""),
             )
         )
@@ -229,7 +229,8 @@ class Recorder(TorchFunctionMode):
 
     def _sketch(self, name: str, outputs: list[Tensor]) -> Sketch | None:
         try:
-            return sum((sketch_of(t) for t in outputs), Sketch())
+            first, *others = (sketch_of(t) for t in outputs)
+            return sum(others, first)
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(self._here(name), f"its activation: {refused}"))
             return None

@@ -49,7 +49,8 @@ def likeness(products: Products) -> Likeness:
 def _products(output: Tensor) -> Tensor:
     flat = output.detach()[:_ROWS].flatten(1)
     rows = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].float()
-    return rows @ rows.T
+    with torch.autocast(output.device.type, enabled=False):  # which would round the products
+        return rows @ rows.T
 
 
 def _correlation(gram: NDArray[np.float64]) -> float:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Undefined,
         UnreliableGrowth,
     )
+    from depthscale.explain.trace import Explanation, explain
     from depthscale.measure import Comparison, Growth, Ledger, compare, growth, ledger
     from depthscale.nets import simulate
     from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
@@ -38,6 +39,7 @@ _HOMES = {
     "Comparison": "measure",
     "DepthscaleError": "errors",
     "Diagnosis": "diagnose",
+    "Explanation": "explain.trace",
     "Finding": "diagnose",
     "Growth": "measure",
     "InvalidProbe": "errors",
@@ -63,6 +65,7 @@ _HOMES = {
     "compare": "measure",
     "critical_line": "theory.critical",
     "diagnose": "diagnose",
+    "explain": "explain.trace",
     "growth": "measure",
     "ledger": "measure",
     "load": "store",
@@ -79,6 +82,7 @@ __all__ = [
     "Comparison",
     "DepthscaleError",
     "Diagnosis",
+    "Explanation",
     "Finding",
     "Growth",
     "InvalidProbe",
@@ -104,6 +108,7 @@ __all__ = [
     "compare",
     "critical_line",
     "diagnose",
+    "explain",
     "growth",
     "ledger",
     "load",

@@ -8,7 +8,7 @@ from torch import Tensor
 from depthscale.activations import activation
 from depthscale.explain.expected import Numbers
 from depthscale.explain.tape import Places, Tape, places
-from depthscale.explain.terms import correlation, terms
+from depthscale.norms.terms import correlation, terms
 from depthscale.graph import Elementwise, Norm
 from depthscale.nets.elementwise import elementwise
 

@@ -13,6 +13,7 @@ from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals, settings
 from depthscale.probe.likeness import dead_units, likeness_of
 from depthscale.probe.modules import ModuleStack
+from depthscale.probe.norm_calls import NormCall, norm_call
 from depthscale.probe.nodes import Claims, Exit, Slot
 from depthscale.probe.untouched import Kept
 from depthscale.sketch import Sketch
@@ -48,6 +49,7 @@ class Draft:
     weights: list[tuple[str, tuple[int, ...], Tensor]]
     likeness: Tensor | None
     dead: Tensor | None
+    norm: NormCall | None = None
 
 
 class Values:
@@ -67,12 +69,12 @@ class Values:
 class Recorder(TorchFunctionMode):
     """While it is entered, every torch function called in this thread is seen; what it computes is not changed."""
 
-    def __init__(self, modules: ModuleStack, kept: Kept, names: dict[int, str]):
+    def __init__(self, modules: ModuleStack, kept: Kept, names: dict[int, str], norms: bool = False):
         super().__init__()
         self.drafts: list[Draft] = []
         self.claims = Claims()
         self.not_seen: list[NotSeen] = []
-        self._modules, self._kept, self._names = modules, kept, names
+        self._modules, self._kept, self._names, self.norms = modules, kept, names, norms
         self._origin = Values()  # tensor -> operation, where autograd does not say it
         self._fixed = Values()  # tensors that depend on parameters alone
         self._derived = Values()  # tensors that depend on the inputs
@@ -124,7 +126,10 @@ class Recorder(TorchFunctionMode):
         if len(outputs) == 1 and _is_reshape(name, outputs[0], given, before):
             self._pass_through(outputs[0], reads[0])
         elif derived or any(t.requires_grad for t in outputs):
-            self._record(name, outputs, [r for r in reads if r is not None], given, settings.of(name, args, kwargs))
+            found = settings.of(name, args, kwargs)
+            self._record(name, outputs, [r for r in reads if r is not None], given, found)
+            if self.norms:
+                self.drafts[-1].norm = norm_call(func, name, args, kwargs, found)
 
     def _record(
         self,

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from depthscale.explain.terms import Terms, correlation, terms
+from depthscale.norms.terms import correlation, terms
+from depthscale.trace import Terms
 from depthscale.graph import Norm
 
 EPS = 0.1

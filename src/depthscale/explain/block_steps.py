@@ -1,0 +1,161 @@
+"""The steps of the growth argument at one norm of a user's model, in words; those of a whole network are in `steps`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from depthscale.explain.blocks import Block
+from depthscale.explain.verdict import Unit
+
+NAMES = {
+    "batch_norm": "Batch Norm",
+    "layer_norm": "Layer Norm",
+    "rms_norm": "RMS Norm",
+    "group_norm": "Group Norm",
+    "instance_norm": "Instance Norm",
+}
+
+
+@dataclass(frozen=True)
+class BlockStep:
+    """name: of its number. / label: in a column; broken: what is said where it fails; lacks: why a block may not have it."""
+
+    name: str
+    unit: Unit
+    label: str
+    statement: Callable[[Block], str]
+    formula: str
+    broken: str
+    lacks: str = ""
+
+
+def _over(block: Block) -> str:
+    return {"batch_norm": "channels", "instance_norm": "channels and samples"}.get(block.norm.op, "samples")
+
+
+
+BLOCK_STEPS = (
+    BlockStep(
+        "product",
+        "factor",
+        "product",
+        lambda b: "the map below multiplies p by its weights' squares",
+        "p(x below) / p(y) = fan_out <w²>",
+        "the weights below do not multiply p as independent ones would",
+        "it reads no linear map or convolution",
+    ),
+    BlockStep(
+        "slope",
+        "factor",
+        "slope",
+        lambda b: f"{b.activation.op if b.activation else 'the activation'} multiplies it by the mean of φ'²",
+        "p(z) / p(x) = <φ'²>",
+        "the activation above does not multiply p by the mean of φ'²",
+        "no activation reads it",
+    ),
+    BlockStep(
+        "scale",
+        "factor",
+        "gamma",
+        lambda b: "γ multiplies it by its mean square",
+        "p(z) / p(γz) = <γ²>",
+        "γ knows the gradient that it multiplies",
+        "it has no gain",
+    ),
+    BlockStep(
+        "norm",
+        "factor",
+        "gain",
+        lambda b: f"{NAMES[b.norm.op]} multiplies it by 1/σ²",
+        "p(y) / p(z) = <1/σ²>",
+        "the norm does not multiply p by the mean of 1/σ²",
+    ),
+    BlockStep(
+        "even",
+        "factor",
+        "σ with g",
+        lambda b: "for σ does not know the gradient",
+        "<g²/σ²> / <g²> <1/σ²> = 1",
+        "σ knows the gradient that it divides",
+    ),
+    BlockStep(
+        "through_mean",
+        "share",
+        "mean",
+        lambda b: "the term through the mean is negligible",
+        "<dE/dz>² / <(dE/dz)²> = 0",
+        "the term through the mean takes a share of the gradient",
+    ),
+    BlockStep(
+        "through_sigma",
+        "share",
+        "sigma",
+        lambda b: "and so is the term through sigma",
+        "<z dE/dz>² / <(dE/dz)²> = 0",
+        "the term through sigma takes a share of the gradient",
+    ),
+    BlockStep(
+        "sigma2",
+        "factor",
+        "σ²",
+        lambda b: "σ² is theory's",
+        "mean σ² = sigma_w² Var φ",
+        "σ² is not theory's",
+    ),
+    BlockStep(
+        "spread",
+        "share",
+        "spread",
+        lambda b: f"and hardly varies between {_over(b)}",
+        "Var σ² / (mean σ²)² = 0",
+        "σ² varies",
+    ),
+    BlockStep(
+        "inverse",
+        "factor",
+        "1/σ²",
+        lambda b: "so that the mean of 1/σ² is theory's",
+        "mean of 1/σ² = 1 / (sigma_w² Var φ)",
+        "the mean of 1/σ² is not theory's",
+    ),
+    BlockStep(
+        "flatness",
+        "factor",
+        "flatness",
+        lambda b: "and 1 over the mean of σ²",
+        "(mean of 1/σ²) (mean of σ²) = 1",
+        "the mean of 1/σ² is not 1 over the mean of σ²",
+    ),
+    BlockStep(
+        "slopes_independent",
+        "correlation",
+        "r(φ'²,g²)",
+        lambda b: "slopes do not know the gradient they multiply",
+        "r(φ'(z)², (dE/dx)²) = 0",
+        "slopes know the gradient that they multiply",
+        "no activation reads it whose slope varies",
+    ),
+    BlockStep(
+        "z_independent",
+        "correlation",
+        "r(z,g)",
+        lambda b: "nor does z know the one that arrives at it",
+        "r(z, dE/dz) = 0",
+        "z knows the gradient that arrives at it",
+    ),
+    BlockStep(
+        "layer",
+        "factor",
+        "layer",
+        lambda b: "so the whole layer multiplies p by",
+        "p(x below) / p(x) = the product of all",
+        "the layer as a whole does not multiply p as argued",
+        "map, norm and activation do not follow each other alone",
+    ),
+)
+
+
+def lacks(step: BlockStep, block: Block) -> str:
+    """Why a block has no such step."""
+    if step.name.startswith("through_") and block.constant:
+        return "its statistics are constants, as in eval mode"
+    return "RMS Norm takes no mean away" if step.name == "through_mean" else step.lacks

@@ -32,15 +32,14 @@ def _over(block: Block) -> str:
     return {"batch_norm": "channels", "instance_norm": "channels and samples"}.get(block.norm.op, "samples")
 
 
-
 BLOCK_STEPS = (
     BlockStep(
         "product",
         "factor",
         "product",
-        lambda b: "the map below multiplies p by its weights' squares",
+        lambda b: "the map below multiplies p by",
         "p(x below) / p(y) = fan_out <w²>",
-        "the weights below do not multiply p as independent ones would",
+        "the weights below do not multiply the squared gradient as independent ones would",
         "it reads no linear map or convolution",
     ),
     BlockStep(
@@ -49,7 +48,7 @@ BLOCK_STEPS = (
         "slope",
         lambda b: f"{b.activation.op if b.activation else 'the activation'} multiplies it by the mean of φ'²",
         "p(z) / p(x) = <φ'²>",
-        "the activation above does not multiply p by the mean of φ'²",
+        "the activation above does not multiply the squared gradient by the mean of φ'²",
         "no activation reads it",
     ),
     BlockStep(
@@ -67,7 +66,7 @@ BLOCK_STEPS = (
         "gain",
         lambda b: f"{NAMES[b.norm.op]} multiplies it by 1/σ²",
         "p(y) / p(z) = <1/σ²>",
-        "the norm does not multiply p by the mean of 1/σ²",
+        "the norm does not multiply the squared gradient by the mean of 1/σ²",
     ),
     BlockStep(
         "even",
@@ -146,9 +145,9 @@ BLOCK_STEPS = (
         "layer",
         "factor",
         "layer",
-        lambda b: "so the whole layer multiplies p by",
+        lambda b: "so the layer multiplies p by",
         "p(x below) / p(x) = the product of all",
-        "the layer as a whole does not multiply p as argued",
+        "the layer as a whole does not multiply the squared gradient as argued",
         "map, norm and activation do not follow each other alone",
     ),
 )

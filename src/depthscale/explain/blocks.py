@@ -1,7 +1,7 @@
 """Block: a norm of a user's model with the map below it and the activation above, and its numbers, argued, predicted, measured."""
 
 from dataclasses import dataclass
-from math import log2, nan, prod
+from math import isfinite, log2, nan, prod
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from depthscale.graph import Norm
 from depthscale.probe.likeness import NORMS
 from depthscale.theory import exchangeable
 from depthscale.theory.described import Described, described
-from depthscale.theory.states import Gradient, Signal
 from depthscale.theory.walk import BETWEEN_SAMPLES
 from depthscale.trace import Terms, Trace, TracedOp
 
@@ -30,8 +29,9 @@ class Block:
 
     @property
     def alone(self) -> bool:
-        chain = self.map is not None and self.activation is not None
-        return chain and len(self.norm.edges) == self.map.consumers and self.norm.consumers == len(self.activation.edges)
+        if self.map is None or self.activation is None:
+            return False
+        return len(self.norm.edges) == self.map.consumers and self.norm.consumers == len(self.activation.edges)
 
     @property
     def values(self) -> int:
@@ -58,7 +58,12 @@ def blocks(trace: Trace) -> list[Block]:
     for op in trace.ops:
         if op.slopes and len(op.reads) >= 1:
             above.setdefault(op.reads[0], op)
-    return [Block(op, _map(trace, op), above.get(op.id)) for op in trace.ops if op.op in NORMS and op.terms]
+    return [Block(op, _map(trace, op), above.get(op.id)) for op in trace.ops if is_read(op)]
+
+
+def is_read(op: TracedOp) -> bool:
+    """Whether an operation is a norm whose terms are numbers: a gradient came by, and not of zeros alone."""
+    return op.op in NORMS and bool(op.terms) and all(isfinite(each.gain) for each in op.terms)
 
 
 def _map(trace: Trace, norm: TracedOp) -> TracedOp | None:
@@ -123,7 +128,7 @@ class Theory:
         graph = self.shape.graph
         self._signals, missing = exchangeable.forward(graph)
         ratio = BETWEEN_SAMPLES.get(trace.loss, 0.0)
-        outputs = [self.shape.last[op] for op, _ in trace.sinks]
+        outputs = [self.shape.last[op] for op in _ends(trace)]
         self._gradients, self._gains, below = exchangeable.backward(graph, self._signals, ratio, outputs)
         self.missing = tuple(dict.fromkeys([*missing.values(), *below.values()]))
 
@@ -134,14 +139,11 @@ class Theory:
         numbers = {"product": self._gain(block.map), "slope": self._gain(block.activation), "even": 1.0}
         if isinstance(op.what, Norm):
             numbers["norm"] = _power(self._gains[at][0])
-            numbers |= self._of_norm(op.what, self._signals[op.inputs[0]], self._gradients[at])
+            y = self._signals[op.inputs[0]]
+            numbers |= of_norm(op.what, y, self._gradients[at]) if y.log2_ms == y.log2_ms else {}
         if block.alone:
             numbers["layer"] = numbers["product"] * numbers["slope"] * self._gain(block.norm)
         return numbers | {"slopes_independent": 0.0, "z_independent": 0.0}
-
-    def _of_norm(self, norm: Norm, y: Signal, g: Gradient) -> Numbers:
-        known = y.log2_ms == y.log2_ms and g.log2_ms == g.log2_ms
-        return of_norm(norm, y, g) if known else {}
 
     def _gain(self, op: TracedOp | None) -> float:
         """Mean-square gain of an operation that reads one other."""
@@ -150,6 +152,13 @@ class Theory:
         first, last = self.shape.first[op.id], self.shape.last[op.id]
         each = [self._gains[i] for i in range(first, last + 1)]
         return _power(sum(gains[0] for gains in each)) if all(each) else nan
+
+
+def _ends(trace: Trace) -> list[int]:
+    """Where theory's gradient begins: at the cotangent, or at what a loss of one's own reads, as if that were independent."""
+    inside = {op.id for op in trace.ops if op.module == "loss"} if trace.loss == "callable" else set()
+    read = {below for op in inside for below in trace.ops[op].reads if below not in inside}
+    return sorted(read) or [op for op, _ in trace.sinks]
 
 
 def gains(norm: TracedOp) -> list[float]:

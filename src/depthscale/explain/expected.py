@@ -74,5 +74,7 @@ def of_norm(norm: object, y: Signal, g: Gradient) -> Numbers:
         "inverse": of_sigma.inverse,
         "flatness": of_sigma.inverse * of_sigma.variance,
     }
+    if g.log2_ms != g.log2_ms:  # nothing is known of what arrives
+        return numbers
     through = shares(norm, y, g)
     return numbers | {"through_mean": through.through_mean, "through_sigma": through.through_sigma}

@@ -1,6 +1,6 @@
 """explain: the growth argument at every norm of a user's own model, each step argued, predicted, measured, judged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan, nan, sqrt
 from typing import Any
@@ -10,13 +10,14 @@ from torch import nn
 
 from depthscale.errors import InvalidProbe
 from depthscale.explain.block_steps import BLOCK_STEPS, BlockStep, lacks
-from depthscale.explain.blocks import Block, Theory, argued, blocks, measured
+from depthscale.explain.blocks import Block, Theory, argued, blocks, is_read, measured
 from depthscale.explain.expected import Numbers
-from depthscale.explain.verdict import TOLERANCE, UP_TO, Found, Row, judge_argued
+from depthscale.explain.verdict import TOLERANCE, Found, Row, Unit, judge_argued
 from depthscale.probe import probe
 from depthscale.probe.likeness import NORMS
 from depthscale.trace import Trace
 
+_SAME = 0.005  # difference between theory and argument that is not worth a word
 _FEW = 100  # values of one sigma, below which their number alone moves a step by more than its tolerance
 
 
@@ -45,7 +46,7 @@ class NormRows:
 class Explanation:
     """The argument at every norm. / model, mode, loss, batch: the trace's; networks: over which standard errors are, 1: none.
 
-    without: names of norms that no gradient reached, or whose input was overwritten. missing: theory's rules that were wanted.
+    without: names of norms that no finite gradient reached. missing: theory's rules that were wanted.
     """
 
     model: str
@@ -65,7 +66,8 @@ class Explanation:
         return found
 
     def __str__(self) -> str:
-        return " ".join(reading(self))
+        first, *failing = reading(self)
+        return f"{first} {'; '.join(failing)}".strip()
 
 
 def explain(found: Trace | nn.Module | Callable[[], Any], inputs: Any = None, **asked: Any) -> Explanation:
@@ -84,9 +86,13 @@ def explain(found: Trace | nn.Module | Callable[[], Any], inputs: Any = None, **
     if not found.norms:
         raise InvalidProbe("the trace does not hold what its norms did: probe with norms=True")
     at_norms = blocks(found)
-    without = tuple(op.name for op in found.ops if op.op in NORMS and not op.terms)
+    without = tuple(op.name for op in found.ops if op.op in NORMS and not is_read(op))
     if not at_norms:
-        there = f"no gradient reached {', '.join(without)}" if without else f"none of its operations is one of {', '.join(NORMS)}"
+        there = (
+            f"no finite gradient reached {', '.join(without)}"
+            if without
+            else f"none of its operations is one of {', '.join(NORMS)}"
+        )
         raise InvalidProbe(f"{found.model} has no norm to explain: {there}")
     theory, networks = Theory(found), found.initializations
     return Explanation(
@@ -102,12 +108,13 @@ def explain(found: Trace | nn.Module | Callable[[], Any], inputs: Any = None, **
 
 
 def reading(explanation: Explanation) -> list[str]:
-    """What breaks where, in sentences: the norms where every step holds, then a sentence for each step that fails."""
+    """What breaks where: at how many norms every step holds, then a clause for each step that fails."""
     norms = explanation.norms
-    whole = [norm for norm in norms if not norm.failing]
-    if len(whole) == len(norms):
-        return [f"Every step of the argument holds at {_all(len(norms), 'norm')}."]
-    said = [f"Every step of the argument holds at {len(whole)} of {_counted(len(norms), 'norm')}."]
+    whole = sum(not norm.failing for norm in norms)
+    if whole == len(norms):
+        return [f"Every step of the argument holds at {_all(whole)}{_worst(norms)}."]
+    some = f"Every step of the argument holds at {whole} of {len(norms)} norms; elsewhere fails:"
+    said = [some if whole else f"Some step of the argument fails at {_all(len(norms))}:"]
     for step in BLOCK_STEPS:
         rows = [(norm.name, norm[step.name]) for norm in norms if norm[step.name].verdict == "fails"]
         if rows:
@@ -118,7 +125,24 @@ def reading(explanation: Explanation) -> list[str]:
 def _broken(step: BlockStep, names: list[str], rows: list[Row]) -> str:
     values, ideals = _range([row.measured for row in rows]), _range([row.argued for row in rows])
     places = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"{step.broken[:1].upper()}{step.broken[1:]}: {values}, not {ideals}, at {places}."
+    return f"{step.broken}: {values}, not {ideals}, at {places}"
+
+
+def _worst(norms: Sequence[NormRows]) -> str:
+    """Of the steps that hold only up to some percent, the one that misses most."""
+    held = ((_miss(norm[step.name], step.unit), step.label, norm) for step in BLOCK_STEPS for norm in norms)
+    missed = [(miss, label, norm) for miss, label, norm in held if miss > 0]
+    if not missed:
+        return ""
+    miss, label, norm = max(missed, key=lambda each: each[0])
+    return f"; at worst up to {100 * miss:.1f} %: {label}, at {norm.name}"
+
+
+def _miss(row: Row, unit: Unit) -> float:
+    """How far a step misses that holds up to so much, 0 for any other."""
+    if not row.verdict.startswith("holds up to"):
+        return 0.0
+    return abs(row.measured - row.argued) / (abs(row.argued) if unit == "factor" else 1.0)
 
 
 def _range(values: list[float]) -> str:
@@ -126,12 +150,8 @@ def _range(values: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _all(n: int, what: str) -> str:
-    return {1: f"its one {what}", 2: f"both {what}s"}.get(n, f"all {n} {what}s")
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'s' if n > 1 else ''}"
+def _all(norms: int) -> str:
+    return {1: "the one norm", 2: "both norms"}.get(norms, f"all {norms} norms")
 
 
 def _explained(block: Block, theory: Theory, networks: int) -> NormRows:
@@ -161,11 +181,10 @@ def _cause(step: BlockStep, block: Block, found: Found) -> str:
     moves = ("norm", "through_mean", "through_sigma", "spread", "inverse", "flatness", "layer")
     if step.name in moves and block.values < _FEW and not block.constant:
         said.append(f"one σ is over {block.values} values")
-    if isfinite(found.predicted) and found.predicted != found.argued:
-        whole = abs(found.predicted) if found.unit == "factor" else 1.0
+    whole = abs(found.predicted) if found.unit == "factor" else 1.0
+    if isfinite(found.predicted) and abs(found.predicted - found.argued) > _SAME * whole:
         near = abs(found.measured - found.predicted) <= TOLERANCE[found.unit] * whole + 3 * _known(found.stderr)
-        nearer = abs(found.measured - found.predicted) <= UP_TO * whole
-        said.append(f"theory gives {found.predicted:.3g}" + (" too" if near else ", nearly" if nearer else ""))
+        said.append(f"theory gives {found.predicted:.3g}" + (" too" if near else ""))
     return "; ".join(said)
 
 

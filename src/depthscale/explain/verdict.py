@@ -92,7 +92,9 @@ def judge_argued(found: Found, cause: Callable[[], str]) -> tuple[str, str]:
     off = abs(found.measured - found.argued)
     if off > TOLERANCE[found.unit] * argument + noise:
         return _missed(off / argument, found.unit), cause()
-    return ("too few seeds", f"{found.seeds} of them leave ± {noise / argument:.0%}") if noise > TOO_NOISY * argument else ("holds", "")
+    if noise > TOO_NOISY * argument:
+        return "too few seeds", f"{found.seeds} of them leave ± {noise / argument:.0%}"
+    return "holds", ""
 
 
 def _missed(by: float, unit: Unit) -> str:

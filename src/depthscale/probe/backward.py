@@ -9,8 +9,8 @@ from torch.autograd.graph import Node
 
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals
-from depthscale.probe.norm_calls import NormReading, is_elementwise, slopes_of
 from depthscale.probe.nodes import Exit, Slot, reachable
+from depthscale.probe.norm_calls import NormReading, is_elementwise, slopes_of
 from depthscale.probe.recorder import Recorder, sketch_of
 from depthscale.probe.split import split_of
 from depthscale.sketch import Sketch

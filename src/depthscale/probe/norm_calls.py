@@ -32,14 +32,13 @@ _OF_FEATURES = ("layer_norm", "rms_norm")  # whose gain is one for each entry, n
 
 @dataclass(frozen=True, eq=False)
 class NormCall:
-    """y: the norm's input, and how often it had been written to; gain: broadcasts against y, None for 1.
+    """y: the norm's input, which autograd keeps, too; gain: broadcasts against y, None for 1.
 
     constants: mean and variance of each channel, where the statistics are not the batch's.
     """
 
     norm: Norm
     y: Tensor
-    version: int
     gain: Tensor | None
     constants: Constants | None
 
@@ -50,13 +49,10 @@ class NormCall:
         before = float(at_output.square().mean())
         return replace(found, scale=float(at_z.square().mean()) / before if before else nan)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether y still holds what the norm read."""
-        return internals.version(self.y) == self.version
 
-
-def norm_call(func: Callable[..., Any], name: str, args: Any, kwargs: Mapping[str, Any], given: Mapping[str, Any]) -> NormCall | None:
+def norm_call(
+    func: Callable[..., Any], name: str, args: Any, kwargs: Mapping[str, Any], given: Mapping[str, Any]
+) -> NormCall | None:
     """What a norm's function was called with, None for any other function. / given: its settings."""
     if name not in _PLACES:
         return None
@@ -65,11 +61,11 @@ def norm_call(func: Callable[..., Any], name: str, args: Any, kwargs: Mapping[st
         return None
     places = _OF_TORCH if func in _OF_TORCHS else _PLACES[name]
     gain, mean, variance = (_argument(each, places, args, kwargs) for each in ("weight", "running_mean", "running_var"))
-    runs = not given.get("training" if name == "batch_norm" else "use_input_stats", True) and name in ("batch_norm", "instance_norm")
-    constants = (mean.detach(), variance.detach()) if runs and mean is not None and variance is not None else None
+    constant = not given.get("training", True) or not given.get("use_input_stats", True)
+    constants = (mean.detach(), variance.detach()) if constant and mean is not None and variance is not None else None
     if gain is not None:
         gain = gain.detach() if name in _OF_FEATURES else gain.detach().reshape(-1, *[1] * (y.dim() - 2))
-    return NormCall(_norm(name, y, given, constants), y.detach(), internals.version(y), gain, constants)
+    return NormCall(_norm(name, y, given, constants), y.detach(), gain, constants)
 
 
 def _argument(name: str, places: Mapping[str, int], args: Any, kwargs: Mapping[str, Any]) -> Tensor | None:
@@ -118,10 +114,9 @@ class NormReading:
         if len(self._left[op]) < ways:
             return
         left, arrived = [each for each in self._left.pop(op) if each is not None], self._arrived.pop(op, None)
-        if left and arrived is not None and self._calls[op].is_whole:
+        if left and arrived is not None:
             at_y = sum((each.double() for each in left[1:]), left[0].double())
             self.terms[op].append(self._calls[op].terms(arrived, at_y))
-
 
     def end_run(self) -> None:
         self._arrived.clear()

@@ -13,8 +13,8 @@ from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals, settings
 from depthscale.probe.likeness import dead_units, likeness_of
 from depthscale.probe.modules import ModuleStack
-from depthscale.probe.norm_calls import NormCall, norm_call
 from depthscale.probe.nodes import Claims, Exit, Slot
+from depthscale.probe.norm_calls import NormCall, norm_call
 from depthscale.probe.untouched import Kept
 from depthscale.sketch import Sketch
 from depthscale.trace import NotSeen

@@ -146,7 +146,7 @@ def _miss(row: Row, unit: Unit) -> float:
 
 
 def _range(values: list[float]) -> str:
-    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    low, high = (f"{each:.3g}" if abs(each) < 1000 else f"{each:.0f}" for each in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
 
 

@@ -13,8 +13,9 @@ from depthscale.explain.block_steps import BLOCK_STEPS, NAMES
 from depthscale.explain.trace import Explanation, NormRows, reading
 from depthscale.explain.verdict import Row
 from depthscale.report.argument import STYLES, grid, heading, kind, number
+from depthscale.report.numbers import short
 
-_NAME = 20  # columns of a norm's name
+_WIDTH, _NAME = 80, 8  # columns of the table; of a norm's name, at least
 _WIDTHS = (13, 13, 21, 24)  # of argument, theory, measured, verdict
 _LABELS = {step.name: step.label for step in BLOCK_STEPS}
 _SHOWN = (  # step, heading
@@ -61,41 +62,46 @@ def _legend(found: Explanation) -> str:
 
 
 def _table(norms: list[NormRows]) -> Table:
+    """One line a norm; its name has the columns that the others leave."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("\nnorm", no_wrap=True, max_width=_NAME)
-    for _, title in _SHOWN:
-        table.add_column(title if "\n" in title else f"\n{title}", justify="right", no_wrap=True)
-    table.add_column("\ntheory", justify="right", no_wrap=True)
-    table.add_column("\nfails", no_wrap=True)
-    for norm in norms:
-        table.add_row(
-            _shortened(norm.name),
-            *(_cell(norm[step]) for step, _ in _SHOWN),
-            _plain(norm["norm"].predicted),
-            Text(_first(norm.failing), style=STYLES["fails"]),
-        )
+    rows = [
+        [*(_cell(norm[step]) for step, _ in _SHOWN), _plain(norm["norm"].predicted), _first(norm.failing)] for norm in norms
+    ]
+    titles = [*(title for _, title in _SHOWN), "theory", "fails"]
+    cells = zip(*rows, strict=True)
+    widths = [max(map(len, (*title.split("\n"), *column))) for title, column in zip(titles, cells, strict=True)]
+    room = max(_NAME, _WIDTH - sum(widths) - len(widths))
+    table.add_column("\nnorm", no_wrap=True)
+    for title, width in zip(titles, widths, strict=True):
+        side = "left" if title == "fails" else "right"
+        table.add_column(title if "\n" in title else f"\n{title}", justify=side, no_wrap=True, min_width=width)
+    for norm, row in zip(norms, rows, strict=True):
+        table.add_row(_shortened(norm.name, room), *row)
     return table
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _NAME else f"..{name[2 - _NAME :]}"
+def _shortened(name: str, room: int) -> str:
+    return name if len(name) <= room else f"..{name[2 - room :]}"
 
 
 def _cell(row: Row) -> Text:
-    form = _FORMS.get(row.step, ".3g")
-    style = STYLES.get(kind(row), "") if kind(row) != "holds" else ""
-    return Text(format(row.measured, form) if isfinite(row.measured) else "-", style=style)
+    form = _FORMS.get(row.step)
+    style = "" if row.verdict == "holds" else STYLES.get(kind(row), "")
+    return Text(format(row.measured, form), style=style) if form and isfinite(row.measured) else _plain(row.measured, style)
 
 
-def _plain(value: float) -> str:
-    return f"{value:.3g}" if isfinite(value) else "-"
+def _plain(value: float, style: str = "") -> Text:
+    """In at most 7 columns."""
+    if not isfinite(value):
+        return Text("-", style=style)
+    return Text(f"{value:.0f}" if 100 <= abs(value) < 1e5 else short(value, 3), style=style)
 
 
-def _first(failing: list[Row]) -> str:
+def _first(failing: list[Row]) -> Text:
     """The first step that fails, as the argument goes, and how many more."""
     if not failing:
-        return ""
-    return _LABELS[failing[0].step] + (f" +{len(failing) - 1}" if len(failing) > 1 else "")
+        return Text()
+    return Text(_LABELS[failing[0].step] + (f" +{len(failing) - 1}" if len(failing) > 1 else ""), style=STYLES["fails"])
 
 
 def _in_full(norm: NormRows) -> Iterator[RenderableType]:

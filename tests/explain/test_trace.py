@@ -233,3 +233,18 @@ JUDGED = [
 @pytest.mark.parametrize(("found", "verdict"), JUDGED)
 def test_the_verdict_is_that_of_argument_and_measurement(found: Found, verdict: str) -> None:
     assert judge_argued(found, str)[0] == verdict
+
+
+class Deleted(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept, self.deleted = nn.LayerNorm(8), nn.LayerNorm(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.kept(x) + 0 * self.deleted(x)
+
+
+def test_a_norm_that_gets_a_gradient_of_zeros_is_named_and_not_judged() -> None:
+    found = ds.explain(Deleted(), torch.randn(4, 8))
+    assert [norm.name for norm in found.norms] == ["kept"]
+    assert found.without == ("deleted",)

@@ -48,7 +48,7 @@ def probe(
     repeats: cotangents drawn, one backward pass each; of a function, models made, one after torch.manual_seed(seed + i) each.
     output: name of the output's part to differentiate, as "logits" or "0"; None: the tensor, .logits, .last_hidden_state, or
     the first floating one. / loss_scale: a power of two that multiplies the loss; gradients are reported without it.
-    norms: record every norm's terms and every activation's slopes, which `explain` reads; their inputs are kept until then.
+    norms: record every norm's terms and every activation's slopes, which `explain` reads; about twice the time.
     verify: run the model plainly, too, and compare outputs and gradients bit by bit (Trace.verified).
     returns: Trace. / raises: InvalidProbe for what cannot be probed; what the model itself raises, with a note of where it was.
     """

@@ -1,4 +1,4 @@
-"""Networks that are not what the argument assumes: forward and backward by torch alone, recorded as tapes."""
+"""Networks that are not what the argument assumes: their weights, and runs by torch alone, recorded as tapes."""
 
 from collections.abc import Callable
 
@@ -13,6 +13,18 @@ from depthscale.spec import NetSpec
 
 Weight = Callable[[NetSpec, int, int], Tensor]
 Cotangent = Callable[[NetSpec, int, Tensor], Tensor]
+
+
+def correlated(spec: NetSpec, seed: int, layer: int) -> Tensor:
+    """Weights of the right variance whose rows share a part with one sign, so that they add up along a column."""
+    free = draw_weight(spec, seed, layer)
+    return 0.7 * free + 0.714 * free.mean(1, keepdim=True) * spec.width**0.5
+
+
+def tied(spec: NetSpec, seed: int, layer: int) -> Tensor:
+    """Every layer with the first one's weights, transposed in turn."""
+    weight = draw_weight(spec, seed, 1)
+    return weight.T if layer % 2 else weight
 
 
 def built(weight: Weight = draw_weight, cotangent: Cotangent | None = None) -> Callable[[NetSpec, int, Loss], Tape]:

@@ -31,7 +31,7 @@ RANKS = {
     "cli": 9,
     "__main__": 10,
 }
-SIBLINGS = {("nets", "norms")}  # the one pair of one rank that may meet
+SIBLINGS = {("nets", "norms"), ("probe", "norms")}  # the pairs of one rank that may meet
 FACES = {  # how a notebook shows these is `report`'s
     "profile.py",
     "trace.py",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Undefined,
         UnreliableGrowth,
     )
+    from depthscale.explain.trace import Explanation, explain
     from depthscale.measure import Comparison, Growth, Ledger, TraceComparison, compare, growth, ledger
     from depthscale.nets import simulate
     from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
@@ -39,6 +40,7 @@ _HOMES = {
     "Comparison": "measure",
     "DepthscaleError": "errors",
     "Diagnosis": "diagnose",
+    "Explanation": "explain.trace",
     "Finding": "diagnose",
     "Growth": "measure",
     "InvalidProbe": "errors",
@@ -66,6 +68,7 @@ _HOMES = {
     "compare": "measure",
     "critical_line": "theory.critical",
     "diagnose": "diagnose",
+    "explain": "explain.trace",
     "growth": "measure",
     "ledger": "measure",
     "load": "store",
@@ -83,6 +86,7 @@ __all__ = [
     "Comparison",
     "DepthscaleError",
     "Diagnosis",
+    "Explanation",
     "Finding",
     "Growth",
     "InvalidProbe",
@@ -110,6 +114,7 @@ __all__ = [
     "compare",
     "critical_line",
     "diagnose",
+    "explain",
     "growth",
     "ledger",
     "load",

@@ -38,6 +38,48 @@ class NormSplit:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """Numbers of one norm in one backward pass, with z its normalized values and dE/dz the gradient there, before gain and shift.
+
+    dE/dy = (1/sigma) [g - <g> - z <z g>], g = dE/dz. Means over sigma are over neurons (over samples, for norms over a sample's
+    entries). / through_mean, through_sigma: shares of |dE/dz|^2 that the two terms take away; nan for statistics that are
+    constants. rest: share of |sigma dE/dy|^2 that the formula does not give; rounding where dE/dy is what left this norm.
+    variance: mean of sigma^2, eps included. spread: variance of sigma^2 over the square of its mean. inverse: mean of 1 / sigma^2.
+    along_z: correlation of z and dE/dz, over all their entries. direct: |dE/dz / sigma|^2 over |dE/dz|^2, which is `inverse` where
+    sigma knows nothing of the gradient. gain: |dE/dy|^2 over |dE/dz|^2. scale: |dE/dz|^2 over |dE/d(output)|^2, what the norm's
+    own gain makes of it.
+    """
+
+    through_mean: float
+    through_sigma: float
+    rest: float
+    variance: float
+    spread: float
+    inverse: float
+    along_z: float
+    direct: float
+    gain: float
+    scale: float = 1.0
+
+    @property
+    def flatness(self) -> float:
+        """Mean of 1 / sigma^2 times the mean of sigma^2: 1 where all sigma are equal."""
+        return self.inverse * self.variance
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """An activation's derivative phi' in one backward pass.
+
+    mean_square: of phi' over all entries, the activation's gain if slopes knew nothing of the gradient that they multiply.
+    correlation: of phi'^2 with that gradient's square, over all entries; nan where one of the two is constant.
+    """
+
+    mean_square: float
+    correlation: float
+
+
+@dataclass(frozen=True)
 class Likeness:
     """How alike the samples are at an output, over at most 32 of them. / samples: mean product of two over their mean square;
     positions: the same for two positions of the first sample, nan without a position axis; rank: effective rank over number."""
@@ -62,6 +104,7 @@ class TracedOp:
     nodes: autograd nodes inside. / settings: of the function, as far as theory asks for them.
     weights: for each parameter-side tensor that went in: (name or "", shape, mean square).
     log2_activation_samples: [networks] log2 of the activation's mean square in each.
+    terms: [repeats] of a norm's backward pass; slopes: [repeats] of an activation's; both are empty unless they were asked for.
     likeness: of activations, norms and sums; dead: share of a rectifier's units that nothing in the batch activates.
     """
 
@@ -87,6 +130,8 @@ class TracedOp:
     likeness: Likeness | None = None
     dead: float | None = None
     log2_activation_samples: tuple[float, ...] = ()
+    terms: tuple[Terms, ...] = ()
+    slopes: tuple[Slopes, ...] = ()
 
     @property
     def log2_gradient_ms(self) -> float:
@@ -157,7 +202,7 @@ class Trace:
     norm that reached it), measured where autograd hands the gradient over, apart from the operations' own.
     mode: "train", "eval" or "mixed"; loss: "independent", "shared", "output" (a model that returns its loss) or "callable".
     initializations: networks drawn; with more than 1, each has one repeat. / loss_scale: gradients are reported divided by it.
-    batch: size of the first axis of the outputs.
+    batch: size of the first axis of the outputs. / norms: whether terms and slopes were recorded.
     """
 
     ops: tuple[TracedOp, ...]
@@ -177,6 +222,7 @@ class Trace:
     notes: tuple[str, ...] = ()
     verified: bool | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    norms: bool = False
 
     def __getitem__(self, name: str) -> TracedOp:
         """The operation of a name. / raises: KeyError with the nearest names."""

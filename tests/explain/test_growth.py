@@ -8,13 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from broken_networks import built
+from broken_networks import built, correlated, tied
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.explain.growth import Argument, growth_argument
 from depthscale.explain.steps import RATE, STEPS
 from depthscale.explain.tape import record
 from depthscale.explain.verdict import Found, judge
-from depthscale.nets.draw import draw_weight
 from depthscale.spec import NetSpec, Residual
 
 SMALL = NetSpec(norm="batch", depth=6, width=512, batch=64)
@@ -42,18 +41,6 @@ def test_the_networks_of_the_tests_are_the_drawn_ones() -> None:
     ours, plain = built()(SMALL, 3, "independent"), record(SMALL, 3, "independent")
     for a, b in zip(ours.gradients, plain.gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-
-
-def correlated(spec: NetSpec, seed: int, layer: int) -> Tensor:
-    """Weights of the right variance whose rows share a part with one sign, so that they add up along a column."""
-    free = draw_weight(spec, seed, layer)
-    return 0.7 * free + 0.714 * free.mean(1, keepdim=True) * spec.width**0.5
-
-
-def tied(spec: NetSpec, seed: int, layer: int) -> Tensor:
-    """Every layer with the first one's weights, transposed in turn."""
-    weight = draw_weight(spec, seed, 1)
-    return weight.T if layer % 2 else weight
 
 
 def common(spec: NetSpec, seed: int, output: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InvalidSpec, match=r"has no train-images-idx3-ubyte"):
         dataset(tmp_path)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    monkeypatch.setattr("depthscale.explain.dataset.DEBIAN", tmp_path / "absent")
+    monkeypatch.setattr(sys.modules["depthscale.explain.dataset"], "DEBIAN", tmp_path / "absent")
     with pytest.raises(InvalidSpec, match="pip install scikit-learn"):
         dataset()
 

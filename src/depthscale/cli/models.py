@@ -3,13 +3,23 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
-from depthscale.errors import InvalidProbe
+from cyclopts import Parameter
+
+from depthscale.errors import DepthscaleError, InvalidProbe
+
+Model = Annotated[str, Parameter(help="file.py:function, package.module:function, or a dotted path to a class")]
+Inputs = Annotated[list[str] | None, Parameter(help="a tensor: float32[32,3,224,224], int64[2,256]<50257", negative="")]
+Keywords = Annotated[list[str] | None, Parameter(help="one by keyword: input_ids=int64[2,256]<50257", negative="")]
+OutputLoss = Annotated[str, Parameter(help="independent, shared, or file.py:function of the output")]
+Mode = Annotated[str | None, Parameter(help="train or eval [default: as the function returns it]")]
+Part = Annotated[str | None, Parameter(help="part of the output to differentiate, as logits")]
 
 
 def named(target: str) -> Any:
@@ -54,6 +64,18 @@ def factory(target: str) -> Callable[[], Any]:
             raise
 
     return make
+
+
+@contextmanager
+def calling(model: str) -> Iterator[None]:
+    """While a model of that name runs: what it raises becomes one line. / raises: InvalidProbe."""
+    try:
+        yield
+    except DepthscaleError:
+        raise
+    except Exception as wrong:
+        where = "".join(f" ({note})" for note in getattr(wrong, "__notes__", ()))
+        raise InvalidProbe(f"{model} raised {type(wrong).__name__}: {wrong}{where}") from None
 
 
 def _loaded(place: str, target: str) -> ModuleType:

@@ -8,24 +8,22 @@ from cyclopts import Parameter
 
 from depthscale import files
 from depthscale.cli.frame import Html, Json, Seed, app
+from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, calling
 from depthscale.cli.output import check, console, put
-from depthscale.errors import DepthscaleError, InvalidProbe
 
 
 @app.command
 def probe(
-    model: Annotated[str, Parameter(help="file.py:function, package.module:function, or a dotted path to a class")],
+    model: Model,
     /,
     *,
-    input: Annotated[
-        list[str] | None, Parameter(help="a tensor: float32[32,3,224,224], int64[2,256]<50257", negative="")
-    ] = None,
-    kw: Annotated[list[str] | None, Parameter(help="one by keyword: input_ids=int64[2,256]<50257", negative="")] = None,
-    loss: Annotated[str, Parameter(help="independent, shared, or file.py:function of the output")] = "independent",
-    mode: Annotated[str | None, Parameter(help="train or eval [default: as the function returns it]")] = None,
+    input: Inputs = None,
+    kw: Keywords = None,
+    loss: OutputLoss = "independent",
+    mode: Mode = None,
     repeats: Annotated[int, Parameter(help="how many networks are drawn")] = 1,
     params: Annotated[bool, Parameter(help="parameters and their gradients, too", negative="")] = False,
-    output: Annotated[str | None, Parameter(help="part of the output to differentiate, as logits")] = None,
+    output: Part = None,
     verify: Annotated[bool, Parameter(help="run the model plainly, too, and compare bit by bit", negative="")] = False,
     whole: Annotated[bool, Parameter(name="--all", help="list every operation", negative="")] = False,
     fail_on: Annotated[
@@ -55,15 +53,10 @@ def probe(
     require_known(tuple(fail_on or ()))
     make, given = factory(model), arguments(input or [], kw or [], seed)
     asked = named(loss) if ":" in loss else loss
-    try:
+    with calling(model):
         trace = probe(
             make, given, loss=asked, mode=mode, repeats=repeats, params=params, output=output, verify=verify, seed=seed
         )
-    except DepthscaleError:
-        raise
-    except Exception as wrong:
-        where = "".join(f" ({note})" for note in getattr(wrong, "__notes__", ()))
-        raise InvalidProbe(f"{model} raised {type(wrong).__name__}: {wrong}{where}") from None
     found = diagnose(trace)
     if save is not None:
         save_trace(trace, save)

@@ -6,12 +6,12 @@ from math import inf, isfinite, log2
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
 from depthscale.measure.paths import mean_over_repeats
+from depthscale.probe.likeness import NORMS
 from depthscale.sketch import Sketch
 from depthscale.trace import TracedOp, log2_total
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
 _ROUNDING = -22.0  # log2 of what float32's sums leave of an exact 0, relative to the RMS: it may be lost
-_NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
 
 
 def number_findings(case: Case) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def _deleted(case: Case) -> Iterator[Finding]:
             continue
         if op.dtype in _QUANTUM:
             return  # in 16 bits a gradient that becomes 0 was too small: `_lost` says so
-        norm = op.op in _NORMS
+        norm = op.op in NORMS
         shared = " of a loss that is the same for all samples" if case.trace.loss in ("shared", "callable", "output") else ""
         because = f": what {op.op} subtracts from the gradient is all there was{shared}" if norm else ""
         yield Finding(

@@ -5,7 +5,7 @@ from math import inf, nan
 
 from depthscale.errors import DepthscaleError
 from depthscale.explain.tape import Places, places
-from depthscale.graph import Graph, Linear, Norm
+from depthscale.graph import Conv, Graph, Linear, Norm
 from depthscale.spec import NetSpec
 from depthscale.theory import exchangeable
 from depthscale.theory.predict import BETWEEN_SAMPLES
@@ -39,7 +39,7 @@ def _layer(graph: Graph, at: Places, signals: list[Signal], gradients: list[Grad
         return 2.0 ** (low.log2_ms - high.log2_ms)
 
     numbers = {
-        "product": _of_weights(graph.ops[at.linear].what),
+        "product": of_weights(graph.ops[at.linear].what),
         "slope": factor(graph.ops[at.activation].inputs[0], at.activation),
         "layer": factor(at.below, at.output),
         "slopes_independent": 0.0,
@@ -49,16 +49,20 @@ def _layer(graph: Graph, at: Places, signals: list[Signal], gradients: list[Grad
     }
     if at.norm is not None:
         numbers |= {"norm": factor(graph.ops[at.norm].inputs[0], at.norm)}
-        numbers |= _norm(graph.ops[at.norm].what, signals[graph.ops[at.norm].inputs[0]], gradients[at.norm])
+        numbers |= of_norm(graph.ops[at.norm].what, signals[graph.ops[at.norm].inputs[0]], gradients[at.norm])
     return {name: value for name, value in numbers.items() if value == value}
 
 
-def _of_weights(linear: object) -> float:
-    assert isinstance(linear, Linear)
-    return linear.sigma_w2 * linear.fan_out / linear.fan_in
+def of_weights(map_: object) -> float:
+    """Mean-square gain towards its input of a map whose weights are independent; nan for what is no such map."""
+    if isinstance(map_, Linear):
+        return map_.sigma_w2 * map_.fan_out / map_.fan_in
+    if isinstance(map_, Conv):
+        return map_.sigma_w2 / map_.fan_in * map_.channels_out / map_.groups * map_.window.covers[0]
+    return nan
 
 
-def _norm(norm: object, y: Signal, g: Gradient) -> Numbers:
+def of_norm(norm: object, y: Signal, g: Gradient) -> Numbers:
     assert isinstance(norm, Norm)
     try:
         of_sigma = deviation(norm, y)
@@ -70,5 +74,7 @@ def _norm(norm: object, y: Signal, g: Gradient) -> Numbers:
         "inverse": of_sigma.inverse,
         "flatness": of_sigma.inverse * of_sigma.variance,
     }
+    if g.log2_ms != g.log2_ms:  # nothing is known of what arrives
+        return numbers
     through = shares(norm, y, g)
     return numbers | {"through_mean": through.through_mean, "through_sigma": through.through_sigma}

@@ -8,9 +8,9 @@ from torch import Tensor
 from depthscale.activations import activation
 from depthscale.explain.expected import Numbers
 from depthscale.explain.tape import Places, Tape, places
-from depthscale.explain.terms import correlation, terms
 from depthscale.graph import Elementwise, Norm
 from depthscale.nets.elementwise import elementwise
+from depthscale.norms.terms import correlation, terms
 
 
 def measured(tape: Tape) -> list[Numbers]:

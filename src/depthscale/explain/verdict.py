@@ -76,6 +76,27 @@ def judge(found: Found, finite_width: float, cause: Callable[[], str]) -> tuple[
     return _missed(max(off_argument / argument, off_theory / theory), found.unit), why
 
 
+def judge_argued(found: Found, cause: Callable[[], str]) -> tuple[str, str]:
+    """Verdict by the argument alone, for a network that theory may not know. / cause: says what theory makes of a miss.
+
+    One network has no standard error: then the tolerance alone decides.
+    """
+    if isnan(found.measured):
+        return "no such step", ""
+    if isnan(found.argued):
+        return "no formula", "theory has no number for it here"
+    if not isfinite(found.argued):
+        return "fails", f"theory's mean is infinite: {cause()}"
+    noise = _deviate(found.seeds) * found.stderr if found.seeds > 1 else 0.0
+    argument = abs(found.argued) if found.unit == "factor" else 1.0
+    off = abs(found.measured - found.argued)
+    if off > TOLERANCE[found.unit] * argument + noise:
+        return _missed(off / argument, found.unit), cause()
+    if noise > TOO_NOISY * argument:
+        return "too few seeds", f"{found.seeds} of them leave ± {noise / argument:.0%}"
+    return "holds", ""
+
+
 def _missed(by: float, unit: Unit) -> str:
     if by > UP_TO:
         return "fails"

@@ -11,6 +11,7 @@ from torch.autograd.graph import Node
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals
 from depthscale.probe.nodes import Exit, Slot, reachable
+from depthscale.probe.norm_calls import NormReading, is_elementwise, slopes_of
 from depthscale.probe.recorder import Recorder, sketch_of
 from depthscale.probe.split import split_of
 from depthscale.sketch import Sketch
@@ -30,6 +31,8 @@ class Backward:
         self.arrivals: dict[int, list[Sketch]] = defaultdict(list)
         self.departures: dict[int, dict[Exit, list[Sketch]]] = defaultdict(dict)
         self.splits: dict[int, NormSplit] = {}
+        self.norms = NormReading({op: draft.norm for op, draft in enumerate(recorder.drafts) if draft.norm is not None})
+        self._with_slopes = recorder.norms
         self.not_seen: list[NotSeen] = []
         self.nodes = reachable(node for node, _ in sinks)
         self._claims, self._drafts = recorder.claims, recorder.drafts
@@ -80,6 +83,7 @@ class Backward:
     def watched(self) -> Iterator[None]:
         """Hooks on the nodes while the context lasts; they change nothing."""
         inside = set(self.nodes)
+        self._ways = {op: sum(way.node in inside for way in draft.exits) for op, draft in enumerate(self._drafts)}
         handles = []
         for node, slots in self._by_node().items():
             if node in inside:
@@ -118,6 +122,7 @@ class Backward:
                     why = "its gradient changes between this operation and its only reader: a hook of the model's own?"
                     self.not_seen.append(NotSeen(self._drafts[op].op, why))
                 self._arrived[node, number] = known
+                self.norms.arrive(op, gradient)
                 self._this_run[op] = self._this_run[op] + known if op in self._this_run else known
 
         return hook
@@ -137,6 +142,11 @@ class Backward:
                 target = self._claims.resolve(way.target)
                 if gradient is not None and self._into[target] == 1:
                     self._handed[target] = _Handed(gradient, internals.version(gradient), known)
+                self.norms.leave(op, gradient, self._ways[op])
+            if self._with_slopes and self._ways[op] == 1 and is_elementwise(self._drafts[op].op, self._drafts[op].slots, node):
+                slopes = slopes_of(node, ways[0].position, grad_outputs[0])
+                if slopes is not None:
+                    self.norms.slopes[op].append(slopes)
             if op not in self.splits:
                 found = split_of(node, grad_outputs[0])
                 if found is not None:
@@ -166,6 +176,7 @@ class Backward:
         for op, sketch in self._this_run.items():
             self.arrivals[op].append(sketch)
         self._this_run, self._arrived, self._handed = {}, {}, {}
+        self.norms.end_run()
 
     def sketch(self, op: int, gradient: Tensor) -> Sketch:
         """Sketch of a gradient; an empty one, and a word about it, where it cannot be counted."""

@@ -84,11 +84,33 @@ class SavedStatistics:
 
 
 def saved_statistics(node: Node) -> SavedStatistics | None:
-    """Of a Batch Norm in train mode whose node says so, else None."""
-    if not getattr(node, "_saved_training", False) or not hasattr(node, "_saved_result2"):
-        return None
+    """Of a Batch Norm in train mode whose node says so, else None. / A checkpoint gives what it saved once, to autograd itself."""
     kept: Any = node
+    try:
+        if not getattr(node, "_saved_training", False) or not hasattr(node, "_saved_result2"):
+            return None
+        return _saved(kept)
+    except checkpointing.CheckpointError:
+        return None
+
+
+def _saved(kept: Any) -> SavedStatistics:
     return SavedStatistics(kept._saved_input, kept._saved_result1, kept._saved_result2, kept._saved_weight, kept._saved_eps)
+
+
+def slopes(node: Node, position: int, like: Tensor) -> Tensor | None:
+    """What an elementwise operation's node multiplies a gradient by, asked while its saved tensors are there.
+
+    position: of the edge to its input; None where it cannot be asked: a checkpoint gives what it saved once.
+    """
+    if type(node).__name__ == "CopySlices":  # written into a view: its gradient is the whole base's
+        return None
+    ask: Any = node
+    try:
+        found = ask(torch.ones_like(like))
+    except checkpointing.CheckpointError:
+        return None
+    return found[position] if isinstance(found, tuple) else found
 
 
 @contextmanager

@@ -14,6 +14,7 @@ ACTIVATIONS = (
     "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "sigmoid", "tanh",
     "hardtanh", "hardswish", "hardsigmoid", "softsign", "erf", "sin", "abs", "threshold", "logsigmoid", "glu",
 )  # fmt: skip
+NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
 _READ = {*ACTIVATIONS, "add", "input", "embedding", "layer_norm", "rms_norm"}
 _RECTIFIERS = ("relu", "relu6", "threshold")
 _ROWS, _COLUMNS = 32, 4096  # of an output that are compared: enough for a correlation to some 1e-3

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from depthscale.errors import InvalidProbe
 from depthscale.sketch import Sketch
 from depthscale.trace import Edge, Likeness, NormSplit, Trace, TracedOp
+
+T = TypeVar("T")
 
 
 def merged(traces: Sequence[Trace]) -> Trace:
@@ -49,6 +51,8 @@ def _op(ops: Sequence[TracedOp]) -> TracedOp:
         ),
         split=_average(NormSplit, [op.split for op in ops]),
         likeness=_average(Likeness, [op.likeness for op in ops]),
+        terms=_joined([op.terms for op in ops]),
+        slopes=_joined([op.slopes for op in ops]),
         dead=_mean([op.dead for op in ops]),
         weights=tuple(
             (name, shape, sum(op.weights[k][2] for op in ops) / len(ops)) for k, (name, shape, _) in enumerate(ops[0].weights)
@@ -60,7 +64,7 @@ def _sum(sketches: Sequence[Any]) -> Any:
     return None if any(sketch is None for sketch in sketches) else sum(sketches, Sketch())
 
 
-def _joined(samples: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+def _joined(samples: Sequence[tuple[T, ...]]) -> tuple[T, ...]:
     return tuple(value for each in samples for value in each)
 
 

@@ -36,6 +36,7 @@ def probe(
     output: str | None = None,
     loss_scale: float = 1.0,
     verify: bool = False,
+    norms: bool = False,
 ) -> Trace:
     """Run a model once, forward and backward, and see every operation; the model is then as it was, bit for bit.
 
@@ -48,13 +49,14 @@ def probe(
     repeats: cotangents drawn, one backward pass each; of a function, models made, one after torch.manual_seed(seed + i) each.
     output: name of the output's part to differentiate, as "logits" or "0"; None: the tensor, .logits, .last_hidden_state, or
     the first floating one. / loss_scale: a power of two that multiplies the loss; gradients are reported without it.
+    norms: record every norm's terms and every activation's slopes, which `explain` reads; about twice the time.
     verify: run the model plainly, too, and compare outputs and gradients bit by bit (Trace.verified).
     returns: Trace. / raises: InvalidProbe for what cannot be probed; what the model itself raises, with a note of where it was.
     """
     _require(mode in (None, *MODES), f"mode must be train, eval or None, got {mode!r}")
     _require(_is_count(repeats) and repeats > 0, f"repeats must be a whole number from 1, got {repeats!r}")
     _require(_is_count(seed) and seed >= 0, f"seed must be a whole number from 0, got {seed!r}")
-    asked = {"loss": loss, "mode": mode, "params": params, "output": output, "verify": verify}
+    asked = {"loss": loss, "mode": mode, "params": params, "output": output, "verify": verify, "norms": norms}
     log2_scale = _log2_of(loss_scale)
     if isinstance(model, nn.Module) or not callable(model):
         return _probe(model, inputs, repeats=repeats, seed=seed, log2_scale=log2_scale, **asked)
@@ -92,6 +94,7 @@ def _probe(
     output: str | None,
     log2_scale: int,
     verify: bool,
+    norms: bool,
 ) -> Trace:
     given.require_plain(model)
     _require(inputs is not None, "probe needs inputs: a tensor, a tuple of arguments, or a dict of keyword arguments")
@@ -99,7 +102,7 @@ def _probe(
     with internals.foremost(), untouched(model) as kept, torch.inference_mode(False), torch.enable_grad():
         if mode is not None:
             model.train(mode == "train")
-        run = _Run(model, inputs, loss, params or verify, repeats, seed, output, log2_scale)
+        run = _Run(model, inputs, loss, params or verify, repeats, seed, output, log2_scale, norms)
         run.forward(kept)
         run.backward()
         trace = run.trace(params)
@@ -113,9 +116,10 @@ def _probe(
 class _Run:
     """The steps of one probe, in the order of `probe`'s body."""
 
-    def __init__(self, model, inputs, loss, with_params, repeats, seed, output, log2_scale):
+    def __init__(self, model, inputs, loss, with_params, repeats, seed, output, log2_scale, norms):
         self.model, self.user_inputs, self.loss, self.with_params = model, inputs, loss, with_params
         self.repeats, self.seed, self.part, self.log2_scale = repeats, seed, output, log2_scale
+        self.norms = norms
         self.parameters = {name: p for name, p in model.named_parameters()}
         self.parameter_gradients: dict[str, list[Sketch]] = {}
         self.plain: list[Tensor | None] = []
@@ -126,7 +130,7 @@ class _Run:
         named = (*self.parameters.items(), *self.model.named_buffers())
         names = {id(tensor): modules.plain_path(name, self.model) for name, tensor in named}
         with modules.watched(self.model) as stack, internals.visible_checkpoints(), internals.eager():
-            self.recorder = Recorder(stack, kept, names)
+            self.recorder = Recorder(stack, kept, names, self.norms)
             self.recorder.begin(ready.tensors, (*self.model.parameters(), *self.model.buffers()))
             try:
                 with self.recorder:
@@ -217,6 +221,7 @@ class _Run:
             batch=self.batch,
             loss_scale=2.0**self.log2_scale,
             environment={"torch": torch.__version__, "python": platform.python_version(), "device": str(self.target.device)},
+            norms=self.norms,
         )
 
     def _op(self, number: int, label: str) -> TracedOp:
@@ -250,6 +255,8 @@ class _Run:
             likeness=None if draft.products is None else likeness(draft.products),
             dead=None if draft.dead is None else float(draft.dead),
             log2_activation_samples=() if draft.activation is None else (draft.activation.log2_mean_square(),),
+            terms=tuple(reading.norms.terms.get(number, ())),
+            slopes=tuple(reading.norms.slopes.get(number, ())),
         )
 
     def _parameters(self) -> tuple[TracedParameter, ...]:

@@ -14,6 +14,7 @@ from depthscale.probe import internals, settings
 from depthscale.probe.likeness import Products, dead_units, products_of
 from depthscale.probe.modules import ModuleStack
 from depthscale.probe.nodes import Claims, Exit, Slot
+from depthscale.probe.norm_calls import NormCall, norm_call
 from depthscale.probe.untouched import Kept
 from depthscale.sketch import Sketch
 from depthscale.trace import NotSeen
@@ -48,6 +49,7 @@ class Draft:
     weights: list[tuple[str, tuple[int, ...], Tensor]]
     products: Products | None
     dead: Tensor | None
+    norm: NormCall | None = None
 
 
 class Values:
@@ -67,12 +69,12 @@ class Values:
 class Recorder(TorchFunctionMode):
     """While it is entered, every torch function called in this thread is seen; what it computes is not changed."""
 
-    def __init__(self, modules: ModuleStack, kept: Kept, names: dict[int, str]):
+    def __init__(self, modules: ModuleStack, kept: Kept, names: dict[int, str], norms: bool = False):
         super().__init__()
         self.drafts: list[Draft] = []
         self.claims = Claims()
         self.not_seen: list[NotSeen] = []
-        self._modules, self._kept, self._names = modules, kept, names
+        self._modules, self._kept, self._names, self.norms = modules, kept, names, norms
         self._depth = internals.depth()
         modules.on_leaving = self._left
         self._origin = Values()  # tensor -> operation, where autograd does not say it
@@ -142,6 +144,8 @@ class Recorder(TorchFunctionMode):
             if name in _EMBEDDINGS and not derived:  # of positions, say
                 asked["same_for_all"] = True
             self._record(name, outputs, [r for r in reads if r is not None], given, asked)
+            if self.norms:
+                self.drafts[-1].norm = norm_call(func, name, args, kwargs, asked)
 
     def _record(
         self,

@@ -21,7 +21,7 @@ from depthscale.report.theme import NETWORK_COLOURS, NEURON_COLOURS, Chart, them
 from depthscale.spec import NetSpec
 
 _WIDTHS = (7, 13, 13, 21, 17)  # of layers, argument, theory, measured, verdict
-_STYLES = {"holds": "green", "holds up to": "yellow", "too few seeds": "yellow", "fails": "bold red"}
+STYLES = {"holds": "green", "holds up to": "yellow", "too few seeds": "yellow", "fails": "bold red"}
 _ALIKE = 0.01  # relative difference of theory's values that are told as one
 
 
@@ -37,7 +37,7 @@ def argument_table(argument: Argument) -> RenderableType:
         Text(f"{net}; {spec.batch:,} samples, {argument.loss} loss, {argument.seeds} seeds"),
         Text(reading, style="dim"),
         Text(),
-        _grid([("layers", "argument", "theory", "measured", "verdict")], "bold"),
+        grid([("layers", "argument", "theory", "measured", "verdict")], "bold"),
     ]
     for number, (_, rows) in enumerate(groupby(argument.rows, key=lambda row: row.step), start=1):
         parts += _step(number, list(rows))
@@ -144,28 +144,32 @@ def _norm(spec: NetSpec) -> str:
     return NORM_NAMES.get(spec.norm, spec.norm.replace("_", " ") + " norm") + after + statistics
 
 
-def _step(number: int, rows: list[Row]) -> Iterator[RenderableType]:
+def _step(at: int, rows: list[Row]) -> Iterator[RenderableType]:
     first = rows[0]
-    heading = Text(f"{number:2}  {first.statement}")
-    room = 80 - len(heading) - len(first.formula)
-    heading.append(" " * room if room >= 2 else "\n    ").append(first.formula, style="cyan")
-    yield heading
+    yield heading(at, first)
     if first.verdict == "no such step":
         yield Padding(Text(f"no such step: {first.why}", style="dim"), (0, 0, 0, 4))
         return
     for group in _alike(rows):
-        worst = max(group, key=lambda row: (_kind(row) == "holds up to", row.verdict))
+        worst = max(group, key=lambda row: (kind(row) == "holds up to", row.verdict))
         cells = [_where(group), *(_values(group, each) for each in ("argued", "predicted", "measured")), worst.verdict]
-        yield _grid([cells], _STYLES.get(_kind(worst), "dim"))
+        yield grid([cells], STYLES.get(kind(worst), "dim"))
         if worst.why:
             yield Padding(Text(worst.why, style="dim"), (0, 0, 0, 6))
+
+
+def heading(at: int, row: Row) -> Text:
+    """A step's number, statement and formula."""
+    said = Text(f"{at:2}  {row.statement}")
+    room = 80 - len(said) - len(row.formula)
+    return said.append(" " * room if room >= 2 else "\n    ").append(row.formula, style="cyan")
 
 
 def _alike(rows: list[Row]) -> list[list[Row]]:
     """Rows with the same verdict and reason, in the order of their first layers; the first layer apart where it differs alone."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((_kind(row), row.why), []).append(row)
+        groups.setdefault((kind(row), row.why), []).append(row)
     return [part for group in groups.values() for part in _parts(group)]
 
 
@@ -179,7 +183,7 @@ def _same(rows: list[Row]) -> bool:
     return max(values) - min(values) <= _ALIKE * max(map(abs, values)) or rows[0].argued == 0
 
 
-def _kind(row: Row) -> str:
+def kind(row: Row) -> str:
     return "holds up to" if row.verdict.startswith("holds up to") else row.verdict
 
 
@@ -196,19 +200,19 @@ def _values(rows: Sequence[Row], which: str) -> str:
     if not all(map(isfinite, values)):
         return "infinite" if any(value == float("inf") for value in values) else "-"
     if not _same(list(rows)):
-        return f"{values[0]:.3g} to {values[-1]:.3g}" if max(values) > min(values) else _number(values[0])
-    mean = _number(float(np.mean(values)))
+        return f"{values[0]:.3g} to {values[-1]:.3g}" if max(values) > min(values) else number(values[0])
+    mean = number(float(np.mean(values)))
     return f"{mean} ± {max(row.stderr for row in rows):.2g}" if which == "measured" else mean
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return f"{value:.4g}" if abs(value) >= 1e-4 or not value else f"{value:.0e}"
 
 
-def _grid(rows: Sequence[Sequence[str]], style: str) -> RenderableType:
+def grid(rows: Sequence[Sequence[str]], style: str, widths: Sequence[int] = _WIDTHS) -> RenderableType:
     """Cells in fixed columns; the style is the verdict's."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
-    for width in _WIDTHS:
+    for width in widths:
         table.add_column(width=width)
     for row in rows:
         table.add_row(*row[:-1], Text(row[-1], style=style))

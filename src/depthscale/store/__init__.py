@@ -16,6 +16,8 @@ from depthscale.explain.batchnorm import BatchnormWalk
 from depthscale.explain.growth import Argument
 from depthscale.explain.matter import Matter, reading
 from depthscale.explain.normalizers import Normalizers, answers
+from depthscale.explain.trace import Explanation
+from depthscale.explain.trace import reading as explained
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile, Quantity
 from depthscale.sketch import Sketch
@@ -132,6 +134,11 @@ def matter_record(found: Matter) -> dict[str, Any]:
         "runs": [asdict(run) for run in found.runs],
         "reading": reading(found),
     }
+
+
+def explanation_record(found: Explanation) -> dict[str, Any]:
+    """The JSON object of `depthscale explain model`: a row for each step at each norm, and what breaks where in sentences."""
+    return {"schema": SCHEMA, "command": "explain model"} | asdict(found) | {"reading": explained(found)}
 
 
 def save(found: Profile | Trace, path: str | Path) -> None:

@@ -19,6 +19,8 @@ from depthscale.trace import (
     ModuleNote,
     NormSplit,
     NotSeen,
+    Slopes,
+    Terms,
     Trace,
     TracedOp,
     TracedParameter,
@@ -113,6 +115,8 @@ def _op(op: TracedOp, gains: dict[int, float]) -> dict[str, Any]:
         "split": None if op.split is None else asdict(op.split),
         "likeness": None if op.likeness is None else asdict(op.likeness),
         "dead": op.dead,
+        "terms": [asdict(each) for each in op.terms],
+        "slopes": [asdict(each) for each in op.slopes],
     }
 
 
@@ -210,6 +214,8 @@ def _read_op(each: dict[str, Any]) -> TracedOp:
     read |= {key: decoded(each[key]) for key in ("activation", "gradient")}
     read["edges"] = tuple(Edge(**edge) for edge in read["edges"])
     read["split"] = read["split"] and NormSplit(**read["split"])
+    read["terms"] = tuple(Terms(**each) for each in read.get("terms", ()))
+    read["slopes"] = tuple(Slopes(**each) for each in read.get("slopes", ()))
     read["likeness"] = read["likeness"] and Likeness(**read["likeness"])
     return TracedOp(**read)
 

@@ -16,18 +16,19 @@ from depthscale.trace import Trace
 class TracePrediction:
     """Theory's numbers by the trace's operation ids. / walk: of the described graph.
 
-    log2_activation, log2_gradient: of mean squares; nan where not known. log2_gains[op]: of (mean square sent to each operation
+    log2_activation, log2_gradient: of mean squares; nan where not known. log2_unit: of the mean square at the model's output. log2_gains[op]: of (mean square sent to each operation
     it reads, in order, over its own gradient's). missing: the rules that were wanted and are not there.
     """
 
     shape: Described
     walk: Walk
+    log2_unit: float = 0.0
 
     def log2_activation(self, op: int) -> float:
         return self.walk.ops[self.shape.last[op]].log2_activation
 
     def log2_gradient(self, op: int) -> float:
-        return nan if op in self.shape.inside else self.walk.ops[self.shape.last[op]].log2_gradient
+        return nan if op in self.shape.inside else self.walk.ops[self.shape.last[op]].log2_gradient + self.log2_unit
 
     def error(self, op: int) -> float:
         """Relative error of the gradient."""
@@ -50,10 +51,19 @@ class TracePrediction:
 
 def predict_operations(trace: Trace) -> TracePrediction:
     """Theory beside every operation of a trace: of networks with its operations and the mean squares of its weights, these being
-    independent and centred, on inputs as alike as its own. A loss of one's own is taken for independent cotangents."""
-    shape = described(trace)
+    independent and centred, on inputs as alike as its own. Of a loss of one's own, what reaches the model's output is
+    taken for independent cotangents of the mean square that was measured there."""
+    shape, above = described(trace), ends(trace)
     loss = trace.loss if trace.loss in BETWEEN_SAMPLES else "independent"
-    return TracePrediction(shape, predict_graph(shape.graph, loss, [shape.last[op] for op, _ in trace.sinks]))
+    unit = 0.0 if above == [op for op, _ in trace.sinks] else trace.ops[above[0]].log2_gradient_ms
+    return TracePrediction(shape, predict_graph(shape.graph, loss, [shape.last[op] for op in above]), unit)
+
+
+def ends(trace: Trace) -> list[int]:
+    """Where theory's gradient begins: at the cotangent, or at what a loss of one's own reads, as if that were independent."""
+    inside = {op.id for op in trace.ops if op.module == "loss"} if trace.loss == "callable" else set()
+    read = {below for op in inside for below in trace.ops[op].reads if below not in inside}
+    return sorted(read) or [op for op, _ in trace.sinks]
 
 
 def predict_trace(trace: Trace) -> Profile:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from depthscale.explain.terms import Terms, correlation, terms
 from depthscale.graph import Norm
+from depthscale.norms.terms import correlation, terms
+from depthscale.trace import Terms
 
 EPS = 0.1
 Apply = Callable[[Tensor], Tensor]

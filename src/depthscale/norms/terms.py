@@ -4,61 +4,45 @@ With g = dE/dz arriving at the norm's output, z = (y - <y>) / sigma and <> the m
 dE/dy = (1/sigma) [g - <g> - z <z g>].
 """
 
-from dataclasses import dataclass
 from math import inf, nan, sqrt
 
-import torch
 from torch import Tensor
 
 from depthscale.graph import Norm
+from depthscale.trace import Terms
+
+Constants = tuple[Tensor, Tensor]  # the mean and the variance of each channel, as a norm in eval mode has them
 
 
-@dataclass(frozen=True)
-class Terms:
-    """Numbers of one norm in one backward pass; means are over neurons (over samples, for norms over a sample's entries).
-
-    through_mean, through_sigma: shares of |dE/dz|^2 that the two terms take away.
-    rest: share of |sigma dE/dy|^2 that the formula does not give; rounding where dE/dy is what left this norm.
-    variance: mean of sigma^2, eps included. spread: variance of sigma^2 over the square of its mean. inverse: mean of 1 / sigma^2.
-    along_z: correlation of z and dE/dz, over all their entries.
-    """
-
-    through_mean: float
-    through_sigma: float
-    rest: float
-    variance: float
-    spread: float
-    inverse: float
-    along_z: float
-
-    @property
-    def flatness(self) -> float:
-        """Mean of 1 / sigma^2 times the mean of sigma^2: 1 where all sigma are equal."""
-        return self.inverse * self.variance
-
-
-def terms(y: Tensor, at_z: Tensor, at_y: Tensor, norm: Norm) -> Terms:
+def terms(y: Tensor, at_z: Tensor, at_y: Tensor, norm: Norm, constants: Constants | None = None) -> Terms:
     """Terms of a norm. / y: its input [samples, features, ...]; at_z, at_y: dE/dz (before gain and shift) and dE/dy, of y's shape.
 
-    norm: its kind, eps and size (for layer, rms: the last `size` entries of a sample, or all of them at inf; for group: `size`
-    entries). Sums are in float64.
+    norm: its kind, eps and size (for layer, rms: the last `size` entries of a sample, or all of them at inf; for group, instance:
+    `size` entries). constants: [features] each, statistics that are not the batch's; nothing goes through them. Sums are in
+    float64.
     """
     y, g, left = (grouped(each, norm) for each in (y, at_z, at_y))
-    centred = y if norm.kind == "rms" else y - y.mean(1, keepdim=True)
-    variance = centred.square().mean(1, keepdim=True) + norm.eps
-    z = centred * variance.rsqrt()
+    centre, variance = _statistics(y, norm) if constants is None else (each.double()[:, None] for each in constants)
+    variance = variance + norm.eps
+    z = (y - centre) * variance.rsqrt()
     total = float(g.square().mean())
-    mean, along = _through_mean(g, norm), (z * g).mean(1, keepdim=True)
-    formula = g - mean - z * along
+    if constants is None:
+        mean, along = _through_mean(g, norm), (z * g).mean(1, keepdim=True)
+        through = float(mean.square().mean()), float(((2 - z.square().mean(1, keepdim=True)) * along.square()).mean())
+        formula = g - mean - z * along
+    else:
+        through, formula = (nan, nan), g
     scaled = left * variance.sqrt()
     return Terms(
-        through_mean=_over(float(mean.square().mean()), total),
-        through_sigma=_over(float(((2 - z.square().mean(1, keepdim=True)) * along.square()).mean()), total),
+        through_mean=_over(through[0], total),
+        through_sigma=_over(through[1], total),
         rest=_over(float((scaled - formula).square().mean()), float(scaled.square().mean())),
         variance=float(variance.mean()),
         spread=float(variance.var(correction=0) / variance.mean() ** 2),
         inverse=float(variance.reciprocal().mean()),
         along_z=correlation(z, g),
+        direct=_over(float((g.square() / variance).mean()), total),
+        gain=_over(float(left.square().mean()), total),
     )
 
 
@@ -78,8 +62,13 @@ def correlation(a: Tensor, b: Tensor) -> float:
     return _over(float((a * b).sum()), sqrt(float(a.square().sum()) * float(b.square().sum())))
 
 
+def _statistics(y: Tensor, norm: Norm) -> Constants:
+    centre = y.new_zeros(1) if norm.kind == "rms" else y.mean(1, keepdim=True)
+    return centre, (y - centre).square().mean(1, keepdim=True)
+
+
 def _through_mean(g: Tensor, norm: Norm) -> Tensor:
-    return torch.zeros_like(g[:, :1]) if norm.kind == "rms" else g.mean(1, keepdim=True)
+    return g.new_zeros(len(g), 1) if norm.kind == "rms" else g.mean(1, keepdim=True)
 
 
 def _over(a: float, b: float) -> float:

@@ -1,0 +1,52 @@
+"""depthscale explain model."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from depthscale.cli.explain import explain
+from depthscale.cli.frame import Json, Seed
+from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, calling
+from depthscale.cli.output import check, console, put
+
+
+@explain.command
+def model(
+    model: Model,
+    /,
+    *,
+    input: Inputs = None,
+    kw: Keywords = None,
+    loss: OutputLoss = "independent",
+    mode: Mode = None,
+    repeats: Annotated[int, Parameter(help="how many networks are drawn; from 3 on, verdicts have standard errors")] = 1,
+    output: Part = None,
+    norm: Annotated[str | None, Parameter(help="show the norm of this name in full")] = None,
+    whole: Annotated[bool, Parameter(name="--all", help="show every norm in full", negative="")] = False,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Which step of the growth argument breaks at which norm of your own model.
+
+    At every batch, layer, group, instance or RMS norm: what its backward pass does to the gradient, step by step.
+    """
+    from depthscale.cli.models import factory, named
+    from depthscale.cli.tensors import arguments
+    from depthscale.explain.trace import explain
+    from depthscale.probe import probe
+    from depthscale.report.explained import explained_view
+    from depthscale.store import dumps, explanation_record
+
+    check(json)
+    make, given = factory(model), arguments(input or [], kw or [], seed)
+    asked = named(loss) if ":" in loss else loss
+    with calling(model):
+        trace = probe(make, given, loss=asked, mode=mode, repeats=repeats, output=output, seed=seed, norms=True)
+    found = explain(trace)
+    if norm is not None:
+        found[norm]  # so that a wrong name is said before anything is written
+    put(dumps(explanation_record(found)), json)
+    if str(json) != "-":
+        terminal = console()
+        for line in explained_view(found, norm, whole=whole, width=min(terminal.width, 100)):
+            terminal.print(line, soft_wrap=isinstance(line, str))

@@ -63,6 +63,15 @@ class Case:
         pairs = self.steps.pairs if self.steps else ()
         return tuple(op for op in self.trace.ops if any(below < op.id <= top for below, top in pairs))
 
+    @cached_property
+    def refused(self) -> str:
+        """Why the gradient has no rate, where it has steps; or nothing."""
+        try:
+            growth(self.trace)
+        except UnreliableGrowth as refused:
+            return str(refused)
+        return ""
+
     def _growth(self, of) -> Growth | None:
         try:
             return growth(self.trace, of)

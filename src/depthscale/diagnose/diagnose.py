@@ -14,6 +14,7 @@ from depthscale.diagnose.units import unit_findings
 from depthscale.diagnose.words import factor, fold, place
 from depthscale.trace import Trace
 
+_VAGUE = 2.0  # upper over lower end of a rate's interval, from where on "steady" says too much
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     number_findings,
     growth_findings,
@@ -47,9 +48,14 @@ def _verdict(case: Case, found: list[Finding]) -> str:
         return f"{first.headline or f'{place(first.where)}: {first.says}'}{more}"
     growth = case.gradient
     if growth is None:
-        return "nothing wrong was found; nothing repeats often enough along the depth to fit a rate"
+        return f"nothing wrong was found; {case.refused or 'nothing repeats three times along the depth, so there is no rate'}"
     if growth.words == "steady":
         low, high = growth.interval
+        if high > _VAGUE * low:
+            return (
+                f"nothing wrong was found, but the rate is not well known: x{growth.rate:.3g} per {growth.step} in mean square, "
+                f"between {low:.3g} and {high:.3g}; more networks (repeats= of a function) would tell"
+            )
         return (
             f"nothing wrong: the gradient is steady, x{growth.rate:.3g} per {growth.step} in mean square "
             f"(between {low:.3g} and {high:.3g})"

@@ -1,6 +1,7 @@
 """Rules on how the model stands: modes that do not fit each other or what was measured."""
 
 from collections.abc import Iterator
+from math import isclose
 
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
@@ -35,4 +36,4 @@ def mode_findings(case: Case) -> Iterator[Finding]:
 def _untouched(op) -> bool:
     """Whether the running mean is 0 and the running variance 1 throughout, as at the beginning."""
     statistics = [mean_square for name, _, mean_square in op.weights if name.endswith(("running_mean", "running_var"))]
-    return statistics == [0.0, 1.0]
+    return len(statistics) == 2 and statistics[0] == 0 and isclose(statistics[1], 1, rel_tol=1e-5)  # a rounded norm, squared

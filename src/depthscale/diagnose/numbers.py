@@ -62,8 +62,8 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str) -> Finding:
 
 
 def _deleted(case: Case) -> Iterator[Finding]:
-    """The first operation, from the loss down, that leaves nothing of a gradient."""
-    for op in reversed(case.trace.ops):
+    """The first operation on every path, from the loss down, that leaves nothing of a gradient."""
+    for op in reversed(case.stations):
         if not op.edges or not op.log2_gradient_norm2:
             continue
         arrived = mean_over_repeats(op.log2_gradient_norm2)
@@ -72,7 +72,7 @@ def _deleted(case: Case) -> Iterator[Finding]:
             continue
         if op.dtype in _QUANTUM:
             return  # in 16 bits a gradient that becomes 0 was too small: `_lost` says so
-        norm = op.op in NORMS
+        norm = op.op in NORMS and not any(ms == 0 and name.endswith("weight") for name, _, ms in op.weights)
         shared = " of a loss that is the same for all samples" if case.trace.loss in ("shared", "callable", "output") else ""
         because = f": what {op.op} subtracts from the gradient is all there was{shared}" if norm else ""
         yield Finding(
@@ -105,7 +105,8 @@ def _lost(case: Case) -> Iterator[Finding]:
         own = op.dtype == name
         gone = own and what == "gradient" and any(-inf in each.log2_gradient_norm2 for each in case.trace.ops)
         warn = own and share > case.limits.lost_warn
-        said = f"{'becomes' if own else 'would become'} {how} in {name} (with cotangents of RMS 1)"
+        drawn = " (with cotangents of RMS 1)" if what == "gradient" else ""
+        said = f"{'becomes' if own else 'would become'} {how} in {name}{drawn}"
         said += "; below, all of it" if gone else _depth(case, name, what)
         yield Finding(
             f"{what}-{'underflows' if how == '0' else 'overflows'}-{name}",

@@ -17,6 +17,7 @@ _VERBS = {  # (grows, alarms): of a rule's name
     (False, True): "vanishes",
     (False, False): "shrinks",
 }
+_SMALL_BATCH = 32  # below which the rate of ReLU under Batch Norm exceeds that of a large batch by more than 4 %
 _SOURCES = {"batch_norm": "arXiv:1902.08129", "layer_norm": "arXiv:1902.08129"}
 
 
@@ -81,7 +82,9 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
         },
         source=cause.source,
         advice=cause.advice if severity != "info" else "",
-        headline=f"{what}s {verb} towards the {end}: {factor(growth.rms_rate)} in RMS per {growth.step}, {fold(growth)} over "
+        headline=""
+        if severity == "info"
+        else f"{what}s {verb} towards the {end}: {factor(growth.rms_rate)} in RMS per {growth.step}, {fold(growth)} over "
         f"{growth.steps} of them{cause.who}",
     )
 
@@ -144,7 +147,8 @@ def _part(case: Case, blame: Blame) -> str:
 
 def _advice(case: Case, first: Blame) -> str:
     if first.kind == "batch_norm" and not any(op.op == "add" for op in case.bulk):
-        return "add skip connections, use a larger batch, or normalize by LayerNorm before the activation"
+        larger = " use a larger batch," if case.trace.batch < _SMALL_BATCH else ""
+        return f"add skip connections,{larger} or normalize by LayerNorm before the activation"
     return Cause.advice
 
 

@@ -10,6 +10,7 @@ from depthscale.graph import Norm
 from depthscale.probe.likeness import NORMS
 from depthscale.theory import exchangeable
 from depthscale.theory.described import Described, described
+from depthscale.theory.traces import ends
 from depthscale.theory.walk import BETWEEN_SAMPLES
 from depthscale.trace import Terms, Trace, TracedOp
 

@@ -142,7 +142,7 @@ def _compare(a: Quantity, b: Quantity, degrees: int) -> Comparison:
 
 def _compare_traces(a: Trace, b: Trace) -> TraceComparison:
     mine, theirs = ({op.name: op for op in trace.ops} for trace in (a, b))
-    both = [name for name in mine if name in theirs and mine[name].op != "input"]
+    both = [name for name in mine if name in theirs and mine[name].op == theirs[name].op != "input"]
     if not both:
         raise InvalidProbe(
             f"no operation of {a.model} has its name in {b.model} ({_first_names(a)} against {_first_names(b)}): compare one "
@@ -151,8 +151,8 @@ def _compare_traces(a: Trace, b: Trace) -> TraceComparison:
     grown = _growth_or_none(a), _growth_or_none(b)
     return TraceComparison(
         changes=tuple(_change(mine[name], theirs[name]) for name in both),
-        only_a=tuple(name for name in mine if name not in theirs),
-        only_b=tuple(name for name in theirs if name not in mine),
+        only_a=tuple(name for name in mine if name not in both and mine[name].op != "input"),
+        only_b=tuple(name for name in theirs if name not in both and theirs[name].op != "input"),
         growth_a=grown[0],
         growth_b=grown[1],
         standard_errors=_apart(*grown),

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from depthscale.stations import stations
 from depthscale.trace import ModuleNote, Trace, TracedOp
@@ -28,9 +29,10 @@ class Steps:
 
 def steps(trace: Trace) -> Steps | None:
     """By a repeated block of the module tree, else by the shortest repeating sequence of operations that every gradient path
-    crosses; None where nothing repeats three times."""
+    crosses, else by the uses of one module that follow each other, as of a recurrent cell that reads an input at every step; None
+    where nothing repeats three times."""
     chain = [op for i in reversed(stations(trace)) if (op := trace.ops[i]).op != "input" and op.module != "loss"]
-    return _by_block(trace, chain) or _by_sequence(chain)
+    return _by_block(trace, chain) or _by_sequence(chain) or _by_use(trace)
 
 
 def _by_block(trace: Trace, chain: list[TracedOp]) -> Steps | None:
@@ -114,3 +116,34 @@ def _by_sequence(chain: list[TracedOp]) -> Steps | None:
             begun = k
     word = "-".join(op.op for op in chain[start : start + period])
     return Steps(word, tuple(pairs), tuple(position), len(ends)) if pairs else None
+
+
+def _by_use(trace: Trace) -> Steps | None:
+    """The operation that one module runs again and again, each time on what it made before."""
+    uses: dict[tuple[str, str, tuple[int, ...]], list[TracedOp]] = defaultdict(list)
+    for op in trace.ops:
+        if op.gradient is not None and op.module and op.module != "loss":
+            uses[op.module, op.op, op.shape].append(op)
+    longest = max((ops for ops in uses.values() if _one_after_another(trace, ops)), key=len, default=[])
+    if len(longest) < FEWEST:
+        return None
+    pairs = tuple((longest[k - 1].id, longest[k].id) for k in range(1, len(longest) - 1))
+    name = longest[0].name
+    return Steps(f"use of {name}", pairs, tuple(range(1, len(pairs) + 1)), len(longest))
+
+
+def _one_after_another(trace: Trace, ops: list[TracedOp]) -> bool:
+    """Whether gradient goes from each use to the one before it."""
+    return len(ops) >= FEWEST and all(_leads(trace, upper, lower.id) for lower, upper in pairwise(ops))
+
+
+def _leads(trace: Trace, upper: TracedOp, lower: int) -> bool:
+    waiting, seen = [upper], set()
+    while waiting:
+        for edge in waiting.pop().edges:
+            if edge.source == lower:
+                return True
+            if edge.source > lower and edge.source not in seen:
+                seen.add(edge.source)
+                waiting.append(trace.ops[edge.source])
+    return False

@@ -43,7 +43,7 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int, unico
     yield fill(_headline(trace), width)
     yield from (fill(f"not seen: {each.op}: {each.why}", width, initial_indent="  ") for each in trace.coverage.not_seen[:5])
     yield ""
-    yield Text(fill(found.verdict[:1].upper() + found.verdict[1:] + ".", width), style="bold")
+    yield Text(fill(_sentence(found.verdict), width), style="bold")
     yield ""
     for finding in found.findings:
         text = Text(f"{finding.severity:>5} ", style=_STYLES[finding.severity])
@@ -60,6 +60,12 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int, unico
     if not whole:
         yield fill(f"{len(shown)} of {len(trace)} operations: those that every gradient path crosses (--all: every one)", width)
     yield from (f"\n{fill(line, width)}" for line in _account(trace))
+
+
+def _sentence(verdict: str) -> str:
+    """With a capital, unless it begins with a name, and a stop."""
+    first = verdict.split(maxsplit=1)[0]
+    return f"{verdict if any(c in first for c in '._:0123456789') else verdict[:1].upper() + verdict[1:]}."
 
 
 def _headline(trace: Trace) -> str:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, prod
+from math import inf, isclose, prod
 from typing import Any
 
 from depthscale import graph as g
@@ -223,7 +223,7 @@ def _batch_norm(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | No
     size = op.size / op.shape[1]
     eps, training = op.settings.get("eps", 1e-5), op.settings.get("training")
     named = {name.rpartition(".")[2]: ms for name, _, ms in op.weights}
-    if not training and (named.get("running_mean"), named.get("running_var")) != (0.0, 1.0):
+    if not training and not (named.get("running_mean") == 0 and _is_one(named.get("running_var", 0.0))):
         return None
     affine = [ms for name, shape, ms in op.weights if not name.endswith(("running_mean", "running_var"))]
     norm = g.Norm("batch", size, eps, "batch" if training else "running")
@@ -252,7 +252,12 @@ def _scaled(norm: g.Norm, affine: list[float]) -> list[g.Operation] | None:
     """A norm and its gamma, known by its mean square; a beta that is not 0 is not known well enough."""
     if len(affine) > 1 and affine[1] > 0:
         return None
-    return [norm, g.Affine(affine[0] ** 0.5, 0.0)] if affine and affine[0] != 1.0 else [norm]
+    return [norm, g.Affine(affine[0] ** 0.5, 0.0)] if affine and not _is_one(affine[0]) else [norm]
+
+
+def _is_one(mean_square: float) -> bool:
+    """But for the rounding of a norm that was squared."""
+    return isclose(mean_square, 1.0, rel_tol=1e-5)
 
 
 def _add(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:

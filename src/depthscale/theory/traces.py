@@ -16,7 +16,8 @@ from depthscale.trace import Trace
 class TracePrediction:
     """Theory's numbers by the trace's operation ids. / walk: of the described graph.
 
-    log2_activation, log2_gradient: of mean squares; nan where not known. log2_unit: of the mean square at the model's output. log2_gains[op]: of (mean square sent to each operation
+    log2_activation, log2_gradient: of mean squares; nan where not known. log2_unit: what is added to
+    log2_gradient, the mean square that was measured at the output. log2_gains[op]: of (mean square sent to each operation
     it reads, in order, over its own gradient's). missing: the rules that were wanted and are not there.
     """
 
@@ -78,5 +79,6 @@ def predict_trace(trace: Trace) -> Profile:
         spec={"model": trace.model, "mode": trace.mode, "stations": [trace.ops[op].name for op in crossed]},
         loss=trace.loss,
         notes=found.missing,
+        without_rate="its places are operations; growth(trace) and diagnose(trace).predicted_rate are per step of depth",
         axis="station",
     )

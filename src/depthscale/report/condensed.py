@@ -50,8 +50,8 @@ def where(rows: Sequence[Row]) -> str:
 
 def _line(rows: list[Row]) -> Line:
     worst = max(rows, key=lambda row: (_kind(row) == "holds up to", row.verdict, _noise(row)))
-    values = (_values(rows, which) for which in ("argued", "predicted", "measured"))
-    return Line(where(rows), *values, _kind(worst), worst.verdict, worst.why)
+    argued, predicted, measured = (_values(rows, which) for which in ("argued", "predicted", "measured"))
+    return Line(where(rows), argued, predicted, measured, _kind(worst), worst.verdict, worst.why)
 
 
 def _noise(row: Row) -> float:

@@ -44,6 +44,11 @@ def with_error(value: float, error: float, digits: int = 5) -> str:
     return f"{value:z.{places}f} ± {error:.{places}f}"
 
 
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
 def interval(found: Growth) -> tuple[float, float]:
     """The 95 % interval of a rate, by Student's t on its logarithm."""
     reach = float(ndtri(_SURE) if isinf(found.degrees) else stdtrit(found.degrees, _SURE)) * found.log_stderr

@@ -11,7 +11,7 @@ from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.measure import Growth, Ledger, growth, ledger
 from depthscale.profile import Array
 from depthscale.report import trace_charts as charts
-from depthscale.report.folds import Fold, folds, short
+from depthscale.report.folds import Fold, folds, modules, short
 from depthscale.report.html import Html, join, table, tag
 from depthscale.report.magnitudes import lost, lost_chart, ridgeline
 from depthscale.report.profile_page import readout, rms, table_of
@@ -35,7 +35,7 @@ def trace_page(trace: Trace) -> str:
     blocks = folds(trace, account if isinstance(account, Ledger) else None)
     parts = [_first_screen(trace, diagnosis, theory), _findings(trace, diagnosis), _distributions(trace, blocks)]
     if isinstance(account, Ledger):
-        parts += [_waterfall(account, blocks), _modules(blocks)]
+        parts += [_waterfall(account, blocks), _modules(trace, account)]
     else:
         parts.append(section("ledger", "The ledger", tag("p", str(account))))
     parts += [
@@ -110,7 +110,7 @@ def _findings(trace: Trace, diagnosis: Diagnosis) -> Part:
 
 def _finding(found: Finding, at: int | None) -> Html:
     where = tag("button", found.where, type="button", class_="op", data_at=at) if at is not None else found.where
-    evidence = [f"{name} = {_plain(value)}" for name, value in found.evidence.items() if value is not None]
+    evidence = [f"{name} = {_plain(value)}" for name, value in found.evidence.items() if value is not None and value == value]
     lines = [tag("p", sentence(found.says))]
     lines += [tag("p", tag("strong", "Try: "), found.advice)] if found.advice else []
     lines += [tag("p", f"Evidence: {'; '.join(evidence)}", class_="note")] if evidence else []
@@ -181,8 +181,8 @@ def _waterfall(account: Ledger, blocks: Sequence[Fold]) -> Part:
     return section("ledger", "The ledger", text, gathered(falls, kinds, class_="pair"))
 
 
-def _modules(blocks: Sequence[Fold]) -> Part:
-    """Blocks that open to their operations; the script fills them from the table's rows when they are opened."""
+def _modules(trace: Trace, account: Ledger) -> Part:
+    """Blocks that open to their operations, with what feeds what; the script fills them from the table's rows when they open."""
     folded = [
         tag(
             "details",
@@ -195,14 +195,15 @@ def _modules(blocks: Sequence[Fold]) -> Part:
             data_first=each.first,
             data_last=each.last,
         )
-        for each in blocks
+        for each in modules(trace, account)
     ]
     note = (
-        "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. Open a block for its operations."
+        "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. Open a block for its operations; "
+        "lines lead to each from those that it reads, from the block's top where these lie before it."
     )
-    return Part(
-        section("modules", "Operations by module", tag("p", note, class_="note"), *folded).body, script=asset("trace.js")
-    )
+    listed = section("modules", "Operations by module", tag("p", note, class_="note"), *folded)
+    sources = [sorted({edge.source for edge in op.edges}) for op in trace.ops]
+    return Part(listed.body, data={"sources": sources}, script=asset("trace.js"))
 
 
 def _operations(trace: Trace, account: Ledger | None, theory: TracePrediction | None) -> Part:

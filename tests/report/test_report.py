@@ -210,6 +210,8 @@ def test_layers_with_one_verdict_and_reason_share_a_line() -> None:
     other = replace(ROW, layer=3, verdict="fails", why="because")
     lines = condensed([*rows[:2], other, rows[2]])
     assert [(line.layers, line.verdict) for line in lines] == [("1-2, 4", "holds"), ("3", "fails")]
+    assert len(condensed([rows[0], replace(rows[1], verdict="fails")])) == 2  # for the same reason, or none
+    assert len(condensed([other, replace(other, layer=4, why="another")])) == 2
     apart = condensed([replace(ROW, layer=1, predicted=0.5, measured=0.51), *rows[1:]])
     assert [(line.layers, line.measured) for line in apart] == [("1", "0.510 ± 0.020"), ("2, 4", "1.480 ± 0.020")]
     noisy = [replace(ROW, layer=i, stderr=i, verdict="too few seeds", why=f"± {i}") for i in (1, 3, 2)]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.probe import gpt2
 from depthscale.experiments import founding
 from depthscale.nets import simulate
 from depthscale.probe import probe
@@ -23,10 +24,13 @@ def mlp(blocks: int) -> nn.Module:
 
 def records() -> dict[str, tuple[Any, float]]:
     """What is shown, and the size in MB that its page may have."""
+    twenty = probe(mlp(20), torch.randn(64, 64))
     return {
         "a profile of 10 layers": (simulate(NetSpec(norm="batch", width=256), seeds=4), 4.0),
         "a profile of 2,000 layers": (simulate(DEEP, seeds=1), 4.0),
-        "a trace of 60 operations": (probe(mlp(20), torch.randn(64, 64)), 4.0),
+        "a trace of 60 operations": (twenty, 4.0),
+        "two traces of 60 operations": ([twenty, probe(mlp(20), torch.randn(64, 64))], 4.0),
+        "GPT-2 small": (probe(*gpt2()), 4.0),
         "a trace of 2,000 operations": (probe(mlp(666), torch.randn(16, 64)), 4.0),
         "the founding article": (founding(NetSpec(width=256), seeds=4), 2.5),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import depthscale as ds
 from depthscale import cli
 
 UNWRAPPED = ("written to", "the whole story", "growth", "note", "trainable", "classical", "depth scales", "advice")
@@ -85,6 +86,25 @@ def test_report_draws_saved_records(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert (status, err) == (0, "")
         assert "written to" in out
         assert f"<h1>{title}" in (tmp_path / "page.html").read_text()
+
+
+def test_report_compares_saved_traces_by_the_names_of_their_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+    from torch import nn
+
+    x = torch.randn(8, 16)
+    for name, between in (("plain", nn.Identity()), ("normed", nn.BatchNorm1d(16))):
+        model = nn.Sequential(*(part for _ in range(5) for part in (nn.Linear(16, 16), between, nn.ReLU())))
+        ds.save(ds.probe(model, x), tmp_path / f"{name}.json")
+    run(["predict", *SMALL, "--json", str(tmp_path / "profile.json")], capsys)
+    paths = [str(tmp_path / f"{name}.json") for name in ("plain", "normed", "profile")]
+    status, out, err = run(["report", *paths[:2], "--html", str(tmp_path / "page.html")], capsys)
+    assert (status, err) == (0, "")
+    assert "<h1>plain against normed</h1>" in (tmp_path / "page.html").read_text()
+    status, out, err = run(["report", *paths, "--html", str(tmp_path / "no.html")], capsys)
+    assert (status, out) == (2, "")
+    assert "profile.json holds a profile" in err
+    assert not (tmp_path / "no.html").exists()
 
 
 def test_report_refuses_what_is_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """Hostile modules: wrappers, checkpoints, compiled and scripted code, hooks, parametrizations, recurrent and fused ones."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from typing import Any
@@ -283,3 +284,20 @@ def test_frozen_parameters_stay_frozen() -> None:
     assert len(kinds(probed(model, x()))) == 9
     trace = probed(mlp().requires_grad_(False), x(), params=True)
     assert [p.gradient for p in trace.params] == [None] * 6
+
+
+def _digest(model: nn.Module) -> str:
+    return probe(model, torch.ones(2, 4)).environment["architecture"]
+
+
+def test_an_architecture_s_digest_is_one_of_classes_names_and_shapes_and_not_of_values() -> None:
+    def network(width: int = 8, last: type[nn.Module] = nn.ReLU) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, width), last(), nn.Linear(width, 3))
+
+    found = _digest(network())
+    assert re.fullmatch("[0-9a-f]{12}", found)
+    assert _digest(network()) == found  # other weights
+    assert _digest(nn.DataParallel(network())) == found
+    assert _digest(network().eval()) == found
+    others = [_digest(network(9)), _digest(network(last=nn.Tanh)), _digest(nn.Sequential(network()))]
+    assert len({found, *others}) == 4

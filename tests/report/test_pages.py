@@ -61,12 +61,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trace": probe(Blocks(), torch.randn(16, 32, generator=torch.Generator().manual_seed(1))),
     }
     records["stations"] = predict(records["trace"])
+    records["traces"] = {"<i>small</i>": records["trace"], "wide": probe(Blocks(), torch.randn(64, 32))}
     for name, record in records.items():
         report(record, folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in records}
 
 
-@pytest.mark.parametrize("name", ["profile", "theory", "comparison", "hostile", "article", "trace", "stations"])
+@pytest.mark.parametrize("name", ["profile", "theory", "comparison", "hostile", "article", "trace", "stations", "traces"])
 def test_nothing_is_cut_at_the_width_of_a_phone(name: str, pages: dict[str, Path], show: Open) -> None:
     page = show(pages[name], width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -214,7 +215,7 @@ def test_the_controls_start_at_this_run_with_its_points(pages: dict[str, Path], 
     assert page.evaluate("views.explorer.data('points').length") == 0
 
 
-@pytest.mark.parametrize("name", ["profile", "article", "trace"])
+@pytest.mark.parametrize("name", ["profile", "article", "trace", "traces"])
 def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Path], show: Open, tmp_path: Path) -> None:
     page = show(pages[name])
     headings = page.locator("h1, h2, h3").all_text_contents()
@@ -227,8 +228,12 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     ).stdout
     flat = " ".join(text.split())
     assert [heading for heading in headings if heading not in flat] == []
-    section = flat.split({"article": "All numbers", "profile": "Layers", "trace": "Operations"}[name])[-1]
-    number = {"article": 1, "profile": 1, "trace": 5}[name]  # the column of the gradient's RMS, or the first network's
+    section = flat.split(
+        {"article": "All numbers", "profile": "Layers", "trace": "Operations", "traces": "Steps of depth"}[name]
+    )[-1]
+    number = {"article": 1, "profile": 1, "trace": 5, "traces": 2}[
+        name
+    ]  # the column of the gradient's RMS, or the first network's
     printed = page.evaluate(f"page.table.rows.map((row) => shown(row[{number}]))")
     assert sum(number in section for number in printed) == layers
 
@@ -253,6 +258,39 @@ def test_one_selected_operation_is_selected_everywhere(pages: dict[str, Path], s
     page.locator(".rows tr[data-at='3']").click()
     assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "3"
     assert page.evaluate("views['gradient-ridges'].signal('selected')") == 3
+
+
+class Residual(nn.Module):
+    """Linear and ReLU, and the block's input added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.fc(x).relu()
+
+
+def test_an_open_block_draws_what_feeds_what(tmp_path: Path, show: Open) -> None:
+    """fc reads what lies above the block, relu reads fc, and the sum reads relu and, by an arc, what lies above."""
+    report(probe(nn.Sequential(*(Residual() for _ in range(3))), torch.randn(4, 8)), tmp_path / "page.html")
+    page = show(tmp_path / "page.html", width=390)
+    page.locator("details.block summary").nth(2).click()
+    page.wait_for_selector("details[open] .wires")
+    lines = page.locator("details[open] .ops li span:first-child").all_text_contents()
+    assert lines == ["fc", "relu", "add"]
+    wires = page.evaluate(
+        """[...document.querySelectorAll("details[open] .wires path")]
+        .map((e) => [e.dataset.from, e.dataset.to, e.getBBox().width])"""
+    )
+    assert [(start, end) for start, end, _ in wires] == [("", "4"), ("4", "5"), ("", "6"), ("5", "6")]
+    assert [width > 5 for *_, width in wires] == [False, False, True, False]
+    heights = page.evaluate(
+        """["li", "circle"].map((name) => [...document.querySelectorAll(`details[open] .ops ${name}`)]
+        .map((e) => e.getBoundingClientRect()).map(({ top, height }) => top + height / 2))"""
+    )
+    assert heights[0] == pytest.approx(heights[1], abs=1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_trace_s_page_shows_the_ledger_s_numbers(pages: dict[str, Path], show: Open) -> None:

@@ -86,14 +86,14 @@ STEPS = (
         "through_mean",
         "share",
         lambda s: "for the term through the mean is negligible",
-        "<dE/dz>² / <(dE/dz)²> = 0",
+        "⟨dE/dz⟩² / ⟨(dE/dz)²⟩ = 0",
         lacks=_no_mean,
     ),
     Step(
         "through_sigma",
         "share",
         lambda s: "and so is the term through sigma",
-        "<z dE/dz>² / <(dE/dz)²> = 0",
+        "⟨z dE/dz⟩² / ⟨(dE/dz)²⟩ = 0",
         lacks=_no_term,
     ),
     Step("sigma2", "factor", lambda s: "σ² is what the activation leaves", "σ² = sigma_w² Var φ", lacks=_no_statistics),
@@ -130,4 +130,4 @@ STEPS = (
     Step("z_independent", "correlation", lambda s: "nor z the gradient that arrives at it", "r(z, dE/dz) = 0"),
     Step("layer", "factor", lambda s: "so a layer multiplies p by", "p(x below) / p(x) = sigma_w² E φ'² / σ²"),
 )
-RATE = Step("rate", "factor", lambda s: "and p grows towards the input at the rate", "(p(x_1) / p(x_L-1))^(1 / (L - 2))")
+RATE = Step("rate", "factor", lambda s: "and p grows towards the input at the rate", "λ^(L-2) = p(x_1) / p(x_(L-1))")

@@ -69,9 +69,9 @@ class Change:
         return max((abs(value) for value in (self.gradient, self.activation) if isfinite(value)), default=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TraceComparison:
-    """changes: of the operations that both traces have, as they run in a. / only_a, only_b: names of the others.
+    """changes: of the operations that both traces have, as they run in a. / only_a, only_b: names of the others; a, b: the traces.
 
     growth_a, growth_b: of the gradients, None where there is none to trust; standard_errors: how far the two rates lie apart, by
     Student's t as a standard normal deviate; nan without both.
@@ -83,6 +83,8 @@ class TraceComparison:
     growth_a: Growth | None
     growth_b: Growth | None
     standard_errors: float
+    a: Trace
+    b: Trace
 
     @property
     def largest(self) -> tuple[Change, ...]:
@@ -102,6 +104,11 @@ class TraceComparison:
             for change in self.largest[:_SHOWN]
         ]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from depthscale.report.notebook import trace_comparison_html
+
+        return trace_comparison_html(self)
 
 
 @overload
@@ -156,6 +163,8 @@ def _compare_traces(a: Trace, b: Trace) -> TraceComparison:
         growth_a=grown[0],
         growth_b=grown[1],
         standard_errors=_apart(*grown),
+        a=a,
+        b=b,
     )
 
 

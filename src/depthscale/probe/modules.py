@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import torch
 from torch import nn
@@ -114,6 +115,13 @@ def notes(model: nn.Module) -> tuple[ModuleNote, ...]:
     return tuple(
         ModuleNote(path, type(module).__name__, _structure(module), module.training) for path, module in paths(model) if path
     )
+
+
+def digest(model: nn.Module) -> str:
+    """Twelve hexadecimal digits that models with the same modules and the same parameters' shapes share, whatever their values."""
+    lines = [f"{path} {type(module).__name__}" for path, module in paths(model)]
+    lines += [f"{plain_path(name, model)} {tuple(each.shape)}" for name, each in model.named_parameters()]
+    return sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
 def _structure(module: nn.Module) -> str:

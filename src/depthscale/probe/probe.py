@@ -220,7 +220,12 @@ class _Run:
             repeats=self.repeats,
             batch=self.batch,
             loss_scale=2.0**self.log2_scale,
-            environment={"torch": torch.__version__, "python": platform.python_version(), "device": str(self.target.device)},
+            environment={
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "device": str(self.target.device),
+                "architecture": modules.digest(self.model),
+            },
             norms=self.norms,
         )
 

@@ -1,8 +1,6 @@
 """The growth argument as a table for 80 columns, and its pictures."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from math import isfinite
 
 import altair as alt
 import numpy as np
@@ -16,13 +14,13 @@ from depthscale.explain.steps import NORM_NAMES
 from depthscale.explain.verdict import Row
 from depthscale.profile import Array
 from depthscale.report.charts import neuron_histograms
+from depthscale.report.condensed import condensed, steps, where
 from depthscale.report.figures import pictures
 from depthscale.report.theme import NETWORK_COLOURS, NEURON_COLOURS, Chart, themed
 from depthscale.spec import NetSpec
 
 _WIDTHS = (7, 13, 13, 21, 17)  # of layers, argument, theory, measured, verdict
 STYLES = {"holds": "green", "holds up to": "yellow", "too few seeds": "yellow", "fails": "bold red"}
-_ALIKE = 0.01  # relative difference of theory's values that are told as one
 
 
 def argument_table(argument: Argument) -> RenderableType:
@@ -39,28 +37,25 @@ def argument_table(argument: Argument) -> RenderableType:
         Text(),
         grid([("layers", "argument", "theory", "measured", "verdict")], "bold"),
     ]
-    for number, (_, rows) in enumerate(groupby(argument.rows, key=lambda row: row.step), start=1):
-        parts += _step(number, list(rows))
+    for number, rows in enumerate(steps(argument.rows), start=1):
+        parts += _step(number, rows)
     return Group(*parts, Text(), Text(verdict_line(argument)))
 
 
 def verdict_line(argument: Argument) -> str:
     """How many steps hold, and which do not, where."""
-    steps = [(key, list(rows)) for key, rows in groupby(argument.rows, key=lambda row: row.step)]
     judged = {
         number: [row for row in rows if row.verdict not in ("no such step", "no formula")]
-        for number, (_, rows) in enumerate(steps, start=1)
+        for number, rows in enumerate(steps(argument.rows), start=1)
     }
     judged = {number: rows for number, rows in judged.items() if rows}
     whole = sum(all(row.verdict == "holds" for row in rows) for rows in judged.values())
     failing: dict[str, list[str]] = {}
     for number, rows in judged.items():
-        where = _where([row for row in rows if row.verdict == "fails"])
+        at = where([row for row in rows if row.verdict == "fails"])
         if any(row.verdict == "fails" for row in rows):
-            failing.setdefault(where, []).append(str(number))
-    told = [
-        f"{'steps' if len(numbers) > 1 else 'step'} {', '.join(numbers)} at layer {where}" for where, numbers in failing.items()
-    ]
+            failing.setdefault(at, []).append(str(number))
+    told = [f"{'steps' if len(numbers) > 1 else 'step'} {', '.join(numbers)} at layer {at}" for at, numbers in failing.items()]
     return f"{whole} of {len(judged)} steps hold at every layer; " + (f"failing: {'; '.join(told)}" if told else "none fails")
 
 
@@ -150,12 +145,10 @@ def _step(at: int, rows: list[Row]) -> Iterator[RenderableType]:
     if first.verdict == "no such step":
         yield Padding(Text(f"no such step: {first.why}", style="dim"), (0, 0, 0, 4))
         return
-    for group in _alike(rows):
-        worst = max(group, key=lambda row: (kind(row) == "holds up to", row.verdict))
-        cells = [_where(group), *(_values(group, each) for each in ("argued", "predicted", "measured")), worst.verdict]
-        yield grid([cells], STYLES.get(kind(worst), "dim"))
-        if worst.why:
-            yield Padding(Text(worst.why, style="dim"), (0, 0, 0, 6))
+    for line in condensed(rows):
+        yield grid([(line.layers, line.argued, line.predicted, line.measured, line.verdict)], STYLES.get(line.kind, "dim"))
+        if line.why:
+            yield Padding(Text(line.why, style="dim"), (0, 0, 0, 6))
 
 
 def heading(at: int, row: Row) -> Text:
@@ -163,50 +156,6 @@ def heading(at: int, row: Row) -> Text:
     said = Text(f"{at:2}  {row.statement}")
     room = 80 - len(said) - len(row.formula)
     return said.append(" " * room if room >= 2 else "\n    ").append(row.formula, style="cyan")
-
-
-def _alike(rows: list[Row]) -> list[list[Row]]:
-    """Rows with the same verdict and reason, in the order of their first layers; the first layer apart where it differs alone."""
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((kind(row), row.why), []).append(row)
-    return [part for group in groups.values() for part in _parts(group)]
-
-
-def _parts(rows: list[Row]) -> list[list[Row]]:
-    return [rows[:1], rows[1:]] if len(rows) > 1 and not _same(rows) and _same(rows[1:]) else [rows]
-
-
-def _same(rows: list[Row]) -> bool:
-    """Whether theory's values, or else the measured ones, are told as one."""
-    values = [row.predicted if isfinite(row.predicted) else row.measured for row in rows]
-    return max(values) - min(values) <= _ALIKE * max(map(abs, values)) or rows[0].argued == 0
-
-
-def kind(row: Row) -> str:
-    return "holds up to" if row.verdict.startswith("holds up to") else row.verdict
-
-
-def _where(rows: Sequence[Row]) -> str:
-    layers = [row.layer for row in rows if row.layer is not None]
-    if not layers:
-        return "bulk"
-    runs = [[layer for _, layer in run] for _, run in groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0])]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
-
-
-def _values(rows: Sequence[Row], which: str) -> str:
-    values = [getattr(row, which) for row in rows]
-    if not all(map(isfinite, values)):
-        return "infinite" if any(value == float("inf") for value in values) else "-"
-    if not _same(list(rows)):
-        return f"{values[0]:.3g} to {values[-1]:.3g}" if max(values) > min(values) else number(values[0])
-    mean = number(float(np.mean(values)))
-    return f"{mean} ± {max(row.stderr for row in rows):.2g}" if which == "measured" else mean
-
-
-def number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) >= 1e-4 or not value else f"{value:.0e}"
 
 
 def grid(rows: Sequence[Sequence[str]], style: str, widths: Sequence[int] = _WIDTHS) -> RenderableType:

@@ -4,12 +4,13 @@ from math import exp, inf, isfinite, log, pi
 
 import numpy as np
 
-from depthscale.errors import UnreliableGrowth
-from depthscale.experiments.checks import checks
+from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.experiments.founding import NAMES, Founding
+from depthscale.explain.growth import growth_argument
 from depthscale.measure import Growth
 from depthscale.profile import Profile
 from depthscale.report import article_charts as charts
+from depthscale.report.argument import verdict_line
 from depthscale.report.claims import claims
 from depthscale.report.comparison_page import comparison_page
 from depthscale.report.diagram import modules
@@ -28,6 +29,7 @@ _DRAWN = ("relu", "tanh", "linear")
 _BATCHES = (4, 5, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, inf)
 _LISTED = (4, 8, 16, 64, 512, inf)
 _DEEP_ENOUGH, _BATCH_ENOUGH = 4, 4
+_ARGUED = 8  # networks whose every tensor is kept to judge the argument
 _LUTHER = "https://kyleluther.github.io/2020/02/18/batchnorm-exploding-gradients.html"
 _KRATZERT = "https://kratzert.github.io/2016/02/12/understanding-the-gradient-flow-through-the-batch-normalization-layer.html"
 
@@ -42,7 +44,7 @@ def article(found: Founding) -> str:
         _simulation(found, spec),
         _vanilla(found),
         _batch_norm(found, spec),
-        _approximations(found),
+        _approximations(found, spec),
         _result(found),
         _samples(found),
         _others(found, spec),
@@ -177,19 +179,29 @@ def _batch_norm(found: Founding, spec: NetSpec) -> Part:
     return section("batch-norm", "Batch Norm, forward and backward", text, more)
 
 
-def _approximations(found: Founding) -> Part:
+def _approximations(found: Founding, spec: NetSpec) -> Part:
+    run = found.measured[0]
+    seeds = min(max(run.seeds, 3), _ARGUED)
     text = paragraphs(
-        "So the argument takes three steps: drop the term through σ, drop the term through μ, and put the mean of 1/σ² "
-        "in place of its value neuron by neuron. What is left is a layer that multiplies the squared gradient by 2, by "
-        "1/σ² and by a half. Each step, with what theory says without approximating and what these networks show:"
+        "So the argument drops the term through σ, drops the term through μ, puts the mean of 1/σ² in place of its value "
+        "neuron by neuron, and multiplies means as if slopes and sizes knew nothing of each other. What is left is a "
+        "layer that multiplies the squared gradient by 2, by 1/σ² and by a half. Here it is step by step: as it is "
+        "argued, for an endless batch and a gradient of its own in every sample; as theory has it for this batch and "
+        f"this loss; and as {seeds} of the networks show, a mean with its standard error for one layer."
     )
-    allowed = tag(
-        "p",
-        "± is one standard error over the networks, each left out in turn. Theory is for infinite width; where many "
-        "networks resolve a difference of less than 2 × depth / width, the verdict names it.",
-        class_="note",
+    try:
+        argument = growth_argument(spec, loss=run.loss, seeds=seeds, seed=run.seed)
+    except DepthscaleError as refused:
+        return section("approximations", "The approximations, one by one", text, tag("p", f"Not measured: {refused}."))
+    allowed = tag("p", "p is the mean square of a gradient; depthscale explain growth gives each layer's row.", class_="note")
+    return section(
+        "approximations",
+        "The approximations, one by one",
+        text,
+        tag("p", tag("strong", f"{verdict_line(argument).capitalize()}.")),
+        claims(argument.rows),
+        allowed,
     )
-    return section("approximations", "The approximations, one by one", text, claims(checks(found)), allowed)
 
 
 def _result(found: Founding) -> Part:

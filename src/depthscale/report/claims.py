@@ -1,46 +1,34 @@
-"""Statements with what was predicted and what was measured, as a table: the one place where such rows are drawn."""
+"""An argument's steps with what was argued, predicted and measured, as a table of a page."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Iterator
 
-from depthscale.report.html import Html, join, table, tag
+from depthscale.explain.verdict import Row
+from depthscale.report.condensed import Line, condensed, steps
+from depthscale.report.html import Html, join, tag
 from depthscale.report.mathml import formula
-from depthscale.report.words import rounded, with_error
 
-
-class Row(Protocol):
-    """What a row must have. / stderr: of measured; nan where there is none."""
-
-    @property
-    def statement(self) -> str: ...
-    @property
-    def formula(self) -> str: ...
-    @property
-    def predicted(self) -> float: ...
-    @property
-    def measured(self) -> float: ...
-    @property
-    def stderr(self) -> float: ...
-    @property
-    def verdict(self) -> str: ...
+_HEADINGS = ("layers", "argument", "theory", "measured", "verdict")
 
 
 def claims(rows: Iterable[Row]) -> Html:
-    """The rows as a table: statement with its formula, predicted, measured ± standard error, verdict."""
-    return table(
-        ["statement", "predicted", "measured", "verdict"],
-        [
-            [join(each.statement, tag("div", formula(each.formula))), _plain(each), _measured(each), each.verdict]
-            for each in rows
-        ],
-        class_="wrapped",
-    )
+    """Each step's statement and formula, and below it a line for the layers that share a verdict, with the reason for it."""
+    head = tag("thead", tag("tr", *(tag("th", each, scope="col") for each in _HEADINGS)))
+    bodies = [_step(number, each) for number, each in enumerate(steps(rows), start=1)]
+    return tag("div", tag("table", head, *bodies, class_="wrapped claims"), class_="scroll", tabindex=0)
 
 
-def _plain(row: Row) -> Html:
-    """As many digits as can be told from what was measured."""
-    return tag("span", rounded(row.predicted, row.stderr, digits=4), class_="number")
+def _step(number: int, rows: list[Row]) -> Html:
+    first = rows[0]
+    said = join(tag("span", f"{number}. {first.statement}"), formula(first.formula))
+    heading = tag("tr", tag("th", said, colspan=len(_HEADINGS), scope="rowgroup"))
+    if first.verdict == "no such step":
+        return tag("tbody", heading, tag("tr", tag("td", f"no such step: {first.why}", colspan=len(_HEADINGS))))
+    return tag("tbody", heading, *(row for line in condensed(rows) for row in _rows(line)))
 
 
-def _measured(row: Row) -> Html:
-    return tag("span", with_error(row.measured, row.stderr, digits=4), class_="number")
+def _rows(line: Line) -> Iterator[Html]:
+    numbers = (tag("td", number, class_="number") for number in (line.argued, line.predicted, line.measured))
+    verdict = tag("td", tag("span", line.verdict, class_=f"said {line.kind.replace(' ', '-')}"))
+    yield tag("tr", tag("th", line.layers, class_="number", scope="row"), *numbers, verdict)
+    if line.why:
+        yield tag("tr", tag("td"), tag("td", line.why, class_="note", colspan=len(_HEADINGS) - 1), class_="why")

@@ -12,7 +12,8 @@ from rich.text import Text
 from depthscale.explain.block_steps import BLOCK_STEPS, NAMES
 from depthscale.explain.trace import Explanation, NormRows, reading
 from depthscale.explain.verdict import Row
-from depthscale.report.argument import STYLES, grid, heading, kind, number
+from depthscale.report.argument import STYLES, grid, heading
+from depthscale.report.condensed import kind, number
 from depthscale.report.numbers import short
 
 _WIDTH, _NAME = 80, 8  # columns of the table; of a norm's name, at least

@@ -6,7 +6,7 @@ import numpy as np
 import vl_convert
 
 from depthscale.diagnose import Diagnosis, diagnose
-from depthscale.measure import Comparison, Comparisons, Growth, Ledger
+from depthscale.measure import Comparison, Comparisons, Growth, Ledger, TraceComparison
 from depthscale.profile import Profile
 from depthscale.report.html import Html, join, table, tag
 from depthscale.report.show import chart
@@ -36,6 +36,11 @@ def comparison_html(found: Comparison) -> str:
     far = int((np.nan_to_num(np.abs(found.standard_errors)) > _FAR).sum())
     layers = len(found.standard_errors)
     return tag("p", f"{found!r}: beyond {_FAR:g} standard errors at {far} of {layers} layers")
+
+
+def trace_comparison_html(found: TraceComparison) -> str:
+    """What differs, and both gradients by step of depth."""
+    return join(tag("pre", repr(found)), _drawn(chart(found)))
 
 
 def trace_html(trace: Trace) -> str:

@@ -4,12 +4,14 @@ import platform
 import shlex
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from math import isfinite, prod
 from typing import Any
 
 from depthscale.profile import Profile
 from depthscale.report.html import Html, tag
 from depthscale.report.sheet import Part, section
 from depthscale.spec import NetSpec
+from depthscale.trace import Trace
 
 _PACKAGES = ("depthscale", "torch", "numpy", "scipy", "numba")
 _COMMANDS = {"simulation": "simulate", "theory": "predict"}
@@ -20,6 +22,21 @@ _LOSSES = ("independent", "shared")
 def provenance(*profiles: Profile) -> Part:
     """Commands, networks and versions."""
     return section("reproduce", "To have these numbers again", *(_one(profile) for profile in profiles), versions())
+
+
+def trace_provenance(traces: Mapping[str, Trace]) -> Part:
+    """The call, the model and the versions behind each trace, by the name that the page gives it."""
+    named = traces.items() if len(traces) > 1 else (("", trace) for trace in traces.values())
+    return section("reproduce", "To have these numbers again", *(_probed(name, trace) for name, trace in named), versions())
+
+
+def _probed(name: str, trace: Trace) -> Html:
+    call = f"depthscale.probe(model, inputs, loss={trace.loss!r}, seed={trace.seed}, repeats={trace.repeats})"
+    parameters = f"{sum(prod(each.shape) for each in trace.params):,} parameters, " if trace.params else ""
+    where = ", ".join(f"{what} {value}" for what, value in trace.environment.items())
+    scale = f", loss scale {trace.loss_scale:g}" if isfinite(trace.loss_scale) and trace.loss_scale != 1 else ""
+    facts = f"{trace.model}, {parameters}{trace.mode} mode, batch {trace.batch}{scale}; {where}"
+    return tag("div", *([tag("h3", name)] if name else []), tag("pre", call), tag("p", facts, class_="note"))
 
 
 def command(profile: Profile) -> str:

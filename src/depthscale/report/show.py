@@ -8,7 +8,7 @@ from depthscale import files
 from depthscale.diagnose import diagnose
 from depthscale.errors import DepthscaleError, NoPicture
 from depthscale.experiments import Founding
-from depthscale.measure import Comparisons
+from depthscale.measure import Comparisons, TraceComparison
 from depthscale.profile import Profile
 from depthscale.report.article import article
 from depthscale.report.comparison_page import comparison_page, names
@@ -18,19 +18,22 @@ from depthscale.report.profile_page import depth_series, profile_page
 from depthscale.report.theme import NETWORK_COLOURS, Chart, house
 from depthscale.report.trace_charts import depth_chart
 from depthscale.report.trace_page import trace_page
+from depthscale.report.traces_page import places, trace_names, traces_chart, traces_page
 from depthscale.sketch import Sketch
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
 from depthscale.trace import Trace
 
-Reported = Profile | Trace | Comparisons | Mapping[str, Profile] | Iterable[Profile] | Founding
+Reported = (
+    Profile | Trace | Comparisons | TraceComparison | Mapping[str, Profile | Trace] | Iterable[Profile | Trace] | Founding
+)
 
 
 def report(what: Reported, path: str | Path) -> None:
     """Write one HTML page that needs nothing from outside, whole or not at all.
 
-    what: a Profile (a simulated one is shown with its prediction); what `compare` returned, or two or more profiles, in a list
-    or by name; a Trace; or the founding experiment, which becomes an article.
+    what: a Profile (a simulated one is shown with its prediction); a Trace; what `compare` returned, or two or more profiles, or
+    traces, in a list or by name; or the founding experiment, which becomes an article.
     raises: UnwritablePath; NoPicture for anything else.
     """
     path = Path(path)
@@ -46,14 +49,14 @@ def page(what: Reported) -> str:
         return profile_page(what, theory_of(what))
     if isinstance(what, Trace):
         return trace_page(what)
-    profiles = _profiles(what)
-    if len(profiles) < 2:
-        raise NoPicture(f"a comparison takes two or more profiles, got {len(profiles)}; give a Profile by itself for one")
-    return comparison_page(profiles)
+    profiles, traces = _several(what)
+    if len(profiles) + len(traces) < 2:
+        raise NoPicture(f"a comparison takes two or more, got {len(profiles) + len(traces)}; give one by itself")
+    return comparison_page(profiles) if profiles else traces_page(traces)
 
 
 def chart(what: Any) -> Chart:
-    """An altair chart of a Profile, of several (as `report` takes them), of a Trace or of a Sketch.
+    """An altair chart of a Profile, of a Trace, of several of either (as `report` takes them) or of a Sketch.
 
     raises: NoPicture for anything else.
     """
@@ -63,9 +66,12 @@ def chart(what: Any) -> Chart:
         return house(depth_chart(what, diagnose(what)).properties(width=520))
     if isinstance(what, Profile):
         return house(along_depth(depth_series(what, theory_of(what)), "RMS").properties(width=520))
+    profiles, traces = _several(what)
+    if traces:
+        return house(traces_chart(traces, places(list(traces.values()))).properties(width=520))
     series = [
         Series(name, *((None, each.gradient) if each.source == "theory" else (each.gradient, None)))
-        for name, each in _profiles(what).items()
+        for name, each in profiles.items()
     ]
     return house(along_depth(series, "RMS of dE/dx").properties(width=520))
 
@@ -82,13 +88,17 @@ def theory_of(profile: Profile) -> Profile | None:
         return None
 
 
-def _profiles(what: Any) -> dict[str, Profile]:
-    if isinstance(what, Comparisons):
-        return names([what.a, what.b])
-    if isinstance(what, Mapping) and all(isinstance(each, Profile) for each in what.values()):
-        return {str(name): each for name, each in what.items()}
-    if isinstance(what, (list, tuple)) and what and all(isinstance(each, Profile) for each in what):
-        return names(list(what))
+def _several(what: Any) -> tuple[dict[str, Profile], dict[str, Trace]]:
+    """Profiles by name, or traces; the other of the two is empty."""
+    if isinstance(what, Comparisons | TraceComparison):
+        what = [what.a, what.b]
+    each = list(what.values()) if isinstance(what, Mapping) else list(what) if isinstance(what, list | tuple) else []
+    named = dict(zip(map(str, what), each, strict=True)) if isinstance(what, Mapping) else None
+    if each and all(isinstance(one, Profile) for one in each):
+        return named or names(each), {}
+    if each and all(isinstance(one, Trace) for one in each):
+        return {}, named or trace_names(each)
     raise NoPicture(
-        f"give a Profile, a Trace, what compare returned, or several profiles in a list or by name; got {type(what).__name__}"
+        "give a Profile, a Trace, what compare returned, or several profiles, or several traces, in a list or by name; got "
+        f"{type(what).__name__}" + (f" of {', '.join(sorted({type(one).__name__ for one in each}))}" if each else "")
     )

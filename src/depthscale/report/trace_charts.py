@@ -32,7 +32,7 @@ def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | No
         "activation": np.array([op.log2_activation_ms for op in trace.ops]),
     }
     drawn = measured if theory is None else predicted(trace, theory)
-    errors = {"gradient": _repeats(trace), "activation": np.full(len(trace.ops), np.nan)}
+    errors = {"gradient": over_repeats(trace), "activation": np.full(len(trace.ops), np.nan)}
     crossed = np.zeros(len(trace.ops), bool)
     crossed[list(stations(trace))] = True
     series = [
@@ -59,7 +59,7 @@ def guilty(trace: Trace, diagnosis: Diagnosis) -> list[tuple[int, str]]:
     return [(at, short(name)) for at, name in found.items()][:_MOST_MARKS]
 
 
-def _repeats(trace: Trace) -> Array:
+def over_repeats(trace: Trace) -> Array:
     """Relative standard error of the gradient's mean square over repeats; nan for one."""
     if trace.repeats < 2:
         return np.full(len(trace.ops), np.nan)

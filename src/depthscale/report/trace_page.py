@@ -11,14 +11,14 @@ from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.measure import Growth, Ledger, growth, ledger
 from depthscale.profile import Array
 from depthscale.report import trace_charts as charts
-from depthscale.report.folds import Fold, folds, short
+from depthscale.report.folds import Fold, folds, modules, short
 from depthscale.report.html import Html, join, table, tag
 from depthscale.report.magnitudes import lost, lost_chart, ridgeline
 from depthscale.report.profile_page import readout, rms, table_of
-from depthscale.report.provenance import versions
+from depthscale.report.provenance import trace_provenance
 from depthscale.report.sheet import Part, asset, figure, gathered, section, sheet
 from depthscale.report.theme import NETWORK_COLOURS
-from depthscale.report.words import interval, rounded
+from depthscale.report.words import interval, rounded, sentence
 from depthscale.sketch import Sketch
 from depthscale.stations import stations
 from depthscale.theory.traces import TracePrediction, predict_operations
@@ -35,10 +35,14 @@ def trace_page(trace: Trace) -> str:
     blocks = folds(trace, account if isinstance(account, Ledger) else None)
     parts = [_first_screen(trace, diagnosis, theory), _findings(trace, diagnosis), _distributions(trace, blocks)]
     if isinstance(account, Ledger):
-        parts += [_waterfall(account, blocks), _modules(blocks)]
+        parts += [_waterfall(account, blocks), _modules(trace, account)]
     else:
         parts.append(section("ledger", "The ledger", tag("p", str(account))))
-    parts += [_operations(trace, account if isinstance(account, Ledger) else None, theory), _coverage(trace), _reproduce(trace)]
+    parts += [
+        _operations(trace, account if isinstance(account, Ledger) else None, theory),
+        _coverage(trace),
+        trace_provenance({trace.model: trace}),
+    ]
     return sheet(f"{trace.model}: {diagnosis.verdict}", parts, last=len(trace.ops) - 1)
 
 
@@ -65,7 +69,7 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | 
             "p", f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}", class_="kicker"
         ),
         tag("h1", trace.model),
-        tag("p", _sentence(diagnosis.verdict), class_="verdict"),
+        tag("p", sentence(diagnosis.verdict), class_="verdict"),
         tag("p", _rate(trace)),
     )
     says = "Root mean square of every operation's output and of the gradient that arrives there, on a logarithmic scale; "
@@ -82,16 +86,12 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | 
     )
 
 
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
-
-
 def _rate(trace: Trace) -> str:
     """The growth with its interval."""
     try:
         found = growth(trace)
     except UnreliableGrowth as refused:
-        return _sentence(str(refused))
+        return sentence(str(refused))
     if not isinstance(found, Growth):
         return "Nothing in it repeats three times, so there is no depth to give a rate for."
     low, high = interval(found)
@@ -110,8 +110,8 @@ def _findings(trace: Trace, diagnosis: Diagnosis) -> Part:
 
 def _finding(found: Finding, at: int | None) -> Html:
     where = tag("button", found.where, type="button", class_="op", data_at=at) if at is not None else found.where
-    evidence = [f"{name} = {_plain(value)}" for name, value in found.evidence.items() if value is not None]
-    lines = [tag("p", _sentence(found.says))]
+    evidence = [f"{name} = {_plain(value)}" for name, value in found.evidence.items() if value is not None and value == value]
+    lines = [tag("p", sentence(found.says))]
     lines += [tag("p", tag("strong", "Try: "), found.advice)] if found.advice else []
     lines += [tag("p", f"Evidence: {'; '.join(evidence)}", class_="note")] if evidence else []
     lines += [tag("p", f"Source: {found.source}", class_="note")] if found.source else []
@@ -181,8 +181,8 @@ def _waterfall(account: Ledger, blocks: Sequence[Fold]) -> Part:
     return section("ledger", "The ledger", text, gathered(falls, kinds, class_="pair"))
 
 
-def _modules(blocks: Sequence[Fold]) -> Part:
-    """Blocks that open to their operations; the script fills them from the table's rows when they are opened."""
+def _modules(trace: Trace, account: Ledger) -> Part:
+    """Blocks that open to their operations, with what feeds what; the script fills them from the table's rows when they open."""
     folded = [
         tag(
             "details",
@@ -195,14 +195,15 @@ def _modules(blocks: Sequence[Fold]) -> Part:
             data_first=each.first,
             data_last=each.last,
         )
-        for each in blocks
+        for each in modules(trace, account)
     ]
     note = (
-        "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. Open a block for its operations."
+        "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. Open a block for its operations; "
+        "lines lead to each from those that it reads, from the block's top where these lie before it."
     )
-    return Part(
-        section("modules", "Operations by module", tag("p", note, class_="note"), *folded).body, script=asset("trace.js")
-    )
+    listed = section("modules", "Operations by module", tag("p", note, class_="note"), *folded)
+    sources = [sorted({edge.source for edge in op.edges}) for op in trace.ops]
+    return Part(listed.body, data={"sources": sources}, script=asset("trace.js"))
 
 
 def _operations(trace: Trace, account: Ledger | None, theory: TracePrediction | None) -> Part:
@@ -255,12 +256,3 @@ def _coverage(trace: Trace) -> Part:
     missed += [tag("p", f"and {more:,} more", class_="note")] if more > 0 else []
     noted = [tag("ul", *(tag("li", note) for note in trace.notes))] if trace.notes else []
     return section("coverage", "Coverage", said, *missed, *noted)
-
-
-def _reproduce(trace: Trace) -> Part:
-    call = f"depthscale.probe(model, inputs, loss={trace.loss!r}, seed={trace.seed}, repeats={trace.repeats})"
-    parameters = f"{sum(int(np.prod(each.shape)) for each in trace.params):,} parameters, " if trace.params else ""
-    where = ", ".join(f"{name} {value}" for name, value in trace.environment.items())
-    scale = f", loss scale {trace.loss_scale:g}" if isfinite(trace.loss_scale) and trace.loss_scale != 1 else ""
-    facts = f"{trace.model}, {parameters}{trace.mode} mode, batch {trace.batch}{scale}; {where}"
-    return section("reproduce", "To have these numbers again", tag("pre", call), tag("p", facts, class_="note"), versions())

@@ -39,9 +39,14 @@ def with_error(value: float, error: float, digits: int = 5) -> str:
     if not (0 < error < inf and isfinite(value)):
         return rounded(value, digits=digits)
     places = max(0, 1 - floor(log10(error)))
-    if not 1e-4 < abs(value) < 1e6 or places > 8:
+    if not 1e-4 < max(abs(value), error) < 1e6 or places > 8:
         return f"{value:.3g} ± {error:.2g}"
-    return f"{value:.{places}f} ± {error:.{places}f}"
+    return f"{value:z.{places}f} ± {error:.{places}f}"
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 def interval(found: Growth) -> tuple[float, float]:

@@ -1,13 +1,13 @@
 """NetSpec: a random fully connected network described, and that description as a Graph."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache, lru_cache
 from math import inf, isfinite, nan
 from numbers import Integral, Real
 from typing import Any
 
-from depthscale.activations import activation
+from depthscale.activations import Phi, activation
 from depthscale.errors import InvalidSpec
 from depthscale.graph import Add, Affine, Elementwise, Graph, Input, Linear, Norm, Op, Operation
 from depthscale.initializations import INITIALIZATIONS, Initialization, initialization
@@ -33,6 +33,9 @@ CHOICES = {
     "statistics": ("batch", "frozen", "running"),
     "weights": ("gaussian", "orthogonal", "uniform"),
 }
+
+
+_OWN = "function "  # before the name of an activation of one's own, in a record
 
 
 def _described(text: str, default: Any) -> Any:
@@ -61,13 +64,14 @@ class Residual:
 class NetSpec:
     """x_0 = inputs; layer l = 1..depth: y = W x + b, z = norm(y), x = phi(z). Weights are drawn at random.
 
+    activation: a name, or an elementwise function of numpy arrays or torch tensors, which the field then holds as an Activation.
     Every field is checked when the description is made. / raises: InvalidSpec, naming the field, the value and what may stand.
     """
 
     depth: int = _described("number of layers", 10)
     width: int = _described("neurons in every layer, and entries of an input", 1024)
     widths: tuple[int, ...] | None = _described("entries of an input, then neurons of each layer, where they differ", None)
-    activation: str = _described("phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...", "relu")
+    activation: Any = field(default="relu", metadata={"help": "phi, by name: relu, tanh, gelu, leaky_relu(0.2), ..."})
     norm: str = _described(
         "none, batch, layer, rms, group, group_rms, weight, weight_standardized or scaled_weight_standardized", "none"
     )
@@ -94,9 +98,9 @@ class NetSpec:
         for name, choices in CHOICES.items():
             if not (name == "weights" and self._is_initialization()):
                 _one_of(self, name, choices)
+        phi = activation(self.activation)
         if not isinstance(self.activation, str):
-            raise InvalidSpec(f"activation must be a name, got {self.activation!r}")
-        activation(self.activation)
+            object.__setattr__(self, "activation", phi)
         if not (isinstance(self.batch, Real) and self.batch == inf):
             _whole(self, "batch", at_least=1)
         for name in ("eps", "sigma_w2", "sigma_b2"):
@@ -223,14 +227,21 @@ class NetSpec:
         )
 
     def record(self) -> dict[str, Any]:
-        """The fields as plain values; an infinite batch as "inf"."""
-        return asdict(self) | ({"batch": "inf"} if self.batch == inf else {})
+        """The fields as plain values; an infinite batch as "inf", an activation of one's own as "function NAME"."""
+        phi = self.activation if isinstance(self.activation, str) else f"{_OWN}{self.activation.name}"
+        plain = {each.name: getattr(self, each.name) for each in fields(self)} | {"activation": phi}
+        residual = {"residual": asdict(self.residual)} if self.residual else {}
+        return plain | residual | ({"batch": "inf"} if self.batch == inf else {})
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "NetSpec":
         """The network of which `record` is the record. / raises: InvalidSpec."""
         residual = record.get("residual")
         batch = inf if record.get("batch") == "inf" else record.get("batch", cls.batch)
+        if str(phi := record.get("activation")).startswith(_OWN):
+            raise InvalidSpec(
+                f"the record names its activation, {phi}, and does not hold it; make the NetSpec with that function"
+            )
         try:
             return cls(**{**record, "batch": batch, "residual": Residual(**residual) if residual else None})
         except TypeError as unknown:
@@ -243,7 +254,7 @@ def _graph(spec: NetSpec) -> Graph:
 
 
 @cache
-def _variance(name: str) -> float:
+def _variance(name: Phi) -> float:
     """Variance of phi(g), g standard normal, by which scaled weight standardization divides (arXiv:2102.06171, section 3)."""
     phi = activation(name)
     mean = gaussian.expect(phi.phi, 1.0, phi.breaks).value

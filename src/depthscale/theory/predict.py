@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from depthscale.errors import InvalidSpec
+from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.graph import Graph, Linear
 from depthscale.profile import Profile, Quantity
 from depthscale.spec import NetSpec
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
+from depthscale.theory.relaxation import layers_until_unlike, relaxation
 from depthscale.theory.states import UNKNOWN, Gradient, Signal
 from depthscale.theory.traces import predict_trace
 from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
@@ -53,8 +54,28 @@ def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None
         spec=spec.record(),
         loss=loss,
         log_variance=None if stops else log_variance(graph, signals, gradients),
-        notes=(*[f"the prediction stops at {each}" for each in stops[:1]], *_notes(spec)),
+        notes=(*[f"the prediction stops at {each}" for each in stops[:1]], *_notes(spec), *_validity(spec)),
         without_rate=spec.without_rate(),
+    )
+
+
+def _validity(spec: NetSpec) -> tuple[str, ...]:
+    """What to know where Batch Norm's samples, which the walk takes as alike, grow unlike; eps, which is small, is left aside."""
+    settles = spec.residual or spec.position == "after" or spec.statistics == "running" or not spec.gamma or spec.batch < 4
+    if spec.norm != "batch" or settles:
+        return ()
+    moved = {"gain": spec.gamma, "shift": spec.beta}
+    try:
+        found = relaxation(spec.batch, spec.activation, **moved)
+        layers = layers_until_unlike(spec.batch, spec.activation, spec.width, **moved)
+    except NoTheory:
+        return ()
+    if found.is_stable:
+        return ()
+    return (
+        f"this takes all samples as alike, which they do not stay: each layer multiplies differences between their squared "
+        f"norms by {found.lambda_l:.3f}; at width {spec.width:,} they reach the norms themselves after some {layers:.0f} layers, "
+        f"and the gradient departs before",
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from depthscale.activations import activation
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.graph import Graph, Linear
 from depthscale.profile import Profile, Quantity
@@ -89,7 +90,8 @@ def _validity(spec: NetSpec) -> tuple[str, ...]:
 
 def _amplifies(spec: NetSpec, graph: Graph, signals: list[Signal]) -> tuple[str, ...]:
     """Whether the departures that a finite width leaves grow with depth until means over networks depart, too."""
-    found = None if spec.norm in NORMS or spec.residual else unevenness(graph, signals)
+    held = spec.norm in NORMS or spec.residual or activation(spec.activation).homogeneous
+    found = None if held else unevenness(graph, signals)
     if found is None or found.amplified < _AMPLIFIED or found.variance < _UNEVEN:
         return ()
     return (

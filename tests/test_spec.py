@@ -21,7 +21,7 @@ from depthscale.spec import NetSpec
         ({"norm": "butch"}, "unknown norm 'butch'; choose one of none, batch, layer"),
         ({"statistics": "thawed"}, "choose one of batch, frozen"),
         ({"weights": "zero"}, "choose one of gaussian, orthogonal, uniform"),
-        ({"activation": abs}, "activation must be a name"),
+        ({"activation": 3}, "an activation is a name, a callable or an Activation, got 3"),
         ({"norm": "group", "groups": 7}, "7 groups do not divide a width of 1024"),
         ({"norm": "batch", "batch": 1}, "batch of 1 has no variance; take at least 2"),
         ({"batch": 0}, "batch must be a whole number of at least 1, got 0"),

@@ -39,6 +39,9 @@ class Activation:
     bends: tuple[float, ...] = ()
     moments: Moments | None = None
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def breaks(self) -> tuple[float, ...]:
         """Kinks and bends, ascending: where an integral over phi should be split."""

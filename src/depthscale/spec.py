@@ -1,13 +1,13 @@
 """NetSpec: a random fully connected network described, and that description as a Graph."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, lru_cache
 from math import inf, isfinite, nan
 from numbers import Integral, Real
 from typing import Any
 
-from depthscale.activations import activation
+from depthscale.activations import Phi, activation
 from depthscale.errors import InvalidSpec
 from depthscale.graph import Add, Affine, Elementwise, Graph, Input, Linear, Norm, Op, Operation
 from depthscale.initializations import INITIALIZATIONS, Initialization, initialization
@@ -35,6 +35,9 @@ CHOICES = {
 }
 
 
+_OWN = "function "  # before the name of an activation of one's own, in a record
+
+
 def _described(text: str, default: Any) -> Any:
     return field(default=default, metadata={"help": text})
 
@@ -44,30 +47,53 @@ class Residual:
     """A network of blocks x + scale * branch(x), or norm(x + scale * branch(x)), each one layer of depth.
 
     form: "pre", a branch of `layers` times (norm, activation, linear), or (activation, norm, linear) by position; "post", of
-    `layers` times (activation, linear), with the norm on the sum. SkipInit and Fixup start at scale 0, or 1/sqrt(depth).
+    `layers` times (activation, linear), with the norm on the sum. `skipinit` and `fixup` give the two that train without a norm.
     """
 
     form: str = _described("pre: norm in the branch; post: norm on the sum", "pre")
     scale: float = _described("of the branch", 1.0)
     layers: int = _described("linear layers of a branch", 1)
+    inner_gain: float = _described("of the weights of a branch's layers but the last", 1.0)
+    last_gain: float = _described("of the weights of a branch's last layer", 1.0)
 
     def __post_init__(self) -> None:
         _one_of(self, "form", ("pre", "post"))
-        _number(self, "scale")
+        for name in ("scale", "inner_gain", "last_gain"):
+            _number(self, name)
         _whole(self, "layers", at_least=1)
+
+    @classmethod
+    def skipinit(cls, depth: int | None = None, layers: int = 1) -> "Residual":
+        """Branches that count for nothing at first, or of 1/sqrt(depth) where a depth is given.
+
+        raises: InvalidSpec. / source: arXiv:2002.10444 (De & Smith), section 4; 1/sqrt(depth): arXiv:1803.01719 (Hanin & Rolnick).
+        """
+        return cls(scale=0.0 if depth is None else _blocks(depth) ** -0.5, layers=layers)
+
+    @classmethod
+    def fixup(cls, depth: int, layers: int = 2) -> "Residual":
+        """Branches of m layers whose last is 0 and whose others' weights are multiplied by depth^(-1/(2m - 2)).
+
+        layers: m, at least 2. / raises: InvalidSpec. / source: arXiv:1901.09321 (Zhang et al.), its rules 1 and 2.
+        """
+        if layers == 1:
+            raise InvalidSpec("Fixup's branches have at least 2 layers: the last is 0 and the others are scaled; got 1")
+        fixed = cls(layers=layers, last_gain=0.0)
+        return replace(fixed, inner_gain=_blocks(depth) ** (-1 / (2 * fixed.layers - 2)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetSpec:
     """x_0 = inputs; layer l = 1..depth: y = W x + b, z = norm(y), x = phi(z). Weights are drawn at random.
 
+    activation: a name, or an elementwise function of numpy arrays or torch tensors, which the field then holds as an Activation.
     Every field is checked when the description is made. / raises: InvalidSpec, naming the field, the value and what may stand.
     """
 
     depth: int = _described("number of layers", 10)
     width: int = _described("neurons in every layer, and entries of an input", 1024)
     widths: tuple[int, ...] | None = _described("entries of an input, then neurons of each layer, where they differ", None)
-    activation: str = _described("phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...", "relu")
+    activation: Any = field(default="relu", metadata={"help": "phi, by name: relu, tanh, gelu, leaky_relu(0.2), ..."})
     norm: str = _described(
         "none, batch, layer, rms, group, group_rms, weight, weight_standardized or scaled_weight_standardized", "none"
     )
@@ -94,9 +120,9 @@ class NetSpec:
         for name, choices in CHOICES.items():
             if not (name == "weights" and self._is_initialization()):
                 _one_of(self, name, choices)
+        phi = activation(self.activation)
         if not isinstance(self.activation, str):
-            raise InvalidSpec(f"activation must be a name, got {self.activation!r}")
-        activation(self.activation)
+            object.__setattr__(self, "activation", phi)
         if not (isinstance(self.batch, Real) and self.batch == inf):
             _whole(self, "batch", at_least=1)
         for name in ("eps", "sigma_w2", "sigma_b2"):
@@ -172,16 +198,18 @@ class NetSpec:
 
     def _block(self, layer: int) -> list[tuple[str, Operation]]:
         """The operations of one layer, in order; an Add joins the layer's input."""
-        linear: list[tuple[str, Operation]] = [("linear", self._linear(layer))]
+        linear = self._linear(layer)
         phi: list[tuple[str, Operation]] = [("activation", Elementwise(self.activation))]
         norm = self._norm(layer)
         nonlinear = [*norm, *phi] if self.position == "before" else [*phi, *norm]
         if self.residual is None:
-            return [*linear, *nonlinear]
-        add: list[tuple[str, Operation]] = [("add", Add(self.residual.scale))]
-        if self.residual.form == "pre":
-            return [*((nonlinear + linear) * self.residual.layers), *add]
-        return [*((phi + linear) * self.residual.layers), *add, *norm]
+            return [("linear", linear), *nonlinear]
+        branch = self.residual
+        gains = [branch.inner_gain] * (branch.layers - 1) + [branch.last_gain]
+        linears: list[tuple[str, Operation]] = [("linear", replace(linear, sigma_w2=linear.sigma_w2 * g**2)) for g in gains]
+        before = nonlinear if branch.form == "pre" else phi
+        add: list[tuple[str, Operation]] = [("add", Add(branch.scale))]
+        return [*(each for one in linears for each in (*before, one)), *add, *(norm if branch.form == "post" else [])]
 
     def _linear(self, layer: int) -> Linear:
         drawn = self.initialization(layer)
@@ -223,14 +251,21 @@ class NetSpec:
         )
 
     def record(self) -> dict[str, Any]:
-        """The fields as plain values; an infinite batch as "inf"."""
-        return asdict(self) | ({"batch": "inf"} if self.batch == inf else {})
+        """The fields as plain values; an infinite batch as "inf", an activation of one's own as "function NAME"."""
+        phi = self.activation if isinstance(self.activation, str) else f"{_OWN}{self.activation.name}"
+        plain = {each.name: getattr(self, each.name) for each in fields(self)} | {"activation": phi}
+        residual = {"residual": asdict(self.residual)} if self.residual else {}
+        return plain | residual | ({"batch": "inf"} if self.batch == inf else {})
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "NetSpec":
         """The network of which `record` is the record. / raises: InvalidSpec."""
         residual = record.get("residual")
         batch = inf if record.get("batch") == "inf" else record.get("batch", cls.batch)
+        if str(phi := record.get("activation")).startswith(_OWN):
+            raise InvalidSpec(
+                f"the record names its activation, {phi}, and does not hold it; make the NetSpec with that function"
+            )
         try:
             return cls(**{**record, "batch": batch, "residual": Residual(**residual) if residual else None})
         except TypeError as unknown:
@@ -243,7 +278,7 @@ def _graph(spec: NetSpec) -> Graph:
 
 
 @cache
-def _variance(name: str) -> float:
+def _variance(name: Phi) -> float:
     """Variance of phi(g), g standard normal, by which scaled weight standardization divides (arXiv:2102.06171, section 3)."""
     phi = activation(name)
     mean = gaussian.expect(phi.phi, 1.0, phi.breaks).value
@@ -262,6 +297,13 @@ def _whole(spec: Any, name: str, *, at_least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or not at_least <= int(value) <= _LARGEST_WHOLE:
         raise InvalidSpec(f"{name} must be a whole number of at least {at_least}, got {_short(value)}")
     object.__setattr__(spec, name, int(value))
+
+
+def _blocks(depth: object) -> int:
+    """raises: InvalidSpec."""
+    if isinstance(depth, bool) or not isinstance(depth, Integral) or not 1 <= int(depth) <= _LARGEST_WHOLE:
+        raise InvalidSpec(f"depth must be a whole number of blocks, at least 1, got {_short(depth)}")
+    return int(depth)
 
 
 def _number(spec: Any, name: str, *, at_least: float = -inf, above: float = -inf) -> None:

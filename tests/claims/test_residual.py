@@ -1,19 +1,24 @@
-"""Residual networks: arXiv:1712.08969 (Yang, Schoenholz), 1803.01719 (Hanin, Rolnick), 2002.10444 (De, Smith), 2002.04745 (Xiong).
+"""Residual networks: arXiv:1712.08969 (Yang, Schoenholz), 1803.01719 (Hanin, Rolnick), 2002.10444 (De, Smith), 2002.04745 (Xiong),
+1901.09321 (Zhang, Dauphin, Ma).
 
 A layer is a block x + alpha F(x). "pre": F is K times (norm, phi, W); "post": F is K times (phi, W), and the norm is on the sum.
 The branch ends in fresh weights, so variances add, and gradients too: p_l = p_{l+1} (1 + alpha^2 kappa_l).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import exp, inf, lgamma, pi, sqrt
 
 import numpy as np
 import pytest
+import torch
 
+from depthscale.errors import InvalidSpec
 from depthscale.nets import simulate
+from depthscale.nets.execute import execute
 from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
 from depthscale.spec import NetSpec, Residual
-from depthscale.theory import predict
+from depthscale.theory import predict, predict_graph
 from tolerances import agrees, within
 
 RELU_SPREAD = (pi - 1) / pi  # sigma_w2 Var relu(g) at sigma_w2 = 2
@@ -57,6 +62,76 @@ def test_a_branch_scaled_by_0_changes_nothing() -> None:
     """SkipInit and Fixup begin there."""
     assert (square(50, Residual(scale=0.0)) == 1).all()
     assert (square(50, Residual(scale=0.1)) != 1).any()
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("residual", [Residual.skipinit(), Residual.fixup(8, 2), Residual.fixup(8, 3)])
+def test_skipinit_and_fixup_start_as_the_identity_in_theory_and_in_networks(residual: Residual, norm: str) -> None:
+    spec = NetSpec(depth=8, width=64, batch=16, residual=residual, norm=norm)
+    for found in (predict(spec), simulate(spec, seeds=2)):
+        assert found.gradient.mean_square == pytest.approx(found.gradient.mean_square[-1], rel=1e-6)
+        assert found.activation.mean_square == pytest.approx(found.activation.mean_square[0], rel=1e-6)
+    changed = replace(spec, residual=replace(residual, last_gain=1.0, scale=1.0))
+    with pytest.raises(AssertionError):
+        assert simulate(changed, seeds=2).gradient.mean_square == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize("depth", [4, 16])
+def test_skipinit_of_1_over_root_l_ends_below_e_in_networks_too(depth: int) -> None:
+    spec = NetSpec(depth=depth, width=256, batch=32, residual=Residual.skipinit(depth))
+    assert Residual.skipinit(depth).scale == depth**-0.5
+    samples = simulate(spec, seeds=32).gradient.log2_samples
+    assert samples is not None
+    gain = np.exp2(samples[:, 0] - samples[:, -1])
+    stderr = float(gain.std(ddof=1) / sqrt(len(gain)))
+    within(float(gain.mean()), float(predict(spec).gradient.mean_square[0]), stderr, bias=0.01)
+    with pytest.raises(AssertionError):
+        within(float(gain.mean()), 2.0 ** (depth / 2), stderr, bias=0.01)
+
+
+def squared_steps(depth: int, residual: Residual) -> float:
+    """E |dE/dW|^2 of the last linear layer of every branch, all branches together, of 32 samples at width 64."""
+    spec = NetSpec(depth=depth, width=64, batch=32, residual=residual)
+    graph = spec.graph()
+    last = {op.layer: found for op, found in zip(graph.ops, predict_graph(graph).ops, strict=True) if op.name[:6] == "linear"}
+    return sum(2.0**found.log2_weight_gradient for found in last.values()) * 64**2
+
+
+@pytest.mark.parametrize("layers", [2, 3, 4])
+def test_fixup_keeps_a_first_step_the_same_at_every_depth(layers: int) -> None:
+    """m - 1 layers of L^(-1/(2m - 2)) leave a branch's features a variance of 1/L, so L branches' squared gradients sum to one's.
+
+    At a first step of size eta the loss falls by eta times that sum: of order eta at any depth (Zhang et al., section 3).
+    """
+    shallow = squared_steps(1, Residual.fixup(1, layers))
+    for depth in (10, 100):
+        assert squared_steps(depth, Residual.fixup(depth, layers)) == pytest.approx(shallow, rel=1e-9)
+        zero_last = Residual(layers=layers, last_gain=0.0)
+        assert squared_steps(depth, zero_last) == pytest.approx(depth * shallow, rel=1e-9)  # its rule 2 left out
+
+
+def test_fixups_weight_gradients_are_those_of_networks() -> None:
+    """Of a last layer, which starts at 0: E (dE/dW)^2, the mean over 24 networks, against the prediction."""
+    spec = NetSpec(depth=4, width=128, batch=16, residual=Residual.fixup(4, 2))
+    graph = spec.graph()
+    at = [i for i, op in enumerate(graph.ops) if op.layer == 3 and op.name == "linear3"][-1]
+    expected = 2.0 ** predict_graph(graph).ops[at].log2_weight_gradient
+    found = []
+    for seed in range(24):
+        generator = torch.Generator().manual_seed(seed)
+        outputs = execute(graph, torch.randn(16, 128, generator=generator), seed)
+        cotangent = torch.randn(16, 128, generator=generator)  # the stream carries it unchanged to every branch
+        found.append(float((cotangent.T @ outputs[graph.ops[at].inputs[0]]).square().mean()) / expected)
+    stderr = float(np.std(found, ddof=1) / sqrt(len(found)))
+    within(float(np.mean(found)), 1.0, stderr)
+    with pytest.raises(AssertionError):
+        within(float(np.mean(found)), 4.0, stderr)  # without the inner gain, L
+
+
+@pytest.mark.parametrize("make", [lambda: Residual.fixup(10, 1), lambda: Residual.fixup(0), lambda: Residual.skipinit(2.5)])  # pyright: ignore[reportArgumentType]
+def test_a_preset_of_no_network_is_refused(make: Callable[[], Residual]) -> None:
+    with pytest.raises(InvalidSpec, match=r"at least (1|2)"):
+        make()
 
 
 def test_a_tanh_residual_network_grows_like_exp_of_root_l_and_relu_like_exp_of_l() -> None:

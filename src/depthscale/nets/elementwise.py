@@ -1,12 +1,15 @@
 """The activations as torch operations, forward and backward."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from depthscale.activations import Activation, Function
 from depthscale.errors import InvalidSpec
 from depthscale.names import name_and_parameter
 
@@ -20,8 +23,13 @@ class Elementwise(NamedTuple):
     backward: Callable[[Tensor, Tensor], Tensor]
 
 
-def elementwise(activation: str) -> Elementwise:
-    """The activation of a name in the table of activations, as torch computes it. / raises: InvalidSpec for another name."""
+def elementwise(activation: str | Activation) -> Elementwise:
+    """The activation of a name in the table of activations, as torch computes it; or one's own, as numpy does in float64.
+
+    raises: InvalidSpec for another name.
+    """
+    if isinstance(activation, Activation):
+        return _by_autograd(partial(_Own.apply, activation))
     name, parameter = name_and_parameter(activation)
     if name in _WITH_BACKWARD:
         return _WITH_BACKWARD[name]
@@ -39,6 +47,26 @@ def _by_autograd(phi: Phi) -> Elementwise:
             return torch.autograd.grad(phi(leaf), leaf, gradient)[0]
 
     return Elementwise(phi, backward)
+
+
+class _Own(torch.autograd.Function):
+    """phi and its derivative, which are functions of numpy arrays."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Activation, z: Tensor) -> Tensor:
+        ctx.own = own
+        ctx.save_for_backward(z)
+        return _applied(own.phi, z)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (z,) = ctx.saved_tensors
+        return None, gradients[0] * _applied(ctx.own.derivative, z)
+
+
+def _applied(function: Function, z: Tensor) -> Tensor:
+    values = np.asarray(function(z.detach().double().cpu().numpy()), np.float64)
+    return torch.from_numpy(values).to(z.device, z.dtype)
 
 
 _WITH_BACKWARD = {

@@ -194,7 +194,8 @@ def _backward(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]
         case Elementwise(name):
             return (g.below or _through_slopes(name, inputs[0], g),)
         case Add(scale):
-            if any(x.normalized for x in inputs):  # a norm below sees slopes that depend on its output
+            stream, branch = inputs
+            if stream.normalized or branch.normalized:  # a norm below sees slopes that depend on its output
                 g = replace(g, error=g.error + abs(g.ratio))
             return g, g.times(2 * log2_of(abs(scale)))
         case Dropout(keep):

@@ -1,21 +1,26 @@
 """predict: what theory says of a described network, layer by layer."""
 
 from collections.abc import Sequence
-from math import inf, log2, nan
+from math import inf, log2, nan, sqrt
 from typing import Any
 
 import numpy as np
 
-from depthscale.errors import InvalidSpec
+from depthscale.activations import activation
+from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.graph import Graph, Linear
 from depthscale.profile import Profile, Quantity
-from depthscale.spec import NetSpec
+from depthscale.spec import NORMS, NetSpec
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
+from depthscale.theory.relaxation import layers_until_unlike, relaxation
 from depthscale.theory.states import UNKNOWN, Gradient, Signal
 from depthscale.theory.traces import predict_trace
+from depthscale.theory.unevenness import unevenness
 from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
 from depthscale.trace import Trace
+
+_AMPLIFIED, _UNEVEN = 2.0, 0.1  # from which both means depart by percents; ReLU's amplification, 1, leaves them exact
 
 
 def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None, error: float = 0.01) -> Profile:
@@ -53,8 +58,46 @@ def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None
         spec=spec.record(),
         loss=loss,
         log_variance=None if stops else log_variance(graph, signals, gradients),
-        notes=(*[f"the prediction stops at {each}" for each in stops[:1]], *_notes(spec)),
+        notes=(
+            *[f"the prediction stops at {each}" for each in stops[:1]],
+            *_notes(spec),
+            *_validity(spec),
+            *_amplifies(spec, graph, signals),
+        ),
         without_rate=spec.without_rate(),
+    )
+
+
+def _validity(spec: NetSpec) -> tuple[str, ...]:
+    """What to know where Batch Norm's samples, which the walk takes as alike, grow unlike; eps, which is small, is left aside."""
+    settles = spec.residual or spec.position == "after" or spec.statistics == "running" or not spec.gamma or spec.batch < 4
+    if spec.norm != "batch" or settles:
+        return ()
+    moved = {"gain": spec.gamma, "shift": spec.beta}
+    try:
+        found = relaxation(spec.batch, spec.activation, **moved)
+        layers = layers_until_unlike(spec.batch, spec.activation, spec.width, **moved)
+    except NoTheory:
+        return ()
+    if found.is_stable:
+        return ()
+    return (
+        f"this takes all samples as alike, which they do not stay: each layer multiplies differences between their squared "
+        f"norms by {found.lambda_l:.3f}; at width {spec.width:,} they reach the norms themselves after some {layers:.0f} layers, "
+        f"and the gradient departs before",
+    )
+
+
+def _amplifies(spec: NetSpec, graph: Graph, signals: list[Signal]) -> tuple[str, ...]:
+    """Whether the departures that a finite width leaves grow with depth until means over networks depart, too."""
+    held = spec.norm in NORMS or spec.residual or activation(spec.activation).homogeneous
+    found = None if held else unevenness(graph, signals)
+    if found is None or found.amplified < _AMPLIFIED or found.variance < _UNEVEN:
+        return ()
+    return (
+        f"a departure of a sample's mean square is {found.amplified:.1f} times as large after {spec.depth:,} layers: at this width "
+        f"samples vary by {100 * sqrt(found.variance):.0f} % (rms) there, and mean squares depart from this prediction, which "
+        f"holds as width grows",
     )
 
 

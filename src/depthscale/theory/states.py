@@ -114,6 +114,8 @@ class Gradient:
 
     def times(self, log2_factor: float) -> "Gradient":
         """The gradient multiplied by a constant whose square is 2^log2_factor."""
+        if not log2_factor:
+            return self
         unit = self.weighted and replace(self.weighted, log2_unit=product_of(self.weighted.log2_unit, log2_factor))
         return replace(self, log2_ms=product_of(self.log2_ms, log2_factor), weighted=unit)
 

@@ -10,6 +10,7 @@ from depthscale.trace import TracedOp
 _DIFFERENT = 0.9  # correlation of what comes in, up to which samples count as different
 _ALIKE = 0.5  # correlation from which few directions mean no more than that: 16 samples at 0.85 have an effective rank of 1.4
 _FEW_ROWS = 8
+_FEW_COLUMNS = 4  # of so narrow an output nothing else can be expected
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
@@ -27,7 +28,12 @@ def collapse_findings(case: Case) -> Iterator[Finding]:
             yield _alike(case, rule, what, before, after, last)
             return
     directions = now.rank * min(32, last.shape[0])
-    if last.shape[0] >= _FEW_ROWS and directions < case.limits.rank_warn and now.samples < _ALIKE:
+    if (
+        last.shape[0] >= _FEW_ROWS
+        and last.size >= _FEW_COLUMNS * last.shape[0]
+        and directions < case.limits.rank_warn
+        and now.samples < _ALIKE
+    ):
         yield Finding(
             "rank-collapse",
             "warn",

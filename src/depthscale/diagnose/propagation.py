@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf, log2
+from math import inf, isfinite, log2
 
 from depthscale.diagnose.blame import Blame, blamed
 from depthscale.diagnose.case import Case
@@ -10,6 +10,9 @@ from depthscale.diagnose.finding import Finding, Severity
 from depthscale.diagnose.weights import blamed_weights, weights_of
 from depthscale.diagnose.words import factor, fold, place
 from depthscale.measure.growth import Growth
+from depthscale.measure.paths import mean_over_repeats
+from depthscale.theory.traces import ends
+from depthscale.trace import log2_total
 
 _VERBS = {  # (grows, alarms): of a rule's name
     (True, True): "explodes",
@@ -39,6 +42,26 @@ def growth_findings(case: Case) -> Iterator[Finding]:
         yield _finding(case, "gradient", gradient)
     if signal is not None and _notable(case, signal) and not (gradient is not None and together(gradient, signal)):
         yield _finding(case, "activation", signal)
+
+
+def overall_findings(case: Case) -> Iterator[Finding]:
+    """A gradient that changes enormously although no rate says so: in one stage, in a branch, or where nothing repeats."""
+    if case.trace.loss == "output" or any(found.severity != "info" for found in growth_findings(case)):
+        return
+    levels = {op.id: mean_over_repeats(op.log2_gradient_norm2) for op in case.trace.ops if op.log2_gradient_norm2}
+    start = log2_total([levels[op] for op in ends(case.trace) if op in levels])
+    end = log2_total([levels[op] for op, _ in case.trace.sources if op in levels])
+    top = max(levels, key=lambda op: levels[op], default=None)
+    if top is None or not (isfinite(start) and isfinite(end) and isfinite(levels[top])):
+        return
+    for verb, change, op in (("explodes", levels[top] - start, top), ("vanishes", start - end, case.trace.sources[0][0])):
+        if change > log2(case.limits.total_change):
+            where = case.trace.ops[op].name
+            says = f"from the loss to {where} the gradient {verb}: its squared norm changes by a factor of 2^{change:.0f}"
+            evidence = {"log2_change": change, "threshold_log2": log2(case.limits.total_change)}
+            advice = "the ledger lists which operations contribute; look for the stage or the branch where they begin"
+            yield Finding(f"gradient-{verb}", "warn", where, says, evidence, "arXiv:1502.01852", advice, says)
+            return
 
 
 def together(gradient: Growth, signal: Growth) -> bool:

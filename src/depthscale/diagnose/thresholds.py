@@ -15,6 +15,9 @@ class Thresholds:
     warn_change: float = _at(100.0, "factor of the mean square over the bulk", "10 in RMS: no learning rate suits all layers")
     error_change: float = _at(1e6, "factor of the mean square over the bulk", "1,000 in RMS")
     info_change: float = _at(2.0, "factor of the mean square over the bulk", "less is no growth, however sure")
+    total_change: float = _at(
+        1e7, "factor of the squared norm, loss to input", "3,000 in RMS: enough without a rate to tell why"
+    )
     dead_warn: float = _at(0.75, "share of a layer's units", "independent units die with probability 2^-batch")
     dead_info: float = _at(0.25, "share of a layer's units", "as above; samples that are alike make some units dead")
     saturated_warn: float = _at(0.5, "share of values", "their slope is below 2 % of the largest")

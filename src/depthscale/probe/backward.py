@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
@@ -212,7 +213,8 @@ def _one_storage(a: Tensor, b: Tensor) -> bool:
 def _same_memory(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors that are alive hold the same values, possibly in another shape or order."""
     return a is b or (
-        a.numel() == b.numel()
+        a.layout is b.layout is torch.strided
+        and a.numel() == b.numel()
         and a.dtype == b.dtype
         and a.data_ptr() == b.data_ptr()
         and internals.version(a) == internals.version(b)

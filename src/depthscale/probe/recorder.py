@@ -24,7 +24,10 @@ _COPIES = {"contiguous", "clone", "reshape", "flatten", "to", "type_as", "float"
 _DUNDERS = {
     name: plain
     for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
-    for name in (f"__{plain}__", f"__i{plain}__", f"__r{plain}__")
+    for name in (f"__{plain}__", f"__i{plain}__")
+} | {  # c - x is not x - c
+    f"__r{plain}__": plain if plain in ("add", "mul") else f"r{plain.removeprefix('true')}"
+    for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
 }
 _NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
 

@@ -63,6 +63,8 @@ def of(name: str, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
                 found[side] = value
         if isinstance(kwargs.get("alpha"), int | float):
             found["alpha"] = kwargs["alpha"]
+        if kwargs.get("rounding_mode") is not None:
+            found["rounding_mode"] = kwargs["rounding_mode"]
     return found
 
 

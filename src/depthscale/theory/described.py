@@ -27,7 +27,7 @@ class Described:
 
     first: trace id -> position of the operation that reads its inputs, where that is another one (a norm with gamma, beta).
     reads: trace id -> trace ids of what it reads there; of the last operation of a norm that a model writes out, the norm's input.
-    inside: trace ids of the other operations of such norms, of which nothing is said.
+    inside: trace ids of the other operations of such norms, and of what all samples share, whose gradient is not predicted.
     """
 
     graph: g.Graph
@@ -56,6 +56,7 @@ def described(trace: Trace) -> Described:
     first: dict[int, int] = {}
     reads_of: dict[int, tuple[int, ...]] = {}
     samples, whole = float(trace.batch), _written_out(trace)
+    shared = {op.id for op in trace.ops if op.settings.get("same_for_all")}  # added to every sample: it gets the sum of theirs
     for op in trace.ops:
         norm = whole.get(op.id)
         chain = _chain(trace, op) if norm is None else norm.chain
@@ -67,13 +68,14 @@ def described(trace: Trace) -> Described:
             reads = (*reads, len(ops) - 1)
         for k, what in enumerate(chain):
             inputs = _inputs(what, reads) if k == 0 else (len(ops) - 1,)
-            if inputs is None:
+            spread = isinstance(what, g.Add) and any(trace.ops[i].size != op.size and i not in shared for i in reads_of[op.id])
+            if inputs is None or spread:
                 what, inputs = g.Unknown(op.op), reads
             ops.append(g.Op(op.name, what, inputs, op.id))
             if k == 0:
                 first[op.id] = len(ops) - 1
         last[op.id] = len(ops) - 1
-    inside = frozenset().union(*(norm.inside for norm in whole.values()))
+    inside = frozenset(shared).union(*(norm.inside for norm in whole.values()))
     return Described(g.Graph(tuple(ops), samples), last, first, reads_of, inside)
 
 
@@ -149,6 +151,7 @@ def _embedding(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | Non
     if not op.weights:
         return None
     (_, shape, ms), *_ = op.weights
+    ms = op.activation.mean_square() if op.activation is not None and op.activation.count else ms  # of the tokens that came
     if op.settings.get("same_for_all"):  # as of positions
         return [g.Input(ms, 1.0, op.shape[-2:-1], 0.0)]
     return [g.Embedding(ms, shape[0], op.shape[1:-1])]
@@ -261,10 +264,10 @@ def _is_one(mean_square: float) -> bool:
 
 
 def _add(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
-    for side in ("left", "right"):
-        if side in op.settings:
-            return [g.Affine(1.0, float(op.settings[side]) * op.settings.get("alpha", 1))]
-    return [g.Add(float(op.settings.get("alpha", 1)))]
+    alpha = float(op.settings.get("alpha", 1))  # of what stands on the right
+    if "left" in op.settings:
+        return [g.Affine(alpha, float(op.settings["left"]))]
+    return [g.Affine(1.0, alpha * float(op.settings["right"])) if "right" in op.settings else g.Add(alpha)]
 
 
 def _multiplied(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
@@ -276,7 +279,7 @@ def _multiplied(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | No
 
 def _divided(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
     by = op.settings.get("right")
-    return [g.Affine(1 / float(by), 0.0)] if by else None
+    return [g.Affine(1 / float(by), 0.0)] if by and "rounding_mode" not in op.settings else None
 
 
 def _dropout(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
@@ -304,7 +307,7 @@ def _selected(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None
 
 def _joined(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
     """A signal and what no input changes, as a class token, or an empty cache: nearly the signal."""
-    return [g.Affine(1.0, 0.0)] if before is not None and len(op.reads) == 1 and op.size < 2 * before.size else None
+    return [g.Affine(1.0, 0.0)] if before is not None and len(op.reads) == 1 and op.size < 1.3 * before.size else None
 
 
 def _by_activation(op: TracedOp) -> list[g.Operation] | None:
@@ -313,6 +316,8 @@ def _by_activation(op: TracedOp) -> list[g.Operation] | None:
         name = "gelu_tanh"
     if op.op in _SLOPED:
         name = f"{name}({op.settings[_SLOPED[op.op]]})"
+    if op.op == "softplus" and op.settings.get("beta", 1) != 1:
+        return None
     if op.op == "hardtanh" and (op.settings.get("min_val"), op.settings.get("max_val")) != (-1.0, 1.0):
         return None
     try:

@@ -106,3 +106,9 @@ def test_a_wrong_argument_gets_one_line_and_status_2(
     assert out == ""
     assert says in err
     assert err.count("\n") == 1
+
+
+def test_a_model_may_be_named_without_the_command(models: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, short, _ = run(["explain", f"{models}:mlp"], capsys)
+    assert (status, short) == run(["explain", "model", f"{models}:mlp"], capsys)[:2]
+    assert status == 0

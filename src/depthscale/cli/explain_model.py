@@ -1,4 +1,4 @@
-"""depthscale explain model."""
+"""depthscale explain model, also without its name: depthscale explain file.py:factory."""
 
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Par
 from depthscale.cli.output import check, console, put
 
 
+@explain.default
 @explain.command
 def model(
     model: Model,

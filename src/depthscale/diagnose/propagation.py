@@ -45,13 +45,17 @@ def growth_findings(case: Case) -> Iterator[Finding]:
 
 
 def overall_findings(case: Case) -> Iterator[Finding]:
-    """A gradient that changes enormously although no rate says so: in one stage, in a branch, or where nothing repeats."""
+    """A gradient that changes enormously although no rate says so: in one stage, in a branch, or where nothing repeats.
+
+    Looked for at linear maps and at the sources: inside a norm that is written out, sums over many entries are large.
+    """
     if case.trace.loss == "output" or any(found.severity != "info" for found in growth_findings(case)):
         return
     levels = {op.id: mean_over_repeats(op.log2_gradient_norm2) for op in case.trace.ops if op.log2_gradient_norm2}
     start = log2_total([levels[op] for op in ends(case.trace) if op in levels])
     end = log2_total([levels[op] for op, _ in case.trace.sources if op in levels])
-    top = max(levels, key=lambda op: levels[op], default=None)
+    maps = [op.id for op in case.trace.ops if op.id in levels and any(len(shape) > 1 for _, shape, _ in op.weights)]
+    top = max((*maps, *(op for op, _ in case.trace.sources if op in levels)), key=lambda op: levels[op], default=None)
     if top is None or not (isfinite(start) and isfinite(end) and isfinite(levels[top])):
         return
     for verb, change, op in (("explodes", levels[top] - start, top), ("vanishes", start - end, case.trace.sources[0][0])):

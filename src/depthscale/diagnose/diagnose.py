@@ -7,7 +7,7 @@ from depthscale.diagnose.collapse import collapse_findings
 from depthscale.diagnose.finding import SEVERITIES, Diagnosis, Finding
 from depthscale.diagnose.modes import mode_findings
 from depthscale.diagnose.numbers import number_findings
-from depthscale.diagnose.propagation import growth_findings, overall_findings
+from depthscale.diagnose.propagation import growth_findings
 from depthscale.diagnose.theory import theory_findings
 from depthscale.diagnose.thresholds import Thresholds
 from depthscale.diagnose.units import unit_findings
@@ -18,7 +18,6 @@ _VAGUE = 2.0  # upper over lower end of a rate's interval, from where on "steady
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     number_findings,
     growth_findings,
-    overall_findings,
     unit_findings,
     collapse_findings,
     mode_findings,

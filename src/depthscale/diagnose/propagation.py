@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf, isfinite, log2
+from math import inf, log2
 
 from depthscale.diagnose.blame import Blame, blamed
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding, Severity
+from depthscale.diagnose.overall import overall
 from depthscale.diagnose.weights import blamed_weights, weights_of
 from depthscale.diagnose.words import factor, fold, place
 from depthscale.measure.growth import Growth
-from depthscale.measure.paths import mean_over_repeats
-from depthscale.theory.traces import ends
-from depthscale.trace import log2_total
 
 _VERBS = {  # (grows, alarms): of a rule's name
     (True, True): "explodes",
@@ -36,36 +34,20 @@ class Cause:
 
 
 def growth_findings(case: Case) -> Iterator[Finding]:
-    """Exploding or vanishing gradients, then activations that do so by themselves."""
+    """Exploding or vanishing gradients and activations by their rates, or, where no rate tells, by how much they change in all."""
+    found = list(_by_rate(case))
+    yield from found
+    if all(finding.severity == "info" for finding in found):
+        yield from overall(case)
+
+
+def _by_rate(case: Case) -> Iterator[Finding]:
+    """The gradient, then the activation if it changes by itself."""
     gradient, signal = case.gradient, case.activation
     if gradient is not None and _notable(case, gradient):
         yield _finding(case, "gradient", gradient)
     if signal is not None and _notable(case, signal) and not (gradient is not None and together(gradient, signal)):
         yield _finding(case, "activation", signal)
-
-
-def overall_findings(case: Case) -> Iterator[Finding]:
-    """A gradient that changes enormously although no rate says so: in one stage, in a branch, or where nothing repeats.
-
-    Looked for at linear maps and at the sources: inside a norm that is written out, sums over many entries are large.
-    """
-    if case.trace.loss == "output" or any(found.severity != "info" for found in growth_findings(case)):
-        return
-    levels = {op.id: mean_over_repeats(op.log2_gradient_norm2) for op in case.trace.ops if op.log2_gradient_norm2}
-    start = log2_total([levels[op] for op in ends(case.trace) if op in levels])
-    end = log2_total([levels[op] for op, _ in case.trace.sources if op in levels])
-    maps = [op.id for op in case.trace.ops if op.id in levels and any(len(shape) > 1 for _, shape, _ in op.weights)]
-    top = max((*maps, *(op for op, _ in case.trace.sources if op in levels)), key=lambda op: levels[op], default=None)
-    if top is None or not (isfinite(start) and isfinite(end) and isfinite(levels[top])):
-        return
-    for verb, change, op in (("explodes", levels[top] - start, top), ("vanishes", start - end, case.trace.sources[0][0])):
-        if change > log2(case.limits.total_change):
-            where = case.trace.ops[op].name
-            says = f"from the loss to {where} the gradient {verb}: its squared norm changes by a factor of 2^{change:.0f}"
-            evidence = {"log2_change": change, "threshold_log2": log2(case.limits.total_change)}
-            advice = "the ledger lists which operations contribute; look for the stage or the branch where they begin"
-            yield Finding(f"gradient-{verb}", "warn", where, says, evidence, "arXiv:1502.01852", advice, says)
-            return
 
 
 def together(gradient: Growth, signal: Growth) -> bool:

@@ -10,6 +10,7 @@ import torch
 
 from depthscale.experiments import founding
 from depthscale.experiments.founding import NAMES, Founding
+from depthscale.explain.expected import expected
 from depthscale.measure import growth
 from depthscale.nets import simulate
 from depthscale.nets.draw import draw_cotangent, draw_input, draw_weight
@@ -18,7 +19,6 @@ from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
 from depthscale.profile import Profile
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
-from depthscale.theory.shares import batch_norm_shares
 from tolerances import agrees, within
 
 SEEDS = 20
@@ -184,8 +184,8 @@ def test_the_matrix_product_doubles_and_relu_halves_the_squared_gradient() -> No
         at_x = at_y @ weight
         halves.append(float(at_y.square().mean() / cotangent.square().mean()))
         products.append(float(at_x.square().mean() / at_y.square().mean()))
-    for found, expected in ((products, 2.0), (halves, 0.5)):
-        within(float(np.mean(found)), expected, float(np.std(found, ddof=1) / sqrt(8)))
+    for found, factor in ((products, 2.0), (halves, 0.5)):
+        within(float(np.mean(found)), factor, float(np.std(found, ddof=1) / sqrt(8)))
 
 
 def test_twin_weights_of_variance_sqrt_2_over_n_would_not_double_it() -> None:
@@ -245,30 +245,33 @@ SHARES = {  # batch: rho_mu, rho_sigma below a layer that is itself under Batch 
 }
 
 
+def shares(batch: float, loss: str = "independent", activation: str = "relu", layer: int = 2) -> tuple[float, float]:
+    """What the terms through mu and sigma take at a layer of five, by default in the bulk; the top one is -1."""
+    found = expected(NetSpec(norm="batch", depth=5, batch=batch, activation=activation), loss)[layer]
+    return found["through_mean"], found["through_sigma"]
+
+
 @pytest.mark.parametrize("batch", SHARES)
 def test_the_terms_through_mu_and_sigma_take_a_share_of_1_over_2b_and_0_68_over_b(batch: float) -> None:
     """(1 - J') / B and (1 - J) / B: Luther's approximations 1 and 2 leave out little in the bulk."""
-    found = batch_norm_shares(batch)
-    for share, printed in zip((found.rho_mu, found.rho_sigma), SHARES[batch], strict=True):
+    for share, printed in zip(shares(batch), SHARES[batch], strict=True):
         agrees(share, "0" + printed)
     with pytest.raises(AssertionError):
-        agrees(batch_norm_shares(batch, above="independent").rho_mu + 1e-4, "0" + SHARES[batch][0])
+        agrees(shares(batch, layer=-1)[0] + 1e-4, "0" + SHARES[batch][0])
 
 
 def test_under_the_shared_loss_they_take_a_half_and_1_over_pi() -> None:
     """Of an infinite batch; over B samples (1 + (B - 1) J') / B, which is still a half, and (1 + (B - 1) J) / B."""
-    top = batch_norm_shares(inf, above="shared")
-    assert (top.rho_mu, top.rho_sigma) == pytest.approx((1 / 2, 1 / pi), rel=1e-12)
-    few = batch_norm_shares(128, above="shared")
+    assert shares(inf, "shared", layer=-1) == pytest.approx((1 / 2, 1 / pi), rel=1e-12)
+    few = shares(128, "shared", layer=-1)
     kernels = float(arc_cosine_slope(-1 / 127)), float(arc_cosine(-1 / 127))
-    assert (few.rho_mu, few.rho_sigma) == pytest.approx([(1 + 127 * k) / 128 for k in kernels], rel=1e-12)
+    assert few == pytest.approx([(1 + 127 * k) / 128 for k in kernels], rel=1e-12)
     with pytest.raises(AssertionError):
-        assert few.rho_sigma == pytest.approx(1 / pi, rel=1e-3)
+        assert few[1] == pytest.approx(1 / pi, rel=1e-3)
 
 
 def test_under_independent_cotangents_each_takes_1_over_b() -> None:
-    top = batch_norm_shares(128, above="independent")
-    assert (top.rho_mu, top.rho_sigma) == pytest.approx((1 / 128, 1 / 128), rel=1e-12)
+    assert shares(128, layer=-1) == pytest.approx((1 / 128, 1 / 128), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["relu", "gelu", "tanh"])
@@ -278,5 +281,4 @@ def test_what_the_terms_leave_is_the_ratio_of_the_rate_to_the_frozen_one(name: s
     for statistics in ("batch", "frozen"):
         log2 = predict(NetSpec(norm="batch", batch=12, activation=name, statistics=statistics)).gradient.log2_mean_square
         rates[statistics] = 2.0 ** (log2[3] - log2[4])
-    found = batch_norm_shares(12, name)
-    assert rates["batch"] / rates["frozen"] == pytest.approx(1 - found.rho_mu - found.rho_sigma, rel=1e-12)
+    assert rates["batch"] / rates["frozen"] == pytest.approx(1 - sum(shares(12, activation=name)), rel=1e-12)

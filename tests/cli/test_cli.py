@@ -8,20 +8,10 @@ from pathlib import Path
 import pytest
 
 import depthscale as ds
-from depthscale import cli
+from commands import run
 
 UNWRAPPED = ("written to", "the whole story", "growth", "note", "trainable", "classical", "depth scales", "advice")
 SMALL = ["--depth", "4", "--width", "32", "--batch", "16"]
-
-
-def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    try:
-        cli.main(argv)
-        status = 0
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 def test_simulate_and_predict_print_the_same_shape_of_record(capsys: pytest.CaptureFixture[str]) -> None:

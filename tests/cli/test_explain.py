@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from depthscale import cli
+from commands import run
 
 GROWTH = ["explain", "growth", "--depth", "4", "--width", "64", "--batch", "16", "--seeds", "3"]
 NORMALIZERS = [
@@ -22,16 +22,6 @@ NORMALIZERS = [
     "--activation",
 ]
 MATTER = ["explain", "matter", "--depth", "4", "--depth", "6", "--width", "16", "--batch", "16", "--steps", "8", "--seeds", "2"]
-
-
-def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    try:
-        cli.main(argv)
-        status = 0
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.mark.parametrize("argv", [GROWTH, [*NORMALIZERS, "leaky_relu(0.2)"], MATTER], ids=lambda argv: argv[1])

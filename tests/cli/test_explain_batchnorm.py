@@ -7,17 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depthscale import cli
+import commands
 
 
 def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    try:
-        cli.main(["explain", "batchnorm", *argv])
-        status = 0
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
+    return commands.run(["explain", "batchnorm", *argv], capsys)
 
 
 def saved(tmp_path: Path, name: str, array: Any) -> str:

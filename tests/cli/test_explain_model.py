@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from depthscale import cli
+from commands import run
 
 MODELS = """
 import torch
@@ -40,16 +40,6 @@ def plain():
 def models(tmp_path: Path) -> str:
     (tmp_path / "models.py").write_text(MODELS)
     return str(tmp_path / "models.py")
-
-
-def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    try:
-        cli.main(argv)
-        status = 0
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.mark.parametrize("name", ["mlp", "transformer", "few"])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import commands
 import depthscale as ds
-from depthscale import cli
 
 MODELS = """
 import torch
@@ -64,13 +64,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> tuple[int, str, str]:
-    try:
-        cli.main(["probe", *map(str, argv)])
-        status = 0
-    except SystemExit as stopped:
-        status = int(stopped.code or 0)
-    out, err = capsys.readouterr()
-    return status, out, err
+    return commands.run(["probe", *map(str, argv)], capsys)
 
 
 @pytest.mark.parametrize("name", ["bn", "Net", "ready"])

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from depthscale.measure import ledger
 from depthscale.probe import probe
+from depthscale.trace import NormSplit
 from probe.checks import probed
+from tolerances import RELATIVE
 
 
 def x(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -67,6 +69,25 @@ def test_the_three_terms(shape: tuple[int, ...], dims: int, affine: bool, eps: f
     sigma2 = y.var([d for d in range(y.dim()) if d != 1], unbiased=False) + eps
     assert op.split.sigma2 == pytest.approx(float(sigma2.mean()), rel=1e-9)
     assert op.split.inverse_sigma2 == pytest.approx(float((1 / sigma2).mean()), rel=1e-9)
+
+
+@pytest.mark.parametrize("memory", ["plain", "channels last", "half as wide"])
+@pytest.mark.parametrize(("shape", "dims"), [((32, 5), 0), ((8, 5, 6), 1), ((4, 5, 6, 6), 2)])
+def test_float32_says_what_float64_says_however_memory_lies(shape: tuple[int, ...], dims: int, memory: str) -> None:
+    model, y, g = Normed(5, dims, 1e-5, True), x(*shape, dtype=torch.float32), x(*shape, dtype=torch.float32).roll(1, 0)
+    if memory == "channels last":
+        y = y.movedim(1, -1).contiguous().movedim(-1, 1)
+    elif memory == "half as wide":
+        y = torch.cat([y, y], 1)[:, :5]
+
+    def split(kind: torch.dtype) -> NormSplit:
+        found = probe(model.to(kind), y.to(kind), loss=lambda z: (z * g.to(kind)).sum())["norm"].split
+        assert found is not None
+        return found
+
+    narrow, wide = split(torch.float32), split(torch.float64)
+    for name in ("direct", "mean_term", "variance_term", "inverse_sigma2", "sigma2"):
+        assert getattr(narrow, name) == pytest.approx(getattr(wide, name), rel=RELATIVE[torch.float32]), name
 
 
 def test_it_closes_in_float32_and_behind_a_convolution() -> None:

@@ -259,8 +259,7 @@ def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
     """Sketch of a tensor's values; of a complex one's real and imaginary parts. / raises: UnsupportedTensor."""
     if internals.is_wrapped(tensor):
         raise UnsupportedTensor("it stands for others inside a torch.func transform; probe the model without the transform")
-    tensor = tensor.detach()
-    return Sketch.of(torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
+    return Sketch.of(torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
-from math import frexp, prod
+from math import frexp, isfinite, prod
 from operator import add
 from typing import TypeVar
 
@@ -21,7 +21,6 @@ from depthscale.sketch.tally import EMPTY, Tally
 Result = TypeVar("Result")
 
 _PER_THREAD = 1 << 19  # values below which another thread does not pay
-_ONE = 0x3F800000  # the bits of 1.0
 _PER_PASS = 1 << 30  # values whose counts a 32-bit table surely holds
 
 _free_tables: deque[NDArray[np.uint32]] = deque()  # each all zero; taken while counting, put back drained
@@ -66,59 +65,52 @@ def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _count_float32(flat: Tensor) -> Tally:
-    values = flat.numpy()
-    table = _take_table()
-    zeros, total, square_total, low, high = kernels.tally_float32(values, values.view(np.uint32), values.view(np.uint16), table)
-    nonzero = zeros < len(values)
-    low_bits, high_bits = ((int(low) + 2) >> 1, int(high) >> 1) if nonzero else (_ONE, _ONE)
-    patterns, counts = _drain(table, max(low_bits >> 16, 1), high_bits >> 16)
-    smallest, largest = (_from_bits(low_bits), _from_bits(high_bits)) if nonzero else (np.inf, 0.0)
+    values, table = flat.numpy(), _take_table()
+    patterns, counts, zeros, total, square_total, low_bits, high_bits = kernels.tally_float32(values, table)
+    _free_tables.append(table)
+    smallest, largest = (_from_bits(low_bits), _from_bits(high_bits)) if zeros < len(values) else (np.inf, 0.0)
+    if not isfinite(largest):
+        total, square_total, smallest, largest = kernels.finite_sums(values)
     sums = total, square_total, smallest, largest
-    if not np.isfinite(largest):
-        sums = kernels.finite_sums(values)
-    return _sort_out(patterns, counts, int(zeros), values, sums)
+    rest = len(values) - int(counts.sum()) - zeros  # what only a second pass tells apart
+    if not rest:
+        return Tally(patterns, counts, zeros, (0, 0), (0, 0), 0, *sums)
+    tiny_negative, tiny_positive, minus, plus = kernels.count_rare(values)
+    nans = rest - tiny_negative - tiny_positive - minus - plus
+    return Tally(patterns, counts, zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums)
 
 
 def _count_float64(flat: Tensor, scale: int) -> Tally:
     table = _take_table()
     zeros, total, square_total, smallest, largest = kernels.tally_float64(flat.numpy(), scale, table)
-    patterns, counts = _drain(table, 1, INFINITE + 1)
-    rare = {int(p): int(c) for p, c in zip(patterns, counts, strict=True) if not 0 < (p & (SIGN - 1)) < INFINITE}
-    regular = _regular(patterns)
-    return Tally(
-        patterns[regular],
-        counts[regular],
-        int(zeros),
-        (rare.get(SIGN, 0), rare.get(0, 0) - int(zeros)),
-        (rare.get(SIGN | INFINITE, 0), rare.get(INFINITE, 0)),
-        rare.get(INFINITE + 1, 0),
-        total,
-        square_total,
-        smallest,
-        largest,
-        scale,
-    )
+    patterns, counts = kernels.drain(table, 1, INFINITE - 1)
+    tiny = kernels.take(table, SIGN), kernels.take(table, 0) - zeros
+    infinities = kernels.take(table, SIGN | INFINITE), kernels.take(table, INFINITE)
+    nans = kernels.take(table, INFINITE + 1)
+    _free_tables.append(table)
+    sums = total, square_total, smallest, largest
+    return Tally(patterns, counts, zeros, tiny, infinities, nans, *sums, scale)
 
 
 def _count_16_bits(flat: Tensor) -> Tally:
     """float16 and bfloat16 have only 65,536 values, so their counts say everything and the sums follow from them."""
     table = _take_table()
     kernels.count_patterns(flat.view(torch.int16).numpy().view(np.uint16), 1, table)
-    bits, counts = _drain(table, 1, SIGN - 1)
+    bits, counts = kernels.drain(table, 0, SIGN - 1)
+    _free_tables.append(table)
     values = torch.from_numpy(bits.view(np.int16)).view(flat.dtype).to(torch.float32)
-    exact, weights = values.to(torch.float64).numpy(), counts.astype(np.float64)
+    exact = values.to(torch.float64).numpy()
     finite = np.isfinite(exact)
-    magnitude = np.abs(exact[finite & (exact != 0)])
+    terms, magnitude = exact[finite] * counts[finite], np.abs(exact[finite & (exact != 0)])
     sums = (
-        float(exact[finite] @ weights[finite]),
-        float((exact[finite] ** 2) @ weights[finite]),
+        float(terms.sum()),
+        float((terms * exact[finite]).sum()),
         float(magnitude.min(initial=np.inf)),
         float(magnitude.max(initial=0.0)),
     )
     top = (values.numpy().view(np.uint32) >> 16).astype(np.uint16)
-    patterns, where = np.unique(top, return_inverse=True)
-    merged = np.zeros(len(patterns), np.int64)
-    np.add.at(merged, where, counts)
+    begins = np.flatnonzero(np.diff(top, prepend=np.int64(-1)))  # patterns ascend as the bits do
+    patterns, merged = top[begins], np.add.reduceat(counts, begins)
     zeros = int(counts[exact == 0].sum())
     nans = int(counts[np.isnan(exact)].sum())
     infinities = int(counts[exact == -np.inf].sum()), int(counts[exact == np.inf].sum())
@@ -131,17 +123,6 @@ _COUNTERS = {
     torch.float16: _count_16_bits,
     torch.bfloat16: _count_16_bits,
 }
-
-
-def _sort_out(patterns, counts, zeros: int, values, sums: tuple[float, float, float, float]) -> Tally:
-    """Tell apart what the four shared patterns hold; a second pass only where one of them holds more than zeros."""
-    regular = _regular(patterns)
-    irregular = int(counts[~regular].sum())
-    tiny_negative = tiny_positive = minus = plus = 0
-    if irregular > zeros:
-        tiny_negative, tiny_positive, minus, plus = map(int, kernels.count_rare(values))
-    nans = irregular - zeros - tiny_negative - tiny_positive - minus - plus
-    return Tally(patterns[regular], counts[regular], zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums)
 
 
 def _regular(patterns: NDArray[np.uint16]) -> NDArray[np.bool_]:
@@ -173,13 +154,7 @@ def _take_table() -> NDArray[np.uint32]:
     try:
         return _free_tables.pop()
     except IndexError:
-        return np.zeros(kernels.TABLE_SIZE, np.uint32)
-
-
-def _drain(table: NDArray[np.uint32], first: int, last: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    found = kernels.drain(table, first, last)
-    _free_tables.append(table)
-    return found
+        return kernels.empty_table()
 
 
 def _threads() -> ThreadPoolExecutor:

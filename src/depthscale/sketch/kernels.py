@@ -1,8 +1,8 @@
 """The compiled loops of a sketch: counting bit patterns, summing, and merging two ascending lists of counts.
 
 Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector instructions; all release the GIL
-and are cached on disk. Counting keeps four interleaved tables (lanes), because a value equal to its neighbour would else wait
-until the neighbour's increment is stored. Counting goes first over a block, since it is the slower: memory arrives meanwhile.
+and are cached on disk. Counting keeps four tables (lanes), because a value equal to its neighbour would else wait until the
+neighbour's increment is stored. Counting goes first over a block, since it is the slower: memory arrives meanwhile.
 """
 
 import math
@@ -11,16 +11,23 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from depthscale.sketch.bins import INFINITE, LEAST, PATTERNS, SIGN
 
 LANES = 4
-TABLE_SIZE = PATTERNS * LANES
+_PADDING = 80  # rows after each lane, lest one pattern's four counters share a cache set
 _BLOCK = 512  # values between two reductions; they stay in the first cache
 
-_REORDER = {"reassoc", "nsz", "contract"}  # sums may run in vector lanes; infinities and NaNs keep their meaning
+REORDER = {"reassoc", "nsz", "contract"}  # sums may run in vector lanes; infinities and NaNs keep their meaning
 _ZERO = np.float32(0)
 _EVERY_BIT = np.uint32(0xFFFFFFFF)
+_LAST_REGULAR = INFINITE - 1
+
+
+def empty_table() -> NDArray[np.uint32]:
+    """Counters of every pattern, [lanes, patterns and padding]."""
+    return np.zeros((LANES, PATTERNS + _PADDING), np.uint32)
 
 
 def compiled(**options: Any) -> Callable[[Callable], Any]:
@@ -42,15 +49,15 @@ def count_patterns(halves, step, table):
     for i in range(0, n - LANES + 1, LANES):
         first = np.uint64(i * step + step - 1)
         gap = np.uint64(step)
-        table[np.uint64(halves[first]) * np.uint64(LANES)] += np.uint32(1)
-        table[np.uint64(halves[first + gap]) * np.uint64(LANES) + np.uint64(1)] += np.uint32(1)
-        table[np.uint64(halves[first + gap + gap]) * np.uint64(LANES) + np.uint64(2)] += np.uint32(1)
-        table[np.uint64(halves[first + gap + gap + gap]) * np.uint64(LANES) + np.uint64(3)] += np.uint32(1)
+        table[0, np.uint64(halves[first])] += np.uint32(1)
+        table[1, np.uint64(halves[first + gap])] += np.uint32(1)
+        table[2, np.uint64(halves[first + gap + gap])] += np.uint32(1)
+        table[3, np.uint64(halves[first + gap + gap + gap])] += np.uint32(1)
     for i in range(n // LANES * LANES, n):
-        table[np.uint64(halves[i * step + step - 1]) * np.uint64(LANES)] += np.uint32(1)
+        table[0, np.uint64(halves[i * step + step - 1])] += np.uint32(1)
 
 
-@compiled(fastmath=_REORDER)
+@compiled(fastmath=REORDER)
 def sums(values):
     """Sum and sum of squares, in float64."""
     total, square_total = 0.0, 0.0
@@ -81,11 +88,52 @@ def _extremes(bits):
 
 
 @compiled()
-def tally_float32(values, bits, halves, table):
-    """Count patterns into the table and reduce, block by block, the same memory seen as float32, uint32 and uint16 pairs.
+def take(table, pattern):
+    """One pattern's count; empties its row."""
+    count = np.int64(table[0, pattern]) + table[1, pattern] + table[2, pattern] + table[3, pattern]
+    table[:, pattern] = 0
+    return count
 
-    returns: zeros, sum, sum of squares, smallest nonzero and largest magnitude (bits, as `_extremes` has them).
+
+@compiled()
+def _sum_lanes(table, first, last, counts):
+    """Counts of the patterns first..last, lanes added up; empties those rows. / returns: how many are not 0."""
+    occupied = 0
+    for i in range(last + 1 - first):
+        count = table[0, first + i] + table[1, first + i] + table[2, first + i] + table[3, first + i]
+        counts[i] = count
+        occupied += count > 0
+    for lane in range(LANES):
+        table[lane, first : last + 1] = 0
+    return occupied
+
+
+@compiled()
+def drain(table, first, last):
+    """Occupied patterns of the magnitudes first..last and their counts, ascending; empties those rows of the table."""
+    width = max(last + 1 - first, 0)
+    dense = np.empty((2, width), np.uint32)
+    occupied = 0
+    for sign in range(2):
+        occupied += _sum_lanes(table, sign * SIGN + first, sign * SIGN + first + width - 1, dense[sign])
+    patterns, counts = np.empty(occupied + 1, np.uint16), np.empty(occupied + 1, np.int64)  # one more, written and not kept
+    found = 0
+    for sign in range(2):
+        for i in range(width):
+            patterns[found] = sign * SIGN + first + i
+            counts[found] = dense[sign, i]
+            found += dense[sign, i] > 0
+    return patterns[:found], counts[:found]
+
+
+@compiled()
+def tally_float32(values, table):
+    """Count patterns in the table and reduce, block by block, the same memory seen as float32, uint32 and uint16 pairs.
+
+    table: all zero before and after. / returns: regular patterns and their counts, zeros, sum, sum of squares, smallest nonzero
+    and largest magnitude as bits (the smallest above the largest where all are 0).
     """
+    bits, halves = values.view(np.uint32), values.view(np.uint16)
     total, square_total, zeros = 0.0, 0.0, 0
     smallest, largest = _EVERY_BIT, np.uint32(0)
     for start in range(0, values.shape[0], _BLOCK):
@@ -98,7 +146,14 @@ def tally_float32(values, bits, halves, table):
         square_total += block_square_total
         smallest = min(smallest, low)
         largest = max(largest, high)
-    return zeros, total, square_total, smallest, largest
+    low_bits, high_bits = (np.int64(smallest) + 2) >> 1, np.int64(largest) >> 1
+    last = high_bits >> 16
+    patterns, counts = drain(table, max(low_bits >> 16, 1), min(last, _LAST_REGULAR))
+    for sign in (0, SIGN):
+        table[:, sign] = 0
+        if last >= INFINITE:
+            table[:, sign + INFINITE : sign + SIGN] = 0
+    return patterns, counts, zeros, total, square_total, low_bits, high_bits
 
 
 @compiled()
@@ -153,7 +208,7 @@ def tally_float64(values, scale, table):
             pattern = int(magnitude * 2.0**133)
         if value < 0.0:
             pattern |= SIGN
-        table[pattern * LANES] += np.uint32(1)
+        table[0, pattern] += np.uint32(1)
         if magnitude < np.inf:
             total += v
             square_total += v * v
@@ -163,29 +218,6 @@ def tally_float64(values, scale, table):
             else:
                 smallest = min(smallest, max(magnitude, LEAST))
     return zeros, total, square_total, smallest, largest
-
-
-@compiled()
-def drain(table, first, last):
-    """Occupied patterns and their counts, ascending; empties those rows of the table.
-
-    table: [65536 * lanes] uint32, empty outside the rows of magnitude 0 and of magnitudes first..last, where 0 < first.
-    """
-    patterns = np.empty(2 * (last - first + 2), np.uint16)
-    counts = np.empty(2 * (last - first + 2), np.int64)
-    found = 0
-    for sign in (0, SIGN):
-        for pattern in range(sign + first - 1, sign + last + 1):
-            if pattern == sign + first - 1:
-                pattern = sign
-            row = pattern * LANES
-            count = np.int64(table[row]) + table[row + 1] + table[row + 2] + table[row + 3]
-            if count:
-                patterns[found] = pattern
-                counts[found] = count
-                found += 1
-                table[row : row + LANES] = 0
-    return patterns[:found].copy(), counts[:found].copy()
 
 
 @compiled()

@@ -42,8 +42,9 @@ class Sketch:
         raises: UnsupportedTensor for other types and for tensors without plain memory (sparse, quantized, meta).
         """
         _require_countable(tensor)
-        if tensor.device.type in _PLAIN_DEVICES:
-            return cls(cpu.tally(tensor.cpu()).scaled(log2_scale))
+        where = tensor.device.type
+        if where in _PLAIN_DEVICES:
+            return cls(cpu.tally(tensor if where == "cpu" else tensor.cpu()).scaled(log2_scale))
         pending = device.count(tensor)
         return cls(lambda: device.read(pending).scaled(log2_scale))
 

@@ -15,6 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from depthscale.errors import InvalidProbe
 from depthscale.probe import probe
+from depthscale.probe.tree import walked
 from depthscale.probe.untouched import untouched
 from probe.checks import probed, state
 
@@ -186,7 +187,7 @@ def test_what_ends_with_an_exception_is_put_back() -> None:
     before = state(model)
 
     def runs_and_raises() -> None:
-        with untouched(model, unwatched=True):
+        with untouched(walked(model), unwatched=True):
             model(x())
             raise ZeroDivisionError
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from depthscale.errors import InvalidProbe
+from depthscale.probe.tree import Tree
 
 
 @dataclass
@@ -62,20 +63,23 @@ def _reached(tensor: Tensor) -> Tensor:
     return tensor.detach().clone()
 
 
-def require_same_device(model: nn.Module, inputs: Inputs) -> None:
+def require_same_device(tree: Tree, inputs: Inputs) -> None:
     """raises: InvalidProbe where every input is on another device than every parameter."""
-    homes = {p.device for p in model.parameters()}
+    homes = {p.device for _, p in tree.parameters}
     theirs = {t.device for t in inputs.tensors.values()}
     if homes and theirs and len(homes) == 1 and not homes & theirs:
         home, there = next(iter(homes)), next(iter(theirs))
         raise InvalidProbe(f"the model is on {home} and its inputs on {there}; move one of them, e.g. inputs.to({str(home)!r})")
 
 
-def require_plain(model: Any) -> None:
-    """raises: InvalidProbe for what is not a module, or has parameters without values."""
+def require_module(model: Any) -> None:
     if not isinstance(model, nn.Module):
         raise InvalidProbe(f"probe takes a torch.nn.Module, or a function that makes one, got {type(model).__name__}")
-    for name, p in model.named_parameters():
+
+
+def require_values(tree: Tree) -> None:
+    """raises: InvalidProbe where a parameter or a buffer has none."""
+    for name, p in tree.parameters:
         if isinstance(p, nn.parameter.UninitializedParameter):
             raise InvalidProbe(f"parameter {name} has no shape yet; run the model once on an input, then probe it")
         if p.is_inference():
@@ -84,6 +88,6 @@ def require_plain(model: Any) -> None:
             )
         if p.is_meta:
             raise InvalidProbe(f"parameter {name} is on the meta device and has no values; create the model on a real device")
-    for name, buffer in model.named_buffers():
+    for name, buffer in tree.buffers:
         if isinstance(buffer, torch.nn.parameter.UninitializedBuffer):
             raise InvalidProbe(f"buffer {name} has no shape yet; run the model once on an input, then probe it")

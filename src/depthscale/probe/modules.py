@@ -4,13 +4,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 import torch
 from torch import nn
 
 from depthscale.probe import internals
-from depthscale.trace import ModuleNote
+from depthscale.probe.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ class ModuleStack:
 
 
 @contextmanager
-def watched(model: nn.Module) -> Iterator[ModuleStack]:
-    """A stack that follows the model's calls in this thread while the context lasts. / user's hooks keep their order."""
-    stack = ModuleStack([Call("", model, 0)])
+def watched(tree: Tree) -> Iterator[ModuleStack]:
+    """A stack that follows the modules' calls in this thread while the context lasts. / user's hooks keep their order."""
+    stack = ModuleStack([Call("", tree.modules[0][1], 0)])
     thread = threading.get_ident()
     handles = []
 
@@ -71,7 +70,7 @@ def watched(model: nn.Module) -> Iterator[ModuleStack]:
                 stack.deepest = None
 
     try:
-        for path, module in paths(model):
+        for path, module in tree.modules:
             if isinstance(module, torch.jit.ScriptModule):  # takes no hooks: what it runs counts as its parent's
                 continue
             handles.append(module.register_forward_pre_hook(enter(path), prepend=True))
@@ -82,49 +81,8 @@ def watched(model: nn.Module) -> Iterator[ModuleStack]:
             handle.remove()
 
 
-def paths(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every module once, by its first path, without the names that wrappers add."""
-    for path, module in model.named_modules():
-        yield plain_path(path, model), module
-
-
-def plain_path(path: str, model: nn.Module) -> str:
-    """A path without the parts that torch.compile's and DataParallel's wrappers add."""
-    kept, here = [], model
-    for part in path.split(".") if path else []:
-        if not (part == "_orig_mod" or (part == "module" and _is_wrapper(here))):
-            kept.append(part)
-        below = getattr(here, part, None)  # a script module has no plain dict of them
-        here = below if isinstance(below, nn.Module) else here
-    return ".".join(kept)
-
-
 def unwrapped(model: nn.Module) -> nn.Module:
     """The module inside DataParallel, which without devices only hands over."""
     while isinstance(model, nn.DataParallel):
         model = model.module
     return model
-
-
-def _is_wrapper(module: nn.Module) -> bool:
-    return isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
-
-
-def notes(model: nn.Module) -> tuple[ModuleNote, ...]:
-    """Every module's class, structure and mode."""
-    return tuple(
-        ModuleNote(path, type(module).__name__, _structure(module), module.training) for path, module in paths(model) if path
-    )
-
-
-def digest(model: nn.Module) -> str:
-    """Twelve hexadecimal digits that models with the same modules and the same parameters' shapes share, whatever their values."""
-    lines = [f"{path} {type(module).__name__}" for path, module in paths(model)]
-    lines += [f"{plain_path(name, model)} {tuple(each.shape)}" for name, each in model.named_parameters()]
-    return sha256("\n".join(lines).encode()).hexdigest()[:12]
-
-
-def _structure(module: nn.Module) -> str:
-    """Classes of a module and all below it, in order: equal for blocks that repeat."""
-    inside = ",".join(f"{name}:{_structure(child)}" for name, child in module._modules.items() if child is not None)
-    return f"{type(module).__name__}({inside})" if inside else type(module).__name__

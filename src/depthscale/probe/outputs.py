@@ -80,6 +80,14 @@ def leaves(output: Any) -> Iterator[Tensor]:
             yield from leaves(getattr(output, f.name))
 
 
+def scalar(loss: Any) -> Tensor:
+    """A loss, as it is. / raises: InvalidProbe for what is not one number."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise InvalidProbe(f"loss= must return one number, as a tensor, got {shape}; sum or average it")
+    return loss
+
+
 def kind_of(loss: Loss, target: Tensor) -> str:
     """How a trace names the loss. / raises: InvalidProbe for an unknown one."""
     if callable(loss):

@@ -17,6 +17,7 @@ from depthscale.probe.nodes import Claims, Exit, Slot
 from depthscale.probe.norm_calls import NormCall, norm_call
 from depthscale.probe.untouched import Kept
 from depthscale.sketch import Sketch
+from depthscale.sketch.moments import mean_square
 from depthscale.trace import NotSeen
 
 _EMBEDDINGS = ("embedding", "embedding_bag")
@@ -49,9 +50,9 @@ class Draft:
     slots: list[Slot]
     exits: list[Exit]
     settings: dict[str, Any]
-    weights: list[tuple[str, tuple[int, ...], Tensor]]
+    weights: list[tuple[str, tuple[int, ...], float | Tensor]]
     products: Products | None
-    dead: Tensor | None
+    dead: float | Tensor | None
     norm: NormCall | None = None
 
 
@@ -72,25 +73,25 @@ class Values:
 class Recorder(TorchFunctionMode):
     """While it is entered, every torch function called in this thread is seen; what it computes is not changed."""
 
-    def __init__(self, modules: ModuleStack, kept: Kept, names: dict[int, str], norms: bool = False):
+    def __init__(self, modules: ModuleStack, kept: Kept, named: Iterable[tuple[str, Tensor]], norms: bool = False):
+        """named: parameters and buffers, which no input changes."""
         super().__init__()
         self.drafts: list[Draft] = []
         self.claims = Claims()
         self.not_seen: list[NotSeen] = []
-        self._modules, self._kept, self._names, self.norms = modules, kept, names, norms
+        self._modules, self._kept, self.norms = modules, kept, norms
+        self._own = {id(tensor): (name, tensor) for name, tensor in named}
         self._depth = internals.depth()
         modules.on_leaving = self._left
         self._origin = Values()  # tensor -> operation, where autograd does not say it
-        self._fixed = Values()  # tensors that depend on parameters alone
+        self._fixed = Values()  # tensors that depend on those alone
         self._derived = Values()  # tensors that depend on the inputs
-        self._mean_squares: dict[tuple[int, int], Tensor] = {}
+        self._mean_squares: dict[tuple[int, int], float | Tensor] = {}
 
     # ---- what the model is given
 
-    def begin(self, tensors: dict[str, Tensor], fixed: Iterable[Tensor]) -> None:
-        """The inputs, by name, and the tensors that no input changes."""
-        for tensor in fixed:
-            self._fixed[tensor] = True
+    def begin(self, tensors: dict[str, Tensor]) -> None:
+        """The inputs, by name."""
         for name, tensor in tensors.items():
             self._derived[tensor] = True
             if _counted(tensor):
@@ -130,7 +131,7 @@ class Recorder(TorchFunctionMode):
 
     def _saw(self, func: Any, args: Any, kwargs: Any, given: list[Tensor], reads: Any, before: Any, outputs: Any) -> None:
         name = _name(func)
-        fixed = bool(given) and name not in _EMBEDDINGS and all(self._fixed.get(t) for t in given)
+        fixed = bool(given) and name not in _EMBEDDINGS and all(map(self._is_fixed, given))
         derived = any(self._derived.get(t) for t in given)
         for t in outputs:
             if fixed:
@@ -177,7 +178,7 @@ class Recorder(TorchFunctionMode):
                 slots=slots,
                 exits=self.claims.claim(number, slots),
                 settings=found,
-                weights=[self._weight(t) for t in given if self._fixed.get(t) and _counted(t)],
+                weights=self._weights(given) if not internals.is_wrapped(outputs[0]) else [],
                 products=products_of(name, outputs[0]),
                 dead=dead_units(name, outputs[0], self.drafts[reads[0]].op if reads else ""),
             )
@@ -206,7 +207,7 @@ class Recorder(TorchFunctionMode):
     def _close_gap(self, tensor: Tensor) -> None:
         """A tensor made by nodes that no call announced, as a custom autograd.Function's, becomes an operation of its own."""
         node = tensor.grad_fn
-        if node is None or self._fixed.get(tensor) or not _counted(tensor):
+        if node is None or self._is_fixed(tensor) or not _counted(tensor):
             return
         if self.claims.known(node):
             self._one_more_output(tensor, (node, tensor.output_nr))
@@ -242,13 +243,18 @@ class Recorder(TorchFunctionMode):
             self.not_seen.append(NotSeen(self._here(name), f"its activation: {refused}"))
             return None
 
-    def _weight(self, tensor: Tensor) -> tuple[str, tuple[int, ...], Tensor]:
+    def _weights(self, given: Iterable[Tensor]) -> list[tuple[str, tuple[int, ...], float | Tensor]]:
+        return [self._weight(t) for t in given if self._is_fixed(t) and _counted(t)]
+
+    def _is_fixed(self, tensor: Tensor) -> bool:
+        return id(tensor) in self._own or bool(self._fixed.get(tensor))
+
+    def _weight(self, tensor: Tensor) -> tuple[str, tuple[int, ...], float | Tensor]:
         """Name, shape and mean square of what went in beside the signal."""
-        name, key = self._names.get(id(tensor), ""), (id(tensor), internals.version(tensor))
+        name, key = self._own.get(id(tensor), ("", tensor))[0], (id(tensor), internals.version(tensor))
         if not name or key not in self._mean_squares:
-            values = _stored(tensor.detach())
-            norm = torch.linalg.vector_norm(values, dtype=torch.promote_types(values.dtype, torch.float32))
-            self._mean_squares[key] = norm.double() ** 2 / max(tensor.numel(), 1)
+            stored = _stored(tensor.detach())
+            self._mean_squares[key] = mean_square(stored) * stored.numel() / max(tensor.numel(), 1)
         return name, tuple(tensor.shape), self._mean_squares[key]
 
     def _here(self, name: str) -> str:

@@ -10,16 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthscale.probe.tree import Tree
+
 _CONTAINERS = (list, dict, set)
+_OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @contextmanager
-def untouched(model: nn.Module, unwatched: bool = False) -> Iterator["Kept"]:
+def untouched(tree: Tree, unwatched: bool = False) -> Iterator["Kept"]:
     """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back at the end.
 
     unwatched: nobody will say what is about to be written to, so everything is copied at once.
     """
-    kept = Kept(model)
+    kept = Kept(tree)
     if unwatched:
         kept.before_any_write()
     try:
@@ -32,18 +36,19 @@ class Kept:
     """A model's state. / Buffers are copied at once; a parameter, or a tensor that is a plain attribute, only when something is
     about to write to it."""
 
-    def __init__(self, model: nn.Module):
-        self._modules = [(module, _shallow(module)) for module in model.modules()]
-        self._homes = [(t, t.detach()) for t in (*model.parameters(), *model.buffers())]
-        self._parameters = [(p, p.requires_grad, p.grad, p._version) for p in model.parameters()]
-        loose = (t for _, state in self._modules for value, _ in state.values() for t in _tensors(value, 3))
+    def __init__(self, tree: Tree):
+        self._modules = [(module, _shallow(module)) for _, module in tree.modules]
+        self._homes = [(t, t.detach(), _address(t)) for _, t in tree.tensors]
+        self._parameters = [(p, p.requires_grad, p.grad, p._version) for _, p in tree.parameters]
+        own = [value for _, state in self._modules for name, (value, _) in state.items() if name not in _OF_EVERY_MODULE]
+        loose = (t for value in own for t in _tensors(value, 3))
         kept = (*loose, *(p for p, *_ in self._parameters), *self._grads())
         self._by_storage = {_address(t): t for t in kept}
         self._grad_versions = [(grad, grad._version) for grad in self._grads()]
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+        self._buffers = [(buffer, buffer.detach().clone()) for _, buffer in tree.buffers]
         self._written: dict[int, tuple[Tensor, Tensor]] = {}
-        self._random = _random_states(model)
-        self._generators = [put for _, state in self._modules for value, _ in state.values() if (put := _generator(value))]
+        self._random = _random_states({t.device for _, t in tree.tensors})
+        self._generators = [put for value in own if (put := _generator(value))]
 
     def before_any_write(self) -> None:
         for tensor in self._by_storage.values():
@@ -67,8 +72,8 @@ class Kept:
         with torch.no_grad():
             for module, state in self._modules:
                 _restore(module, state)
-            for tensor, home in self._homes:
-                if _address(tensor) != _address(home):  # its data was replaced
+            for tensor, home, address in self._homes:
+                if _address(tensor) != address:  # its data was replaced
                     tensor.data = home
             for tensor, saved in (*self._buffers, *self._written.values()):
                 _write_back(tensor, saved)
@@ -123,7 +128,7 @@ def _restore(module: nn.Module, state: dict[str, tuple[Any, Any]]) -> None:
     for name, (value, content) in state.items():
         if name not in here or here[name] is not value:
             here[name] = value
-        if content is not None and not _same(value, content):
+        if content is not None and (value or content) and not _same(value, content):
             value.clear()
             value.extend(content) if isinstance(value, list) else value.update(content)
 
@@ -146,8 +151,10 @@ def bit_equal(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors of one shape and type hold the same bits; what is not a number equals itself."""
     if a.layout is not torch.strided:
         return False  # a sparse one is written back unread
-    plain = (each.detach().resolve_conj().resolve_neg().contiguous() for each in (a, b))
-    return torch.equal(*(each.reshape(-1).view(torch.uint8) for each in plain))
+    plain = (each.detach().resolve_conj().resolve_neg() for each in (a, b))
+    if a.is_complex():
+        plain = map(torch.view_as_real, plain)
+    return torch.equal(*(each.view(_BITS[each.element_size()]) for each in plain))
 
 
 def _address(tensor: Tensor) -> int:
@@ -157,9 +164,8 @@ def _address(tensor: Tensor) -> int:
         return -id(tensor)
 
 
-def _random_states(model: nn.Module) -> tuple[Any, ...]:
-    devices = sorted({p.device.index for p in (*model.parameters(), *model.buffers()) if p.device.type == "cuda"})
-    on_devices = [(i, torch.cuda.get_rng_state(i)) for i in devices]
+def _random_states(devices: set[torch.device]) -> tuple[Any, ...]:
+    on_devices = [(i, torch.cuda.get_rng_state(i)) for i in sorted(each.index for each in devices if each.type == "cuda")]
     return torch.get_rng_state(), on_devices, random.getstate(), np.random.get_state()  # noqa: NPY002
 
 

@@ -70,9 +70,9 @@ def sums(values):
 
 @compiled()
 def _count_zeros(values):
-    zeros = np.uint32(0)
+    zeros = 0
     for i in range(values.shape[0]):
-        zeros += np.uint32(values[i] == _ZERO)
+        zeros += values[i] == _ZERO
     return zeros
 
 
@@ -98,11 +98,11 @@ def take(table, pattern):
 @compiled()
 def _sum_lanes(table, first, last, counts):
     """Counts of the patterns first..last, lanes added up; empties those rows. / returns: how many are not 0."""
-    occupied = 0
+    occupied = np.uint32(0)
     for i in range(last + 1 - first):
         count = table[0, first + i] + table[1, first + i] + table[2, first + i] + table[3, first + i]
         counts[i] = count
-        occupied += count > 0
+        occupied += np.uint32(count > np.uint32(0))
     for lane in range(LANES):
         table[lane, first : last + 1] = 0
     return occupied
@@ -134,14 +134,13 @@ def tally_float32(values, table):
     and largest magnitude as bits (the smallest above the largest where all are 0).
     """
     bits, halves = values.view(np.uint32), values.view(np.uint16)
-    total, square_total, zeros = 0.0, 0.0, 0
+    total, square_total = 0.0, 0.0
     smallest, largest = _EVERY_BIT, np.uint32(0)
     for start in range(0, values.shape[0], _BLOCK):
         stop = min(start + _BLOCK, values.shape[0])
         count_patterns(halves[2 * start : 2 * stop], 2, table)
         block_total, block_square_total = sums(values[start:stop])
         low, high = _extremes(bits[start:stop])
-        zeros += _count_zeros(values[start:stop])
         total += block_total
         square_total += block_square_total
         smallest = min(smallest, low)
@@ -149,9 +148,11 @@ def tally_float32(values, table):
     low_bits, high_bits = (np.int64(smallest) + 2) >> 1, np.int64(largest) >> 1
     last = high_bits >> 16
     patterns, counts = drain(table, max(low_bits >> 16, 1), min(last, _LAST_REGULAR))
-    for sign in (0, SIGN):
-        table[:, sign] = 0
-        if last >= INFINITE:
+    zeros = take(table, 0) + take(table, SIGN)
+    if low_bits >> 16 == 0:  # tiny values lie there, too
+        zeros = _count_zeros(values)
+    if last >= INFINITE:
+        for sign in (0, SIGN):
             table[:, sign + INFINITE : sign + SIGN] = 0
     return patterns, counts, zeros, total, square_total, low_bits, high_bits
 
@@ -193,30 +194,34 @@ def tally_float64(values, scale, table):
     returns: zeros, sum, sum of squares, smallest nonzero and largest magnitude.
     """
     zeros, total, square_total, smallest, largest = 0, 0.0, 0.0, np.inf, 0.0
-    for i in range(values.shape[0]):
-        value = values[i]
-        v = math.ldexp(value, -scale) if scale else value
-        magnitude = abs(v)
-        if magnitude != magnitude:
-            pattern = INFINITE + 1
-        elif magnitude == np.inf:
-            pattern = INFINITE
-        elif magnitude >= 2.0**-126:
-            significand, exponent = math.frexp(magnitude)
-            pattern = ((exponent + 125) << 7) + int(significand * 256.0)
-        else:
-            pattern = int(magnitude * 2.0**133)
-        if value < 0.0:
-            pattern |= SIGN
-        table[0, pattern] += np.uint32(1)
-        if magnitude < np.inf:
-            total += v
-            square_total += v * v
-            largest = max(largest, magnitude)
-            if value == 0.0:
-                zeros += 1
+    block = np.empty(_BLOCK)
+    bits = block.view(np.uint64)
+    for start in range(0, values.shape[0], _BLOCK):
+        size = min(_BLOCK, values.shape[0] - start)
+        for i in range(size):
+            block[i] = math.ldexp(values[start + i], -scale) if scale else values[start + i]
+        for i in range(size):
+            v = block[i]
+            magnitude = abs(v)
+            if 2.0**-126 <= magnitude < np.inf:  # the sign, 8 bits of the exponent (whose bias differs), 7 of the mantissa
+                pattern = np.int64((bits[i] >> np.uint64(45)) & np.uint64(0x3FFFF)) - (896 << 7)
+            elif magnitude == np.inf:
+                pattern = INFINITE
+            elif magnitude != magnitude:
+                pattern = INFINITE + 1
             else:
-                smallest = min(smallest, max(magnitude, LEAST))
+                pattern = int(magnitude * 2.0**133)
+            if values[start + i] < 0.0:
+                pattern |= SIGN
+            table[i % LANES, pattern] += np.uint32(1)
+            if magnitude < np.inf:
+                total += v
+                square_total += v * v
+                largest = max(largest, magnitude)
+                if values[start + i] == 0.0:
+                    zeros += 1
+                else:
+                    smallest = min(smallest, max(magnitude, LEAST))
     return zeros, total, square_total, smallest, largest
 
 

@@ -53,6 +53,53 @@ def test_a_compiled_model_runs_as_written() -> None:
     assert [op.name for op in probed(inside, x()).ops] == [op.name for op in probed(model, x()).ops]
 
 
+class Chooses(nn.Module):
+    """Runs one of two branches, as torch.cond sees fit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.up, self.down = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor, up: Tensor) -> Tensor:
+        return torch.cond(up.sum() > 0, lambda t: self.up(t).relu(), lambda t: self.down(t).tanh(), (x,))
+
+
+def test_of_a_condition_s_branches_the_one_taken_is_seen() -> None:
+    model, before = Chooses(), torch.cond
+    assert kinds(probed(model, (x(), torch.tensor([1])))) == ["linear", "relu"]
+    assert kinds(probed(model, (x(), torch.tensor([-1])))) == ["linear", "tanh"]
+    assert torch.cond is before
+
+
+class Ragged(nn.Module):
+    """A linear layer on samples of different length."""
+
+    def __init__(self, layout: torch.layout):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.layout = nn.Linear(6, 6), layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        ragged = torch.nested.as_nested_tensor([x[0, :2], x[1, :3]], layout=self.layout)
+        return self.fc(ragged).to_padded_tensor(0.0)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_nested_tensor_is_counted_by_its_parts(layout: torch.layout) -> None:
+    trace = probed(Ragged(layout), x(2, 4, 6))
+    made = trace["fc"]
+    assert made.size == 5 * 6
+    assert made.shape == (2,)
+    assert made.activation is not None
+    assert made.activation.count == 5 * 6
+    given = x(2, 4, 6)
+    layer = Ragged(layout).fc
+    expected = torch.cat([layer(given[0, :2]), layer(given[1, :3])])
+    assert made.activation.mean_square() == pytest.approx(float(expected.detach().double().square().mean()), rel=1e-6)
+
+
 def test_data_parallel_is_looked_through() -> None:
     model = mlp(nn.ReLU())
     assert [op.name for op in probed(nn.DataParallel(model), x()).ops] == [op.name for op in probed(model, x()).ops]

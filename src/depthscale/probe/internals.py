@@ -17,6 +17,7 @@ _turn = threading.RLock()
 _patch = threading.Lock()
 _patched = 0
 _reentrant = checkpointing.CheckpointFunction
+_cond = torch.cond
 
 
 def in_backward() -> bool:
@@ -127,12 +128,14 @@ def without_hooks(parameters: Iterable[Tensor]) -> Iterator[None]:
 
 
 @contextmanager
-def visible_checkpoints() -> Iterator[None]:
-    """Reentrant checkpoints of this thread run as non-reentrant ones, whose inside autograd can see."""
+def as_written() -> Iterator[None]:
+    """What this thread would hide runs where autograd and the probe see it: reentrant checkpoints as non-reentrant ones, of
+    torch.cond's branches the one that is taken."""
     global _patched
     with _patch:
         _patched += 1
         checkpointing.CheckpointFunction = _VisibleCheckpoint  # type: ignore[misc, assignment]
+        torch.cond = _taken_branch
     before = getattr(_probing, "on", False)
     _probing.on = True
     try:
@@ -143,6 +146,13 @@ def visible_checkpoints() -> Iterator[None]:
             _patched -= 1
             if not _patched:
                 checkpointing.CheckpointFunction = _reentrant  # type: ignore[misc]
+                torch.cond = _cond
+
+
+def _taken_branch(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:
+    if not getattr(_probing, "on", False):
+        return _cond(pred, true_fn, false_fn, operands)
+    return (true_fn if pred else false_fn)(*operands)
 
 
 class _VisibleCheckpoint:

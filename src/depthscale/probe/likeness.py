@@ -32,7 +32,14 @@ class Products:
 @torch.no_grad()
 def products_of(op: str, output: Tensor) -> Products | None:
     """Of an activation's or a sum's output, of an input and an embedding; None for others and where nothing can be compared."""
-    if op not in _READ or output.is_complex() or output.dim() < 2 or output.shape[0] < 2 or not output.numel():
+    if (
+        op not in _READ
+        or output.is_complex()
+        or output.is_nested
+        or output.dim() < 2
+        or output.shape[0] < 2
+        or not output.numel()
+    ):
         return None
     sequence = output.dim() == 3 and output.shape[1] > 1
     return Products(_products(output), _products(output[0]) if sequence else None)
@@ -67,7 +74,7 @@ def _correlation(gram: NDArray[np.float64]) -> float:
 def dead_units(op: str, output: Tensor, after: str) -> float | Tensor | None:
     """Share of units of a rectifier that no value of the batch activates; None for others. / after: the operation that it reads:
     units lie on axis 1 of images and of what a convolution or Batch Norm made, on the last axis otherwise."""
-    if op not in _RECTIFIERS or output.dim() < 2 or not output.numel():
+    if op not in _RECTIFIERS or output.is_nested or output.dim() < 2 or not output.numel():
         return None
     axis = 1 if output.dim() in (2, 4, 5) or after.startswith(("conv", "batch_norm")) else output.dim() - 1
     others = [i for i in range(output.dim()) if i != axis]

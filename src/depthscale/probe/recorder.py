@@ -170,7 +170,7 @@ class Recorder(TorchFunctionMode):
                 module_class=type(top.module).__name__ if path is None else "",
                 call=top.number,
                 leaf_module=path is None and not top.module._modules,
-                shape=tuple(outputs[0].shape),
+                shape=_shape(outputs[0]),
                 dtype=str(outputs[0].dtype).removeprefix("torch."),
                 size=sum(t.numel() for t in outputs),
                 activation=self._sketch(name, outputs),
@@ -262,9 +262,11 @@ class Recorder(TorchFunctionMode):
 
 
 def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
-    """Sketch of a tensor's values; of a complex one's real and imaginary parts. / raises: UnsupportedTensor."""
+    """Sketch of values; of a complex tensor's real and imaginary parts, of a nested one's parts. / raises: UnsupportedTensor."""
     if internals.is_wrapped(tensor):
         raise UnsupportedTensor("it stands for others inside a torch.func transform; probe the model without the transform")
+    if tensor.is_nested:
+        tensor = torch.cat([part.reshape(-1) for part in tensor.detach().unbind()])
     return Sketch.of(torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
 
 
@@ -309,6 +311,11 @@ def _is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int
     if name in _COPIES:
         return True
     return internals.base_of(output) is not None and _storage(output) == _storage(given[0])
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape; of a nested one, whose parts differ, their number."""
+    return (tensor.size(0),) if tensor.is_nested else tuple(tensor.shape)
 
 
 def _storage(tensor: Tensor) -> int:

@@ -66,7 +66,7 @@ class Run:
     def forward(self, kept: Kept) -> None:
         asked, ready = self.asked, given.prepared(self.asked.inputs)
         given.require_same_device(self.tree, ready)
-        with modules.watched(self.tree) as stack, internals.visible_checkpoints(), internals.eager():
+        with modules.watched(self.tree) as stack, internals.as_written(), internals.eager():
             self.recorder = Recorder(stack, kept, self.tree.tensors, asked.norms)
             self.recorder.begin(ready.tensors)
             try:

@@ -20,7 +20,7 @@ def same_without_probe(run: Run) -> bool:
         untouched(run.tree, unwatched=True),
         torch.inference_mode(False),
         torch.enable_grad(),
-        internals.visible_checkpoints(),
+        internals.as_written(),
         internals.eager(),
     ):
         asked.set_mode()

@@ -137,7 +137,7 @@ def test_independent_paths_share_out_what_reaches_the_sources() -> None:
 def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tuple[Trace, str]:
     """A trace in which operation number `hidden` (inputs not counted) was taken for a pure reshape."""
     seen: list[str] = []
-    saw = recorder._is_reshape
+    saw = recorder.is_reshape
 
     def mistaken(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
         if saw(name, output, given, before):
@@ -146,7 +146,7 @@ def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tu
         return len(seen) == hidden
 
     with monkeypatch.context() as patched:
-        patched.setattr(recorder, "_is_reshape", mistaken)
+        patched.setattr(recorder, "is_reshape", mistaken)
         return probe(model, x()), seen[hidden - 1]
 
 

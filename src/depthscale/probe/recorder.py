@@ -1,7 +1,7 @@
 """Recording a forward pass: every operation as it runs, its activation counted at once, its place in autograd's graph."""
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals, settings
+from depthscale.probe.calls import is_reshape, name_of, tensors, written
 from depthscale.probe.likeness import Products, dead_units, products_of
 from depthscale.probe.modules import ModuleStack
 from depthscale.probe.nodes import Claims, Exit, Slot
@@ -21,16 +22,6 @@ from depthscale.sketch.moments import mean_square
 from depthscale.trace import NotSeen
 
 _EMBEDDINGS = ("embedding", "embedding_bag")
-_COPIES = {"contiguous", "clone", "reshape", "flatten", "to", "type_as", "float", "cpu", "cuda", "detach", "alias"}
-_DUNDERS = {
-    name: plain
-    for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
-    for name in (f"__{plain}__", f"__i{plain}__")
-} | {  # c - x is not x - c
-    f"__r{plain}__": plain if plain in ("add", "mul") else f"r{plain.removeprefix('true')}"
-    for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
-}
-_NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
 
 
 @dataclass(eq=False)
@@ -90,9 +81,9 @@ class Recorder(TorchFunctionMode):
 
     # ---- what the model is given
 
-    def begin(self, tensors: dict[str, Tensor]) -> None:
-        """The inputs, by name."""
-        for name, tensor in tensors.items():
+    def begin(self, inputs: dict[str, Tensor]) -> None:
+        """What the model is given, by name."""
+        for name, tensor in inputs.items():
             self._derived[tensor] = True
             if _counted(tensor):
                 self._record("input", [tensor], [], (), {}, path=name)
@@ -103,8 +94,8 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if not self._listens():
             return func(*args, **kwargs)
-        given = list(_tensors((args, kwargs)))
-        for tensor in _written(func, args, kwargs):
+        given = list(tensors((args, kwargs)))
+        for tensor in written(func, args, kwargs):
             self._kept.before_write(tensor)
         if func is Tensor.backward:
             self._kept.before_backward()
@@ -113,7 +104,7 @@ class Recorder(TorchFunctionMode):
         before = {id(tensor): internals.version(tensor) for tensor in given}
         reads = [self._producer(tensor) for tensor in given]
         result = func(*args, **kwargs)
-        results = list(_tensors(result)) or given[:1]  # x[i] = y returns nothing
+        results = list(tensors(result)) or given[:1]  # x[i] = y returns nothing
         outputs = [_whole(t, before) for t in results if before.get(id(t)) != internals.version(t)]
         if outputs:
             self._saw(func, args, kwargs, given, reads, before, outputs)
@@ -126,11 +117,11 @@ class Recorder(TorchFunctionMode):
     def _left(self, output: object) -> None:
         """What a module returns was made in that module, whoever uses it first."""
         if self._listens():
-            for tensor in _tensors(output):
+            for tensor in tensors(output):
                 self._close_gap(tensor)
 
     def _saw(self, func: Any, args: Any, kwargs: Any, given: list[Tensor], reads: Any, before: Any, outputs: Any) -> None:
-        name = _name(func)
+        name = name_of(func)
         fixed = bool(given) and name not in _EMBEDDINGS and all(map(self._is_fixed, given))
         derived = any(self._derived.get(t) for t in given)
         for t in outputs:
@@ -141,7 +132,7 @@ class Recorder(TorchFunctionMode):
         outputs = [t for t in outputs if _counted(t)]
         if fixed or not outputs:
             return
-        if len(outputs) == 1 and _is_reshape(name, outputs[0], given, before):
+        if len(outputs) == 1 and is_reshape(name, outputs[0], given, before):
             self._pass_through(outputs[0], reads[0])
         elif derived or any(t.requires_grad for t in outputs):
             asked = settings.of(name, args, kwargs)
@@ -270,56 +261,15 @@ def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
     return Sketch.of(torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
 
 
-def _tensors(values: Any) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists, dicts and dataclasses, in order."""
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, tuple | list):
-        for value in values:
-            yield from _tensors(value)
-    elif isinstance(values, dict):
-        for value in values.values():
-            yield from _tensors(value)
-
-
-def _name(func: Callable[..., Any]) -> str:
-    name = getattr(func, "__name__", type(func).__name__)
-    if name == "__get__":  # an attribute, as x.T
-        return getattr(getattr(func, "__self__", None), "__name__", name)
-    return _DUNDERS.get(name, name.strip("_"))
-
-
-def _written(func: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Tensor]:
-    """Tensors that a call will write to, as far as its name and arguments say."""
-    name = getattr(func, "__name__", "")
-    in_place = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name in ("__setitem__", "__set__")
-    if in_place and name not in _NOT_WRITING:
-        yield from _tensors(args[:1])
-    yield from _tensors(kwargs.get("out"))
-
-
 def _whole(tensor: Tensor, before: dict[int, int]) -> Tensor:
     """What was written to: for a view written in place, the tensor that it is a view of."""
     base = internals.base_of(tensor) if id(tensor) in before else None
     return tensor if base is None else base
 
 
-def _is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
-    """Whether an output holds the same values as the first argument, rearranged."""
-    if not given or id(output) in before or output.numel() != given[0].numel() or output.dtype != given[0].dtype:
-        return False
-    if name in _COPIES:
-        return True
-    return internals.base_of(output) is not None and _storage(output) == _storage(given[0])
-
-
 def _shape(tensor: Tensor) -> tuple[int, ...]:
     """A tensor's shape; of a nested one, whose parts differ, their number."""
     return (tensor.size(0),) if tensor.is_nested else tuple(tensor.shape)
-
-
-def _storage(tensor: Tensor) -> int:
-    return id(tensor) if internals.is_wrapped(tensor) else tensor.untyped_storage()._cdata
 
 
 def _stored(tensor: Tensor) -> Tensor:

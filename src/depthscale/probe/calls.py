@@ -1,0 +1,60 @@
+"""What a call of a torch function says of itself: its name, its tensors, what it will write to, whether it only reshapes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor
+
+from depthscale.probe import internals
+
+_COPIES = {"contiguous", "clone", "reshape", "flatten", "to", "type_as", "float", "cpu", "cuda", "detach", "alias"}
+_DUNDERS = {
+    name: plain
+    for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
+    for name in (f"__{plain}__", f"__i{plain}__")
+} | {  # c - x is not x - c
+    f"__r{plain}__": plain if plain in ("add", "mul") else f"r{plain.removeprefix('true')}"
+    for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
+}
+_NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
+
+
+def tensors(values: Any) -> Iterator[Tensor]:
+    """Every tensor in nested tuples, lists and dicts, in order."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, tuple | list):
+        for value in values:
+            yield from tensors(value)
+    elif isinstance(values, dict):
+        for value in values.values():
+            yield from tensors(value)
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    name = getattr(func, "__name__", type(func).__name__)
+    if name == "__get__":  # an attribute, as x.T
+        return getattr(getattr(func, "__self__", None), "__name__", name)
+    return _DUNDERS.get(name, name.strip("_"))
+
+
+def written(func: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Tensor]:
+    """Tensors that a call will write to, as far as its name and arguments say."""
+    name = getattr(func, "__name__", "")
+    in_place = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name in ("__setitem__", "__set__")
+    if in_place and name not in _NOT_WRITING:
+        yield from tensors(args[:1])
+    yield from tensors(kwargs.get("out"))
+
+
+def is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
+    """Whether an output holds the same values as the first argument, rearranged."""
+    if not given or id(output) in before or output.numel() != given[0].numel() or output.dtype != given[0].dtype:
+        return False
+    if name in _COPIES:
+        return True
+    return internals.base_of(output) is not None and _storage(output) == _storage(given[0])
+
+
+def _storage(tensor: Tensor) -> int:
+    return id(tensor) if internals.is_wrapped(tensor) else tensor.untyped_storage()._cdata

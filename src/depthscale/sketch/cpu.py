@@ -94,14 +94,15 @@ def _count_float64(flat: Tensor, scale: int) -> Tally:
 
 def _count_16_bits(flat: Tensor) -> Tally:
     """float16 and bfloat16 have only 65,536 values, so their counts say everything and the sums follow from them."""
-    table = _take_table()
-    kernels.count_patterns(flat.view(torch.int16).numpy().view(np.uint16), 1, table)
-    bits, counts = kernels.drain(table, 0, SIGN - 1)
+    table, halves = _take_table(), flat.view(torch.int16).numpy().view(np.uint16)
+    kernels.count_patterns(halves, 1, table)
+    bits, counts = kernels.drain(table, *kernels.magnitude_range(halves))
+    zeros = kernels.take(table, 0) + kernels.take(table, SIGN)
     _free_tables.append(table)
     values = torch.from_numpy(bits.view(np.int16)).view(flat.dtype).to(torch.float32)
     exact = values.to(torch.float64).numpy()
     finite = np.isfinite(exact)
-    terms, magnitude = exact[finite] * counts[finite], np.abs(exact[finite & (exact != 0)])
+    terms, magnitude = exact[finite] * counts[finite], np.abs(exact[finite])
     sums = (
         float(terms.sum()),
         float((terms * exact[finite]).sum()),
@@ -111,7 +112,6 @@ def _count_16_bits(flat: Tensor) -> Tally:
     top = (values.numpy().view(np.uint32) >> 16).astype(np.uint16)
     begins = np.flatnonzero(np.diff(top, prepend=np.int64(-1)))  # patterns ascend as the bits do
     patterns, merged = top[begins], np.add.reduceat(counts, begins)
-    zeros = int(counts[exact == 0].sum())
     nans = int(counts[np.isnan(exact)].sum())
     infinities = int(counts[exact == -np.inf].sum()), int(counts[exact == np.inf].sum())
     regular = _regular(patterns)

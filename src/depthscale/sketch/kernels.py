@@ -88,6 +88,17 @@ def _extremes(bits):
 
 
 @compiled()
+def magnitude_range(halves):
+    """Smallest but 0 and largest of 16-bit patterns without their sign; the smallest is above the largest where all are 0."""
+    largest, smallest = np.uint16(0), np.uint16(0xFFFF)
+    for i in range(halves.shape[0]):
+        doubled = np.uint16(halves[i] << np.uint16(1))
+        largest = max(largest, doubled)
+        smallest = min(smallest, np.uint16(doubled - np.uint16(2)))
+    return (np.int64(smallest) + 2) >> 1, np.int64(largest) >> 1
+
+
+@compiled()
 def take(table, pattern):
     """One pattern's count; empties its row."""
     count = np.int64(table[0, pattern]) + table[1, pattern] + table[2, pattern] + table[3, pattern]

@@ -8,6 +8,7 @@ from depthscale.diagnose.finding import Finding
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.probe.likeness import NORMS
 from depthscale.sketch import Sketch
+from depthscale.sketch.formats import FORMATS
 from depthscale.trace import TracedOp, log2_total
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
@@ -89,6 +90,7 @@ def _deleted(case: Case) -> Iterator[Finding]:
 
 def _lost(case: Case) -> Iterator[Finding]:
     """Shares that a format would lose: of the model's own type a warning, of another a remark."""
+    enough = case.limits.lost_info
     for name in _QUANTUM:
         losses = [
             (share, how, op, what)
@@ -96,8 +98,8 @@ def _lost(case: Case) -> Iterator[Finding]:
             if op.gradient is not None
             for what, sketch in (("gradient", op.gradient), ("activation", op.activation))
             if sketch is not None and sketch.count
-            for how, share in (("0", _underflow(sketch, name, op.dtype)), ("infinite", sketch.overflow(name)))
-            if share > case.limits.lost_info
+            for how, share in (("0", _underflow(sketch, name, op.dtype)), ("infinite", _overflow(sketch, name, enough)))
+            if share > enough
         ]
         if not losses:
             continue
@@ -130,6 +132,13 @@ def _underflow(sketch: Sketch, name: str, dtype: str) -> float:
     if sketch.log2_mean_square() / 2 + _ROUNDING > log2(_QUANTUM[name]):
         return 0.0
     return sketch.underflow(name)
+
+
+def _overflow(sketch: Sketch, name: str, enough: float) -> float:
+    """Share of values beyond a format's end; 0 where Chebyshev's bound, their mean square over the end's, is not enough."""
+    if enough and sketch.log2_mean_square() - 2 * log2(FORMATS[name].largest_kept) < log2(enough):
+        return 0.0
+    return sketch.overflow(name)
 
 
 def _depth(case: Case, name: str, what: str) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from depthscale.diagnose import diagnose
+from depthscale.diagnose import assert_propagation, diagnose
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import compare, growth
 from depthscale.probe import probe
@@ -145,3 +145,43 @@ def test_only_operations_of_one_kind_are_compared() -> None:
     found = compare(probe(normed, x), probe(plain, x))
     assert [change.name for change in found.changes] == ["0", "2"]
     assert (found.only_a, found.only_b) == (("1",), ("1",))
+
+
+def normed(depth: int, batch: int) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    parts = (part for _ in range(depth) for part in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU()))
+    return nn.Sequential(*parts), torch.randn(batch, 32)
+
+
+def test_an_empty_batch_is_the_only_finding_and_no_rate() -> None:
+    trace = probe(*normed(12, 0))
+    (found,) = diagnose(trace).findings
+    assert (found.rule, found.severity) == ("nothing-measured", "error")
+    assert "give inputs with at least one sample" in found.advice
+    with pytest.raises(UnreliableGrowth, match="the batch is empty, 0 samples went in; give inputs"):
+        assert_propagation(trace)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_two_or_three_samples_under_a_batch_norm_have_no_rate_and_no_theory(batch: int) -> None:
+    trace = probe(*normed(12, batch))
+    found = diagnose(trace)
+    assert [each.rule for each in found if each.severity != "info"] == ["batch-too-small"]
+    assert not any(each.rule == "theory-differs" for each in found)
+    assert found.predicted_rate != found.predicted_rate
+    assert f"{batch} values a channel" in found.verdict
+    with pytest.raises(UnreliableGrowth, match="whose mean is infinite; it takes 4 values or more"):
+        growth(trace)
+    assert growth(trace, "activation") is not None
+    assert growth(probe(*normed(12, 4))) is not None
+    assert growth(probe(*normed(12, batch), mode="eval")) is not None
+
+
+def test_one_such_norm_outside_the_steps_leaves_them_their_rate() -> None:
+    """A pooled branch's norm sees a value a sample, the norms of the bulk many."""
+    torch.manual_seed(0)
+    bulk = [part for _ in range(8) for part in (nn.Conv1d(16, 16, 1), nn.BatchNorm1d(16), nn.ReLU())]
+    trace = probe(nn.Sequential(*bulk, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.BatchNorm1d(16)), torch.randn(3, 16, 64))
+    assert growth(trace) is not None
+    (found,) = [each for each in diagnose(trace) if each.rule == "batch-too-small"]
+    assert found.severity == "info"

@@ -93,6 +93,12 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
     ("activation-underflows-float16", lambda: rules(lambda: scaled(1e-8)), lambda: rules(lambda: scaled(1.0))),
     ("activation-overflows-float16", lambda: rules(lambda: scaled(1e6)), lambda: rules(lambda: scaled(1.0))),
     ("activation-overflows-bfloat16", lambda: overflown(), lambda: rules(lambda: scaled(1e6))),
+    ("nothing-measured", lambda: rules(lambda: mlp(6, nn.ReLU, batch=0)), lambda: rules(lambda: mlp(6, nn.ReLU, batch=1))),
+    (
+        "batch-too-small",
+        lambda: rules(lambda: mlp(6, batch_norm, nn.ReLU, batch=3)),
+        lambda: rules(lambda: mlp(6, batch_norm, nn.ReLU, batch=4)),
+    ),
     (
         "eval-mode-untrained",
         lambda: rules(lambda: mlp(2, batch_norm, nn.ReLU), mode="eval"),

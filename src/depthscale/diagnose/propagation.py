@@ -10,6 +10,7 @@ from depthscale.diagnose.finding import Finding, Severity
 from depthscale.diagnose.overall import overall
 from depthscale.diagnose.weights import blamed_weights, weights_of
 from depthscale.diagnose.words import factor, fold, place
+from depthscale.measure.batch import norms_over_few
 from depthscale.measure.growth import Growth
 
 _VERBS = {  # (grows, alarms): of a rule's name
@@ -37,7 +38,7 @@ def growth_findings(case: Case) -> Iterator[Finding]:
     """Exploding or vanishing gradients and activations by their rates, or, where no rate tells, by how much they change in all."""
     found = list(_by_rate(case))
     yield from found
-    if all(finding.severity == "info" for finding in found):
+    if all(finding.severity == "info" for finding in found) and not norms_over_few(case.trace):
         yield from overall(case)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import UnreliableGrowth
+from depthscale.measure.batch import without_rate
 from depthscale.measure.law import PowerLaw, power_law
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.steps import Steps, steps
@@ -133,6 +134,9 @@ def _of_trace(trace: Trace, of: str) -> Growth | None:
     found = steps(trace)
     if found is None:
         return None
+    why = without_rate(trace, found) if of == "gradient" else ""
+    if why:
+        raise UnreliableGrowth(f"no growth rate: {why}", needed="a larger batch")
     levels = np.array([[_levels(trace, op, of) for op in pair] for pair in found.pairs]) * log(2)  # [steps, 2, networks]
     if not np.isfinite(levels).all():
         raise UnreliableGrowth(

@@ -28,6 +28,10 @@ class Steps:
     position: tuple[int, ...]
     count: int
 
+    def __contains__(self, op: int) -> bool:
+        """Whether an operation lies inside a step of the bulk."""
+        return any(below < op <= top for below, top in self.pairs)
+
 
 def steps(trace: Trace) -> Steps | None:
     """By a repeated block of the module tree, else by the shortest repeating sequence of operations that every gradient path

@@ -18,9 +18,10 @@ from depthscale.trace import Trace, TracedOp
 
 RULES = (
     "activation-explodes", "activation-grows", "activation-not-finite", "activation-overflows", "activation-shrinks",
-    "activation-underflows", "activation-vanishes", "dead-units", "eval-mode-untrained", "gradient-deleted", "gradient-explodes",
-    "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks", "gradient-underflows", "gradient-vanishes",
-    "mixed-modes", "positions-collapse", "rank-collapse", "samples-collapse", "saturated-units",
+    "activation-underflows", "activation-vanishes", "batch-too-small", "dead-units", "eval-mode-untrained",
+    "gradient-deleted", "gradient-explodes", "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks",
+    "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse", "rank-collapse",
+    "samples-collapse", "saturated-units",
 )  # fmt: skip
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 _HEADINGS = ("operation", "what", "shape", "activation\nRMS", "gradient\nRMS", "log2 gain\nbackward")

@@ -5,10 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from depthscale.diagnose import assert_propagation, diagnose
-from depthscale.errors import UnreliableGrowth
+from depthscale.errors import PropagationFailed, UnreliableGrowth
 from depthscale.measure import compare, growth
 from depthscale.probe import probe
 from depthscale.theory import predict, predict_operations
+from known_networks import mlp, turning
 
 
 def rules(model: nn.Module, inputs: Tensor, **asked: object) -> set[str]:
@@ -185,3 +186,38 @@ def test_one_such_norm_outside_the_steps_leaves_them_their_rate() -> None:
     assert growth(trace) is not None
     (found,) = [each for each in diagnose(trace) if each.rule == "batch-too-small"]
     assert found.severity == "info"
+
+
+def test_a_depth_that_turns_is_said_in_words_and_fails_an_assertion() -> None:
+    torch.manual_seed(0)
+    trace = probe(*turning(4.0, 1.0))
+    found = growth(trace)
+    assert found is not None
+    assert 0.8 < found.rate < 1.25, "no mean rate would tell"
+    assert found.words.startswith("turns: explodes x1.4")
+    diagnosis = diagnose(trace)
+    (finding,) = diagnosis.matching(("gradient-turns",))
+    assert "from module 1 to module 29 they explode, x1.4" in finding.says
+    assert "from module 29 to module 57 they vanish, 1/1.4" in finding.says
+    assert "at both ends they may look healthy" in diagnosis.verdict
+    with pytest.raises(PropagationFailed, match=r"turns: .* above max_rate=1\.05 in one part"):
+        assert_propagation(trace)
+    with pytest.raises(PropagationFailed, match=r"below min_rate=0\.95 in one part"):
+        assert_propagation(trace, max_rate=None, min_rate=0.95)
+    assert_propagation(trace, max_rate=2.2, min_rate=0.4)
+
+
+def test_two_rates_of_one_direction_are_no_power_of_depth() -> None:
+    """20 layers whose gradients double, then 10 that lose 15 %: 374-fold in RMS, once excused as depth^9."""
+    torch.manual_seed(0)
+    assert "gradient-explodes" in rules(*turning(4.0, 4.0, 1.7, depth=10))
+
+
+def test_a_signal_that_levels_off_is_said_so() -> None:
+    """torch's default biases hold the signal up from some depth on."""
+    torch.manual_seed(0)
+    found = diagnose(probe(*mlp(30, nn.ReLU, layer=nn.Linear)))
+    (finding,) = found.matching(("activation-shrinks",))
+    assert finding.severity == "info"
+    assert "over the 7 steps next to the input and are steady beyond" in finding.says
+    assert finding.evidence["evidence_plateau"] > finding.evidence["evidence_power_law"] + 6

@@ -13,7 +13,7 @@ import depthscale as ds
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Severity
 from depthscale.report.probe_table import RULES
-from known_networks import KNOWN, WIDTH, LogInside, Made, RootInside, batch_norm, dead, he, mlp, torch_default
+from known_networks import KNOWN, WIDTH, LogInside, Made, RootInside, batch_norm, dead, he, mlp, torch_default, turning
 
 
 def rules(make: Callable[[], Made], **probing) -> dict[str, ds.Finding]:
@@ -68,6 +68,9 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
     ("activation-vanishes", lambda: rules(lambda: one_way(0.5)), lambda: rules(lambda: one_way(1.0))),
     ("activation-grows", lambda: rules(lambda: one_way(1.05)), lambda: rules(lambda: one_way(1.0))),
     ("activation-shrinks", lambda: rules(lambda: one_way(0.95)), lambda: rules(lambda: one_way(1.0))),
+    ("gradient-turns", lambda: rules(lambda: turning(4.0, 1.0)), lambda: rules(lambda: turning(4.0, 4.0))),
+    ("activation-turns", lambda: rules(lambda: two_ways(1.5, 1 / 1.5)), lambda: rules(lambda: two_ways(1.5, 1.5))),
+    ("theory-differs", lambda: rules(lambda: aligned(0.5)), lambda: rules(lambda: aligned(0.0))),
     ("dead-units", lambda: rules(lambda: dead(4)), lambda: rules(lambda: mlp(4, nn.ReLU))),
     (
         "saturated-units",
@@ -144,6 +147,18 @@ class Amplifier(nn.Module):
 
 def one_way(gain: float) -> Made:
     return nn.Sequential(*(Amplifier(gain) for _ in range(30))), torch.randn(16, 64)
+
+
+def two_ways(first: float, then: float) -> Made:
+    return nn.Sequential(*(Amplifier(gain) for gain in [first] * 15 + [then] * 15)), torch.randn(16, 64)
+
+
+def aligned(share: float) -> Made:
+    """Layers that share a part of their weights with the identity: independent weights of the same size would do less."""
+    network, x = mlp(12, nn.ReLU)
+    for weight in (each for name, each in network.named_parameters() if name.endswith("weight")):
+        weight.data.mul_((1 - share) ** 0.5).add_((2 * share) ** 0.5 * torch.eye(WIDTH))
+    return network, x
 
 
 @pytest.mark.parametrize(("rule", "where", "beside"), FIRES, ids=[rule for rule, _, _ in FIRES])

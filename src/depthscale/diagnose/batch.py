@@ -14,7 +14,7 @@ def batch_findings(case: Case) -> Iterator[Finding]:
         advice = "give inputs with at least one sample; 32 tell more than 1"
         yield Finding("nothing-measured", "error", "", says, {"samples": case.trace.batch}, "", advice, says)
         return
-    few = norms_over_few(case.trace)
+    few = list(norms_over_few(case.trace))
     if few:
         values, more = values_per_channel(few[0]), f" (and {len(few) - 1} more)" if len(few) > 1 else ""
         output = ", and its output 1 or -1 whatever comes in" if values == 2 else ""

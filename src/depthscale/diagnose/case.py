@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 
+from depthscale.diagnose.finding import Severity
 from depthscale.diagnose.thresholds import Thresholds
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure.batch import without_rate
@@ -71,6 +72,14 @@ class Case:
         except UnreliableGrowth as refused:
             return str(refused)
         return ""
+
+    def severity(self, change: float) -> Severity:
+        """Of a factor of the mean square over the bulk, or over a stretch of it."""
+        return "error" if change >= self.limits.error_change else "warn" if change >= self.limits.warn_change else "info"
+
+    def change_of(self, severity: Severity) -> float:
+        """The factor from which on a change has that severity."""
+        return {"error": self.limits.error_change, "warn": self.limits.warn_change, "info": self.limits.info_change}[severity]
 
     def _growth(self, of) -> Growth | None:
         try:

@@ -64,5 +64,5 @@ def _verdict(case: Case, found: list[Finding]) -> str:
             f"nothing wrong: the gradient is steady, x{growth.rate:.3g} per {growth.step} in mean square "
             f"(between {low:.3g} and {high:.3g})"
         )
-    how = growth.words if growth.by_power else f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"
+    how = growth.words if not growth.exponential else f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"
     return f"nothing wrong: the gradient {how}, {fold(growth)} in RMS over {growth.steps} steps"

@@ -144,7 +144,7 @@ def _overflow(sketch: Sketch, name: str, enough: float) -> float:
 def _depth(case: Case, name: str, what: str) -> str:
     """After how many steps the RMS itself reaches the format's end, at the rate found."""
     growth = case.gradient if what == "gradient" else case.activation
-    if growth is None or abs(growth.deviates) < case.limits.deviates or growth.by_power:
+    if growth is None or abs(growth.deviates) < case.limits.deviates or not growth.exponential:
         return ""
     smallest, largest = {"float16": (-24.0, 16.0), "bfloat16": (-133.0, 128.0)}[name]
     per_step = log2(growth.rms_rate)

@@ -18,10 +18,10 @@ from depthscale.trace import Trace, TracedOp
 
 RULES = (
     "activation-explodes", "activation-grows", "activation-not-finite", "activation-overflows", "activation-shrinks",
-    "activation-underflows", "activation-vanishes", "batch-too-small", "dead-units", "eval-mode-untrained",
+    "activation-turns", "activation-underflows", "activation-vanishes", "batch-too-small", "dead-units", "eval-mode-untrained",
     "gradient-deleted", "gradient-explodes", "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks",
-    "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse", "rank-collapse",
-    "samples-collapse", "saturated-units",
+    "gradient-turns", "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse",
+    "rank-collapse", "samples-collapse", "saturated-units", "theory-differs",
 )  # fmt: skip
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 _HEADINGS = ("operation", "what", "shape", "activation\nRMS", "gradient\nRMS", "log2 gain\nbackward")
@@ -88,7 +88,7 @@ def _growth_line(trace: Trace, predicted: float) -> Iterator[str]:
     if found is None:
         yield "growth: nothing repeats three times along the depth, so there is no rate per step"
     else:
-        steady = found.words == "steady" or found.by_power
+        steady = found.words == "steady" or not found.exponential
         beside = f"; theory x{predicted:.4g}" if isfinite(predicted) else ""
         words = found.words if steady else f"{found.words.rpartition(', ')[2]} in RMS"
         yield f"growth: {found}, {found.steps} steps: {words}{beside}"

@@ -173,7 +173,11 @@ def _growth(trace: Trace) -> dict[str, Any] | None:
 
 def _growth_fields(found: Growth) -> dict[str, Any]:
     keys = ("rate", "stderr", "rms_rate", "depth_scale", "first_layer", "last_layer", "step", "steps", "deviates", "words")
-    return {key: getattr(found, key) for key in keys} | {"power_law": None if found.power is None else asdict(found.power)}
+    return {key: getattr(found, key) for key in keys} | {
+        "power_law": None if found.power is None else asdict(found.power),
+        "plateau": None if found.plateau is None else asdict(found.plateau),
+        "stretches": [asdict(each) for each in found.stretches],
+    }
 
 
 def _or_none(make: Any) -> Any:

@@ -5,7 +5,7 @@ from math import inf, isfinite, log2
 
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
-from depthscale.measure.paths import mean_over_repeats
+from depthscale.measure.paths import flow, is_swallowed, mean_over_repeats
 from depthscale.probe.likeness import NORMS
 from depthscale.sketch import Sketch
 from depthscale.sketch.formats import FORMATS
@@ -21,6 +21,7 @@ def number_findings(case: Case) -> Iterator[Finding]:
     yield from broken
     if not broken:
         yield from _deleted(case)
+        yield from _swallowed(case)
         yield from _lost(case)
 
 
@@ -65,10 +66,11 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str) -> Finding:
 def _deleted(case: Case) -> Iterator[Finding]:
     """The first operation on every path, from the loss down, that leaves nothing of a gradient."""
     for op in reversed(case.stations):
-        if not op.edges or not op.log2_gradient_norm2:
+        edges = [edge for edge in op.edges if not is_swallowed(case.trace, edge)]
+        if not edges or not op.log2_gradient_norm2:
             continue
         arrived = mean_over_repeats(op.log2_gradient_norm2)
-        left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges])
+        left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in edges])
         if not isfinite(arrived) or not left - arrived < case.limits.deleted:
             continue
         if op.dtype in _QUANTUM:
@@ -86,6 +88,28 @@ def _deleted(case: Case) -> Iterator[Finding]:
             "put a layer between the last norm and the loss, or a loss that differs from sample to sample" if norm else "",
         )
         return
+
+
+def _swallowed(case: Case) -> Iterator[Finding]:
+    """An operation whose backward pass returns None where a gradient was asked for; bad where no other path leads on."""
+    swallowed = flow(case.trace).swallowed
+    if not swallowed:
+        return
+    names = case.trace.ops
+    (op, below), more = swallowed[0], f" ({len(swallowed) - 1} more such)" if len(swallowed) > 1 else ""
+    whole = not case.trace.sources
+    rest = (
+        "nothing else leads to the inputs, so none of them gets any" if whole else "what lies below gets its gradient elsewhere"
+    )
+    yield Finding(
+        "gradient-deleted",
+        "error" if whole else "info",
+        names[op].name,
+        f"the backward pass of {names[op].op} returns no gradient (None) for {names[below].name}{more}; {rest}",
+        {"operations": len(swallowed)},
+        "",
+        "return the gradient of that input from backward, or detach it in forward if it is to have none" if whole else "",
+    )
 
 
 def _lost(case: Case) -> Iterator[Finding]:

@@ -160,6 +160,7 @@ def _account(trace: Trace) -> Iterator[str]:
         f"from the output to the input the gradient's squared norm changes by 2^{account.total_log2_norm2:.2f}: {parts} "
         f"(closes to {account.closure_error:.0e})"
     )
+    yield from account.open
 
 
 def _ledger(trace: Trace) -> Ledger | None:

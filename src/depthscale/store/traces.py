@@ -157,6 +157,7 @@ def _ledger(account: Ledger | None) -> dict[str, Any] | None:
     return {
         "total_log2_norm2": account.total_log2_norm2,
         "closure_error": account.closure_error,
+        "open": list(account.open),
         "by_kind": [{"kind": kind, "log2_norm2": value} for kind, value in account.by_kind],
         "by_class": [{"class": name, "log2_norm2": value} for name, value in account.by_class],
         "stages": [asdict(stage) for stage in account.stages],

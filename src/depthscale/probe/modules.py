@@ -121,7 +121,7 @@ def digest(model: nn.Module) -> str:
     """Twelve hexadecimal digits that models with the same modules and the same parameters' shapes share, whatever their values."""
     lines = [f"{path} {type(module).__name__}" for path, module in paths(model)]
     lines += [f"{plain_path(name, model)} {tuple(each.shape)}" for name, each in model.named_parameters()]
-    return sha256("\n".join(lines).encode()).hexdigest()[:12]
+    return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def _structure(module: nn.Module) -> str:

@@ -9,7 +9,7 @@ from depthscale.errors import PropagationFailed, UnreliableGrowth
 from depthscale.measure import compare, growth
 from depthscale.probe import probe
 from depthscale.theory import predict, predict_operations
-from known_networks import mlp, turning
+from known_networks import he, mlp, turning
 
 
 def rules(model: nn.Module, inputs: Tensor, **asked: object) -> set[str]:
@@ -221,3 +221,49 @@ def test_a_signal_that_levels_off_is_said_so() -> None:
     assert finding.severity == "info"
     assert "over the 7 steps next to the input and are steady beyond" in finding.says
     assert finding.evidence["evidence_plateau"] > finding.evidence["evidence_power_law"] + 6
+
+
+class Graph(nn.Module):
+    """Rounds of message passing over 60 nodes of some 6 neighbours: sums or means, by an index or by a matrix."""
+
+    def __init__(self, by: str, mean: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Sequential(he(64, 64), nn.ReLU()) for _ in range(12))
+        self.by, (self.sender, self.receiver) = by, torch.randint(0, 60, (2, 360))
+        sums = torch.eye(60).index_put((self.receiver, self.sender), torch.tensor(1.0))
+        self.matrix = nn.Buffer(sums / sums.sum(1, keepdim=True) if mean else sums)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            h = layer(x)
+            if self.by == "matrix":
+                h = self.matrix @ h
+            elif self.by == "sparse":
+                h = torch.sparse.mm(self.matrix.to_sparse(), h)
+            elif self.by == "index":
+                h = h.index_add(0, self.receiver, h[self.sender])
+            x = h
+        return x
+
+
+def advice(model: nn.Module) -> dict[str, str]:
+    found = diagnose(probe(model, torch.randn(60, 64, generator=torch.Generator().manual_seed(0))))
+    assert not any(each.rule == "theory-differs" for each in found), "theory knows no mixing of samples"
+    return {each.rule: each.advice for each in found if each.severity != "info"}
+
+
+@pytest.mark.parametrize("by", ["matrix", "sparse", "index"])
+def test_sums_over_neighbours_get_advice_for_graphs(by: str) -> None:
+    assert "rounds of message passing" in advice(Graph(by, mean=False))["gradient-explodes"]
+
+
+@pytest.mark.parametrize("by", ["matrix", "sparse"])
+def test_means_over_neighbours_are_called_over_smoothing(by: str) -> None:
+    assert "over-smoothing" in advice(Graph(by, mean=True))["samples-collapse"]
+
+
+def test_networks_without_neighbours_get_none_of_it() -> None:
+    assert advice(Graph("none", mean=True)) == {}
+    collapsed = advice(mlp(40, nn.Tanh, width=64, sigma_w2=1.0, sigma_b2=0.3)[0])
+    assert "critical line" in collapsed["samples-collapse"]

@@ -9,6 +9,8 @@ import numpy as np
 from depthscale.diagnose.blame import Blame, blamed
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
+from depthscale.diagnose.messages import ADVICE as MESSAGES
+from depthscale.diagnose.messages import passes_messages
 from depthscale.diagnose.overall import overall
 from depthscale.diagnose.turning import turning
 from depthscale.diagnose.weights import blamed_weights, weights_of
@@ -149,7 +151,7 @@ def cause_of(case: Case, growth: Growth) -> Cause:
     order.sort(key=lambda each: -each.backward if alike else -each.excess)
     first = order[0 if growth.rate > 1 else -1] if order else None
     if first is None or abs(first.backward if alike else first.excess) < case.limits.imbalance:
-        return Cause(where=first.where if first else "")
+        return Cause(where=first.where if first else "", advice=_advice(case, first))
     who = f", by {first.kind} (as {place(first.where)})"
     return Cause(_part(case, first), first.where, who, _SOURCES.get(first.kind, ""), _advice(case, first))
 
@@ -167,8 +169,10 @@ def _part(case: Case, blame: Blame) -> str:
     return f"{said} (1/sigma^2 = {inverse:.3g}, of which the paths through mean and variance take back {removed:.1%})"
 
 
-def _advice(case: Case, first: Blame) -> str:
-    if first.kind == "batch_norm" and not any(op.op == "add" for op in case.bulk):
+def _advice(case: Case, first: Blame | None) -> str:
+    if passes_messages(case):
+        return MESSAGES
+    if first is not None and first.kind == "batch_norm" and not any(op.op == "add" for op in case.bulk):
         larger = " use a larger batch," if case.trace.batch < _SMALL_BATCH else ""
         return f"add skip connections,{larger} or normalize by LayerNorm before the activation"
     return Cause.advice

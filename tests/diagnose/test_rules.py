@@ -263,3 +263,16 @@ def test_a_case_without_any_depth_is_said_plainly() -> None:
     assert ds.diagnose(trace).verdict.startswith("nothing wrong was found; nothing repeats")
     with pytest.raises(TypeError, match="diagnose takes a Trace"):
         ds.diagnose(replace(ds.Thresholds()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("phi", "asked"),
+    [
+        (nn.ReLU, "a variance of 2 / fan_in, as relu asks for, torch.nn.init.kaiming_normal_"),
+        (nn.Tanh, "depthscale phase --activation tanh"),
+        (None, "a variance of 1 / fan_in"),
+    ],
+)
+def test_weights_of_a_wrong_size_get_advice_for_their_activation(phi: type[nn.Module] | None, asked: str) -> None:
+    found = rules(lambda: mlp(20, *([phi] if phi else []), sigma_w2=0.3))["gradient-vanishes"]
+    assert asked in found.advice

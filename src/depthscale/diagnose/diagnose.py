@@ -61,7 +61,7 @@ def _verdict(case: Case, found: list[Finding]) -> str:
                 f"between {low:.3g} and {high:.3g}; more networks (repeats= of a function) would tell"
             )
         return (
-            f"nothing wrong: the gradient is steady, x{growth.rate:.3g} per {growth.step} in mean square "
+            f"nothing wrong: the gradient is steady, x{growth.rate:.4g} per {growth.step} in mean square "
             f"(between {low:.3g} and {high:.3g})"
         )
     how = growth.words if not growth.exponential else f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"

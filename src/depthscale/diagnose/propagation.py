@@ -143,7 +143,7 @@ def cause_of(case: Case, growth: Growth) -> Cause:
             weights.where,
             f", by the size of the weights (as of {place(weights.where)})",
             "arXiv:1502.01852, section 2.2",
-            "give the weights the variance that the activation asks for (torch.nn.init.kaiming_normal_ for ReLU)",
+            weights.advice,
         )
     alike = case.activation is not None and together(growth, case.activation)
     suited = {kind for each in weights_of(case) for kind in (each.op, each.phi)} if alike else set()

@@ -103,7 +103,7 @@ class Growth:
             return f"{verb} as depth^{abs(self.power.exponent):.2g} (mean square)"
         halves = abs(log(2) / log(self.rms_rate))
         verb, twice = ("explodes", "doubles") if self.rate > 1 else ("vanishes", "halves")
-        return f"{verb} x{self.rms_rate:.3g} per {self.step} in RMS, {twice} every {halves:.2g}"
+        return f"{verb} x{self.rms_rate:.3g} per {self.step}, {twice} in RMS every {halves:.2g}"
 
     @property
     def rms_rate(self) -> float:

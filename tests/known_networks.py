@@ -120,6 +120,12 @@ def convolutions(depth: int, channels: int = 32) -> Made:
     return nn.Sequential(*parts), torch.randn(16, channels, 8, 8)
 
 
+def turning(*sigma_w2: float, depth: int = 15) -> Made:
+    """Parts of equal depth, from the input on, whose gradients grow or shrink by sigma_w2 / 2 a layer."""
+    parts = (part for each in sigma_w2 for _ in range(depth) for part in (he(WIDTH, WIDTH, each), nn.ReLU()))
+    return nn.Sequential(*parts), torch.randn(BATCH, WIDTH)
+
+
 def dead(depth: int) -> Made:
     """Biases so low that nearly all units stay off."""
     network, x = mlp(depth, nn.ReLU)
@@ -250,6 +256,10 @@ KNOWN: dict[str, Known] = {
         lambda: mlp(40, batch_norm, nn.ReLU), None, ("eval-mode-untrained",), theory=1.0, probing={"mode": "eval"}
     ),
     "weights too large": Known(lambda: mlp(30, nn.ReLU, sigma_w2=6.0), "error", _EXPLODES, (), "weights", 3.0),
+    "weights too large, then too small": Known(
+        lambda: turning(4.0, 1.0), "warn", ("gradient-turns",), ("gradient-explodes", "gradient-vanishes"), "turn"
+    ),
+    "weights too small, then too large": Known(lambda: turning(1.0, 4.0), "warn", ("gradient-turns",), (), "turn"),
     "conv BN relu": Known(lambda: convolutions(30), "warn", _EXPLODES, (), "batch_norm"),
     "a loss that the last BN deletes": Known(
         lambda: mlp(12, nn.ReLU, batch_norm), "error", ("gradient-deleted",), (), "batch_norm", probing={"loss": "shared"}

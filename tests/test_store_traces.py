@@ -110,3 +110,23 @@ def test_half_a_file_is_refused_by_name(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:5000])
     with pytest.raises(ds.InvalidRecord, match=r"trace\.json is not JSON"):
         ds.load(path)
+
+
+def test_names_that_utf_8_does_not_hold_are_saved_and_drawn(tmp_path: Path) -> None:
+    """A lone surrogate is a string in Python, and so a module's name; JSON spells it out, a page shows a question mark."""
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_module("bad\ud800name", nn.Linear(4, 4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return next(self.children())(x)
+
+    trace = ds.probe(Named(), torch.randn(3, 4))
+    ds.save(trace, tmp_path / "trace.json")
+    back = ds.load(tmp_path / "trace.json")
+    assert isinstance(back, ds.Trace)
+    assert back.ops[1].name == trace.ops[1].name == "bad\ud800name"
+    ds.report(trace, tmp_path / "page.html")
+    assert "bad?name" in (tmp_path / "page.html").read_text()

@@ -25,7 +25,7 @@ def write_all(contents: Mapping[Path, str | bytes]) -> None:
     with ExitStack() as on_failure:
         written = {}
         for path, content in contents.items():
-            content = content.encode() if isinstance(content, str) else content
+            content = content.encode(errors="replace") if isinstance(content, str) else content  # a lone surrogate becomes ?
             with _explained(path):
                 if path.exists() and not path.is_file() and not path.is_dir():
                     path.write_bytes(content)

@@ -97,7 +97,8 @@ class TracedOp:
     op: the function, e.g. "linear", "add", "batch_norm"; "input" for a model's floating inputs.
     module, module_class: innermost module and its class; call: which call of that module, counted over the run.
     shape, dtype: of the first output; size: elements of all outputs.
-    activation: Sketch of all outputs, None where they could not be counted; gradient: of dE/d(output), None where none arrived.
+    activation: Sketch of all outputs, None where they could not be counted; gradient: of dE/d(output), of those outputs that are
+    used (half a chunk's, say), None where none arrived.
     log2_gradient_norm2: [repeats] of the squared norm that arrived; empty where none did.
     reads: ids of the operations whose outputs went in, in order; edges: where gradient went out.
     consumers: autograd edges by which gradient comes in, of any operation, seen or not.
@@ -135,8 +136,14 @@ class TracedOp:
 
     @property
     def log2_gradient_ms(self) -> float:
-        """log2 of the mean square of dE/d(output), over repeats; nan where no gradient arrived."""
-        return self.gradient.log2_mean_square() if self.gradient is not None else float("nan")
+        """log2 of the mean square of dE/d(output) over all its elements and repeats; nan where no gradient arrived.
+
+        Of several outputs some may be unused: their gradient is 0 and not in the sketch, but counts here.
+        """
+        if self.gradient is None or not self.gradient.count:
+            return float("nan")
+        whole = self.size * len(self.log2_gradient_norm2)
+        return self.gradient.log2_mean_square() + (log2(self.gradient.count / whole) if whole else 0.0)
 
     @property
     def log2_activation_ms(self) -> float:

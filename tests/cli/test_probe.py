@@ -184,6 +184,39 @@ def test_a_saved_trace_is_read_back(models: Path, capsys: pytest.CaptureFixture[
         ds.load(short)
 
 
+GROWTHS = {
+    "founding": r"growth: explodes x1\.2\d* per linear-batch_norm-relu, doubles in RMS every 3\.\d .mean square x1\.4\d* ± ",
+    "vanilla": r"growth: steady .mean square x(1\.0|0\.9)\d* ± \S+ per linear-relu, 28 steps, theory x",
+    "ordered": r"growth: vanishes x0\.8\d* per linear-tanh, halves in RMS every \d",
+    "pre_ln": r"growth: grows as depth\^[01](\.\d+)? .mean square., on average x1\.\d+ ± ",
+    "turned": r"growth: turns: explodes x1\.4\d* in RMS over 14 steps, then vanishes x0\.7\d* in RMS over 14 steps",
+}
+KNOWN_MODELS = """
+from torch import nn
+from known_networks import WIDTH, Residuals, batch_norm, layer_norm, mlp, turning
+import torch
+
+def founding(): return mlp(30, batch_norm, nn.ReLU, batch=128)
+def vanilla(): return mlp(30, nn.ReLU)
+def ordered(): return mlp(30, nn.Tanh, sigma_w2=0.7)
+def pre_ln(): return Residuals(30, "pre", layer_norm), torch.randn(32, WIDTH)
+def turned(): return turning(4.0, 1.0)
+"""
+
+
+@pytest.mark.parametrize("name", GROWTHS)
+def test_growth_is_said_in_a_sentence(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "growing_models.py"
+    path.write_text(KNOWN_MODELS)
+    status, out, _ = run(capsys, f"{path}:{name}")
+    sys.modules.pop("growing_models", None)
+    assert status == 0
+    said = " ".join(out.split())
+    assert re.search(GROWTHS[name], said), said[:1500]
+    assert not any(re.search(other, said) for key, other in GROWTHS.items() if key != name)
+    assert "log2 gain backward: the gradient's squared norm that leaves an operation, over what arrives at it" in said
+
+
 @pytest.mark.parametrize("name", ["bn", "Net", "Tokens"])
 @pytest.mark.parametrize("width", [72, 80, 120])
 def test_no_line_is_wider_than_the_terminal(

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from depthscale.diagnose import diagnose
-from depthscale.errors import UnreliableGrowth
+from depthscale.diagnose import assert_propagation, diagnose
+from depthscale.errors import PropagationFailed, UnreliableGrowth
 from depthscale.measure import compare, growth
 from depthscale.probe import probe
 from depthscale.theory import predict, predict_operations
+from known_networks import he, mlp, turning
 
 
 def rules(model: nn.Module, inputs: Tensor, **asked: object) -> set[str]:
@@ -145,3 +146,124 @@ def test_only_operations_of_one_kind_are_compared() -> None:
     found = compare(probe(normed, x), probe(plain, x))
     assert [change.name for change in found.changes] == ["0", "2"]
     assert (found.only_a, found.only_b) == (("1",), ("1",))
+
+
+def normed(depth: int, batch: int) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    parts = (part for _ in range(depth) for part in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU()))
+    return nn.Sequential(*parts), torch.randn(batch, 32)
+
+
+def test_an_empty_batch_is_the_only_finding_and_no_rate() -> None:
+    trace = probe(*normed(12, 0))
+    (found,) = diagnose(trace).findings
+    assert (found.rule, found.severity) == ("nothing-measured", "error")
+    assert "give inputs with at least one sample" in found.advice
+    with pytest.raises(UnreliableGrowth, match="the batch is empty, 0 samples went in; give inputs"):
+        assert_propagation(trace)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_two_or_three_samples_under_a_batch_norm_have_no_rate_and_no_theory(batch: int) -> None:
+    trace = probe(*normed(12, batch))
+    found = diagnose(trace)
+    assert [each.rule for each in found if each.severity != "info"] == ["batch-too-small"]
+    assert not any(each.rule == "theory-differs" for each in found)
+    assert found.predicted_rate != found.predicted_rate
+    assert f"{batch} values a channel" in found.verdict
+    with pytest.raises(UnreliableGrowth, match="whose mean is infinite; it takes 4 values or more"):
+        growth(trace)
+    assert growth(trace, "activation") is not None
+    assert growth(probe(*normed(12, 4))) is not None
+    assert growth(probe(*normed(12, batch), mode="eval")) is not None
+
+
+def test_one_such_norm_outside_the_steps_leaves_them_their_rate() -> None:
+    """A pooled branch's norm sees a value a sample, the norms of the bulk many."""
+    torch.manual_seed(0)
+    bulk = [part for _ in range(8) for part in (nn.Conv1d(16, 16, 1), nn.BatchNorm1d(16), nn.ReLU())]
+    trace = probe(nn.Sequential(*bulk, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.BatchNorm1d(16)), torch.randn(3, 16, 64))
+    assert growth(trace) is not None
+    (found,) = [each for each in diagnose(trace) if each.rule == "batch-too-small"]
+    assert found.severity == "info"
+
+
+def test_a_depth_that_turns_is_said_in_words_and_fails_an_assertion() -> None:
+    torch.manual_seed(0)
+    trace = probe(*turning(4.0, 1.0))
+    found = growth(trace)
+    assert found is not None
+    assert 0.8 < found.rate < 1.25, "no mean rate would tell"
+    assert found.words.startswith("turns: explodes x1.4")
+    diagnosis = diagnose(trace)
+    (finding,) = diagnosis.matching(("gradient-turns",))
+    assert "from module 1 to module 29 they explode, x1.4" in finding.says
+    assert "from module 29 to module 57 they vanish, 1/1.4" in finding.says
+    assert "at both ends they may look healthy" in diagnosis.verdict
+    with pytest.raises(PropagationFailed, match=r"turns: .* above max_rate=1\.05 in one part"):
+        assert_propagation(trace)
+    with pytest.raises(PropagationFailed, match=r"below min_rate=0\.95 in one part"):
+        assert_propagation(trace, max_rate=None, min_rate=0.95)
+    assert_propagation(trace, max_rate=2.2, min_rate=0.4)
+
+
+def test_two_rates_of_one_direction_are_no_power_of_depth() -> None:
+    """20 layers whose gradients double, then 10 that lose 15 %: 374-fold in RMS, once excused as depth^9."""
+    torch.manual_seed(0)
+    assert "gradient-explodes" in rules(*turning(4.0, 4.0, 1.7, depth=10))
+
+
+def test_a_signal_that_levels_off_is_said_so() -> None:
+    """torch's default biases hold the signal up from some depth on."""
+    torch.manual_seed(0)
+    found = diagnose(probe(*mlp(30, nn.ReLU, layer=nn.Linear)))
+    (finding,) = found.matching(("activation-shrinks",))
+    assert finding.severity == "info"
+    assert "over the 7 steps next to the input and are steady beyond" in finding.says
+    assert finding.evidence["evidence_plateau"] > finding.evidence["evidence_power_law"] + 6
+
+
+class Graph(nn.Module):
+    """Rounds of message passing over 60 nodes of some 6 neighbours: sums or means, by an index or by a matrix."""
+
+    def __init__(self, by: str, mean: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.ModuleList(nn.Sequential(he(64, 64), nn.ReLU()) for _ in range(12))
+        self.by, (self.sender, self.receiver) = by, torch.randint(0, 60, (2, 360))
+        sums = torch.eye(60).index_put((self.receiver, self.sender), torch.tensor(1.0))
+        self.matrix = nn.Buffer(sums / sums.sum(1, keepdim=True) if mean else sums)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            h = layer(x)
+            if self.by == "matrix":
+                h = self.matrix @ h
+            elif self.by == "sparse":
+                h = torch.sparse.mm(self.matrix.to_sparse(), h)
+            elif self.by == "index":
+                h = h.index_add(0, self.receiver, h[self.sender])
+            x = h
+        return x
+
+
+def advice(model: nn.Module) -> dict[str, str]:
+    found = diagnose(probe(model, torch.randn(60, 64, generator=torch.Generator().manual_seed(0))))
+    assert not any(each.rule == "theory-differs" for each in found), "theory knows no mixing of samples"
+    return {each.rule: each.advice for each in found if each.severity != "info"}
+
+
+@pytest.mark.parametrize("by", ["matrix", "sparse", "index"])
+def test_sums_over_neighbours_get_advice_for_graphs(by: str) -> None:
+    assert "rounds of message passing" in advice(Graph(by, mean=False))["gradient-explodes"]
+
+
+@pytest.mark.parametrize("by", ["matrix", "sparse"])
+def test_means_over_neighbours_are_called_over_smoothing(by: str) -> None:
+    assert "over-smoothing" in advice(Graph(by, mean=True))["samples-collapse"]
+
+
+def test_networks_without_neighbours_get_none_of_it() -> None:
+    assert advice(Graph("none", mean=True)) == {}
+    collapsed = advice(mlp(40, nn.Tanh, width=64, sigma_w2=1.0, sigma_b2=0.3)[0])
+    assert "critical line" in collapsed["samples-collapse"]

@@ -13,7 +13,7 @@ import depthscale as ds
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Severity
 from depthscale.report.probe_table import RULES
-from known_networks import KNOWN, WIDTH, LogInside, Made, RootInside, batch_norm, dead, he, mlp, torch_default
+from known_networks import KNOWN, WIDTH, LogInside, Made, RootInside, batch_norm, dead, he, mlp, torch_default, turning
 
 
 def rules(make: Callable[[], Made], **probing) -> dict[str, ds.Finding]:
@@ -68,6 +68,9 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
     ("activation-vanishes", lambda: rules(lambda: one_way(0.5)), lambda: rules(lambda: one_way(1.0))),
     ("activation-grows", lambda: rules(lambda: one_way(1.05)), lambda: rules(lambda: one_way(1.0))),
     ("activation-shrinks", lambda: rules(lambda: one_way(0.95)), lambda: rules(lambda: one_way(1.0))),
+    ("gradient-turns", lambda: rules(lambda: turning(4.0, 1.0)), lambda: rules(lambda: turning(4.0, 4.0))),
+    ("activation-turns", lambda: rules(lambda: two_ways(1.5, 1 / 1.5)), lambda: rules(lambda: two_ways(1.5, 1.5))),
+    ("theory-differs", lambda: rules(lambda: aligned(0.5)), lambda: rules(lambda: aligned(0.0))),
     ("dead-units", lambda: rules(lambda: dead(4)), lambda: rules(lambda: mlp(4, nn.ReLU))),
     (
         "saturated-units",
@@ -93,6 +96,12 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
     ("activation-underflows-float16", lambda: rules(lambda: scaled(1e-8)), lambda: rules(lambda: scaled(1.0))),
     ("activation-overflows-float16", lambda: rules(lambda: scaled(1e6)), lambda: rules(lambda: scaled(1.0))),
     ("activation-overflows-bfloat16", lambda: overflown(), lambda: rules(lambda: scaled(1e6))),
+    ("nothing-measured", lambda: rules(lambda: mlp(6, nn.ReLU, batch=0)), lambda: rules(lambda: mlp(6, nn.ReLU, batch=1))),
+    (
+        "batch-too-small",
+        lambda: rules(lambda: mlp(6, batch_norm, nn.ReLU, batch=3)),
+        lambda: rules(lambda: mlp(6, batch_norm, nn.ReLU, batch=4)),
+    ),
     (
         "eval-mode-untrained",
         lambda: rules(lambda: mlp(2, batch_norm, nn.ReLU), mode="eval"),
@@ -138,6 +147,18 @@ class Amplifier(nn.Module):
 
 def one_way(gain: float) -> Made:
     return nn.Sequential(*(Amplifier(gain) for _ in range(30))), torch.randn(16, 64)
+
+
+def two_ways(first: float, then: float) -> Made:
+    return nn.Sequential(*(Amplifier(gain) for gain in [first] * 15 + [then] * 15)), torch.randn(16, 64)
+
+
+def aligned(share: float) -> Made:
+    """Layers that share a part of their weights with the identity: independent weights of the same size would do less."""
+    network, x = mlp(12, nn.ReLU)
+    for weight in (each for name, each in network.named_parameters() if name.endswith("weight")):
+        weight.data.mul_((1 - share) ** 0.5).add_((2 * share) ** 0.5 * torch.eye(WIDTH))
+    return network, x
 
 
 @pytest.mark.parametrize(("rule", "where", "beside"), FIRES, ids=[rule for rule, _, _ in FIRES])
@@ -242,3 +263,16 @@ def test_a_case_without_any_depth_is_said_plainly() -> None:
     assert ds.diagnose(trace).verdict.startswith("nothing wrong was found; nothing repeats")
     with pytest.raises(TypeError, match="diagnose takes a Trace"):
         ds.diagnose(replace(ds.Thresholds()))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("phi", "asked"),
+    [
+        (nn.ReLU, "a variance of 2 / fan_in, as relu asks for, torch.nn.init.kaiming_normal_"),
+        (nn.Tanh, "depthscale phase --activation tanh"),
+        (None, "a variance of 1 / fan_in"),
+    ],
+)
+def test_weights_of_a_wrong_size_get_advice_for_their_activation(phi: type[nn.Module] | None, asked: str) -> None:
+    found = rules(lambda: mlp(20, *([phi] if phi else []), sigma_w2=0.3))["gradient-vanishes"]
+    assert asked in found.advice

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from depthscale.diagnose import diagnose
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import ledger
 from depthscale.probe import probe, recorder
@@ -201,6 +202,99 @@ def test_an_operation_that_no_call_announces_is_found_all_the_same(monkeypatch: 
     assert [op.name for op in trace.ops if op.op == "Tanh"] == [op.name for op in whole.ops if op.op == "tanh"]
     assert [op.log2_gradient_norm2 for op in trace.ops] == [op.log2_gradient_norm2 for op in whole.ops]
     assert ledger(trace).closure_error < CLOSED
+
+
+# ---- what keeps it open is said
+
+
+class Forked(nn.Module):
+    """Two readers of one output, and a hook of the model's own that multiplies what comes back by some factor."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.factor = nn.Linear(6, 6), nn.Linear(6, 6), factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        if h.requires_grad and self.factor:
+            h.register_hook(lambda gradient: gradient * self.factor)
+        return self.last(torch.tanh(h) + torch.sin(h))
+
+
+def test_a_sum_of_two_edges_is_at_most_twice_the_sum_of_their_squares() -> None:
+    """Cauchy and Schwarz: tanh and sin nearly agree, so their join is nearly log2 2; with a hook that doubles it is past that."""
+    plain = ledger(probe(Forked(0.0), x()))
+    joins = [entry.log2_join for entry in plain.entries if entry.log2_join is not None]
+    assert joins == [pytest.approx(1.0, abs=0.1)]
+    assert max(joins) <= 1.0
+    assert plain.open == ()
+    altered = ledger(probe(Forked(2.0), x()))
+    assert altered.closure_error == pytest.approx(joins[0] + 2, abs=1e-6), "no interference is assumed"
+    assert altered.open == (
+        "more gradient arrives at first than its 2 edges can add up to: something changes it on the way, as a hook of the model's "
+        "own does",
+    )
+
+
+class PassesOne(torch.autograd.Function):
+    """x + y, whose backward pass gives y no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient[0], None
+
+
+class Swallowing(nn.Module):
+    def __init__(self, both: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.both = nn.Linear(6, 6), nn.Linear(6, 6), both
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = torch.tanh(self.second(x))
+        return PassesOne.apply(self.first(x) if self.both else torch.ones_like(branch), branch) * 2  # type: ignore[return-value]
+
+
+def test_an_edge_without_a_gradient_hands_on_0_and_is_named() -> None:
+    trace = probed(Swallowing(True), x())
+    account = ledger(trace)
+    assert account.closure_error < CLOSED
+    assert account.open == ("the backward pass of PassesOne returns no gradient for tanh",)
+    (finding,) = diagnose(trace).matching(("gradient-deleted",))
+    assert (finding.severity, finding.where) == ("info", "PassesOne")
+
+
+def test_a_gradient_that_nothing_else_hands_on_is_an_error() -> None:
+    found = diagnose(probe(Swallowing(False), x()))
+    assert [(each.rule, each.severity, each.where) for each in found] == [("gradient-deleted", "error", "PassesOne")]
+    assert "returns no gradient (None) for tanh" in found.verdict
+
+
+def test_an_unused_half_counts_as_a_gradient_of_0() -> None:
+    """Its mean square is over the whole output, as that of what was cut in two; both halves used, nothing is left out."""
+
+    class Half(nn.Module):
+        def __init__(self, both: bool):
+            super().__init__()
+            torch.manual_seed(0)
+            self.wide, self.both = nn.Linear(6, 8), both
+
+        def forward(self, x: Tensor) -> Tensor:
+            a, b = self.wide(x).chunk(2, -1)
+            return a * 3 + b * 5 if self.both else a * 3
+
+    for both in (False, True):
+        trace = probe(Half(both), x(), repeats=2)
+        cut, wide = trace["chunk"], trace["wide"]
+        assert cut.gradient is not None
+        assert cut.gradient.count == (1 + both) * 8 * 4 * 2
+        assert cut.log2_gradient_ms == pytest.approx(wide.log2_gradient_ms, abs=1e-9)
+        assert ledger(trace).closure_error < CLOSED
 
 
 # ---- what has no ledger

@@ -24,9 +24,9 @@ def console() -> Console:
     return _Terminal(markup=False, highlight=False)
 
 
-def check(json: Path | None, html: Path | None = None) -> None:
+def check(json: Path | None, *others: Path | None) -> None:
     """raises: UnwritablePath, before anything is computed."""
-    for path in (None if str(json) == "-" else json, html):
+    for path in (None if str(json) == "-" else json, *others):
         if path is not None:
             files.check_file(path)
 

@@ -2,14 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from depthscale import files
 from depthscale.cli.frame import Html, Json, Seed, app
 from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, calling
 from depthscale.cli.output import check, console, put
+
+if TYPE_CHECKING:
+    from depthscale.diagnose import Diagnosis
+    from depthscale.trace import Trace
 
 
 @app.command
@@ -40,16 +43,10 @@ def probe(
     """
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
-    from depthscale.diagnose import diagnose
     from depthscale.probe import probe
-    from depthscale.report.probe_table import probe_view, require_known
-    from depthscale.report.show import report
-    from depthscale.store import dumps, record
-    from depthscale.store import save as save_trace
+    from depthscale.report.probe_table import require_known
 
-    check(json, html)
-    if save is not None:
-        files.check_file(save)
+    check(json, html, save)
     require_known(tuple(fail_on or ()))
     make, given = factory(model), arguments(input or [], kw or [], seed)
     asked = named(loss) if ":" in loss else loss
@@ -57,18 +54,33 @@ def probe(
         trace = probe(
             make, given, loss=asked, mode=mode, repeats=repeats, params=params, output=output, verify=verify, seed=seed
         )
-    found = diagnose(trace)
-    if save is not None:
-        save_trace(trace, save)
-    if json is not None:
-        put(dumps(record(trace)), json)
-    if html is not None:
-        report(trace, html)
-    if str(json) != "-":
-        terminal = console()
-        unicode = terminal.encoding.startswith("utf")
-        for line in probe_view(trace, found, whole=whole, width=min(terminal.width, 120), unicode=unicode):
-            terminal.print(line, soft_wrap=isinstance(line, str))
+    found = _told(trace, whole, quiet=str(json) == "-")
+    _written(trace, save, json, html)
     if fail_on and found.matching(tuple(fail_on)):
         sys.stdout.flush()
         sys.exit(1)
+
+
+def _told(trace: "Trace", whole: bool, quiet: bool) -> "Diagnosis":
+    """What is wrong with it; printed unless standard output takes the record."""
+    from depthscale.diagnose import diagnose
+    from depthscale.report.probe_table import probe_view
+
+    found, terminal = diagnose(trace), console()
+    unicode = terminal.encoding.startswith("utf")
+    if not quiet:
+        for line in probe_view(trace, found, whole=whole, width=min(terminal.width, 120), unicode=unicode):
+            terminal.print(line, soft_wrap=isinstance(line, str))
+    return found
+
+
+def _written(trace: "Trace", save: Path | None, json: Path | None, html: Path | None) -> None:
+    from depthscale import store
+    from depthscale.report.show import report
+
+    if save is not None:
+        store.save(trace, save)
+    if json is not None:
+        put(store.dumps(store.record(trace)), json)
+    if html is not None:
+        report(trace, html)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import nan
 
+from depthscale.diagnose.finding import Severity
 from depthscale.diagnose.thresholds import Thresholds
 from depthscale.errors import UnreliableGrowth
+from depthscale.measure.batch import without_rate
 from depthscale.measure.growth import Growth, growth
 from depthscale.measure.ledger import Ledger, ledger
 from depthscale.measure.steps import Steps, steps
@@ -46,8 +48,8 @@ class Case:
 
     @cached_property
     def predicted_rate(self) -> float:
-        """Theory's mean growth of the gradient's mean square over the same steps; nan where a rule is missing."""
-        pairs = self.steps.pairs if self.steps else ()
+        """Theory's mean growth of the gradient's mean square over the same steps; nan without a rule or a rate."""
+        pairs = self.steps.pairs if self.steps and not without_rate(self.trace, self.steps) else ()
         each = [self.theory.log2_gradient(below) - self.theory.log2_gradient(top) for below, top in pairs]
         mean = sum(each) / len(each) if each else nan
         return 2.0**mean if abs(mean) < 1000 else nan
@@ -60,8 +62,7 @@ class Case:
     @cached_property
     def bulk(self) -> tuple[TracedOp, ...]:
         """Operations inside the whole steps of depth."""
-        pairs = self.steps.pairs if self.steps else ()
-        return tuple(op for op in self.trace.ops if any(below < op.id <= top for below, top in pairs))
+        return tuple(op for op in self.trace.ops if self.steps and op.id in self.steps)
 
     @cached_property
     def refused(self) -> str:
@@ -71,6 +72,14 @@ class Case:
         except UnreliableGrowth as refused:
             return str(refused)
         return ""
+
+    def severity(self, change: float) -> Severity:
+        """Of a factor of the mean square over the bulk, or over a stretch of it."""
+        return "error" if change >= self.limits.error_change else "warn" if change >= self.limits.warn_change else "info"
+
+    def change_of(self, severity: Severity) -> float:
+        """The factor from which on a change has that severity."""
+        return {"error": self.limits.error_change, "warn": self.limits.warn_change, "info": self.limits.info_change}[severity]
 
     def _growth(self, of) -> Growth | None:
         try:

@@ -5,12 +5,14 @@ from math import isfinite
 
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
+from depthscale.diagnose.messages import SMOOTHING, passes_messages
 from depthscale.trace import TracedOp
 
 _DIFFERENT = 0.9  # correlation of what comes in, up to which samples count as different
 _ALIKE = 0.5  # correlation from which few directions mean no more than that: 16 samples at 0.85 have an effective rank of 1.4
 _FEW_ROWS = 8
 _FEW_COLUMNS = 4  # of so narrow an output nothing else can be expected
+_CRITICAL = "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections"
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
@@ -63,5 +65,5 @@ def _alike(case: Case, rule: str, what: str, before: float, after: float, last: 
             "threshold": 1 - (case.limits.alike_warn if warn else case.limits.alike_info),
         },
         "arXiv:1611.01232" if rule == "samples-collapse" else "arXiv:2103.03404",
-        "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections" if warn else "",
+        "" if not warn else SMOOTHING if passes_messages(case) else _CRITICAL,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from depthscale.diagnose.batch import batch_findings
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.collapse import collapse_findings
 from depthscale.diagnose.finding import SEVERITIES, Diagnosis, Finding
@@ -12,10 +13,12 @@ from depthscale.diagnose.theory import theory_findings
 from depthscale.diagnose.thresholds import Thresholds
 from depthscale.diagnose.units import unit_findings
 from depthscale.diagnose.words import factor, fold, place
+from depthscale.measure.batch import is_empty
 from depthscale.trace import Trace
 
 _VAGUE = 2.0  # upper over lower end of a rate's interval, from where on "steady" says too much
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    batch_findings,
     number_findings,
     growth_findings,
     unit_findings,
@@ -35,7 +38,8 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
     if not isinstance(trace, Trace):
         raise TypeError(f"diagnose takes a Trace, got {type(trace).__name__}; make one with probe(model, inputs)")
     case = Case(trace, thresholds or Thresholds())
-    found = [finding for rule in RULES for finding in rule(case)]
+    rules = (batch_findings,) if is_empty(trace) else RULES
+    found = [finding for rule in rules for finding in rule(case)]
     found.sort(key=lambda finding: -SEVERITIES.index(finding.severity))
     return Diagnosis(tuple(found), _verdict(case, found), case.predicted_rate)
 
@@ -57,8 +61,8 @@ def _verdict(case: Case, found: list[Finding]) -> str:
                 f"between {low:.3g} and {high:.3g}; more networks (repeats= of a function) would tell"
             )
         return (
-            f"nothing wrong: the gradient is steady, x{growth.rate:.3g} per {growth.step} in mean square "
+            f"nothing wrong: the gradient is steady, x{growth.rate:.4g} per {growth.step} in mean square "
             f"(between {low:.3g} and {high:.3g})"
         )
-    how = growth.words if growth.by_power else f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"
+    how = growth.words if not growth.exponential else f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"
     return f"nothing wrong: the gradient {how}, {fold(growth)} in RMS over {growth.steps} steps"

@@ -5,9 +5,10 @@ from math import inf, isfinite, log2
 
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
-from depthscale.measure.paths import mean_over_repeats
+from depthscale.measure.paths import flow, is_swallowed, mean_over_repeats
 from depthscale.probe.likeness import NORMS
 from depthscale.sketch import Sketch
+from depthscale.sketch.formats import FORMATS
 from depthscale.trace import TracedOp, log2_total
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
@@ -20,6 +21,7 @@ def number_findings(case: Case) -> Iterator[Finding]:
     yield from broken
     if not broken:
         yield from _deleted(case)
+        yield from _swallowed(case)
         yield from _lost(case)
 
 
@@ -64,10 +66,11 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str) -> Finding:
 def _deleted(case: Case) -> Iterator[Finding]:
     """The first operation on every path, from the loss down, that leaves nothing of a gradient."""
     for op in reversed(case.stations):
-        if not op.edges or not op.log2_gradient_norm2:
+        edges = [edge for edge in op.edges if not is_swallowed(case.trace, edge)]
+        if not edges or not op.log2_gradient_norm2:
             continue
         arrived = mean_over_repeats(op.log2_gradient_norm2)
-        left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges])
+        left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in edges])
         if not isfinite(arrived) or not left - arrived < case.limits.deleted:
             continue
         if op.dtype in _QUANTUM:
@@ -87,8 +90,31 @@ def _deleted(case: Case) -> Iterator[Finding]:
         return
 
 
+def _swallowed(case: Case) -> Iterator[Finding]:
+    """An operation whose backward pass returns None where a gradient was asked for; bad where no other path leads on."""
+    swallowed = flow(case.trace).swallowed
+    if not swallowed:
+        return
+    names = case.trace.ops
+    (op, below), more = swallowed[0], f" ({len(swallowed) - 1} more such)" if len(swallowed) > 1 else ""
+    whole = not case.trace.sources
+    rest = (
+        "nothing else leads to the inputs, so none of them gets any" if whole else "what lies below gets its gradient elsewhere"
+    )
+    yield Finding(
+        "gradient-deleted",
+        "error" if whole else "info",
+        names[op].name,
+        f"the backward pass of {names[op].op} returns no gradient (None) for {names[below].name}{more}; {rest}",
+        {"operations": len(swallowed)},
+        "",
+        "return the gradient of that input from backward, or detach it in forward if it is to have none" if whole else "",
+    )
+
+
 def _lost(case: Case) -> Iterator[Finding]:
     """Shares that a format would lose: of the model's own type a warning, of another a remark."""
+    enough = case.limits.lost_info
     for name in _QUANTUM:
         losses = [
             (share, how, op, what)
@@ -96,8 +122,8 @@ def _lost(case: Case) -> Iterator[Finding]:
             if op.gradient is not None
             for what, sketch in (("gradient", op.gradient), ("activation", op.activation))
             if sketch is not None and sketch.count
-            for how, share in (("0", _underflow(sketch, name, op.dtype)), ("infinite", sketch.overflow(name)))
-            if share > case.limits.lost_info
+            for how, share in (("0", _underflow(sketch, name, op.dtype)), ("infinite", _overflow(sketch, name, enough)))
+            if share > enough
         ]
         if not losses:
             continue
@@ -132,10 +158,17 @@ def _underflow(sketch: Sketch, name: str, dtype: str) -> float:
     return sketch.underflow(name)
 
 
+def _overflow(sketch: Sketch, name: str, enough: float) -> float:
+    """Share of values beyond a format's end; 0 where Chebyshev's bound, their mean square over the end's, is not enough."""
+    if enough and sketch.log2_mean_square() - 2 * log2(FORMATS[name].largest_kept) < log2(enough):
+        return 0.0
+    return sketch.overflow(name)
+
+
 def _depth(case: Case, name: str, what: str) -> str:
     """After how many steps the RMS itself reaches the format's end, at the rate found."""
     growth = case.gradient if what == "gradient" else case.activation
-    if growth is None or abs(growth.deviates) < case.limits.deviates or growth.by_power:
+    if growth is None or abs(growth.deviates) < case.limits.deviates or not growth.exponential:
         return ""
     smallest, largest = {"float16": (-24.0, 16.0), "bfloat16": (-133.0, 128.0)}[name]
     per_step = log2(growth.rms_rate)

@@ -4,13 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, log2
 
+import numpy as np
+
 from depthscale.diagnose.blame import Blame, blamed
 from depthscale.diagnose.case import Case
-from depthscale.diagnose.finding import Finding, Severity
+from depthscale.diagnose.finding import Finding
+from depthscale.diagnose.messages import ADVICE as MESSAGES
+from depthscale.diagnose.messages import passes_messages
 from depthscale.diagnose.overall import overall
+from depthscale.diagnose.turning import turning
 from depthscale.diagnose.weights import blamed_weights, weights_of
 from depthscale.diagnose.words import factor, fold, place
+from depthscale.measure.batch import norms_over_few
 from depthscale.measure.growth import Growth
+from depthscale.numerics.student import normal_deviate
 
 _VERBS = {  # (grows, alarms): of a rule's name
     (True, True): "explodes",
@@ -37,16 +44,21 @@ def growth_findings(case: Case) -> Iterator[Finding]:
     """Exploding or vanishing gradients and activations by their rates, or, where no rate tells, by how much they change in all."""
     found = list(_by_rate(case))
     yield from found
-    if all(finding.severity == "info" for finding in found):
+    if all(finding.severity == "info" for finding in found) and not norms_over_few(case.trace):
         yield from overall(case)
 
 
 def _by_rate(case: Case) -> Iterator[Finding]:
     """The gradient, then the activation if it changes by itself."""
     gradient, signal = case.gradient, case.activation
+    if gradient is not None and gradient.turns:
+        yield from turning(case, "gradient", gradient)
+        return
     if gradient is not None and _notable(case, gradient):
         yield _finding(case, "gradient", gradient)
-    if signal is not None and _notable(case, signal) and not (gradient is not None and together(gradient, signal)):
+    if signal is not None and signal.turns:
+        yield from turning(case, "activation", signal)
+    elif signal is not None and _notable(case, signal) and not (gradient is not None and together(gradient, signal)):
         yield _finding(case, "activation", signal)
 
 
@@ -62,9 +74,9 @@ def _notable(case: Case, growth: Growth) -> bool:
 
 def _finding(case: Case, what: str, growth: Growth) -> Finding:
     change = 2.0 ** abs(growth.change) if abs(growth.change) < 1000 else inf
-    severity = "info" if growth.by_power else _severity(case, change)
+    severity = "info" if growth.by_power or not surely_at_a_rate(case, growth) else case.severity(change)
     rule = f"{what}-{_VERBS[growth.rate > 1, severity != 'info']}"
-    cause = cause_of(case, growth) if what == "gradient" and not growth.by_power else Cause(where=_last(case))
+    cause = cause_of(case, growth) if what == "gradient" and growth.exponential else Cause(where=_last(case))
     end = "input" if what == "gradient" else "output"
     verb = {True: "explode", False: "vanish"}[growth.rate > 1]
     return Finding(
@@ -81,12 +93,10 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
             "deviates": growth.deviates,
             "threshold_deviates": case.limits.deviates,
             "change": change,
-            "threshold_change": {
-                "error": case.limits.error_change,
-                "warn": case.limits.warn_change,
-                "info": case.limits.info_change,
-            }[severity],
+            "threshold_change": case.change_of(severity),
             "predicted_rate": case.predicted_rate if what == "gradient" else None,
+            "evidence_power_law": growth.power.evidence if growth.power is not None else None,
+            "evidence_plateau": growth.plateau.evidence if growth.plateau is not None else None,
             "power_law_exponent": growth.power.exponent if growth.power is not None and growth.by_power else None,
         },
         source=cause.source,
@@ -98,10 +108,9 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
     )
 
 
-def _severity(case: Case, change: float) -> Severity:
-    if change >= case.limits.error_change:
-        return "error"
-    return "warn" if change >= case.limits.warn_change else "info"
+def surely_at_a_rate(case: Case, growth: Growth) -> bool:
+    """Whether the mean step is surely not 0, by whatever law the steps go."""
+    return abs(float(normal_deviate(np.array(growth.standard_errors_from_1), growth.degrees))) > case.limits.deviates
 
 
 def _says(what: str, growth: Growth, end: str) -> str:
@@ -112,6 +121,12 @@ def _says(what: str, growth: Growth, end: str) -> str:
             f"{fold(growth)} in RMS over {growth.steps} steps"
         )
     verb = "grow" if growth.rate > 1 else "shrink"
+    if growth.plateau is not None and growth.by_plateau:
+        near = "input" if growth.plateau.from_input else "output"
+        return (
+            f"{what}s {verb} towards the {end} over the {min(growth.plateau.reach, growth.steps)} steps next to the {near} and are "
+            f"steady beyond: {fold(growth)} in RMS over all {growth.steps} steps"
+        )
     return (
         f"{what}s {verb} towards the {end}: {factor(growth.rms_rate)} in RMS per {growth.step} (mean square x{growth.rate:.4g} ± "
         f"{growth.stderr:.2g}), {fold(growth)} in RMS over {growth.steps} of them"
@@ -128,7 +143,7 @@ def cause_of(case: Case, growth: Growth) -> Cause:
             weights.where,
             f", by the size of the weights (as of {place(weights.where)})",
             "arXiv:1502.01852, section 2.2",
-            "give the weights the variance that the activation asks for (torch.nn.init.kaiming_normal_ for ReLU)",
+            weights.advice,
         )
     alike = case.activation is not None and together(growth, case.activation)
     suited = {kind for each in weights_of(case) for kind in (each.op, each.phi)} if alike else set()
@@ -136,7 +151,7 @@ def cause_of(case: Case, growth: Growth) -> Cause:
     order.sort(key=lambda each: -each.backward if alike else -each.excess)
     first = order[0 if growth.rate > 1 else -1] if order else None
     if first is None or abs(first.backward if alike else first.excess) < case.limits.imbalance:
-        return Cause(where=first.where if first else "")
+        return Cause(where=first.where if first else "", advice=_advice(case, first))
     who = f", by {first.kind} (as {place(first.where)})"
     return Cause(_part(case, first), first.where, who, _SOURCES.get(first.kind, ""), _advice(case, first))
 
@@ -154,8 +169,10 @@ def _part(case: Case, blame: Blame) -> str:
     return f"{said} (1/sigma^2 = {inverse:.3g}, of which the paths through mean and variance take back {removed:.1%})"
 
 
-def _advice(case: Case, first: Blame) -> str:
-    if first.kind == "batch_norm" and not any(op.op == "add" for op in case.bulk):
+def _advice(case: Case, first: Blame | None) -> str:
+    if passes_messages(case):
+        return MESSAGES
+    if first is not None and first.kind == "batch_norm" and not any(op.op == "add" for op in case.bulk):
         larger = " use a larger batch," if case.trace.batch < _SMALL_BATCH else ""
         return f"add skip connections,{larger} or normalize by LayerNorm before the activation"
     return Cause.advice

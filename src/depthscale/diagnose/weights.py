@@ -42,6 +42,17 @@ class Weights:
             f"of {self.slope2:.3g} makes that x{self.chi:.3g} a layer{asks}"
         )
 
+    @property
+    def advice(self) -> str:
+        """What to draw the weights with instead."""
+        if self.phi == "linear":
+            return "give the weights a variance of 1 / fan_in (torch.nn.init.kaiming_normal_ with nonlinearity='linear')"
+        if activation(self.phi).homogeneous:
+            rectifier = ", torch.nn.init.kaiming_normal_" if self.phi.startswith(("relu", "leaky_relu")) else ""
+            return f"give the weights a variance of {1 / self.slope2:.3g} / fan_in, as {self.phi} asks for{rectifier}"
+        critical = f"as `depthscale phase --activation {self.phi}` shows"
+        return f"give the weights the variance at which {self.phi} is critical, {critical}, or add a norm"
+
 
 def blamed_weights(case: Case, rate: float) -> Weights | None:
     """The middle layer's weights, where chi explains the rate; None where something else makes it, as behind a norm."""

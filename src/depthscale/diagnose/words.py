@@ -7,10 +7,15 @@ from depthscale.measure.growth import Growth
 
 def fold(growth: Growth) -> str:
     """By how much the RMS changes over the whole bulk, as a person would say it."""
-    decades = abs(growth.change) / 2 * log10(2)
-    if decades > 6:
-        return f"10^{decades:.1f}-fold"
-    return f"{10**decades:,.0f}-fold" if decades >= 1 else f"{10**decades:.2g}-fold"
+    return decades(growth.change)
+
+
+def decades(change: float) -> str:
+    """How many-fold the RMS changes. / change: log2 of the mean square's factor."""
+    tens = abs(change) / 2 * log10(2)
+    if tens > 6:
+        return f"10^{tens:.1f}-fold"
+    return f"{10**tens:,.0f}-fold" if tens >= 1 else f"{10**tens:.2g}-fold"
 
 
 def factor(rate: float) -> str:

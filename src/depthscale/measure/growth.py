@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.law import PowerLaw, power_law
+from depthscale.measure.batch import without_rate
+from depthscale.measure.law import Plateau, PowerLaw, plateau, power_law
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.steps import Steps, steps
+from depthscale.measure.stretches import Stretch, stretches
 from depthscale.numerics.student import as_sure_as, normal_deviate
 from depthscale.profile import Profile
 from depthscale.spec import NORMS
@@ -39,6 +41,8 @@ class Growth:
     step: str = "layer"
     steps: int = 0
     power: PowerLaw | None = None
+    plateau: Plateau | None = None
+    stretches: tuple[Stretch, ...] = ()
 
     @property
     def change(self) -> float:
@@ -48,14 +52,31 @@ class Growth:
     @property
     def by_power(self) -> bool:
         """Whether a power of depth describes it better than a constant factor."""
-        return self.power is not None and self.power.better
+        return self.power is not None and self.power.better and not self.by_plateau and not self.turns
+
+    @property
+    def by_plateau(self) -> bool:
+        """Whether it changes at one end alone and is steady beyond, which describes it better than a factor or a power of depth."""
+        return self.plateau is not None and self.plateau.better(self.power) and not self.turns
+
+    @property
+    def turns(self) -> bool:
+        """Whether it surely grows over one stretch of the depth and surely shrinks over another, so that no one rate tells."""
+        return bool(self.stretches)
+
+    @property
+    def exponential(self) -> bool:
+        """Whether a constant factor describes it best."""
+        return not (self.by_power or self.by_plateau or self.turns)
 
     @property
     def deviates(self) -> float:
         """How far it lies from steady, by the law that describes it better: the standard normal deviate that is as unlikely as
         Student's t."""
-        if self.power is not None and self.power.better:
+        if self.power is not None and self.by_power:
             t, degrees = self.power.exponent / self.power.stderr, self.steps - 1
+        elif self.plateau is not None and self.by_plateau:
+            t, degrees = self.plateau.first / self.plateau.stderr, self.steps - 1
         else:
             t, degrees = self.standard_errors_from_1, self.degrees
         return float(normal_deviate(np.array(t), degrees))
@@ -68,15 +89,21 @@ class Growth:
 
     @property
     def words(self) -> str:
-        """What it does, in words: steady, explodes, vanishes, or grows as a power of depth."""
+        """What it does, in words: steady, explodes, vanishes, grows as a power of depth, at one end only, or turns."""
+        if self.turns:
+            return f"turns: {', then '.join(map(_said, self.stretches))}, from the input on"
         if not abs(self.deviates) > 3:
             return "steady"
-        if self.power is not None and self.power.better:
+        if self.plateau is not None and self.by_plateau:
+            end = "input" if self.plateau.from_input else "output"
+            verb = "grows" if self.plateau.first > 0 else "shrinks"
+            return f"{verb} over the {min(self.plateau.reach, self.steps)} steps next to the {end} and is steady beyond"
+        if self.power is not None and self.by_power:
             verb = "grows" if self.power.exponent > 0 else "shrinks"
             return f"{verb} as depth^{abs(self.power.exponent):.2g} (mean square)"
         halves = abs(log(2) / log(self.rms_rate))
         verb, twice = ("explodes", "doubles") if self.rate > 1 else ("vanishes", "halves")
-        return f"{verb} x{self.rms_rate:.3g} per {self.step} in RMS, {twice} every {halves:.2g}"
+        return f"{verb} x{self.rms_rate:.3g} per {self.step}, {twice} in RMS every {halves:.2g}"
 
     @property
     def rms_rate(self) -> float:
@@ -133,6 +160,9 @@ def _of_trace(trace: Trace, of: str) -> Growth | None:
     found = steps(trace)
     if found is None:
         return None
+    why = without_rate(trace, found) if of == "gradient" else ""
+    if why:
+        raise UnreliableGrowth(f"no growth rate: {why}", needed="a larger batch")
     levels = np.array([[_levels(trace, op, of) for op in pair] for pair in found.pairs]) * log(2)  # [steps, 2, networks]
     if not np.isfinite(levels).all():
         raise UnreliableGrowth(
@@ -158,8 +188,9 @@ def _over_steps(log_steps: NDArray[np.float64], found: Steps) -> Growth:
     independent = log_steps.mean(axis=1) if networks > FEWEST_DEGREES else log_steps.ravel()
     spread = float(independent.std(ddof=1) / sqrt(independent.size)) if independent.size > 1 else nan
     log_stderr = sqrt(spread**2 + _ROUNDING**2)
-    law = power_law(log_steps.mean(axis=0), np.array(found.position, np.float64))
-    estimate = Growth(rate, rate * log_stderr, 1, found.count - 1, log_stderr, independent.size - 1, found.word, n, law)
+    each = log_steps.mean(axis=0)
+    laws = power_law(each, np.array(found.position, np.float64)), plateau(each), stretches(each)
+    estimate = Growth(rate, rate * log_stderr, 1, found.count - 1, log_stderr, independent.size - 1, found.word, n, *laws)
     if independent.size < _FEWEST_STEPS:
         raise UnreliableGrowth(
             f"{found.count} repetitions of {found.word} leave {_counted(n, 'whole step')} of depth: x{rate:.4g}. "
@@ -230,6 +261,11 @@ def _require_more_than_rounding(profile: Profile) -> None:
             "it is exactly 0 there (as where a last Batch Norm deletes the gradient of a shared loss)",
             needed="a loss that the last layer does not delete",
         )
+
+
+def _said(stretch: Stretch) -> str:
+    verb = ("steady", "explodes", "vanishes")[stretch.direction]
+    return f"{verb} x{sqrt(stretch.rate):.3g} in RMS over {stretch.steps} steps"
 
 
 def _counted(n: int, what: str) -> str:

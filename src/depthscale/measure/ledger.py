@@ -1,11 +1,12 @@
 """ledger: which operation changes the gradient by how much, and whether the account closes."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, isfinite, log2, nan
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.paths import Flow, flow, mean_over_repeats
+from depthscale.measure.paths import Flow, flow, is_swallowed, mean_over_repeats
 from depthscale.stations import stations
 from depthscale.trace import Trace, TracedOp, log2_total
 
@@ -52,6 +53,8 @@ class Ledger:
     (log2) the operations' own gains, multiplied up along the paths, miss it; infinite where an edge was not seen.
     by_kind, by_class: contribution (log2) of each kind of operation and of each module class, largest effect first;
     what several paths into one output make of each other is counted with the operation that gives it.
+    open: in words, what keeps the account from closing, or an operation that hands on no gradient; a hook of the model's own at a
+    fork is told only where it makes more of what meets there than a sum can be.
     """
 
     entries: tuple[Entry, ...]
@@ -60,6 +63,7 @@ class Ledger:
     closure_error: float
     by_kind: tuple[tuple[str, float], ...]
     by_class: tuple[tuple[str, float], ...]
+    open: tuple[str, ...] = ()
 
     def __getitem__(self, op: int) -> Entry:
         return next(entry for entry in self.entries if entry.id == op)
@@ -94,14 +98,28 @@ def ledger(trace: Trace) -> Ledger:
         stages=_stages(trace, moved),
         total_log2_norm2=reached - given,
         closure_error=abs(multiplied - reached) if isfinite(multiplied) and not moved.unseen else inf,
+        open=tuple(_open(trace, moved)),
         by_kind=_grouped(trace, entries, lambda op: op.op),
         by_class=_grouped(trace, entries, lambda op: op.module_class or op.op),
     )
 
 
+def _open(trace: Trace, moved: Flow) -> Iterator[str]:
+    ops = trace.ops
+    for op in moved.unseen:
+        yield f"gradient comes into {ops[op].name} by {ops[op].consumers} edges, not all of which were seen"
+    for op in moved.altered:
+        yield (
+            f"more gradient arrives at {ops[op].name} than its {ops[op].consumers} edges can add up to: something changes it "
+            "on the way, as a hook of the model's own does"
+        )
+    for op, below in moved.swallowed:
+        yield f"the backward pass of {ops[op].name} returns no gradient for {ops[below].name}"
+
+
 def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
     arrived = mean_over_repeats(op.log2_gradient_norm2)
-    left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges])
+    left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges if not is_swallowed(trace, edge)])
     gain = left - arrived if op.edges else 0.0
     size = sum(edge.size for edge in op.edges)
     resize = log2(size / op.size) if size and op.size else 0.0

@@ -4,8 +4,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from math import inf, isfinite, log2
 
-from depthscale.trace import Trace, log2_total
+from depthscale.trace import Edge, Trace, log2_total
 
+_ROUNDING = 0.02  # log2 of a squared norm: a sum in bfloat16 keeps 8 bits
 Into = dict[int, list[tuple[int | None, float, float, int]]]  # from which operation, log2 handed, log2 measured, elements
 
 
@@ -14,7 +15,8 @@ class Flow:
     """Squared norms handed on by the operations' own gains alone, in log2, from the cotangents down.
 
     level[op]: what arrives at its output; join[op]: where several edges meet, what their sum is over the sum of theirs;
-    unseen: operations into which gradient comes by more edges, or fewer, than were measured.
+    unseen: operations into which gradient comes by more edges, or fewer, than were measured. altered: those at which more arrives
+    than the edges can add up to. swallowed: (operation, the one it reads) where no gradient leaves, as autograd.Function's None.
     share[op]: of all that reaches the sources; contribution[op]: its part of the log of the total (all add up to it).
     resized[op], forward[op]: along the same paths, weighted alike, the growth of the number of elements towards the input and of
     the activation's mean square towards the output; each adds up to what lies between the network's ends.
@@ -25,6 +27,8 @@ class Flow:
     share: dict[int, float] = field(default_factory=dict)
     contribution: dict[int, float] = field(default_factory=dict)
     unseen: list[int] = field(default_factory=list)
+    altered: list[int] = field(default_factory=list)
+    swallowed: list[tuple[int, int]] = field(default_factory=list)
     resized: dict[int, float] = field(default_factory=dict)
     forward: dict[int, float] = field(default_factory=dict)
 
@@ -32,8 +36,9 @@ class Flow:
 def flow(trace: Trace) -> Flow:
     """Hand the cotangents' squared norm down. An operation gives each edge its level times the edge's own measured gain.
 
-    Where several edges meet, the sum over the sum of squares is taken from what arrived there, if every edge was seen; else
-    nothing is assumed, and the account stays open.
+    Where several edges meet, the sum over the sum of squares is taken from what arrived there, if every edge was seen and the
+    sum is one that they can have (k edges add up to k times the sum of squares at most: Cauchy and Schwarz); else nothing is
+    assumed, and the account stays open. An edge by which no gradient leaves hands on 0, and so does what lies behind it.
     """
     found = Flow()
     into: Into = defaultdict(list)
@@ -41,7 +46,12 @@ def flow(trace: Trace) -> Flow:
         into[op].append((None, mean_over_repeats(cotangent), mean_over_repeats(cotangent), 0))
     for op in reversed(trace.ops):
         handed = into.get(op.id)
-        if not handed or not op.log2_gradient_norm2:
+        if not handed:
+            continue
+        if not op.log2_gradient_norm2:
+            if all(each == -inf for _, each, _, _ in handed):
+                for edge in op.edges:
+                    into[edge.source].append((op.id, -inf, -inf, edge.size))
             continue
         arrived = mean_over_repeats(op.log2_gradient_norm2)
         level = log2_total([each for _, each, _, _ in handed])
@@ -49,11 +59,17 @@ def flow(trace: Trace) -> Flow:
             found.unseen.append(op.id)
         elif op.consumers > 1:
             join = arrived - log2_total([measured for _, _, measured, _ in handed])
-            found.join[op.id] = join
-            level += join
+            if join > log2(op.consumers) + _ROUNDING:
+                found.altered.append(op.id)
+            else:
+                found.join[op.id] = join
+                level += join
         found.level[op.id] = level
         for edge in op.edges:
             left = mean_over_repeats(edge.log2_norm2)
+            if is_swallowed(trace, edge):
+                found.swallowed.append((op.id, edge.source))
+                left = -inf
             into[edge.source].append((op.id, level + left - arrived if left > -inf else -inf, left, edge.size))
     _share_out(trace, found, into)
     return found
@@ -97,6 +113,12 @@ def _share_out(trace: Trace, found: Flow, into: Into) -> None:
         found.contribution[first] += entropy
     found.share = dict(weight)
     found.contribution, found.resized, found.forward = dict(found.contribution), dict(found.resized), dict(found.forward)
+
+
+def is_swallowed(trace: Trace, edge: Edge) -> bool:
+    """Whether an operation's backward pass gave this edge no gradient at all; a complex one could not be counted."""
+    below = trace.ops[edge.source]
+    return edge.size == 0 < below.size and not below.dtype.startswith("complex")
 
 
 def mean_over_repeats(log2_values: tuple[float, ...]) -> float:

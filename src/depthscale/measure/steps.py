@@ -1,9 +1,11 @@
 """Steps of depth in a trace: the block or the sequence of operations that its network repeats."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+import numpy as np
 
 from depthscale.stations import stations
 from depthscale.trace import ModuleNote, Trace, TracedOp
@@ -25,6 +27,10 @@ class Steps:
     pairs: tuple[tuple[int, int], ...]
     position: tuple[int, ...]
     count: int
+
+    def __contains__(self, op: int) -> bool:
+        """Whether an operation lies inside a step of the bulk."""
+        return any(below < op <= top for below, top in self.pairs)
 
 
 def steps(trace: Trace) -> Steps | None:
@@ -91,21 +97,10 @@ def _block_of(path: str, blocks: set[str]) -> str | None:
 
 def _by_sequence(chain: list[TracedOp]) -> Steps | None:
     """The shortest period whose repetitions, of one shape, cover the most of the chain."""
-    words = [(op.op, op.module_class) for op in chain]
-    best: tuple[int, int, int] | None = None  # operations covered, -period, start
-    for period in range(1, len(words) // FEWEST + 1):
-        start = 0
-        for i in range(len(words) + 1):
-            if i + period < len(words) and words[i] == words[i + period]:
-                continue
-            length = i - start + period if i > start else 0
-            covered = length - length % period
-            if covered >= FEWEST * period and (best is None or (covered, -period) > best[:2]):
-                best = (covered, -period, start)
-            start = i + 1
+    best = _repeated([(op.op, op.module_class) for op in chain])
     if best is None:
         return None
-    covered, period, start = best[0], -best[1], best[2]
+    covered, period, start = best
     ends = [chain[k] for k in range(start + period - 1, start + covered, period)]
     pairs, position, begun = [], [], 0
     for k in range(1, len(ends) - 1):
@@ -116,6 +111,22 @@ def _by_sequence(chain: list[TracedOp]) -> Steps | None:
             begun = k
     word = "-".join(op.op for op in chain[start : start + period])
     return Steps(word, tuple(pairs), tuple(position), len(ends)) if pairs else None
+
+
+def _repeated(words: Sequence[Hashable]) -> tuple[int, int, int] | None:
+    """The repetition that covers the most words, of these the one of the shortest period: words covered, period, start."""
+    numbers: dict[Hashable, int] = {}
+    code = np.array([numbers.setdefault(word, len(numbers)) for word in words], np.int64)
+    best: tuple[int, int, int] | None = None
+    for period in range(1, len(code) // FEWEST + 1):
+        same = np.concatenate([[False], code[:-period] == code[period:], [False]])
+        turns = np.flatnonzero(same[1:] != same[:-1])  # where equality with the word one period on begins, and where it ends
+        starts, lengths = turns[::2], turns[1::2] - turns[::2] + period
+        covered = lengths - lengths % period
+        k = int(covered.argmax()) if len(covered) else 0
+        if len(covered) and covered[k] >= FEWEST * period and (best is None or covered[k] > best[0]):
+            best = int(covered[k]), period, int(starts[k])
+    return best
 
 
 def _by_use(trace: Trace) -> Steps | None:

@@ -35,7 +35,7 @@ class Tree:
         values."""
         lines = [f"{path} {type(module).__name__}" for path, module in self.modules]
         lines += [f"{name} {tuple(each.shape)}" for name, each in self.parameters]
-        return sha256("\n".join(lines).encode()).hexdigest()[:12]
+        return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def walked(model: nn.Module) -> Tree:

@@ -11,19 +11,21 @@ from rich.text import Text
 from depthscale.diagnose import Diagnosis
 from depthscale.diagnose.finding import SEVERITIES
 from depthscale.errors import InvalidProbe, UnreliableGrowth
-from depthscale.measure import Ledger, growth, ledger
+from depthscale.measure import Growth, Ledger, growth, ledger
 from depthscale.measure.steps import steps
 from depthscale.stations import stations
 from depthscale.trace import Trace, TracedOp
 
 RULES = (
     "activation-explodes", "activation-grows", "activation-not-finite", "activation-overflows", "activation-shrinks",
-    "activation-underflows", "activation-vanishes", "dead-units", "eval-mode-untrained", "gradient-deleted", "gradient-explodes",
-    "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks", "gradient-underflows", "gradient-vanishes",
-    "mixed-modes", "positions-collapse", "rank-collapse", "samples-collapse", "saturated-units",
+    "activation-turns", "activation-underflows", "activation-vanishes", "batch-too-small", "dead-units", "eval-mode-untrained",
+    "gradient-deleted", "gradient-explodes", "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks",
+    "gradient-turns", "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse",
+    "rank-collapse", "samples-collapse", "saturated-units", "theory-differs",
 )  # fmt: skip
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 _HEADINGS = ("operation", "what", "shape", "activation\nRMS", "gradient\nRMS", "log2 gain\nbackward")
+_GAIN = "log2 gain backward: the gradient's squared norm that leaves an operation, over what arrives at it (+1: twice as much)"
 _STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
 _MOST_ROWS = 40
 
@@ -59,6 +61,7 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int, unico
     yield _table(trace, shown, whole, width, "…" if unicode else "..")
     if not whole:
         yield fill(f"{len(shown)} of {len(trace)} operations: those that every gradient path crosses (--all: every one)", width)
+    yield fill(_GAIN, width)
     yield from (f"\n{fill(line, width)}" for line in _account(trace))
 
 
@@ -87,10 +90,15 @@ def _growth_line(trace: Trace, predicted: float) -> Iterator[str]:
     if found is None:
         yield "growth: nothing repeats three times along the depth, so there is no rate per step"
     else:
-        steady = found.words == "steady" or found.by_power
-        beside = f"; theory x{predicted:.4g}" if isfinite(predicted) else ""
-        words = found.words if steady else f"{found.words.rpartition(', ')[2]} in RMS"
-        yield f"growth: {found}, {found.steps} steps: {words}{beside}"
+        yield f"growth: {found.words}{'' if found.turns else _estimate(found, predicted)}"
+
+
+def _estimate(found: Growth, predicted: float) -> str:
+    """The rate of the mean square with its error, over how many steps, and theory's."""
+    per = "" if found.exponential and found.words != "steady" else f" per {found.step}"
+    beside = f", theory x{predicted:.4g}" if isfinite(predicted) else ""
+    rate = f"x{found.rate:.4g} ± {found.stderr:.2g}{per}, {found.steps} steps{beside}"
+    return f" (mean square {rate})" if found.exponential else f", on average {rate}"
 
 
 def _levels_along(trace: Trace, shown: Sequence[TracedOp]) -> list[float]:
@@ -159,6 +167,7 @@ def _account(trace: Trace) -> Iterator[str]:
         f"from the output to the input the gradient's squared norm changes by 2^{account.total_log2_norm2:.2f}: {parts} "
         f"(closes to {account.closure_error:.0e})"
     )
+    yield from account.open
 
 
 def _ledger(trace: Trace) -> Ledger | None:

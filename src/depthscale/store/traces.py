@@ -157,6 +157,7 @@ def _ledger(account: Ledger | None) -> dict[str, Any] | None:
     return {
         "total_log2_norm2": account.total_log2_norm2,
         "closure_error": account.closure_error,
+        "open": list(account.open),
         "by_kind": [{"kind": kind, "log2_norm2": value} for kind, value in account.by_kind],
         "by_class": [{"class": name, "log2_norm2": value} for name, value in account.by_class],
         "stages": [asdict(stage) for stage in account.stages],
@@ -173,7 +174,11 @@ def _growth(trace: Trace) -> dict[str, Any] | None:
 
 def _growth_fields(found: Growth) -> dict[str, Any]:
     keys = ("rate", "stderr", "rms_rate", "depth_scale", "first_layer", "last_layer", "step", "steps", "deviates", "words")
-    return {key: getattr(found, key) for key in keys} | {"power_law": None if found.power is None else asdict(found.power)}
+    return {key: getattr(found, key) for key in keys} | {
+        "power_law": None if found.power is None else asdict(found.power),
+        "plateau": None if found.plateau is None else asdict(found.plateau),
+        "stretches": [asdict(each) for each in found.stretches],
+    }
 
 
 def _or_none(make: Any) -> Any:

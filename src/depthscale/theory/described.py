@@ -163,6 +163,8 @@ def _linear(op: TracedOp, before: TracedOp | None) -> list[g.Operation] | None:
         return None
     (rows, columns), ms = matrix
     fan_in, fan_out = (columns, rows) if op.op == "linear" else (rows, columns)
+    if op.shape[-1] != fan_out:
+        return None  # it stands on the left and mixes samples, as a graph's adjacency does
     map_ = g.Linear(fan_in, fan_out, fan_in * ms, _bias(op))
     flat = before is not None and len(before.shape) > 2 and before.shape[-1] != fan_in and prod(before.shape[1:]) == fan_in
     return [g.Flatten(), map_] if flat else [map_]

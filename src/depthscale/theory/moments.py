@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from math import nan
+from math import nan, sqrt
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from depthscale.activations import Activation, Phi, activation, shifted
 from depthscale.errors import Divergent, NoTheory
 from depthscale.numerics import gaussian, sphere
 from depthscale.numerics.estimate import Estimate
-from depthscale.numerics.table import expect_at, expect_pair_at
+from depthscale.numerics.table import expect_at, expect_pair_at, together_at
 from depthscale.theory.laws import Gaussian, Law, Spherical, WeightedSlopes
 from depthscale.theory.neurons import spread_of_group
 
@@ -100,8 +100,7 @@ def weighted_slopes(name: Phi, law: Law) -> WeightedSlopes:
             return replace(_gaussian_weighted(name, replace(law, correlation=0.0)), product=unknown, z_product=unknown)
         if isinstance(law, Gaussian):
             return _gaussian_weighted(name, law)
-        rows = np.array([_spherical_weighted(name, law, radius) for radius in law.radii])
-        return WeightedSlopes(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3], float(rows[:, 4].max()))
+        return _spherical_weighted(name, law)
 
 
 # ---- Gaussian
@@ -178,9 +177,9 @@ def _gaussian_weighted(name: Phi, law: Gaussian) -> WeightedSlopes:
 
 
 def _spherical_values(name: Phi, law: Spherical) -> Values:
-    total, error = np.zeros(3), 0.0
+    total, error, at = np.zeros(3), 0.0, _values_by_gain(name, _at_radius_1(law, None if law.correlation is None else 0.0))
     for radius, weight in zip(law.radii, law.weights, strict=True):
-        mean, square, product = _spherical_values_at(name, law, radius)
+        mean, square, product = at(law.gain * radius)
         total += weight * np.array([mean.value, square.value, product.value])
         error += weight * _relative(square, product) * square.value
     mean, square, product = total.tolist()
@@ -190,16 +189,51 @@ def _spherical_values(name: Phi, law: Spherical) -> Values:
     return Values(mean, square, product, error / square if square else 0.0)
 
 
-def _spherical_values_at(name: Phi, law: Spherical, radius: float) -> tuple[Estimate, Estimate, Estimate]:
-    """E phi, E phi^2, E phi phi at one radius."""
-    a, gain = activation(name), law.gain * radius
+def _spherical_weighted(name: Phi, law: Spherical) -> WeightedSlopes:
+    at, columns = _slopes_by_gain(name, _at_radius_1(law, law.correlation)), []
+    for radius in law.radii:
+        square, product, z_square, z_product = at(law.gain * radius) if law.gain * radius else (_exact(0.0),) * 4
+        error, r2 = _relative(square, product, z_square, z_product), radius**2
+        columns.append((square.value, product.value, r2 * z_square.value, r2 * z_product.value, error))
+    rows = np.array(columns).T
+    return WeightedSlopes(rows[0], rows[1], rows[2], rows[3], float(rows[4].max()))
+
+
+def _at_radius_1(law: Spherical, correlation: float | None) -> Spherical:
+    """What tells one sphere's expectations from another's, the gain apart."""
+    return Spherical(law.size, correlation, shift=law.shift, centred=law.centred)
+
+
+@lru_cache(maxsize=1 << 8)
+def _values_by_gain(name: Phi, law: Spherical) -> Callable[[float], tuple[Estimate, ...]]:
+    """t -> E phi, E phi^2, E phi phi of t z + shift. The sphere knows no sign, so neither does t."""
+    if activation(name).homogeneous and not law.shift:
+        mean, square, product = _spherical_values_at(name, law, 1.0)
+        return lambda t: (_exact(abs(t)) * mean, _exact(t * t) * square, _exact(t * t) * product)
+    at = together_at(lambda q: _spherical_values_at(name, law, sqrt(q)), 3)
+    return lambda t: at(t * t)
+
+
+@lru_cache(maxsize=1 << 8)
+def _slopes_by_gain(name: Phi, law: Spherical) -> Callable[[float], tuple[Estimate, ...]]:
+    """t -> E phi'^2, phi' phi', z^2 phi'^2, z z phi' phi' of t z + shift, z at radius 1."""
+    if activation(name).homogeneous and not law.shift:
+        at_1 = _spherical_slopes_at(name, law, 1.0)
+        return lambda t: at_1
+    at = together_at(lambda q: _spherical_slopes_at(name, law, sqrt(q)), 4)
+    return lambda t: at(t * t)
+
+
+def _spherical_values_at(name: Phi, law: Spherical, gain: float) -> tuple[Estimate, ...]:
+    """E phi, E phi^2, E phi phi at one gain."""
+    a = activation(name)
     if law.dimension <= 2 and law.centred:
         return _few_values(shifted(a, gain, law.shift), law.size)
     on = _sphere(law)
     if a.moments and a.homogeneous and not law.shift and law.correlation is None:
-        q, c = gain**2, on.correlation
         mean = sphere.expect(lambda z: a.phi(gain * z), on, a.breaks)
-        return mean, _exact(float(a.moments.kernel(q, 1.0))), _exact(float(a.moments.kernel(q, c)))
+        square, product = (_exact(float(a.moments.kernel(gain**2, c))) for c in (1.0, on.correlation))
+        return mean, square, product
     s = shifted(a, gain, law.shift)
     mean = sphere.expect(s.phi, on, s.breaks)
     square = sphere.expect(lambda z: s.phi(z) ** 2, on, s.breaks)
@@ -208,25 +242,16 @@ def _spherical_values_at(name: Phi, law: Spherical, radius: float) -> tuple[Esti
     return mean, square, sphere.expect_pair(lambda u, v: s.phi(u) * s.phi(v), on, s.breaks)
 
 
-def _spherical_weighted(name: Phi, law: Spherical, radius: float) -> tuple[float, float, float, float, float]:
-    """E phi'^2, phi' phi', z^2 phi'^2, z z phi' phi' at one radius, and their relative error. / z: radius included."""
-    a, gain = activation(name), law.gain * radius
-    if not gain:
-        return 0.0, 0.0, 0.0, 0.0, 0.0
+def _spherical_slopes_at(name: Phi, law: Spherical, gain: float) -> tuple[Estimate, ...]:
+    """E phi'^2, phi' phi', z^2 phi'^2, z z phi' phi' at one gain."""
+    a = activation(name)
     if law.dimension <= 2 and law.centred:
-        return _few_slopes(shifted(a, gain, law.shift), law.size, radius, gain)
+        return _few_slopes(shifted(a, gain, law.shift), law.size, gain)
     on = _sphere(law)
     if a.moments and a.homogeneous and not law.shift and law.correlation is None:
-        c, r2 = on.correlation, radius**2
-        slope = a.moments.slopes
-        return (
-            float(slope(1.0, 1.0)),
-            float(slope(1.0, c)),
-            r2 * float(a.moments.kernel(1.0, 1.0)),
-            r2 * float(a.moments.kernel(1.0, c)),
-            _ROUNDING,
-        )
-    s, unit = shifted(a, gain, law.shift), 1 / gain**2
+        slope, kernel, c = a.moments.slopes, a.moments.kernel, on.correlation
+        return tuple(_exact(float(each)) for each in (slope(1.0, 1.0), slope(1.0, c), kernel(1.0, 1.0), kernel(1.0, c)))
+    s, unit = shifted(a, gain, law.shift), _exact(1 / gain**2)
     square = sphere.expect(lambda z: s.derivative(z) ** 2, on, s.breaks)
     z_square = sphere.expect(lambda z: (z * s.derivative(z)) ** 2, on, s.breaks)
     if law.correlation is not None:
@@ -235,9 +260,7 @@ def _spherical_weighted(name: Phi, law: Spherical, radius: float) -> tuple[float
     else:
         product = sphere.expect_pair(lambda u, v: s.derivative(u) * s.derivative(v), on, s.breaks)
         z_product = sphere.expect_pair(lambda u, v: u * s.derivative(u) * v * s.derivative(v), on, s.breaks)
-    weighted = unit * radius**2
-    error = _relative(square, product, z_square, z_product)
-    return unit * square.value, unit * product.value, weighted * z_square.value, weighted * z_product.value, error
+    return unit * square, unit * product, unit * z_square, unit * z_product
 
 
 def _few(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -248,18 +271,20 @@ def _few(size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sqrt(2) * np.cos(angle), np.sqrt(2) * np.cos(angle + 2 * np.pi / 3)
 
 
-def _few_values(s: Activation, size: int) -> tuple[Estimate, Estimate, Estimate]:
+def _few_values(s: Activation, size: int) -> tuple[Estimate, ...]:
     u, v = _few(size)
-    moments = s.phi(u).mean(), (s.phi(u) ** 2).mean(), (s.phi(u) * s.phi(v)).mean()
-    return tuple(Estimate(float(m), float(moments[1]) / _CIRCLE) for m in moments)  # pyright: ignore[reportReturnType]
+    return _averages(s.phi(u), s.phi(u) ** 2, s.phi(u) * s.phi(v), unit=float((s.phi(u) ** 2).mean()))
 
 
-def _few_slopes(s: Activation, size: int, radius: float, gain: float) -> tuple[float, float, float, float, float]:
+def _few_slopes(s: Activation, size: int, gain: float) -> tuple[Estimate, ...]:
     u, v = _few(size)
     du, dv = s.derivative(u) / gain, s.derivative(v) / gain
-    square, product = float((du * du).mean()), float((du * dv).mean())
-    z_square, z_product = float((u * u * du * du).mean()), float((u * v * du * dv).mean())
-    return square, product, radius**2 * z_square, radius**2 * z_product, 1 / _CIRCLE
+    return _averages(du * du, du * dv, u * u * du * du, u * v * du * dv, unit=float((du * du).mean()))
+
+
+def _averages(*points: np.ndarray, unit: float) -> tuple[Estimate, ...]:
+    """Means over the points. / unit: what their error is relative to."""
+    return tuple(Estimate(float(each.mean()), unit / _CIRCLE) for each in points)
 
 
 def _sphere(law: Spherical) -> sphere.Sphere:

@@ -82,6 +82,13 @@ def test_a_flat_sequential_folds_into_the_steps_that_growth_takes(traces: dict[s
     assert kinds == {("linear", "batch_norm", "relu")}
 
 
+@pytest.mark.parametrize("wrap", [lambda x: nn.Sequential(x), lambda x: nn.Sequential(nn.Sequential(x), nn.Tanh())])
+def test_a_flat_sequential_inside_a_module_folds_all_the_same(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    """Its module holds them all: one part would say nothing."""
+    found = folded(traced(wrap(flat(20))), None)
+    assert sum(part.name.startswith("step ") for part in found.parts) == 20
+
+
 def test_what_lies_before_and_after_the_steps_keeps_its_names(traces: dict[str, Trace]) -> None:
     """The head's ReLU-less layer is no step; the sequence that covers most of the depth is."""
     found = folded(traces["flat with a head"], None)

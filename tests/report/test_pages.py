@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections import OrderedDict
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -24,6 +25,7 @@ from depthscale.theory import predict
 from report.conftest import Open
 
 SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
+LONG = "a_module_with_so_long_a_name_that_no_column_holds_it"
 HOSTILE = "</script><script>window.ran = 1</script><img src=x onerror=window.ran=1>"
 
 
@@ -61,14 +63,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trace": probe(Blocks(), torch.randn(16, 32, generator=torch.Generator().manual_seed(1))),
     }
     records["stations"] = predict(records["trace"])
-    records["flat"] = probe(nn.Sequential(*(part for block in Blocks().blocks for part in block)), torch.randn(16, 32))
+    flat = nn.Sequential(*(part for block in Blocks().blocks for part in block))
+    records["flat"] = probe(nn.Sequential(OrderedDict({LONG: flat})), torch.randn(16, 32))
     records["traces"] = {"<i>small</i>": records["trace"], "wide": probe(Blocks(), torch.randn(64, 32))}
     for name, record in records.items():
         report(record, folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in records}
 
 
-@pytest.mark.parametrize("name", ["profile", "theory", "comparison", "hostile", "article", "trace", "flat", "stations", "traces"])
+@pytest.mark.parametrize(
+    "name", ["profile", "theory", "comparison", "hostile", "article", "trace", "flat", "stations", "traces"]
+)
 def test_nothing_is_cut_at_the_width_of_a_phone(name: str, pages: dict[str, Path], show: Open) -> None:
     page = show(pages[name], width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -267,7 +272,7 @@ def test_the_step_of_a_selected_operation_is_shaded_in_every_chart(pages: dict[s
     page.locator(".rows tr[data-at='8']").click()
     page.wait_for_function("document.querySelector('#waterfall path[opacity=\"0.15\"]')")
     opened = page.locator("details.block[open] summary").all_text_contents()
-    assert [each.split("×")[0] for each in opened] == ["step 3 6 to 8"]
+    assert [each.split("×")[0] for each in opened] == [f"step 3 {LONG}.6 to {LONG}.8"]
     assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "8"
     for chart, shade in (("waterfall", "path[opacity='0.15']"), ("gradient-ridges", "line[opacity='0.1']")):
         boxes = page.locator(f"#{chart} {shade}").evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")

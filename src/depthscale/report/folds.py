@@ -38,12 +38,16 @@ class Folding:
 
 
 def folded(trace: Trace, account: Ledger | None) -> Folding:
-    """By module where modules hold two operations or more on average, as blocks do; else by the steps of depth that the network
-    repeats; else by module all the same or, of many, by about the same number of operations."""
+    """By module, of two operations or more on average; or by the steps of depth that the network repeats, where these are more;
+    where neither is, by module all the same or, of many operations, by about the same number of them."""
     ops = trace.ops
-    modules = _by_module(ops, min(_MOST, len(ops) // 2))
-    stepped, step = ([], "") if len(modules) > 1 else _by_step(trace)
-    runs = (modules if len(modules) > 1 else stepped) or _by_module(ops, _MOST) or _evenly(_runs(ops, 1), _MOST)
+    modules, (stepped, step) = _by_module(ops, min(_MOST, len(ops) // 2)), _by_step(trace)
+    if len(stepped) > len(modules):
+        return _folding(stepped, account, step)
+    return _folding(modules if len(modules) > 1 else _few(ops, _MOST), account)
+
+
+def _folding(runs: list[Run], account: Ledger | None, step: str = "") -> Folding:
     gains = {entry.id: entry.contribution for entry in account.entries} if account else {}
     parts = [Fold(name, run[0].id, run[-1].id, sum(gains.get(op.id, 0.0) for op in run)) for name, run in runs]
     return Folding(tuple(parts), step)
@@ -76,7 +80,7 @@ def _by_step(trace: Trace) -> tuple[list[Run], str]:
         return [], ""
     ops, ends = trace.ops, _ends(trace, sorted({op for pair in found.pairs for op in pair}))
     each = [(f"step {k}", list(ops[ends[k - 1] + 1 : ends[k] + 1])) for k in range(1, len(ends))]
-    before, after = (_beside(part) for part in (ops[: ends[0] + 1], ops[ends[-1] + 1 :]))
+    before, after = (_few(part, _MOST_BESIDE) for part in (ops[: ends[0] + 1], ops[ends[-1] + 1 :]))
     return [*before, *_evenly(each, _MOST - len(before) - len(after)), *after], found.word
 
 
@@ -94,8 +98,8 @@ def _ends(trace: Trace, ends: list[int]) -> list[int]:
     return ends
 
 
-def _beside(ops: Sequence[TracedOp]) -> list[Run]:
-    return _by_module(ops, _MOST_BESIDE) or _evenly(_runs(ops, 1), _MOST_BESIDE)
+def _few(ops: Sequence[TracedOp], most: int) -> list[Run]:
+    return _by_module(ops, most) or _evenly(_runs(ops, 1), most)
 
 
 def _evenly(runs: list[Run], most: int) -> list[Run]:
@@ -109,7 +113,7 @@ def _evenly(runs: list[Run], most: int) -> list[Run]:
 
 
 def _range(first: str, last: str) -> str:
-    """"steps 1 to 17", "0 to 4"."""
+    """ "steps 1 to 17", "0 to 4"."""
     if first.startswith("step ") and last.startswith("step "):
         return f"steps {first[5:]} to {last[5:]}"
     return f"{first} to {last}"

@@ -37,7 +37,9 @@ def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | No
     crossed[list(stations(trace))] = True
     beside = ~crossed if crossed.any() else None
     series = [
-        Series(name, Quantity(each, errors[name]), Quantity(np.where(crossed, drawn[name], np.nan), np.zeros(len(each))), beside)
+        Series(
+            name, Quantity(each, errors[name]), Quantity(np.where(crossed, drawn[name], np.nan), np.zeros(len(each))), beside
+        )
         for name, each in measured.items()
     ]
     names = [f"{op.name} ({op.op})" for op in trace.ops]
@@ -116,7 +118,9 @@ def _bars(rows: list[dict], title: str, *, selectable: bool = False) -> Chart:
     )
     told = [alt.Tooltip("name:N", title="of"), alt.Tooltip("gain:Q", format="+.3f", title="log2 gain")]
     base = alt.Chart(alt.Data(values=rows)).encode(y=y)
-    chosen = base.transform_filter("datum.at <= selected && selected <= datum.last").mark_bar(color=INK, opacity=0.15, height=_ROW)
+    chosen = base.transform_filter("datum.at <= selected && selected <= datum.last").mark_bar(
+        color=INK, opacity=0.15, height=_ROW
+    )
     bars = base.mark_bar(height=_ROW - 5).encode(x=x, x2="end:Q", color=colour, tooltip=told)
     zero = alt.Chart(alt.Data(values=[{"x": 0.0}])).mark_rule(color=INK, strokeWidth=1).encode(x="x:Q")
     layers = [chosen, bars, zero] if selectable else [bars, zero]

@@ -63,7 +63,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trace": probe(Blocks(), torch.randn(16, 32, generator=torch.Generator().manual_seed(1))),
     }
     records["stations"] = predict(records["trace"])
-    flat = nn.Sequential(*(part for block in Blocks().blocks for part in block))
+    flat = nn.Sequential(*(part for block in Blocks().blocks for part in block.children()))
     records["flat"] = probe(nn.Sequential(OrderedDict({LONG: flat})), torch.randn(16, 32))
     records["traces"] = {"<i>small</i>": records["trace"], "wide": probe(Blocks(), torch.randn(64, 32))}
     for name, record in records.items():

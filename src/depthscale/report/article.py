@@ -244,13 +244,8 @@ def _samples(found: Founding) -> Part:
             "with equality only where φ is a straight line. Batch Norm makes gradients grow with every activation that is not."
         ),
     )
-    caption = tag(
-        "p",
-        "What three neurons' activations receive over the batch, in the first network, a colour a neuron; dashed: 0, "
-        "where ReLU bends.",
-        class_="note",
-    )
-    return section("samples", "What a neuron sees", text, charts.variances(found), charts.neurons(found), caption, exact)
+    neurons = charts.neurons(found.neurons, found.shown)
+    return section("samples", "What a neuron sees", text, charts.variances(found), neurons, exact)
 
 
 def _others(found: Founding, spec: NetSpec) -> Part:

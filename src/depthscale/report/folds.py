@@ -63,7 +63,8 @@ def short(name: str) -> str:
 
 def _by_module(ops: Sequence[TracedOp], most: int) -> list[Run]:
     """The finest folding by path of no more than so many; nothing where there is none."""
-    return max((runs for depth in range(1, _DEEPEST + 1) if len(runs := _runs(ops, depth)) <= most), key=len, default=[])
+    foldings = [_runs(ops, depth) for depth in range(1, _DEEPEST + 1)]
+    return max((runs for runs in foldings if len(runs) <= most), key=len, default=[])
 
 
 def _runs(ops: Sequence[TracedOp], depth: int) -> list[Run]:

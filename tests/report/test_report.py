@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import depthscale as ds
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
@@ -299,3 +300,21 @@ def test_pandas_gets_a_row_a_layer_and_its_absence_the_line_that_installs_it(mon
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ds.DepthscaleError, match=r"pip install 'depthscale\[pandas\]'"):
         profile.to_pandas()
+
+
+def test_pandas_gets_a_row_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pandas")
+    trace, other = (ds.probe(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)), torch.randn(4, 8)) for _ in range(2))
+    account, found = ds.ledger(trace), ds.compare(trace, other)
+    frame = trace.to_pandas()
+    assert (frame.index.name, frame.index.tolist()) == ("operation", [0, 1, 2, 3])
+    assert frame.loc[2, "op"] == "relu"
+    assert frame["log2_gradient_ms"].tolist() == [op.log2_gradient_ms for op in trace.ops]
+    assert account.to_pandas()["contribution"].sum() == pytest.approx(account.total_log2_norm2)
+    assert account.to_pandas().loc[2, "share"] == account[2].share
+    assert found.to_pandas().loc["1", "gradient"] == found["1"].gradient
+    assert len(found.to_pandas()) == len(found.changes)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for record in (trace, account, found):
+        with pytest.raises(ds.DepthscaleError, match="pip install"):
+            record.to_pandas()

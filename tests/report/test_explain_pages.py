@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import depthscale as ds
 from depthscale import cli
 from depthscale.explain.growth import growth_argument
 from depthscale.explain.matter import matter, reading
 from depthscale.explain.normalizers import answers, normalizers
+from depthscale.explain.trace import explain
+from depthscale.explain.trace import reading as reading_of_model
 from depthscale.explain.training import Settings
 from depthscale.report.argument import verdict_line
 from depthscale.report.claims import claims
@@ -28,6 +32,15 @@ from report.conftest import Open
 
 SMALL = NetSpec(depth=5, width=32, batch=16, norm="batch")
 NAMES = ["growth", "normalizers", "matter"]
+HOSTILE = "<script>norm</script>"
+
+
+def model() -> nn.Module:
+    """Five blocks of Linear, Batch Norm and ReLU, and a norm of a hostile name."""
+    blocks = [part for _ in range(5) for part in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU())]
+    made = nn.Sequential(*blocks)
+    made.add_module(HOSTILE, nn.BatchNorm1d(32))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +49,7 @@ def found() -> dict[str, Any]:
         "growth": growth_argument(SMALL, seeds=3, seed=2),
         "vanilla": growth_argument(replace(SMALL, norm="none"), seeds=3, loss="independent"),
         "normalizers": normalizers(["relu", "leaky_relu(0.2)"], depth=4, width=16, batch=8, seed=1),
+        "model": explain(model(), torch.randn(16, 32), loss="shared", seed=0),
         "matter": matter((3, 4), (0.01, 0.1), seeds=2, seed=3, settings=Settings(width=16, batch=16, steps=8)),
     }
 
@@ -94,7 +108,19 @@ def test_what_is_said_of_normalizers_and_of_training_is_on_their_pages(found: di
         assert [line for line in lines if line.strip() not in text] == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_every_norm_of_a_model_has_its_rows_and_its_point(found: dict[str, Any], pages: dict[str, Path], show: Open) -> None:
+    explained = found["model"]
+    text = pages["model"].read_text()
+    assert [norm.name for norm in explained.norms if claims(norm.rows) not in text] == []
+    assert [line for line in reading_of_model(explained) if line not in unescape(text)] == []
+    assert ">bulk<" not in text
+    opened = show(pages["model"])
+    assert HOSTILE in opened.text_content("main")
+    drawn = opened.evaluate("views.norms.data('source_2').map(({ y }) => y)")
+    assert drawn == pytest.approx([norm["norm"].measured for norm in explained.norms], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "model"])
 def test_at_the_width_of_a_phone_all_is_there_and_nothing_cut(name: str, pages: dict[str, Path], show: Open) -> None:
     opened = show(pages[name], width=390)
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390

@@ -57,6 +57,7 @@ def test_formulas_become_mathml() -> None:
     assert formula("σ_1^2") == "<math><msubsup><mi>σ</mi><mn>1</mn><mn>2</mn></msubsup></math>"
     assert formula("x^2_1") == formula("x_1^2")
     assert "&lt;" in formula("a < b")
+    assert formula("<w²> = 1") == formula("⟨w^2⟩ = 1")
     assert formula("{a_").endswith("</math>")  # a formula cut short is still an element
 
 
@@ -311,6 +312,7 @@ def test_pandas_gets_a_row_an_operation(monkeypatch: pytest.MonkeyPatch) -> None
     assert frame.loc[2, "op"] == "relu"
     assert frame["log2_gradient_ms"].tolist() == [op.log2_gradient_ms for op in trace.ops]
     assert account.to_pandas()["contribution"].sum() == pytest.approx(account.total_log2_norm2)
+    assert account.to_pandas().index.tolist() == [entry.id for entry in account.entries]
     assert account.to_pandas().loc[2, "share"] == account[2].share
     assert found.to_pandas().loc["1", "gradient"] == found["1"].gradient
     assert len(found.to_pandas()) == len(found.changes)

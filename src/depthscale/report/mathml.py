@@ -1,7 +1,8 @@
 """Formulas as MathML, which browsers draw by themselves, from a notation as one would type it.
 
-Letters, numbers and signs stand for themselves, `sigma` for its letter; `a_b`, `a^b`, `a²`, `frac{a}{b}`, `sqrt{a}`; braces
-group and are not drawn, parentheses after `_` and `^` group and are. Words keep the space between them and what follows.
+Letters, numbers and signs stand for themselves, `sigma` for its letter; `a_b`, `a^b`, `a²`, `frac{a}{b}`, `sqrt{a}`, and `<a>`,
+written close, for a mean; braces group and are not drawn, parentheses after `_` and `^` group and are. Words keep the space
+between them and what follows.
 """
 
 import re
@@ -10,6 +11,7 @@ from itertools import pairwise
 from depthscale.report.html import Html, tag
 
 _TOKEN = re.compile(r"(\s*)(\d+(?:\.\d+)?|[A-Za-z]+|[^\W\d_]|\S)")
+_MEAN = re.compile(r"<([^<>\s][^<>]*)>")
 _GAP = " "
 _LETTERS = {"sigma": "σ"}
 _STRETCHED = "()[]|⟨⟩"
@@ -26,7 +28,7 @@ def formula(text: str, *, block: bool = False) -> Html:
 
 
 def _tokens(text: str) -> list[str]:
-    found = [match.groups() for match in _TOKEN.finditer(text.replace("²", "^2").rstrip())]
+    found = [match.groups() for match in _TOKEN.finditer(_MEAN.sub(r"⟨\1⟩", text).replace("²", "^2").rstrip())]
     tokens = [token for _, token in found[:1]]
     for (_, before), (space, token) in pairwise(found):
         words = (_is_word(before) and (token.isalnum() or token == "(")) or (_is_word(token) and before.isalnum())

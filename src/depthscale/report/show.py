@@ -11,12 +11,14 @@ from depthscale.experiments import Founding
 from depthscale.explain.growth import Argument
 from depthscale.explain.matter import Matter
 from depthscale.explain.normalizers import Normalizers
+from depthscale.explain.trace import Explanation
 from depthscale.measure import Comparisons, TraceComparison
 from depthscale.profile import Profile
 from depthscale.report.argument_page import argument_page
 from depthscale.report.article import article
 from depthscale.report.comparison_page import comparison_page, names
 from depthscale.report.depth import Series, along_depth
+from depthscale.report.explained_page import explained_page
 from depthscale.report.magnitudes import ridgeline
 from depthscale.report.matter_page import matter_page
 from depthscale.report.normalizers_page import normalizers_page
@@ -41,6 +43,7 @@ Reported = (
     | Argument
     | Matter
     | Normalizers
+    | Explanation
 )
 
 
@@ -49,7 +52,7 @@ def report(what: Reported, path: str | Path) -> None:
 
     what: a Profile (a simulated one is shown with its prediction); a Trace; what `compare` returned, or two or more profiles, or
     traces, in a list or by name; the founding experiment, which becomes an article; or what `explain` found: the growth
-    argument, the normalizers, or whether it matters.
+    argument (also at the norms of a model), the normalizers, or whether it matters.
     raises: UnwritablePath; NoPicture for anything else.
     """
     path = Path(path)
@@ -72,6 +75,8 @@ def page(what: Reported) -> str:
             return matter_page(what)
         case Normalizers():
             return normalizers_page(what)
+        case Explanation():
+            return explained_page(what)
     profiles, traces = _several(what)
     if len(profiles) + len(traces) < 2:
         raise NoPicture(f"a comparison takes two or more, got {len(profiles) + len(traces)}; give one by itself")

@@ -8,6 +8,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 RANKS = {
     "errors": 0,
     "files": 1,
+    "frames": 1,
     "names": 1,
     "sketch": 1,
     "numerics": 1,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.errors import MissingPackage
+from depthscale.frames import data_frame
 from depthscale.sketch import Sketch
 
 Array = NDArray[np.float64]
@@ -130,15 +130,6 @@ class Profile:
             columns |= {f"{name}_log2_ms": quantity.log2_mean_square, f"{name}_ms": quantity.mean_square}
             columns[f"{name}_ms_stderr"] = quantity.stderr
         return data_frame(columns, self.axis)
-
-
-def data_frame(columns: Mapping[str, Array], axis: str) -> Any:
-    """Columns along depth as a pandas DataFrame. / raises: MissingPackage."""
-    try:
-        import pandas as pd
-    except ImportError:
-        raise MissingPackage("to_pandas needs pandas; install it: pip install 'depthscale[pandas]'") from None
-    return pd.DataFrame(columns).rename_axis(axis)
 
 
 def _plain(log2_value: Array, factor: Array | float) -> Array:

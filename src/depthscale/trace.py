@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from math import inf, log2
 from typing import Any
 
+from depthscale.frames import rows_frame
 from depthscale.sketch import Sketch
+
+_COLUMNS = ("name", "op", "module_class", "shape", "dtype", "size", "log2_activation_ms", "log2_gradient_ms", "dead")
 
 
 @dataclass(frozen=True)
@@ -255,6 +258,10 @@ class Trace:
         from depthscale.report.notebook import trace_html
 
         return trace_html(self)
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame, one row an operation, by its id. / raises: MissingPackage where pandas is not installed."""
+        return rows_frame(self.ops, _COLUMNS, "operation")
 
 
 def log2_total(log2_values: Any) -> float:

@@ -94,3 +94,15 @@ def test_a_wrong_argument_gets_one_line_and_status_2(argv: list[str], says: str,
     assert out == ""
     assert says in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("argv", [GROWTH, [*NORMALIZERS, "linear"], MATTER], ids=lambda argv: argv[1])
+def test_html_writes_a_page_and_says_so(argv: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "page.html"
+    status, out, err = run([*argv, "--html", str(place)], capsys)
+    assert (status, err) == (0, "")
+    assert f"written to {place}" in out
+    assert place.read_text().startswith("<!doctype html>")
+    status, out, err = run([*argv, "--html", "/dev/null/x.html"], capsys)
+    assert (status, out) == (2, "")
+    assert "cannot write /dev/null/x.html" in err

@@ -102,3 +102,11 @@ def test_a_model_may_be_named_without_the_command(models: str, capsys: pytest.Ca
     status, short, _ = run(["explain", f"{models}:mlp"], capsys)
     assert (status, short) == run(["explain", "model", f"{models}:mlp"], capsys)[:2]
     assert status == 0
+
+
+def test_html_writes_a_page_of_every_norm(models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "page.html"
+    status, out, err = run(["explain", f"{models}:mlp", "--html", str(place)], capsys)
+    assert (status, err) == (0, "")
+    assert f"written to {place}" in out
+    assert place.read_text().count("Batch Norm, one σ over 64 values") == 3

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from collections import OrderedDict
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -24,6 +25,7 @@ from depthscale.theory import predict
 from report.conftest import Open
 
 SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
+LONG = "a_module_with_so_long_a_name_that_no_column_holds_it"
 HOSTILE = "</script><script>window.ran = 1</script><img src=x onerror=window.ran=1>"
 
 
@@ -61,13 +63,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trace": probe(Blocks(), torch.randn(16, 32, generator=torch.Generator().manual_seed(1))),
     }
     records["stations"] = predict(records["trace"])
+    flat = nn.Sequential(*(part for block in Blocks().blocks for part in block.children()))
+    records["flat"] = probe(nn.Sequential(OrderedDict({LONG: flat})), torch.randn(16, 32))
     records["traces"] = {"<i>small</i>": records["trace"], "wide": probe(Blocks(), torch.randn(64, 32))}
     for name, record in records.items():
         report(record, folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in records}
 
 
-@pytest.mark.parametrize("name", ["profile", "theory", "comparison", "hostile", "article", "trace", "stations", "traces"])
+@pytest.mark.parametrize(
+    "name", ["profile", "theory", "comparison", "hostile", "article", "trace", "flat", "stations", "traces"]
+)
 def test_nothing_is_cut_at_the_width_of_a_phone(name: str, pages: dict[str, Path], show: Open) -> None:
     page = show(pages[name], width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -258,6 +264,41 @@ def test_one_selected_operation_is_selected_everywhere(pages: dict[str, Path], s
     page.locator(".rows tr[data-at='3']").click()
     assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "3"
     assert page.evaluate("views['gradient-ridges'].signal('selected')") == 3
+
+
+def test_the_step_of_a_selected_operation_is_shaded_in_every_chart(pages: dict[str, Path], show: Open) -> None:
+    """Operation 8 is the Batch Norm of the third step: modules 6 to 8."""
+    page = show(pages["flat"])
+    page.locator(".rows tr[data-at='8']").click()
+    page.wait_for_function("document.querySelector('#waterfall path[opacity=\"0.15\"]')")
+    opened = page.locator("details.block[open] summary").all_text_contents()
+    assert [each.split("×")[0] for each in opened] == [f"step 3 {LONG}.6 to {LONG}.8"]
+    assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "8"
+    for chart, shade in (("waterfall", "path[opacity='0.15']"), ("gradient-ridges", "line[opacity='0.1']")):
+        boxes = page.locator(f"#{chart} {shade}").evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")
+        assert len(boxes) == 1, chart
+
+
+def test_a_picture_says_what_its_dots_and_its_lines_are(pages: dict[str, Path], show: Open) -> None:
+    for name, chart, words in (
+        ("profile", "#depth", {"gradient", "activation", "theory", "measured"}),
+        ("article", "#gradients", {"vanilla", "batch norm", "frozen statistics", "theory", "measured"}),
+        ("theory", "#depth", {"gradient", "activation"}),  # lines alone need no key
+    ):
+        legend = show(pages[name]).locator(f"{chart} .role-legend-label text").all_text_contents()
+        assert set(legend) == words
+        assert len(legend) == len(words)
+
+
+def test_at_the_width_of_a_desk_nothing_has_a_scrollbar_but_long_tables(pages: dict[str, Path], show: Open) -> None:
+    for name in ("trace", "flat", "profile", "article", "traces"):
+        page = show(pages[name], width=1280)
+        beyond = page.evaluate(
+            """[...document.querySelectorAll("main *")].filter((e) => /auto|scroll/.test(getComputedStyle(e).overflow))
+            .filter((e) => e.scrollWidth > e.clientWidth || (!e.matches(".rows") && e.scrollHeight > e.clientHeight))
+            .map((e) => e.outerHTML.slice(0, 100))"""
+        )
+        assert beyond == [], name
 
 
 class Residual(nn.Module):

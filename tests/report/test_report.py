@@ -7,16 +7,20 @@ import sys
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import depthscale as ds
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding
+from depthscale.explain.formula import drawn, text
 from depthscale.explain.growth import growth_argument
 from depthscale.explain.verdict import Row
+from depthscale.explain.words import WORDS
 from depthscale.measure import Growth, growth
 from depthscale.nets import simulate
 from depthscale.report.argument import verdict_line
@@ -56,7 +60,30 @@ def test_formulas_become_mathml() -> None:
     assert formula("σ_1^2") == "<math><msubsup><mi>σ</mi><mn>1</mn><mn>2</mn></msubsup></math>"
     assert formula("x^2_1") == formula("x_1^2")
     assert "&lt;" in formula("a < b")
+    assert formula("<w²> = 1") == formula("⟨w^2⟩ = 1")
     assert formula("{a_").endswith("</math>")  # a formula cut short is still an element
+
+
+@pytest.mark.parametrize(
+    ("written", "inside"),
+    [
+        ("1 / sigma", "<mfrac><mrow><mn>1</mn></mrow><mrow><mi>σ</mi></mrow></mfrac>"),
+        ("c**2", "<msup><mi>c</mi><mn>2</mn></msup>"),
+        ("sqrt(v)", "<msqrt><mrow><mi>v</mi></mrow></msqrt>"),
+        ("d(v)", "<mfrac><mrow><mi>∂</mi><mi>E</mi></mrow><mrow><mi>∂</mi><mi>v</mi></mrow></mfrac>"),
+        ("2 * x_hat", '<mn>2</mn><mover accent="true"><mrow><mi>x</mi></mrow><mo>ˆ</mo></mover>'),
+        ("a - (b - c)", "<mi>a</mi><mo>−</mo><mrow><mo>(</mo><mi>b</mi><mo>−</mo><mi>c</mi>"),
+    ],
+)
+def test_formulas_in_python_s_syntax_are_drawn_as_on_paper(written: str, inside: str) -> None:
+    assert inside in formula(drawn(written))
+
+
+def test_every_formula_of_the_walk_can_be_drawn() -> None:
+    for words in WORDS.values():
+        for each in (words.symbol, words.value, *words.local, *words.flows):
+            assert text(each)
+            ElementTree.fromstring(formula(drawn(each), large=True))
 
 
 def test_numbers_have_as_many_digits_as_their_error_allows() -> None:
@@ -225,8 +252,7 @@ def test_a_formula_keeps_its_words_apart_and_its_exponents_up() -> None:
         '<mspace width="0.3em"></mspace><mi>φ</mi></math>'
     )
     assert formula("λ^(L-2) c") == (
-        '<math><msup><mi>λ</mi><mrow><mo stretchy="false">(</mo><mi>L</mi><mo>-</mo><mn>2</mn><mo stretchy="false">)</mo>'
-        "</mrow></msup><mi>c</mi></math>"
+        "<math><msup><mi>λ</mi><mrow><mo>(</mo><mi>L</mi><mo>-</mo><mn>2</mn><mo>)</mo></mrow></msup><mi>c</mi></math>"
     )
     assert "mspace" not in formula("2 p(y_l) − frac{dE}{dz}")
 
@@ -299,3 +325,22 @@ def test_pandas_gets_a_row_a_layer_and_its_absence_the_line_that_installs_it(mon
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ds.DepthscaleError, match=r"pip install 'depthscale\[pandas\]'"):
         profile.to_pandas()
+
+
+def test_pandas_gets_a_row_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pandas")
+    trace, other = (ds.probe(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)), torch.randn(4, 8)) for _ in range(2))
+    account, found = ds.ledger(trace), ds.compare(trace, other)
+    frame = trace.to_pandas()
+    assert (frame.index.name, frame.index.tolist()) == ("operation", [0, 1, 2, 3])
+    assert frame.loc[2, "op"] == "relu"
+    assert frame["log2_gradient_ms"].tolist() == [op.log2_gradient_ms for op in trace.ops]
+    assert account.to_pandas()["contribution"].sum() == pytest.approx(account.total_log2_norm2)
+    assert account.to_pandas().index.tolist() == [entry.id for entry in account.entries]
+    assert account.to_pandas().loc[2, "share"] == account[2].share
+    assert found.to_pandas().loc["1", "gradient"] == found["1"].gradient
+    assert len(found.to_pandas()) == len(found.changes)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for record in (trace, account, found):
+        with pytest.raises(ds.DepthscaleError, match="pip install"):
+            record.to_pandas()

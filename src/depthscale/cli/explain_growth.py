@@ -5,10 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from depthscale import files
 from depthscale.cli.explain import explain
-from depthscale.cli.frame import Json, Loss, Seed, Seeds
-from depthscale.cli.output import check, console, progress, put
+from depthscale.cli.frame import Html, Json, Loss, Seed, Seeds
+from depthscale.cli.output import check, deliver, progress
 from depthscale.spec import NetSpec
 
 
@@ -30,11 +29,12 @@ def growth(
     seed: Seed = 0,
     out: Annotated[Path | None, Parameter(help="folder for three charts, as PNG and SVG")] = None,
     json: Json = None,
+    html: Html = None,
 ) -> None:
     """Why Batch Norm makes gradients explode: the argument step by step, each predicted, measured and judged."""
     from depthscale.explain.growth import growth_argument
     from depthscale.report.argument import argument_figures, argument_table
-    from depthscale.store import argument_record, dumps
+    from depthscale.store import argument_record
 
     spec = NetSpec(
         activation=activation,
@@ -48,18 +48,7 @@ def growth(
         eps=eps,
         sigma_w2=sigma_w2,
     )
-    check(json)
-    if out is not None:
-        files.check_folder(out)
+    check(json, html, folder=out)
     with progress("networks") as bar:
         argument = growth_argument(spec, loss=loss, seeds=seeds, seed=seed, progress=bar)
-    written = argument_figures(argument) if out else {}
-    if out:
-        files.make_folder(out)
-        files.write_all({out / name: content for name, content in written.items()})
-    put(dumps(argument_record(argument)), json)
-    if str(json) != "-":
-        terminal = console()
-        terminal.print(argument_table(argument))
-        if out:
-            terminal.print(f"written to {out}/: {', '.join(written)}", soft_wrap=True)
+    deliver(argument, argument_record(argument), argument_table(argument), json, html, out, argument_figures)

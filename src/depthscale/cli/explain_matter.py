@@ -5,10 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from depthscale import files
 from depthscale.cli.explain import explain
-from depthscale.cli.frame import Json, Seed, Seeds
-from depthscale.cli.output import check, console, progress, put
+from depthscale.cli.frame import Html, Json, Seed, Seeds
+from depthscale.cli.output import check, deliver, progress
 
 
 @explain.command
@@ -24,25 +23,15 @@ def matter(
     seed: Seed = 0,
     out: Annotated[Path | None, Parameter(help="folder for matter.png and .svg")] = None,
     json: Json = None,
+    html: Html = None,
 ) -> None:
     """Does the explosion matter? Trains networks with and without Batch Norm at several depths, for a minute or two."""
     from depthscale.explain.matter import DEPTHS, RATES, matter
     from depthscale.explain.training import Settings
     from depthscale.report.matter import matter_figures, matter_table
-    from depthscale.store import dumps, matter_record
+    from depthscale.store import matter_record
 
-    check(json)
-    if out is not None:
-        files.check_folder(out)
+    check(json, html, folder=out)
     with progress("networks") as bar:
         found = matter(depth or DEPTHS, lr or RATES, seeds, seed, Settings(width, batch, steps), data, progress=bar)
-    figures = matter_figures(found) if out else {}
-    if out:
-        files.make_folder(out)
-        files.write_all({out / name: content for name, content in figures.items()})
-    put(dumps(matter_record(found)), json)
-    if str(json) != "-":
-        terminal = console()
-        terminal.print(matter_table(found))
-        if out:
-            terminal.print(f"\nwritten to {out}/: {', '.join(figures)}", soft_wrap=True)
+    deliver(found, matter_record(found), matter_table(found), json, html, out, matter_figures)

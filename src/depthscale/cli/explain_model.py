@@ -3,11 +3,12 @@
 from typing import Annotated
 
 from cyclopts import Parameter
+from rich.console import Group
 
 from depthscale.cli.explain import explain
-from depthscale.cli.frame import Json, Seed
+from depthscale.cli.frame import Html, Json, Seed
 from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, calling
-from depthscale.cli.output import check, console, put
+from depthscale.cli.output import check, console, deliver
 
 
 @explain.default
@@ -26,6 +27,7 @@ def model(
     whole: Annotated[bool, Parameter(name="--all", help="show every norm in full", negative="")] = False,
     seed: Seed = 0,
     json: Json = None,
+    html: Html = None,
 ) -> None:
     """Which step of the growth argument breaks at which norm of your own model.
 
@@ -36,9 +38,9 @@ def model(
     from depthscale.explain.trace import explain
     from depthscale.probe import probe
     from depthscale.report.explained import explained_view
-    from depthscale.store import dumps, explanation_record
+    from depthscale.store import explanation_record
 
-    check(json)
+    check(json, html)
     make, given = factory(model), arguments(input or [], kw or [], seed)
     asked = named(loss) if ":" in loss else loss
     with calling(model):
@@ -46,8 +48,5 @@ def model(
     found = explain(trace)
     if norm is not None:
         found[norm]  # so that a wrong name is said before anything is written
-    put(dumps(explanation_record(found)), json)
-    if str(json) != "-":
-        terminal = console()
-        for line in explained_view(found, norm, whole=whole, width=min(terminal.width, 100)):
-            terminal.print(line, soft_wrap=isinstance(line, str))
+    shown = Group(*explained_view(found, norm, whole=whole, width=min(console().width, 100)))
+    deliver(found, explanation_record(found), shown, json, html)

@@ -5,8 +5,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from depthscale.cli.explain import explain
-from depthscale.cli.frame import Json, Seed, Seeds
-from depthscale.cli.output import check, console, progress, put
+from depthscale.cli.frame import Html, Json, Seed, Seeds
+from depthscale.cli.output import check, deliver, progress
 
 
 @explain.command
@@ -25,17 +25,16 @@ def normalizers(
     seeds: Seeds = 8,
     seed: Seed = 0,
     json: Json = None,
+    html: Html = None,
 ) -> None:
     """Do normalized preactivations imply exploding gradients? What preserves them, and at what price?"""
     from depthscale.explain.normalizers import ACTIVATIONS, normalizers
     from depthscale.report.normalizers import normalizers_table
-    from depthscale.store import dumps, normalizers_record
+    from depthscale.store import normalizers_record
 
-    check(json)
+    check(json, html)
     with progress("networks") as bar:
         found = normalizers(
             activation or ACTIVATIONS, depth, width, batch, group_size, seeds, seed, sigma_w2=sigma_w2, progress=bar
         )
-    put(dumps(normalizers_record(found)), json)
-    if str(json) != "-":
-        console().print(normalizers_table(found))
+    deliver(found, normalizers_record(found), normalizers_table(found), json, html)

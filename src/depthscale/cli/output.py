@@ -1,12 +1,12 @@
 """What every command prints and writes: tables on the terminal, records as JSON, a bar while something runs."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from depthscale import files
@@ -24,11 +24,43 @@ def console() -> Console:
     return _Terminal(markup=False, highlight=False)
 
 
-def check(json: Path | None, *others: Path | None) -> None:
+def check(json: Path | None, *others: Path | None, folder: Path | None = None) -> None:
     """raises: UnwritablePath, before anything is computed."""
     for path in (None if str(json) == "-" else json, *others):
         if path is not None:
             files.check_file(path)
+    if folder is not None:
+        files.check_folder(folder)
+
+
+def deliver(
+    found: Any,
+    record: dict[str, Any],
+    shown: RenderableType,
+    json: Path | None,
+    html: Path | None = None,
+    folder: Path | None = None,
+    pictures: Callable[[Any], dict[str, bytes | str]] = lambda found: {},
+) -> None:
+    """What an explanation found: its page, its record, its pictures into a folder, and a table on the terminal."""
+    from depthscale.report.show import page
+    from depthscale.store import dumps
+
+    drawn = pictures(found) if folder is not None else {}
+    if folder is not None:
+        files.make_folder(folder)
+        files.write_all({folder / name: content for name, content in drawn.items()})
+    if html is not None:
+        files.write(html, page(found))
+    put(dumps(record), json)
+    if str(json) == "-":
+        return
+    terminal = console()
+    terminal.print(shown)
+    written = [f"{folder}/: {', '.join(drawn)}"] if drawn else []
+    written += [str(html)] if html is not None else []
+    if written:
+        terminal.print(f"\nwritten to {' and '.join(written)}", soft_wrap=True)
 
 
 def show(

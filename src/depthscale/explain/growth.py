@@ -30,7 +30,7 @@ DEFAULT = NetSpec(norm="batch")
 
 @dataclass(frozen=True, eq=False)
 class Argument:
-    """spec: the network; rows: step by step, layer by layer.
+    """spec: the network, drawn `seeds` times from `seed` on; rows: step by step, layer by layer.
 
     preactivations: (network, layer) -> [batch, 3], what three neurons' activations receive, for the first seed, without a norm
     ("vanilla") and with it, at the first, middle and last layer (`shown`). neurons: [batch, 3] y of the middle layer with it.
@@ -43,6 +43,7 @@ class Argument:
     preactivations: dict[tuple[str, int], Array]
     neurons: Array
     shown: tuple[int, ...]
+    seed: int = 0
 
     def of(self, step: str) -> list[Row]:
         """The rows of one step, by layer."""
@@ -81,7 +82,7 @@ def growth_argument(
         for each, own in zip(_argued(spec, vanilla), theory, strict=True)
     ]
     judged = _Judge(spec, ideal, theory, same_for_each, samples)
-    return Argument(spec, loss, seeds, tuple(judged.rows()), *_pictured(spec, first))
+    return Argument(spec, loss, seeds, tuple(judged.rows()), *_pictured(spec, first), seed)
 
 
 def _check(spec: NetSpec, loss: Loss, seeds: int, seed: int) -> None:

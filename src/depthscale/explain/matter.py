@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Matter:
-    """trainable_depth: 16 / log(rate) of Batch Norm over such a batch (arXiv:1902.08129). / runs: every network."""
+    """trainable_depth: 16 / log(rate) of Batch Norm over such a batch (arXiv:1902.08129). / runs: every network, from seed on."""
 
     data: str
     samples: int
@@ -54,6 +54,7 @@ class Matter:
     trainable_depth: float
     rows: tuple[Row, ...]
     runs: tuple[Trained, ...]
+    seed: int = 0
 
     def of(self, network: str) -> list[Row]:
         return [row for row in self.rows if row.network == network]
@@ -86,7 +87,9 @@ def matter(
     of_kind = ([run for run in runs if (run.network, run.depth) == (n, d)] for d in depths for n in NETWORKS)
     rows = tuple(_row(each, settings, data) for each in of_kind)
     trainable = batch_norm_trainable_depth(rate)
-    return Matter(data.name, len(data.train), data.classes, settings, seeds, tuple(rates), rate, trainable, rows, tuple(runs))
+    return Matter(
+        data.name, len(data.train), data.classes, settings, seeds, tuple(rates), rate, trainable, rows, tuple(runs), seed
+    )
 
 
 def reading(found: Matter) -> list[str]:

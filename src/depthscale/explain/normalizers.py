@@ -112,6 +112,8 @@ class Normalizers:
     batch: int
     seeds: int
     sigma_w2: float | None
+    seed: int = 0
+    group_size: int = 8
 
     def of(self, normalizer: str) -> list[Cell]:
         return [cell for cell in self.cells if cell.normalizer == normalizer]
@@ -144,7 +146,7 @@ def normalizers(
             cells.append(_cell(name, normalizer, spec, seeds, seed))
             if progress:
                 progress(done, len(pairs))
-    return Normalizers(tuple(cells), depth, width, batch, seeds, sigma_w2)
+    return Normalizers(tuple(cells), depth, width, batch, seeds, sigma_w2, seed, group_size)
 
 
 def keeping(name: str) -> float:

@@ -7,9 +7,10 @@ from typing import Any, overload
 import numpy as np
 
 from depthscale.errors import InvalidProbe, UnreliableGrowth
+from depthscale.frames import data_frame, rows_frame
 from depthscale.measure.growth import Growth, growth
 from depthscale.numerics.student import normal_deviate
-from depthscale.profile import Array, Profile, Quantity, data_frame
+from depthscale.profile import Array, Profile, Quantity
 from depthscale.trace import Trace, TracedOp
 
 _SHOWN = 5
@@ -109,6 +110,10 @@ class TraceComparison:
         from depthscale.report.notebook import trace_comparison_html
 
         return trace_comparison_html(self)
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame, one row an operation that both have. / raises: MissingPackage where pandas is not installed."""
+        return rows_frame(self.changes, ("gradient", "activation"), "operation", index="name")
 
 
 @overload

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import inf, isfinite, log2, nan
+from typing import Any
 
 from depthscale.errors import UnreliableGrowth
+from depthscale.frames import rows_frame
 from depthscale.measure.paths import Flow, flow, is_swallowed, mean_over_repeats
 from depthscale.stations import stations
 from depthscale.trace import Trace, TracedOp, log2_total
@@ -76,6 +78,10 @@ class Ledger:
         from depthscale.report.notebook import ledger_html
 
         return ledger_html(self)
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame, one row an operation, by its id. / raises: MissingPackage where pandas is not installed."""
+        return rows_frame(self.entries, [each.name for each in fields(Entry) if each.name != "id"], "operation")
 
 
 def ledger(trace: Trace) -> Ledger:

@@ -1,33 +1,28 @@
 """The founding experiment as an article: every number in it comes from the run it is given, or from `predict`."""
 
-from math import exp, inf, isfinite, log, pi
+from math import exp, isfinite, pi
 
 import numpy as np
 
-from depthscale.errors import DepthscaleError, UnreliableGrowth
+from depthscale.errors import DepthscaleError
 from depthscale.experiments.founding import NAMES, Founding
 from depthscale.explain.growth import growth_argument
 from depthscale.measure import Growth
 from depthscale.profile import Profile
 from depthscale.report import article_charts as charts
 from depthscale.report.argument import verdict_line
+from depthscale.report.article_beyond import beyond
 from depthscale.report.claims import claims
 from depthscale.report.comparison_page import comparison_page
 from depthscale.report.diagram import modules
-from depthscale.report.explorer import NORMALIZERS, explorer, key
 from depthscale.report.html import join, link, paragraphs, table, tag
 from depthscale.report.mathml import formula
 from depthscale.report.profile_page import notes, readout, rms, table_of
-from depthscale.report.provenance import options, provenance
+from depthscale.report.provenance import provenance
 from depthscale.report.sheet import Part, section, sheet
-from depthscale.report.words import interval, rate, rounded, with_error
+from depthscale.report.words import rate, rate_of, rounded, said_interval, said_rate
 from depthscale.spec import NetSpec
-from depthscale.theory import predict
 
-_OTHERS = ("relu", "leaky_relu(0.2)", "gelu", "silu", "tanh", "erf", "sin", "linear")
-_DRAWN = ("relu", "tanh", "linear")
-_BATCHES = (4, 5, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, inf)
-_LISTED = (4, 8, 16, 64, 512, inf)
 _DEEP_ENOUGH, _BATCH_ENOUGH = 4, 4
 _ARGUED = 8  # networks whose every tensor is kept to judge the argument
 _LUTHER = "https://kyleluther.github.io/2020/02/18/batchnorm-exploding-gradients.html"
@@ -47,9 +42,7 @@ def article(found: Founding) -> str:
         _approximations(found, spec),
         _result(found),
         _samples(found),
-        _others(found, spec),
-        _finite_batch(spec),
-        _matters(spec),
+        *beyond(found, spec),
         _slips(found),
         _numbers(found),
         _sources(),
@@ -75,8 +68,8 @@ def _opening(found: Founding, spec: NetSpec) -> Part:
         tag(
             "p",
             f"In {seeds} of {spec.depth} layers, Batch Norm makes the squared gradient grow by ",
-            tag("strong", f"×{_said(measured)} per layer"),
-            f" towards the input{_sure(measured)}; theory says ×{predicted.rate:.5g}, and π/(π−1) = {pi / (pi - 1):.5g} "
+            tag("strong", f"×{said_rate(measured)} per layer"),
+            f" towards the input{said_interval(measured)}; theory says ×{predicted.rate:.5g}, and π/(π−1) = {pi / (pi - 1):.5g} "
             "for an endless batch.",
             class_="verdict",
         ),
@@ -142,10 +135,11 @@ def _vanilla(found: Founding) -> Part:
             "dE/dy. Going back through ReLU, the gradient passes where y > 0 and is 0 elsewhere, which is half of the "
             "time:"
         ),
-        formula("p(x_{l−1}) = 2 p(y_l) , p(y_l) = frac{1}{2} p(x_l)", block=True),
+        formula("p(x_{l−1}) = 2 p(y_l)", block=True),
+        formula("p(y_l) = frac{1}{2} p(x_l)", block=True),
         paragraphs(
             f"Two times a half is one: p does not change from layer to layer, in the mean over networks. This run measures "
-            f"×{_said(measured)} per layer{_sure(measured)}; {_typical(found.predicted[0])}"
+            f"×{said_rate(measured)} per layer{said_interval(measured)}; {_typical(found.predicted[0])}"
         ),
     )
     return section("vanilla", "Why a vanilla network keeps its gradient", text)
@@ -209,13 +203,14 @@ def _result(found: Founding) -> Part:
     for name, measured, predicted in found.growths():
         theory = predicted.rate if isinstance(predicted, Growth) else float("nan")
         root = f"{measured.rms_rate:.4g}" if isinstance(measured, Growth) else "–"
-        rows.append([name, _said(measured), rounded(theory), root, f"{theory**0.5:.5g}" if isfinite(theory) else "–"])
+        rows.append([name, said_rate(measured), rounded(theory), root, f"{theory**0.5:.5g}" if isfinite(theory) else "–"])
     text = join(
         paragraphs(
             "What then is σ? After Batch Norm z is close to standard normal. The variance of ReLU of a standard normal "
             "number is 1/2 − 1/(2π), half the mean square less the square of the mean, and the matrix doubles it:"
         ),
-        formula("σ^2 = 2 ( frac{1}{2} − frac{1}{2 π} ) = frac{π − 1}{π} , λ = frac{1}{σ^2} = frac{π}{π − 1}", block=True),
+        formula("σ^2 = 2 ( frac{1}{2} − frac{1}{2 π} ) = frac{π − 1}{π}", block=True),
+        formula("λ = frac{1}{σ^2} = frac{π}{π − 1}", block=True),
         paragraphs(
             f"That is σ² = {(pi - 1) / pi:.4f}, σ = {((pi - 1) / pi) ** 0.5:.4f}, and a factor of {pi / (pi - 1):.4f} "
             f"for the squared gradient, {(pi / (pi - 1)) ** 0.5:.4f} for its RMS. The cause is plain now: ReLU's output "
@@ -244,106 +239,8 @@ def _samples(found: Founding) -> Part:
             "with equality only where φ is a straight line. Batch Norm makes gradients grow with every activation that is not."
         ),
     )
-    caption = tag(
-        "p",
-        "What three neurons' activations receive over the batch, in the first network, a colour a neuron; dashed: 0, "
-        "where ReLU bends.",
-        class_="note",
-    )
-    return section("samples", "What a neuron sees", text, charts.variances(found), charts.neurons(found), caption, exact)
-
-
-def _others(found: Founding, spec: NetSpec) -> Part:
-    headings = [
-        "activation",
-        f"Batch Norm, batch {spec.batch}",
-        "endless batch",
-        "layer norm",
-        "layer norm after it",
-        "none (6 layers)",
-    ]
-    settings = [
-        {"norm": "batch", "batch": spec.batch},
-        {"norm": "batch", "batch": inf},
-        {"norm": "layer", "batch": inf},
-        {"norm": "layer", "batch": inf, "position": "after"},
-        {"norm": "none", "batch": inf},
-    ]
-    rows = [[name, *(f"{_rate(NetSpec(depth=6, activation=name, **each)):.4f}" for each in settings)] for name in _OTHERS]
-    text = paragraphs(
-        "Layer norm divides by a standard deviation over the neurons of one sample. It leaves the mean over the batch "
-        "alone, and with ReLU it neither grows nor shrinks the gradient; put after the activation it takes ReLU's mean "
-        "away and grows it just as Batch Norm does. The factor of the squared gradient per layer, as predicted, for "
-        "weights of variance 2/N:"
-    )
-    named = {key("relu", name, spec.batch): found.measured[i] for i, name in enumerate(list(NORMALIZERS)[:3])}
-    try_it = tag("h3", "Try it")
-    return section(
-        "others",
-        "Other activations and normalizers",
-        text,
-        table(headings, rows),
-        try_it,
-        explorer(spec, found.measured[0].loss, named),
-    )
-
-
-def _finite_batch(spec: NetSpec) -> Part:
-    rates = {
-        name: {batch: _rate(NetSpec(depth=6, activation=name, norm="batch", batch=batch)) for batch in _BATCHES}
-        for name in _DRAWN
-    }
-    relu = rates["relu"]
-    text = join(
-        paragraphs(
-            "Over B samples z is not Gaussian: it is spread evenly over a sphere, no entry larger than the root of B − "
-            "1, and σ varies from neuron to neuron, which makes the mean of 1/σ² larger. For ReLU the exact factor is, "
-            "with ρ = −1/(B−1),"
-        ),
-        formula("λ(B) = frac{B − 2 + J'(ρ) + J(ρ)}{(B − 3) (1 − J(ρ))}", block=True),
-        formula(
-            "J(c) = frac{sqrt{1 − c^2} + (π − arccos c) c}{π}",
-            block=True,
-        ),
-        paragraphs(
-            f"It is {relu[4]:.4g} for 4 samples, {relu[16]:.4g} for 16, {relu[128]:.4g} for 128 and {relu[inf]:.5g} in "
-            "the limit. At 3 samples the mean of 1/σ² is infinite; at 2 every z is +1 or −1, and the gradient is "
-            "exactly 0. Even a linear network, which has nothing to explode in the limit, grows: by (B−2)/(B−3), "
-            f"{rates['linear'][4]:.4g} at 4 samples."
-        ),
-    )
-    return section("batch", "What a finite batch changes", text, charts.batches(rates))
-
-
-def _matters(spec: NetSpec) -> Part:
-    rows = []
-    for batch in _LISTED:
-        found = _rate(NetSpec(depth=6, norm="batch", batch=batch))
-        rows.append(
-            [
-                "endless" if batch == inf else str(batch),
-                f"{found:.4f}",
-                f"×{found ** (spec.depth / 2 - 1):.3g}",
-                f"{16 / log(found):.3g} layers",
-            ]
-        )
-    text = paragraphs(
-        f"Over {spec.depth} layers it is a factor of a few in RMS, which an optimizer can live with; and initialization "
-        "is not training, for the first steps change the scales of all layers. But the growth is exponential. Yang and "
-        "others trained such networks at every depth and found that they stop learning near 16 / ln λ layers, whatever "
-        "the batch size, where no skip connections carry the gradient past the norm:",
-    )
-    headings = ["batch", "λ", f"RMS, layer {spec.depth - 1} to 1", "trains up to about"]
-    line = " ".join(
-        ["depthscale simulate", *options(NetSpec(depth=40, width=256, norm="batch", batch=8).record()), "--html deep.html"]
-    )
-    more = join(
-        paragraphs("See for yourself what a deeper network's layers hold, and what number formats would lose of it:"),
-        tag("pre", line),
-        paragraphs("Whether such networks train, measured on this machine:"),
-        tag("pre", "depthscale explain matter"),
-    )
-    return section("matters", "Does it matter?", text, table(headings, rows), more)
+    neurons = charts.neurons(found.neurons, found.shown)
+    return section("samples", "What a neuron sees", text, charts.variances(found), neurons, exact)
 
 
 def _slips(found: Founding) -> Part:
@@ -356,7 +253,7 @@ def _slips(found: Founding) -> Part:
         "It is the squared gradient that grows like π/(π−1) to the power of the depth; the norm grows like its root. "
         f"And σ ≈ 0.83 is the root of (π−1)/π, not π/(π−1) = {pi / (pi - 1):.3f}, which is 1/σ².",
         f"Not every layer takes part. From layer 0 to layer {top + 1} this run's RMS changes by ×{naive:.3f} per layer "
-        f"on the whole; on layers 1 to {top}, by ×{np.sqrt(_number(rate(found.measured[1]))):.3f}. The first layer and "
+        f"on the whole; on layers 1 to {top}, by ×{np.sqrt(rate_of(rate(found.measured[1]))):.3f}. The first layer and "
         "the one under the loss obey laws of their own.",
         "The gradient at y has mean 0 over the batch exactly, because Batch Norm makes it so. At z it is only close to "
         "it, and only where another Batch Norm follows: with a loss that treats all samples alike, the last one "
@@ -413,26 +310,3 @@ def _typical(theory: Profile) -> str:
         return "the rate of a typical network lies a little below that of the mean."
     below = exp(-float(theory.log_variance[first] - theory.log_variance[last]) / 2 / (last - first))
     return f"a typical network of this width lies a little below the mean, at ×{below:.4f}, for its gradient fluctuates."
-
-
-def _rate(spec: NetSpec) -> float:
-    return _number(rate(predict(spec)))
-
-
-def _number(found: Growth | UnreliableGrowth) -> float:
-    """The rate; of a refused one, the estimate."""
-    known = found.estimate if isinstance(found, UnreliableGrowth) else found
-    return known.rate if known is not None else float("nan")
-
-
-def _said(found: Growth | UnreliableGrowth) -> str:
-    if isinstance(found, Growth):
-        return with_error(found.rate, found.stderr)
-    return f"{_number(found):.3g}"
-
-
-def _sure(found: Growth | UnreliableGrowth) -> str:
-    if isinstance(found, UnreliableGrowth):
-        return " (from too few networks to give its error)"
-    low, high = interval(found)
-    return f" (95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)})"

@@ -1,6 +1,6 @@
 """The article's figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 
 import altair as alt
@@ -9,6 +9,7 @@ import numpy as np
 from depthscale.experiments.founding import NAMES, Founding
 from depthscale.profile import Array
 from depthscale.report.depth import Series, along_depth
+from depthscale.report.html import tag
 from depthscale.report.magnitudes import histogram_ridges
 from depthscale.report.sheet import Part, figure, gathered
 from depthscale.report.theme import INK, NETWORK_COLOURS, NEURON_COLOURS, SERIES_COLOURS, Chart
@@ -59,20 +60,20 @@ def variances(found: Founding) -> Part:
     return figure("variances", chart, "How much samples differ", says, axis="x")
 
 
-def neurons(found: Founding) -> Part:
-    """What three neurons' activations receive over the batch, in a few layers."""
-    reach = max(float(np.quantile(np.abs(each), 0.99)) for each in found.neurons.values()) or 1.0
+def neurons(received: Mapping[tuple[str, int], Array], shown: Sequence[int]) -> Part:
+    """What three neurons' activations receive over the batch, in a few layers of one network or two.
+
+    received: (network, layer) -> [batch, 3].
+    """
+    reach = max(float(np.quantile(np.abs(each), 0.99)) for each in received.values()) or 1.0
+    networks = list(dict.fromkeys(name for name, _ in received))[:2]
     panels = [
-        figure(
-            f"neurons-{net}-{layer}",
-            _neurons(found.neurons[NAMES[net], layer], reach),
-            f"{NAMES[net].capitalize()}, layer {layer}",
-            "",
-        )
-        for layer in found.shown
-        for net in range(2)
+        figure(f"neurons-{i}-{layer}", _neurons(received[name, layer], reach), f"{name.capitalize()}, layer {layer}", "")
+        for layer in shown
+        for i, name in enumerate(networks)
     ]
-    return gathered(*panels, class_="pair")
+    caption = "What three neurons' activations receive over the batch, in the first network, a colour a neuron; dashed: 0."
+    return gathered(gathered(*panels, class_="pair"), tag("p", caption, class_="note"))
 
 
 def batches(rates: Mapping[str, Mapping[float, float]]) -> Part:

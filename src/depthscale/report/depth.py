@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import altair as alt
 import numpy as np
+from numpy.typing import NDArray
 
 from depthscale.profile import Array, Quantity
 from depthscale.report.theme import GUILTY, INK, SERIES_COLOURS, Chart
@@ -17,15 +18,19 @@ _DASHES = [[1, 0], [6, 4], [2, 2], [8, 3, 2, 3], [4, 2]]
 _HEIGHT = 320
 LAYERS = "layer (0 is the input)"
 _ROWS_PER_LEGEND = 3
+_MEASURED = "measured"
+_SHORT = 17  # letters of a name that leave room beside it
+_STROKE = "M-1.2,0L1.2,0M0,-0.5M0,0.5"  # as high as a dot, so that their words stand on one line
 
 
 @dataclass(frozen=True)
 class Series:
-    """One colour of a chart. / either of the two quantities may be missing."""
+    """One colour of a chart. / either of the two quantities may be missing; aside: [places] measured ones to be drawn faintly."""
 
     name: str
     measured: Quantity | None = None
     predicted: Quantity | None = None
+    aside: NDArray[np.bool_] | None = None
 
     @property
     def depth(self) -> int:
@@ -52,43 +57,103 @@ def along_depth(
     height: int = _HEIGHT,
     places: str = LAYERS,
     marks: Sequence[tuple[int, str]] = (),
+    line: str = "theory",
+    names: Sequence[str] = (),
 ) -> Chart:
     """Each series against the layer, on a logarithmic axis, with a mark at the selected layer.
 
     title: of the vertical axis; power: 1/2 shows the root of the mean square, 1 the mean square itself.
-    places: title of the horizontal axis; marks: places to point out, each with a word.
+    places: title of the horizontal axis; marks: places to point out, each with a word; names: of the places, to be told beside
+    a point; line: what lines are, said in the legend where there are points beside them.
     Bars reach 2 standard errors each way. What is 0, infinite or unknown has no place on the axis and is left out.
     """
     scale = Scale(power, _beyond(series, power))
-    points = [row for each in series if each.measured is not None for row in _points(each.name, each.measured, scale)]
+    points = [row for each in series if each.measured is not None for row in _points(each, each.measured, scale, names)]
     lines = [row for each in series if each.predicted is not None for row in _line(each.name, each.predicted, scale)]
     values = [row[key] for row in points + lines for key in ("low", "high") if key in row] + [r["y"] for r in lines]
-    y = _vertical(values, f"log10 of {title}" if scale.exponents else title, scale.exponents)
     x = layers(max(each.depth for each in series), places)
-    names = [each.name for each in series]
-    colours = alt.Scale(domain=names, range=SERIES_COLOURS[: len(names)])
-    key = alt.Legend(title=None, orient="top", columns=_ROWS_PER_LEGEND if len(names) > 2 else 2, symbolSize=70, labelLimit=220)
-    if not points:
-        key.symbolType, key.symbolStrokeWidth, key.symbolFillColor = "stroke", 2, "transparent"
-    legend = key if len(names) > 1 else None
-    colour = alt.Color("series:N", scale=colours, legend=legend)
-    shape = alt.Shape("series:N", scale=alt.Scale(domain=names, range=_SHAPES[: len(names)]), legend=legend)
-    told = [
-        alt.Tooltip("series:N", title="of"),
-        alt.Tooltip("at:Q", title="layer"),
-        alt.Tooltip("y:Q", format=".4~g", title=title),
-    ]
+    y = _vertical(values, f"log10 of {title}" if scale.exponents else title, scale.exponents)
+    look = _Look([each.name for each in series], bool(points), line if points and lines else "")
     drawn: list[alt.Chart] = [selected(x), *_marks(marks, x)]
-    if lines:
-        theory = alt.Chart(alt.Data(values=lines)).mark_line(strokeWidth=1.8, opacity=0.8)
-        dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=_DASHES[: len(names)]), legend=legend)
-        line = theory.encode(x=x, y=y, color=colour, detail="series:N")
-        drawn.append(line if points else line.encode(strokeDash=dash))
-    if points:
-        base = alt.Chart(alt.Data(values=points)).encode(x=x, color=colour)
-        drawn.append(base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q"))
-        drawn.append(base.mark_point(filled=True, size=40, opacity=1).encode(y=y, shape=shape, tooltip=told))
+    drawn += [_lines(lines, look).encode(x=x, y=y)] if lines else []
+    told = [alt.Tooltip("series:N", title="of"), alt.Tooltip("name:N" if names else "at:Q", title="at" if names else "layer")]
+    told.append(alt.Tooltip("y:Q", format=".4~g", title=title))
+    drawn += [each.encode(x=x, tooltip=told) for each in _marked(points, look, y)] if points else []
     return with_selection(alt.layer(*drawn).properties(height=height))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Colours, shapes and legends of the series. / dotted: whether any has points; line: what its lines are, to be said, or not."""
+
+    names: list[str]
+    dotted: bool
+    line: str
+
+    @property
+    def colour(self) -> alt.Color:
+        return alt.Color("series:N", scale=self._scale(SERIES_COLOURS), legend=self._legend)
+
+    @property
+    def shape(self) -> alt.Shape:
+        return alt.Shape("series:N", scale=self._scale(_SHAPES), legend=self._legend)
+
+    @property
+    def dash(self) -> alt.StrokeDash:
+        return alt.StrokeDash("series:N", scale=self._scale(_DASHES), legend=self._legend)
+
+    @property
+    def lines_said(self) -> alt.StrokeDash:
+        """A stroke in the legend that says what lines are."""
+        return alt.StrokeDash("what:N", scale=alt.Scale(domain=[self.line], range=[[1, 0]]), legend=self._key(_STROKE))
+
+    @property
+    def points_said(self) -> alt.Opacity:
+        """A dot in the legend that says what points are."""
+        return alt.Opacity("what:O", scale=alt.Scale(domain=[_MEASURED], range=[1.0]), legend=self._key("circle"))
+
+    def _scale(self, choices: Sequence) -> alt.Scale:
+        return alt.Scale(domain=self.names, range=choices[: len(self.names)])
+
+    @property
+    def _legend(self) -> alt.Legend | None:
+        if len(self.names) < 2:
+            return None
+        columns = 2 if self.line or len(self.names) < 3 else _ROWS_PER_LEGEND
+        key = alt.Legend(title=None, orient="top", columns=columns, symbolSize=70, symbolOpacity=1, labelLimit=220)
+        if not self.dotted:
+            key.symbolType, key.symbolStrokeWidth, key.symbolFillColor = "stroke", 2, "transparent"
+        return key
+
+    def _key(self, symbol: str) -> alt.Legend:
+        """One entry, in ink: it is true of every colour. Beside the series' names where these leave room on a phone."""
+        filled, drawn = (INK, "transparent") if symbol == "circle" else ("transparent", INK)
+        beside = "top" if len(self.names) < 2 or max(map(len, self.names)) <= _SHORT else "bottom"
+        return alt.Legend(
+            title=None, orient=beside, symbolType=symbol, symbolFillColor=filled, symbolStrokeColor=drawn,
+            symbolStrokeWidth=1.8, symbolSize=70, symbolOpacity=1,
+        )  # fmt: skip
+
+
+def _lines(rows: list[dict], look: _Look) -> alt.Chart:
+    drawn = alt.Chart(alt.Data(values=rows)).mark_line(strokeWidth=1.8, opacity=0.8)
+    drawn = drawn.encode(color=look.colour, detail="series:N")
+    if not look.dotted:
+        return drawn.encode(strokeDash=look.dash)
+    return drawn.transform_calculate(what=f"'{look.line}'").encode(strokeDash=look.lines_said) if look.line else drawn
+
+
+def _marked(rows: list[dict], look: _Look, y: alt.Y) -> list[alt.Chart]:
+    """Points with their errors; those beside the path that others follow small and faint."""
+    beside, main = [row for row in rows if row.get("aside")], [row for row in rows if not row.get("aside")]
+    bars = alt.Chart(alt.Data(values=main)).mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q", color=look.colour)
+    points = alt.Chart(alt.Data(values=main)).mark_point(filled=True, size=40, opacity=1)
+    points = points.encode(y=y, color=look.colour, shape=look.shape)
+    faint = alt.Chart(alt.Data(values=beside)).mark_point(filled=True, size=16, opacity=0.45)
+    faint = [faint.encode(y=y, color=look.colour, shape=look.shape)] if beside else []
+    if look.line:
+        points = points.transform_calculate(what=f"'{_MEASURED}'").encode(opacity=look.points_said)
+    return [*faint, bars, points]
 
 
 def layers(depth: int, title: str = LAYERS) -> alt.X:
@@ -134,7 +199,7 @@ def _beyond(series: Sequence[Series], power: float) -> bool:
     return bool((np.abs(np.concatenate([*levels, np.zeros(1)])) * power * np.log10(2) > _HELD).any())
 
 
-def _points(name: str, quantity: Quantity, scale: Scale) -> list[dict]:
+def _points(series: Series, quantity: Quantity, scale: Scale, names: Sequence[str]) -> list[dict]:
     """Two standard errors each way, down to a tenth of the value at most."""
     reach = np.nan_to_num(2 * scale.power * quantity.relative_stderr, nan=0.0, posinf=0.0)
     log2 = quantity.log2_mean_square
@@ -142,10 +207,21 @@ def _points(name: str, quantity: Quantity, scale: Scale) -> list[dict]:
         low, high = np.log2(np.maximum(1 - reach, 0.1)) / scale.power, np.log2(1 + reach) / scale.power
         value, low, high = scale(log2), scale(log2 + low), scale(log2 + high)
     return [
-        {"series": name, "at": layer, "y": float(value[layer]), "low": float(low[layer]), "high": float(high[layer])}
-        for layer in thinned(len(log2) - 1, _MOST_POINTS)
-        if np.isfinite(log2[layer])
+        {"series": series.name, "at": at, "y": float(value[at]), "low": float(low[at]), "high": float(high[at])}
+        | ({"name": names[at]} if names else {})
+        | ({"aside": True} if series.aside is not None and series.aside[at] else {})
+        for at in _shown(series)
+        if np.isfinite(log2[at])
     ]
+
+
+def _shown(series: Series) -> list[int]:
+    """Places that have a point: of many, those at even distances, and of those aside none but these."""
+    if series.aside is None or series.aside.all():
+        return thinned(series.depth, _MOST_POINTS)
+    main = np.flatnonzero(~series.aside)
+    kept = {int(main[i]) for i in thinned(len(main) - 1, _MOST_POINTS)}
+    return sorted(kept | {at for at in thinned(series.depth, _MOST_POINTS) if series.aside[at]})
 
 
 def _line(name: str, quantity: Quantity, scale: Scale) -> list[dict]:

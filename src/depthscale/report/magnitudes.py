@@ -1,7 +1,7 @@
 """Distributions by depth, a ridge a layer, over every magnitude, with the limits of the number formats drawn in."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import floor, isfinite, log10
 
 import altair as alt
@@ -29,30 +29,32 @@ _FORMAT_COLOURS = {"float16": "#0072B2", "bfloat16": "#009E73", "float8_e4m3fn":
 VISIBLE = 1e-6  # share of values lost below which nothing is drawn
 
 
-def ridgeline(sketches: Sequence[Sketch | None], what: str, colour: str, names: Sequence[str] = ()) -> Chart:
+def ridgeline(sketches: Sequence[Sketch | None], what: str, colour: str, names: Mapping[int, str] | None = None) -> Chart:
     """Distribution of |x| at every layer (of many, at some), each ridge as high as any other; a tick marks its RMS.
 
-    sketches: one a layer; those missing, or without a nonzero value, have no ridge. / what: whose values; names: of layers,
-    where they have any but their numbers.
+    sketches: one a place; those missing, or without a nonzero value, have no ridge. / what: whose values; names: of places,
+    where they have any but their numbers; a ridge then stands for all places after the ridge above it, too.
     """
     shown = _even([layer for layer, sketch in enumerate(sketches) if _drawable(sketch)], _MOST_RIDGES)
     edges = _edges([each for layer in shown if (each := sketches[layer])])
     y = _rows([names[layer] for layer in shown] if names else shown, title=None if names else "layer")
     x = alt.X("x:Q", title=f"log10 |{what}|", scale=_reach(edges), axis=alt.Axis(grid=False, tickMinStep=1, labelOverlap=True))
     outlines, ticks = [], []
+    above = [-1, *shown] if names else [layer - 1 for layer in shown]
     for row, layer in enumerate(shown):
         sketch = sketches[layer]
         assert sketch is not None
         outlines += _outline(sketch.magnitude_histogram(10.0**edges), edges, row, layer)
-        ticks.append({"at": layer, "x": sketch.log2_mean_square() / 2 * log10(2), "b": row, "t": row - 0.7})
+        rms = sketch.log2_mean_square() / 2 * log10(2)
+        said = names[layer] if names else str(layer)
+        ticks.append({"at": layer, "above": above[row], "name": said, "x": rms, "b": row, "t": row - 0.7})
     area = alt.Chart(alt.Data(values=outlines)).mark_area(color=colour, opacity=0.5, line={"color": colour, "strokeWidth": 1})
     ridges = area.encode(x=x, y=y, y2="b:Q", detail="at:O")
-    rms = alt.Chart(alt.Data(values=ticks)).mark_rule(color=INK, strokeWidth=1.5)
-    tick = rms.encode(
-        x=x, y=y, y2="b:Q", tooltip=[alt.Tooltip("at:Q", title="layer"), alt.Tooltip("x:Q", title="log10 RMS", format=".3f")]
-    )
+    told = [alt.Tooltip("name:N", title="at" if names else "layer"), alt.Tooltip("x:Q", title="log10 RMS", format=".3f")]
+    tick = alt.Chart(alt.Data(values=ticks)).mark_rule(color=INK, strokeWidth=1.5).encode(x=x, y=y, y2="b:Q", tooltip=told)
     chosen = alt.Chart(alt.Data(values=ticks)).mark_rule(color=INK, strokeWidth=_ROW, opacity=0.1)
-    chosen = chosen.transform_filter("datum.at == selected").transform_calculate(t="datum.b - 0.4").encode(y=y)
+    chosen = chosen.transform_filter("datum.above < selected && selected <= datum.at")
+    chosen = chosen.transform_calculate(t="datum.b - 0.4").encode(y=y)
     height = int(_ROW * (len(shown) + _HEADROOM))
     return with_selection(alt.layer(*_limits(edges, x, y), chosen, ridges, tick).properties(height=height))
 
@@ -68,16 +70,31 @@ def histogram_ridges(sketches: Sequence[Sketch], what: str, colour: str, reach: 
     return alt.layer(area.encode(x=x, y=y, y2="b:Q", detail="at:O")).properties(height=int(_ROW * (len(shown) + _RIDGE)))
 
 
-def lost(sketches: Sequence[Sketch | None]) -> list[dict]:
-    """Share of values that each number format turns into 0 or into infinity, layer by layer; formats that lose none left out."""
-    shown = _even([layer for layer, sketch in enumerate(sketches) if _drawable(sketch)], _MOST_POINTS)
+def lost(sketches: Sequence[Sketch | None], blocks: Sequence[Sequence[int]] | None = None) -> list[dict]:
+    """Share of values that each number format turns into 0 or into infinity, layer by layer; formats that lose none left out.
+
+    blocks: places that share a point, that of the largest share among them; each has one of its own where there are none.
+    """
+    known = [layer for layer, sketch in enumerate(sketches) if _drawable(sketch)]
+    each = [[layer] for layer in _even(known, _MOST_POINTS)] if blocks is None else _within(blocks, known)
     found = []
     for name in FORMATS:
         for kind in ("underflow", "overflow"):
-            shares = {layer: getattr(sketches[layer], kind)(name) for layer in shown}
+            shares = dict(_worst(sketches, block, kind, name) for block in each)
             if any(share > VISIBLE for share in shares.values()):
                 found += [{"format": SHORT_NAMES[name], "kind": kind, "at": at, "share": share} for at, share in shares.items()]
     return found
+
+
+def _within(blocks: Sequence[Sequence[int]], known: Sequence[int]) -> list[list[int]]:
+    kept = set(known)
+    return [here for block in blocks if (here := [place for place in block if place in kept])]
+
+
+def _worst(sketches: Sequence[Sketch | None], places: Sequence[int], kind: str, number_format: str) -> tuple[int, float]:
+    """The place that loses most, and its share; of equal ones the last."""
+    share, place = max((getattr(sketches[place], kind)(number_format), place) for place in places)
+    return place, share
 
 
 def lost_chart(rows: Sequence[dict], depth: int, places: str = LAYERS) -> Chart:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from depthscale.explain.matter import NETWORKS, Matter, Row, reading
 from depthscale.report.figures import pictures
-from depthscale.report.theme import INK, NETWORK_COLOURS, Chart, themed
+from depthscale.report.theme import INK, NETWORK_COLOURS, SERIES_COLOURS, Chart, themed
 
 _SHOWN = (0, 1, 2, 5)  # steps of the table
 
@@ -54,11 +54,15 @@ def matter_chart(found: Matter) -> Chart:
     caption = (
         f"{found.data}; ± 2 standard errors over {found.seeds} seeds; dashed: 16 / ln rate = {found.trainable_depth:.3g} layers"
     )
-    panels = alt.hconcat(_accuracies(found), _first_steps(found), spacing=36).resolve_scale(color="independent")
+    rate = f"batch norm by depth, learning rate {max(found.rates):g}"
+    left = accuracies(found).properties(width=320, title="accuracy by depth")
+    right = first_steps(found).properties(width=320, title=rate)
+    panels = alt.hconcat(left, right, spacing=36).resolve_scale(color="independent")
     return themed(panels, "Does the explosion matter?", caption)
 
 
-def _accuracies(found: Matter) -> Chart:
+def accuracies(found: Matter) -> Chart:
+    """Held-out accuracy against depth, a colour a network; theory's depth dashed."""
     rows = [
         {
             "network": row.network,
@@ -80,10 +84,11 @@ def _accuracies(found: Matter) -> Chart:
     bars = base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q")
     line = base.mark_line(point=alt.OverlayMarkDef(size=45), strokeWidth=1.5).encode(y=y)
     scale = alt.Chart(alt.Data(values=[{"depth": found.trainable_depth}])).mark_rule(strokeDash=[4, 3], color=INK)
-    return alt.layer(scale.encode(x="depth:Q"), bars, line).properties(width=320, height=260, title="accuracy by depth")
+    return alt.layer(scale.encode(x="depth:Q"), bars, line).properties(height=260)
 
 
-def _first_steps(found: Matter) -> Chart:
+def first_steps(found: Matter) -> alt.Chart:
+    """The first layer's gradient over the last one's at the first steps, a colour a depth."""
     rows = [
         {"depth": str(row.depth), "step": step, "ratio": ratio}
         for row in found.of("batch norm")
@@ -91,9 +96,10 @@ def _first_steps(found: Matter) -> Chart:
         if isfinite(ratio) and ratio > 0
     ]
     order = list(dict.fromkeys(str(row.depth) for row in found.rows))
-    colour = alt.Color(
-        "depth:N", sort=order, scale=alt.Scale(domain=order, scheme="viridis"), legend=alt.Legend(title=None, orient="top")
-    )
+    few = len(order) <= len(SERIES_COLOURS)
+    scale = alt.Scale(domain=order, range=SERIES_COLOURS[: len(order)]) if few else alt.Scale(domain=order, scheme="viridis")
+    legend = alt.Legend(title="layers", orient="top")
+    colour = alt.Color("depth:N", sort=order, scale=scale, legend=legend)
     x = alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, grid=False))
     y = alt.Y(
         "ratio:Q",
@@ -102,8 +108,7 @@ def _first_steps(found: Matter) -> Chart:
         axis=alt.Axis(format="~g", gridOpacity=0.5, values=[10.0**n for n in range(-12, 13)]),
     )
     marks = alt.Chart(alt.Data(values=rows)).mark_line(point=alt.OverlayMarkDef(size=40), strokeWidth=1.5)
-    title = f"batch norm by depth, learning rate {max(found.rates):g}"
-    return marks.encode(x=x, y=y, color=colour).properties(width=320, height=260, title=title)
+    return marks.encode(x=x, y=y, color=colour).properties(height=260)
 
 
 def _accuracy(row: Row) -> str:

@@ -16,6 +16,7 @@ from depthscale.trace import Trace
 _PACKAGES = ("depthscale", "torch", "numpy", "scipy", "numba")
 _COMMANDS = {"simulation": "simulate", "theory": "predict"}
 _SHOWN_ELSEWHERE = ("residual", "stations")
+_OWN = "no command gives this: the model, its loss or its inputs are the user's own"
 _LOSSES = ("independent", "shared")
 
 
@@ -28,6 +29,13 @@ def trace_provenance(traces: Mapping[str, Trace]) -> Part:
     """The call, the model and the versions behind each trace, by the name that the page gives it."""
     named = traces.items() if len(traces) > 1 else (("", trace) for trace in traces.values())
     return section("reproduce", "To have these numbers again", *(_probed(name, trace) for name, trace in named), versions())
+
+
+def reproduced(line: str, facts: str) -> Part:
+    """A command, and what it does not say."""
+    return section(
+        "reproduce", "To have these numbers again", tag("pre", line or _OWN), tag("p", facts, class_="note"), versions()
+    )
 
 
 def _probed(name: str, trace: Trace) -> Html:
@@ -47,9 +55,9 @@ def command(profile: Profile) -> str:
     return shlex.join([*words, *(["--seeds", str(profile.seeds), "--seed", str(profile.seed)] if profile.seeds else [])])
 
 
-def options(spec: Mapping[str, Any]) -> list[str]:
-    """The fields of a network that differ from the defaults, as options."""
-    usual = NetSpec().record()
+def options(spec: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -> list[str]:
+    """The fields of a network that differ from the defaults, as options. / usual: a command's own defaults."""
+    usual = usual or NetSpec().record()
     given = {name: value for name, value in spec.items() if name not in usual or value != usual[name]}
     residual = given.pop("residual", None) or {}
     given |= {f"residual.{name}": value for name, value in residual.items()}
@@ -64,9 +72,8 @@ def _one(profile: Profile) -> Html:
     given = {name: value for name, value in profile.spec.items() if value is not None and name not in _SHOWN_ELSEWHERE}
     fields = ", ".join(f"{name} = {value}" for name, value in given.items())
     run = f"seeds {profile.seed} to {profile.seed + profile.seeds - 1}, " if profile.seeds else ""
-    own = "no command gives this: the model, its loss or its inputs are the user's own"
     return tag(
-        "div", tag("pre", line or own), tag("p", f"{run}loss {profile.loss}, inputs {profile.inputs}; {fields}", class_="note")
+        "div", tag("pre", line or _OWN), tag("p", f"{run}loss {profile.loss}, inputs {profile.inputs}; {fields}", class_="note")
     )
 
 

@@ -8,12 +8,20 @@ from depthscale import files
 from depthscale.diagnose import diagnose
 from depthscale.errors import DepthscaleError, NoPicture
 from depthscale.experiments import Founding
+from depthscale.explain.growth import Argument
+from depthscale.explain.matter import Matter
+from depthscale.explain.normalizers import Normalizers
+from depthscale.explain.trace import Explanation
 from depthscale.measure import Comparisons, TraceComparison
 from depthscale.profile import Profile
+from depthscale.report.argument_page import argument_page
 from depthscale.report.article import article
 from depthscale.report.comparison_page import comparison_page, names
 from depthscale.report.depth import Series, along_depth
+from depthscale.report.explained_page import explained_page
 from depthscale.report.magnitudes import ridgeline
+from depthscale.report.matter_page import matter_page
+from depthscale.report.normalizers_page import normalizers_page
 from depthscale.report.profile_page import depth_series, profile_page
 from depthscale.report.theme import NETWORK_COLOURS, Chart, house
 from depthscale.report.trace_charts import depth_chart
@@ -25,7 +33,17 @@ from depthscale.theory import predict
 from depthscale.trace import Trace
 
 Reported = (
-    Profile | Trace | Comparisons | TraceComparison | Mapping[str, Profile | Trace] | Iterable[Profile | Trace] | Founding
+    Profile
+    | Trace
+    | Comparisons
+    | TraceComparison
+    | Mapping[str, Profile | Trace]
+    | Iterable[Profile | Trace]
+    | Founding
+    | Argument
+    | Matter
+    | Normalizers
+    | Explanation
 )
 
 
@@ -33,7 +51,8 @@ def report(what: Reported, path: str | Path) -> None:
     """Write one HTML page that needs nothing from outside, whole or not at all.
 
     what: a Profile (a simulated one is shown with its prediction); a Trace; what `compare` returned, or two or more profiles, or
-    traces, in a list or by name; or the founding experiment, which becomes an article.
+    traces, in a list or by name; the founding experiment, which becomes an article; or what `explain` found: the growth
+    argument (also at the norms of a model), the normalizers, or whether it matters.
     raises: UnwritablePath; NoPicture for anything else.
     """
     path = Path(path)
@@ -43,12 +62,21 @@ def report(what: Reported, path: str | Path) -> None:
 
 def page(what: Reported) -> str:
     """The page's HTML."""
-    if isinstance(what, Founding):
-        return article(what)
-    if isinstance(what, Profile):
-        return profile_page(what, theory_of(what))
-    if isinstance(what, Trace):
-        return trace_page(what)
+    match what:
+        case Founding():
+            return article(what)
+        case Profile():
+            return profile_page(what, theory_of(what))
+        case Trace():
+            return trace_page(what)
+        case Argument():
+            return argument_page(what)
+        case Matter():
+            return matter_page(what)
+        case Normalizers():
+            return normalizers_page(what)
+        case Explanation():
+            return explained_page(what)
     profiles, traces = _several(what)
     if len(profiles) + len(traces) < 2:
         raise NoPicture(f"a comparison takes two or more, got {len(profiles) + len(traces)}; give one by itself")

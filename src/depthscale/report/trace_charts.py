@@ -16,7 +16,7 @@ from depthscale.report.folds import Fold, short
 from depthscale.report.theme import AXIS, INK, NETWORK_COLOURS, Chart
 from depthscale.stations import stations
 from depthscale.theory.traces import TracePrediction
-from depthscale.trace import Trace, log2_total
+from depthscale.trace import Trace, TracedOp, log2_total
 
 PLACES = "operation, in order of running"
 _ROW = 17  # pixels
@@ -35,11 +35,16 @@ def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | No
     errors = {"gradient": over_repeats(trace), "activation": np.full(len(trace.ops), np.nan)}
     crossed = np.zeros(len(trace.ops), bool)
     crossed[list(stations(trace))] = True
+    beside = ~crossed if crossed.any() else None
     series = [
-        Series(name, Quantity(each, errors[name]), Quantity(np.where(crossed, drawn[name], np.nan), np.zeros(len(each))))
+        Series(
+            name, Quantity(each, errors[name]), Quantity(np.where(crossed, drawn[name], np.nan), np.zeros(len(each))), beside
+        )
         for name, each in measured.items()
     ]
-    return along_depth(series, "RMS", places=PLACES, marks=guilty(trace, diagnosis))
+    names = [f"{op.name} ({op.op})" for op in trace.ops]
+    line = "theory" if theory is not None else "along every path"
+    return along_depth(series, "RMS", places=PLACES, marks=guilty(trace, diagnosis), line=line, names=names)
 
 
 def predicted(trace: Trace, theory: TracePrediction) -> dict[str, Array]:
@@ -55,8 +60,13 @@ def predicted(trace: Trace, theory: TracePrediction) -> dict[str, Array]:
 def guilty(trace: Trace, diagnosis: Diagnosis) -> list[tuple[int, str]]:
     """Where findings worse than a remark lie: operation and name."""
     ids = {op.name: op.id for op in trace.ops}
-    found = {ids[f.where]: f.where for f in diagnosis.findings if f.severity != "info" and f.where in ids}
-    return [(at, short(name)) for at, name in found.items()][:_MOST_MARKS]
+    found = dict.fromkeys(ids[f.where] for f in diagnosis.findings if f.severity != "info" and f.where in ids)
+    return [(at, _pointed_out(trace.ops[at])) for at in found][:_MOST_MARKS]
+
+
+def _pointed_out(op: TracedOp) -> str:
+    """Its name; of one that is a number, as in a Sequential, with its kind."""
+    return f"{op.op} {op.name}" if op.name.isdecimal() else short(op.name)
 
 
 def over_repeats(trace: Trace) -> Array:
@@ -76,29 +86,30 @@ def waterfall(parts: Sequence[Fold], total: float) -> Chart:
     """From the output down to the input: each block's factor of the squared gradient, one after the other, and their sum."""
     rows, level = [], 0.0
     for part in reversed(parts):
-        rows.append(_bar(short(part.name), level, level + part.log2_gain, part.first))
+        rows.append(_bar(short(part.name), level, level + part.log2_gain) | {"at": part.first, "last": part.last})
         level += part.log2_gain
     if abs(total - level) > 0.01:
-        rows.append(_bar("(paths meeting)", level, total, None))
-    rows.append(_bar("in all", 0.0, total, None) | {"kind": "total"})
-    return with_selection(_bars(rows, "log2 of the squared gradient"))
+        rows.append(_bar("(paths meeting)", level, total))
+    rows.append(_bar("in all", 0.0, total) | {"kind": "total"})
+    return with_selection(_bars(rows, "log2 of the squared gradient", selectable=True))
 
 
 def by_kind(account: Ledger) -> Chart:
     """What each kind of operation contributes in all."""
-    rows = [_bar(kind, 0.0, value, None) for kind, value in account.by_kind if abs(value) > 0.005][:_MOST_KINDS]
-    return _bars(rows or [_bar("nothing", 0.0, 0.0, None)], "log2 of the squared gradient")
+    rows = [_bar(kind, 0.0, value) for kind, value in account.by_kind if abs(value) > 0.005][:_MOST_KINDS]
+    return _bars(rows or [_bar("nothing", 0.0, 0.0)], "log2 of the squared gradient")
 
 
-def _bar(name: str, start: float, end: float, at: int | None) -> dict:
-    kind = "grows" if end > start else "shrinks"
-    return {"name": name, "start": start, "end": end, "gain": end - start, "kind": kind} | ({} if at is None else {"at": at})
+def _bar(name: str, start: float, end: float) -> dict:
+    return {"name": name, "start": start, "end": end, "gain": end - start, "kind": "grows" if end > start else "shrinks"}
 
 
-def _bars(rows: list[dict], title: str) -> Chart:
+def _bars(rows: list[dict], title: str, *, selectable: bool = False) -> Chart:
+    """selectable: whether rows have operations, and the one that holds the selected operation is shaded."""
     rows = [row | {"row": i} for i, row in enumerate(rows)]  # names need not differ
     labels = f"{json.dumps([row['name'] for row in rows])}[datum.value]"
-    y = alt.Y("row:O", title=None, axis=alt.Axis(labelExpr=labels, labelLimit=170, ticks=False, domain=False))
+    axis = alt.Axis(labelExpr=labels, labelLimit=170, labelPadding=6, ticks=False, domain=False)
+    y = alt.Y("row:O", title=None, scale=alt.Scale(domain=list(range(len(rows)))), axis=axis)
     x = alt.X("start:Q", title=title, axis=alt.Axis(grid=True, gridOpacity=0.5, tickCount=6, labelOverlap=True))
     colour = alt.Color(
         "kind:N",
@@ -107,6 +118,10 @@ def _bars(rows: list[dict], title: str) -> Chart:
     )
     told = [alt.Tooltip("name:N", title="of"), alt.Tooltip("gain:Q", format="+.3f", title="log2 gain")]
     base = alt.Chart(alt.Data(values=rows)).encode(y=y)
+    chosen = base.transform_filter("datum.at <= selected && selected <= datum.last").mark_bar(
+        color=INK, opacity=0.15, height=_ROW
+    )
     bars = base.mark_bar(height=_ROW - 5).encode(x=x, x2="end:Q", color=colour, tooltip=told)
     zero = alt.Chart(alt.Data(values=[{"x": 0.0}])).mark_rule(color=INK, strokeWidth=1).encode(x="x:Q")
-    return alt.layer(bars, zero).properties(height=max(3, len(rows)) * _ROW)
+    layers = [chosen, bars, zero] if selectable else [bars, zero]
+    return alt.layer(*layers).properties(height=max(3, len(rows)) * _ROW)

@@ -1,7 +1,6 @@
 """The page of a trace: verdict, depth, distributions, the ledger, the operations by module and as a table, findings, coverage."""
 
 import json
-from collections.abc import Sequence
 from math import isfinite
 
 import numpy as np
@@ -11,15 +10,13 @@ from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.measure import Growth, Ledger, growth, ledger
 from depthscale.profile import Array
 from depthscale.report import trace_charts as charts
-from depthscale.report.folds import Fold, folds, modules, short
+from depthscale.report.folds import Fold, Folding, folded
 from depthscale.report.html import Html, join, table, tag
-from depthscale.report.magnitudes import lost, lost_chart, ridgeline
 from depthscale.report.profile_page import readout, rms, table_of
 from depthscale.report.provenance import trace_provenance
 from depthscale.report.sheet import Part, asset, figure, gathered, section, sheet
-from depthscale.report.theme import NETWORK_COLOURS
+from depthscale.report.trace_distributions import distributions
 from depthscale.report.words import interval, rounded, sentence
-from depthscale.sketch import Sketch
 from depthscale.stations import stations
 from depthscale.theory.traces import TracePrediction, predict_operations
 from depthscale.trace import Trace
@@ -32,10 +29,10 @@ _LARGEST_SHOWN = 40.0
 def trace_page(trace: Trace) -> str:
     diagnosis = diagnose(trace)
     account, theory = _account(trace), _theory(trace)
-    blocks = folds(trace, account if isinstance(account, Ledger) else None)
-    parts = [_first_screen(trace, diagnosis, theory), _findings(trace, diagnosis), _distributions(trace, blocks)]
+    blocks = folded(trace, account if isinstance(account, Ledger) else None)
+    parts = [_first_screen(trace, diagnosis, theory), _findings(trace, diagnosis), distributions(trace, blocks)]
     if isinstance(account, Ledger):
-        parts += [_waterfall(account, blocks), _modules(trace, account)]
+        parts += [_waterfall(account, blocks), _blocks(trace, blocks)]
     else:
         parts.append(section("ledger", "The ledger", tag("p", str(account))))
     parts += [
@@ -74,7 +71,8 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | 
     )
     says = "Root mean square of every operation's output and of the gradient that arrives there, on a logarithmic scale; "
     says += "the lines go through the operations that every path crosses, "
-    says += "as theory has them." if theory is not None else "as measured: theory has no rule for this model."
+    says += "as theory has them" if theory is not None else "as measured, since theory has no rule for this model"
+    says += "; small and faint: operations beside them." if len(stations(trace)) < len(trace.ops) else "."
     if charts.guilty(trace, diagnosis):
         says += " Dashed: what the findings name."
     hero = figure("depth", charts.depth_chart(trace, diagnosis, theory), "Gradient and activation along depth", says, axis="x")
@@ -95,7 +93,7 @@ def _rate(trace: Trace) -> str:
     if not isinstance(found, Growth):
         return "Nothing in it repeats three times, so there is no depth to give a rate for."
     low, high = interval(found)
-    where = f"{found.step}s {found.first_layer} to {found.last_layer}"
+    where = f"steps {found.first_layer} to {found.last_layer}"
     return (
         f"Gradient: ×{rounded(found.rate, found.stderr)} per {found.step} in mean square "
         f"(95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, {where}), ×{found.rms_rate:.4g} in RMS."
@@ -125,85 +123,42 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-def _distributions(trace: Trace, blocks: Sequence[Fold]) -> Part:
-    kinds: list[tuple[str, str, list[Sketch | None]]] = [
-        ("gradient", "dE/dx", [op.gradient for op in trace.ops]),
-        ("activation", "x", [op.activation for op in trace.ops]),
-    ]
-    parts = [part for i, kind in enumerate(kinds) for part in _distribution(*kind, trace, blocks, NETWORK_COLOURS[i])]
-    return section("distributions", "Distributions over every magnitude", *parts)
-
-
-def _distribution(
-    name: str,
-    symbol: str,
-    sketches: list[Sketch | None],
-    trace: Trace,
-    blocks: Sequence[Fold],
-    colour: str,
-) -> list[Part | str]:
-    if not any(sketch is not None and sketch.tally.nonzero for sketch in sketches):
-        return [tag("p", f"No {name} but 0 was seen.", class_="note")]
-    ends = {block.last for block in blocks}
-    at_ends = [sketch if i in ends else None for i, sketch in enumerate(sketches)]
-    names = [short(op.name) for op in trace.ops]
-    ridges = figure(
-        f"{name}-ridges",
-        ridgeline(at_ends, symbol, colour, names),
-        f"Size of the {name}'s entries at the end of each block",
-        "A ridge is the distribution of |x| over all entries of one operation's output, scaled to one height, its RMS "
-        "marked; of many operations, some at even distances. Dashed: below zero a format rounds to 0, beyond max it "
-        "has no number.",
-        axis="y",
-    )
-    rows = lost(sketches)
-    if not rows:
-        return [ridges, tag("p", f"No number format of these loses any of the {name}.", class_="note")]
-    chart = lost_chart(rows, len(sketches) - 1, charts.PLACES)
-    says = (
-        "Share of entries that rounding turns into 0 (solid) or takes beyond the format's range (dashed), without loss scaling."
-    )
-    return [ridges, figure(f"{name}-lost", chart, f"What each number format would lose of the {name}", says)]
-
-
-def _waterfall(account: Ledger, blocks: Sequence[Fold]) -> Part:
+def _waterfall(account: Ledger, blocks: Folding) -> Part:
     closes = f"it closes to {account.closure_error:.0e}" if account.closure_error > 0 else "it closes exactly"
     text = tag(
         "p",
         f"From the loss to the inputs the squared norm of the gradient changes by {_times(account.total_log2_norm2)}. "
         f"Multiplied up along all paths, the operations' own gains account for it; {closes} (in log2).",
     )
-    says = "Each block's part, in the order in which the gradient meets it; orange where it grows, blue where it shrinks."
-    falls = figure("waterfall", charts.waterfall(blocks, account.total_log2_norm2), "By block", says, axis="y")
+    word = "step of depth" if blocks.step else "block"
+    says = f"Each {word}'s part, in the order in which the gradient meets it; orange where it grows, blue where it shrinks."
+    falls = figure("waterfall", charts.waterfall(blocks.parts, account.total_log2_norm2), f"By {word}", says, axis="y")
     kinds = figure(
         "kinds", charts.by_kind(account), "By kind of operation", "Large effects that cancel do so along every path."
     )
     return section("ledger", "The ledger", text, gathered(falls, kinds, class_="pair"))
 
 
-def _modules(trace: Trace, account: Ledger) -> Part:
+def _blocks(trace: Trace, blocks: Folding) -> Part:
     """Blocks that open to their operations, with what feeds what; the script fills them from the table's rows when they open."""
-    folded = [
-        tag(
-            "details",
-            tag(
-                "summary",
-                tag("span", each.name),
-                tag("span", _times(each.log2_gain), class_="gain", data_gain=f"{each.log2_gain:.4f}"),
-            ),
-            class_="block",
-            data_first=each.first,
-            data_last=each.last,
-        )
-        for each in modules(trace, account)
-    ]
+    title, what = ("step of depth", f"A step is {blocks.step}. ") if blocks.step else ("module", "")
     note = (
-        "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. Open a block for its operations; "
-        "lines lead to each from those that it reads, from the block's top where these lie before it."
+        f"{what}Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. Open a block for its "
+        "operations; lines lead to each from those that it reads, from the block's top where these lie before it."
     )
-    listed = section("modules", "Operations by module", tag("p", note, class_="note"), *folded)
+    folds = [_block(each, trace, bool(blocks.step)) for each in blocks.parts]
+    listed = section("modules", f"Operations by {title}", tag("p", note, class_="note"), *folds)
     sources = [sorted({edge.source for edge in op.edges}) for op in trace.ops]
     return Part(listed.body, data={"sources": sources}, script=asset("trace.js"))
+
+
+def _block(block: Fold, trace: Trace, named: bool) -> Html:
+    """named: whether its first and last operation are said."""
+    first, last = trace.ops[block.first].name, trace.ops[block.last].name
+    within = [tag("span", f"{first} to {last}", class_="note")] if named and first != last else []
+    gain = tag("span", _times(block.log2_gain), class_="gain", data_gain=f"{block.log2_gain:.4f}")
+    summary = tag("summary", tag("span", block.name, " ", *within), gain)
+    return tag("details", summary, class_="block", data_name=block.name, data_first=block.first, data_last=block.last)
 
 
 def _operations(trace: Trace, account: Ledger | None, theory: TracePrediction | None) -> Part:

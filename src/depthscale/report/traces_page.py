@@ -82,7 +82,7 @@ def traces_chart(traces: Mapping[str, Trace], along: tuple[str, list[list[int]]]
         for (name, trace), at in zip(traces.items(), ids, strict=True)
         if len(each := _levels(trace, at, quantity))
     ]
-    return along_depth(series, _QUANTITIES[quantity], places=title)
+    return along_depth(series, _QUANTITIES[quantity], places=title, line="")
 
 
 def _levels(trace: Trace, at: list[int], quantity: str) -> Quantity:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from html import escape
 
 from depthscale.explain.batchnorm import BatchnormWalk, Check, Flow, Numbers, Passed
-from depthscale.explain.formula import mathml
+from depthscale.explain.formula import drawn
 from depthscale.explain.words import SYMBOLS
 from depthscale.report.circuit_svg import circuit_svg
+from depthscale.report.mathml import formula as written
 from depthscale.report.numbers import short
 from depthscale.report.page import document
 
@@ -41,21 +42,21 @@ def _setting(walk: BatchnormWalk) -> str:
 
 
 def _before(walk: BatchnormWalk) -> str:
-    rows = [_row("leaf", mathml("x"), "the input", walk.leaves["x"])]
+    rows = [_row("leaf", _math("x"), "the input", walk.leaves["x"])]
     rows += [
-        _row("value", mathml(step.symbol), mathml(f"{step.symbol} == {step.value}"), step.numbers)
+        _row("value", _math(step.symbol), _math(f"{step.symbol} == {step.value}"), step.numbers)
         for step in reversed(walk.steps)
     ]
-    rows.append(_row("arriving", mathml("d(y)"), "arrives from above", walk.dout))
+    rows.append(_row("arriving", _math("d(y)"), "arrives from above", walk.dout))
     says = "The forward pass, left to right. Then the gradient of some loss E arrives at y, and the walk back begins."
     return _section(0, "The forward pass", says, rows)
 
 
 def _panel(step: Passed) -> str:
-    value = mathml(f"{step.symbol} == {step.value}")
+    value = _math(f"{step.symbol} == {step.value}")
     rows = [
-        _row("value", mathml(step.symbol), "its value", step.numbers),
-        _row("arriving", mathml(f"d({step.symbol})"), "arrives", step.arriving),
+        _row("value", _math(step.symbol), "its value", step.numbers),
+        _row("arriving", _math(f"d({step.symbol})"), "arrives", step.arriving),
     ]
     for flow in step.flows:
         rows += _flow(step, flow)
@@ -65,8 +66,8 @@ def _panel(step: Passed) -> str:
 def _flow(step: Passed, flow: Flow) -> Sequence[str]:
     slope = f"slope({step.symbol}, {SYMBOLS[flow.to]})"
     return (
-        _row("local", "local", mathml(f"{slope} == {flow.local}"), flow.local_numbers, group=f"to {flow.to}"),
-        _row("flow", f"<code>{flow.name}</code>", mathml(flow.value), flow.numbers),
+        _row("local", "local", _math(f"{slope} == {flow.local}"), flow.local_numbers, group=f"to {flow.to}"),
+        _row("flow", f"<code>{flow.name}</code>", _math(flow.value), flow.numbers),
     )
 
 
@@ -74,7 +75,7 @@ def _after(walk: BatchnormWalk) -> str:
     arrived = {step.node: flow for step in walk.steps for flow in step.flows if flow.to == "x"}
     rows = [_row("flow", f"<code>{flow.name}</code>", f"from {name}", flow.numbers) for name, flow in reversed(arrived.items())]
     rows += [
-        _row("result", mathml(f"d({name})"), f"<code>d{name}</code>", walk.gradients[name]) for name in ("x", "gamma", "beta")
+        _row("result", _math(f"d({name})"), f"<code>d{name}</code>", walk.gradients[name]) for name in ("x", "gamma", "beta")
     ]
     says = "x goes two ways, to centre and to mean, so what comes back along both adds up. Nothing is left to pass."
     return _section(10, "Step 0: x", says, rows)
@@ -104,7 +105,7 @@ def _follows(walk: BatchnormWalk) -> str:
     return (
         '<section class="follows"><h2>What follows</h2>'
         f'<div class="checks">{"".join(map(_check, walk.checks))}</div>'
-        f"<h3>Three ways lead from {mathml('d(x_hat)')} to {mathml('d(x)')}</h3>"
+        f"<h3>Three ways lead from {_math('d(x_hat)')} to {_math('d(x)')}</h3>"
         "<p>Direct (<code>dxmu1</code>), through the mean and through the variance. Squared and summed, against the direct one:"
         f'</p><table class="shares">{shares}</table></section>'
     )
@@ -113,10 +114,14 @@ def _follows(walk: BatchnormWalk) -> str:
 def _check(check: Check) -> str:
     verdict = "holds" if check.holds else "fails"
     return (
-        f'<div class="check {verdict}"><p>{escape(check.statement)}</p><p class="formula">{mathml(check.formula)}</p>'
+        f'<div class="check {verdict}"><p>{escape(check.statement)}</p><p class="formula">{_math(check.formula)}</p>'
         f'<p class="sides">left {_number(check.measured)}, right {_number(check.predicted)} '
         f'<span class="verdict">{verdict}</span></p></div>'
     )
+
+
+def _math(formula: str) -> str:
+    return written(drawn(formula), large=True)
 
 
 def _dot(panel: int, walk: BatchnormWalk) -> str:

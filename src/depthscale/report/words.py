@@ -91,6 +91,27 @@ def rate(profile: Profile) -> Growth | UnreliableGrowth:
         return refused
 
 
+def rate_of(found: Growth | UnreliableGrowth) -> float:
+    """The rate; of a refused one, the estimate."""
+    known = found.estimate if isinstance(found, UnreliableGrowth) else found
+    return known.rate if known is not None else float("nan")
+
+
+def said_rate(found: Growth | UnreliableGrowth) -> str:
+    """The rate with its error; of a refused one, the estimate."""
+    if isinstance(found, Growth):
+        return with_error(found.rate, found.stderr)
+    return f"{rate_of(found):.3g}"
+
+
+def said_interval(found: Growth | UnreliableGrowth) -> str:
+    """Its interval, in brackets."""
+    if isinstance(found, UnreliableGrowth):
+        return " (from too few networks to give its error)"
+    low, high = interval(found)
+    return f" (95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)})"
+
+
 def _does(found: Growth) -> str:
     if found.stderr == 0:
         return "keeps its size:" if abs(found.rate - 1) < 1e-9 else "grows" if found.rate > 1 else "shrinks"

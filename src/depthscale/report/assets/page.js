@@ -105,13 +105,21 @@ class Table {
     const gap = (rows) => Object.assign(document.createElement("tr"), { className: "gap", ariaHidden: "true", style: `height:${rows * Table.ROW}px` });
     const part = this.rows.slice(first, first + number).map((row) => {
       const line = document.createElement("tr");
-      row.forEach((cell, i) => line.append(Object.assign(document.createElement("td"), { textContent: shown(cell), className: typeof cell === "string" ? "name" : "" })));
+      for (const cell of row) line.append(Table.cell(cell));
       line.dataset.at = row[0];
       line.setAttribute("aria-selected", row[0] === selected);
       line.addEventListener("click", () => select(row[0]));
       return line;
     });
     this.body.replaceChildren(gap(Math.min(first, this.rows.length)), ...part, gap(Math.max(0, this.rows.length - first - number)));
+  }
+
+  // Of a name too long for its column the beginning is cut: the end tells names apart.
+  static cell(value) {
+    const cell = document.createElement("td");
+    if (typeof value !== "string") return Object.assign(cell, { textContent: shown(value) });
+    cell.append(Object.assign(document.createElement("bdi"), { textContent: value }));
+    return Object.assign(cell, { className: "name", title: value });
   }
 
   key(event) {

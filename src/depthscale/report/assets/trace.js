@@ -9,7 +9,7 @@ function tint(element, gain) {
 function openBlock(block) {
   if (block.querySelector(".ops")) return;
   const list = Object.assign(document.createElement("ul"), { className: "ops" });
-  const prefix = `${block.querySelector("summary span").textContent}.`;
+  const prefix = `${block.dataset.name}.`;
   for (const row of page.table.rows.slice(+block.dataset.first, +block.dataset.last + 1)) {
     const line = Object.assign(document.createElement("li"), { tabIndex: 0 });
     line.dataset.at = row[0];

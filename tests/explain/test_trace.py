@@ -195,6 +195,30 @@ def test_an_rms_norm_takes_no_mean_away() -> None:
     assert found["1"]["through_sigma"].measured > 0
 
 
+def of_groups(groups: int) -> tuple[nn.Module, Tensor]:
+    maps = [nn.Conv2d(16, 64, 3, padding=1, bias=False), nn.Conv2d(64, 64, 3, padding=1, bias=False)]
+    for each in maps:
+        nn.init.kaiming_normal_(each.weight)
+    return nn.Sequential(maps[0], nn.GroupNorm(groups, 64), nn.ReLU(), maps[1]), torch.randn(8, 16, 16, 16)
+
+
+def test_a_group_norm_over_channels_and_positions_takes_what_theory_says() -> None:
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for seed in range(8):
+        torch.manual_seed(seed)
+        norm = ds.explain(*of_groups(4))["1"]
+        for step in ("sigma2", "inverse", "through_mean", "through_sigma", "norm"):
+            rows.setdefault(step, []).append((norm[step].predicted, norm[step].measured))
+    for found in rows.values():
+        predicted, measured = torch.tensor(found, dtype=torch.float64).T
+        within(float(measured.mean()), float(predicted.mean()), float((measured - predicted).std()) / sqrt(8))
+
+
+@pytest.mark.parametrize("groups", [1, 8, 64])
+def test_a_group_norm_of_any_size_is_explained(groups: int) -> None:
+    assert ds.explain(*of_groups(groups))["1"]["norm"].verdict == "holds"
+
+
 def test_several_networks_give_standard_errors() -> None:
     seen = [ds.explain(convolutional, seed=seed)["bn1"]["norm"].measured for seed in range(3)]
     row = ds.explain(convolutional, repeats=3)["bn1"]["norm"]

@@ -36,7 +36,7 @@ def forward(norm: Norm, y: Signal) -> Signal:
     spread = log2_seen(norm, y)
     if spread == -inf:
         raise NoTheory("its input does not vary, so there is nothing to divide by")
-    if _self_averages(norm, y):
+    if self_averages(norm, y):
         return self_averaging.forward(norm, y)
     if norm.size == inf:
         log2_z2 = spread - log2_variance(norm, y)
@@ -83,7 +83,7 @@ def _of_unknown(norm: Norm, y: Signal) -> Signal:
     return Signal(0.0, nan, nan, mean, law, normalized=not over_many_entries(norm, y), positions=y.positions, near=near)
 
 
-def _self_averages(norm: Norm, y: Signal) -> bool:
+def self_averages(norm: Norm, y: Signal) -> bool:
     """Whether the values are neither alike Gaussians nor an activation's output, so that only their number helps."""
     if norm.kind == "instance":
         return False
@@ -129,7 +129,7 @@ def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
         return Gradient(nan, nan)
     if over_many_entries(norm, y):
         return g.times(-log2_variance(norm, y))
-    if _self_averages(norm, y):
+    if self_averages(norm, y):
         return self_averaging.backward(norm, y, g)
     if norm.size == inf or isinstance(y.law, Gaussian):
         return _below(norm, y, g)

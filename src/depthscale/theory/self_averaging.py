@@ -30,7 +30,7 @@ def forward(norm: Norm, y: Signal) -> Signal:
     """The norm's output. / raises: NoTheory where too few values take part."""
     own, near, ratio = shares(norm, y.positions)
     mean2 = own + near * y.within + ratio * y.ratio + _square_of_mean(norm, y)
-    spread, many = y.log2_ms + log2_of(1 - mean2), _independent(norm, y)
+    spread, many = y.log2_ms + log2_of(1 - mean2), independent(norm, y)
     if spread == -inf:
         raise NoTheory("its input does not vary, so there is nothing to divide by")
     variance = sum_of(spread, log2_of(norm.eps))
@@ -56,24 +56,13 @@ def forward(norm: Norm, y: Signal) -> Signal:
 
 def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     """dE/dy = (1/sigma) (g - <g> - z <z g>), <> over the norm's values, with E 1/sigma^2 to the first order in 1 / n."""
-    out, many = forward(norm, y), _independent(norm, y)
+    out, many = forward(norm, y), independent(norm, y)
     variance = y.log2_ms + log2_of(1 - _mean2(norm, y)) - out.log2_ms
-    w = g.weighted or Weighted(_plain(out.ratio, out.log2_ms), g.ratio, g.log2_ms, g.near, _plain(out.within, out.log2_ms))
-    own, near, ratio = shares(norm, y.positions)
+    w, square, mean_g, of_sigma = taken(norm, y, g)
     at, nearby = w.slopes, w.near_slopes or w.slopes
     w_near = w.ratio if w.near is None else w.near
-    square = float(at.square.mean())
-
-    def mean(own_value: np.ndarray, near_value: np.ndarray, ratio_value: np.ndarray) -> float:
-        terms = own * own_value + near * w_near * near_value + ratio * w.ratio * ratio_value
-        return float(terms.mean())
-
-    mean_g, mean_zg = mean(at.square, nearby.product, at.product), mean(at.z_square, nearby.z_product, at.z_product)
     error = g.error + y.error + 2 / many
-    if norm.statistics == "frozen":
-        left, mean_g, mean_zg = square, 0.0, 0.0
-    else:
-        left = square - mean_g - (2 - 2.0**out.log2_ms) * mean_zg
+    left = square - mean_g - of_sigma
     if not left > _ROUNDING * square:
         return Gradient(left if left != left else -inf, 0.0, error)
     factor = log2(left * (1 + 2 / many)) - variance
@@ -82,6 +71,31 @@ def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     between = pairs[1] if norm.kind == "batch" else w.ratio * float(at.product.mean()) / left
     alike = y.near is None and w.near is None
     return Gradient(product_of(factor, w.log2_unit), between, error, near=None if alike else pairs[0])
+
+
+def taken(norm: Norm, y: Signal, g: Gradient) -> tuple[Weighted, float, float, float]:
+    """The slopes above, their mean square, and what of it the terms through the mean and through sigma take away."""
+    out = forward(norm, y)
+    w = g.weighted or Weighted(_plain(out.ratio, out.log2_ms), g.ratio, g.log2_ms, g.near, _plain(out.within, out.log2_ms))
+    square = float(w.slopes.square.mean())
+    if norm.statistics == "frozen":
+        return w, square, 0.0, 0.0
+    own, near, ratio = shares(norm, y.positions)
+    at, nearby = w.slopes, w.near_slopes or w.slopes
+    w_near = w.ratio if w.near is None else w.near
+
+    def mean(own_value: np.ndarray, near_value: np.ndarray, ratio_value: np.ndarray) -> float:
+        terms = own * own_value + near * w_near * near_value + ratio * w.ratio * ratio_value
+        return float(terms.mean())
+
+    mean_g, mean_zg = mean(at.square, nearby.product, at.product), mean(at.z_square, nearby.z_product, at.z_product)
+    return w, square, mean_g, (2 - 2.0**out.log2_ms) * mean_zg
+
+
+def deviation(norm: Norm, y: Signal) -> tuple[float, float]:
+    """Mean of sigma^2, and its variance over the square of its mean, to the first order in 1 / n."""
+    variance = 2.0 ** (y.log2_ms + log2_of(1 - _mean2(norm, y)))
+    return variance + norm.eps, 2 / independent(norm, y) * (variance / (variance + norm.eps)) ** 2
 
 
 def _mean2(norm: Norm, y: Signal) -> float:
@@ -97,7 +111,7 @@ def _square_of_mean(norm: Norm, y: Signal) -> float:
     return y.mean**2 * (1 - own - near)
 
 
-def _independent(norm: Norm, y: Signal) -> float:
+def independent(norm: Norm, y: Signal) -> float:
     """(sum of eigenvalues)^2 / sum of their squares, of the covariance of the norm's values about their mean."""
     if norm.size == inf:
         return inf

@@ -11,8 +11,9 @@ from math import inf, nan, sqrt
 import numpy as np
 
 from depthscale.graph import Norm
+from depthscale.theory import self_averaging
 from depthscale.theory.laws import Gaussian
-from depthscale.theory.norms import log2_seen, log2_variance, mixture, over_many_entries, unweighted
+from depthscale.theory.norms import log2_seen, log2_variance, mixture, over_many_entries, self_averages, unweighted
 from depthscale.theory.states import Gradient, Signal, Weighted
 
 
@@ -44,6 +45,9 @@ def shares(norm: Norm, y: Signal, g: Gradient) -> Shares:
     """
     if norm.statistics != "batch" or over_many_entries(norm, y):
         return Shares(0.0, 0.0)
+    if self_averages(norm, y):
+        _, square, of_mean, of_sigma = self_averaging.taken(norm, y, g)
+        return Shares(of_mean / square, of_sigma / square)
     spread = log2_seen(norm, y)
     w = g.weighted or Weighted(unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms)
     own, ratio = 1 / norm.size, w.ratio if norm.kind == "batch" else 0.0
@@ -73,6 +77,9 @@ def deviation(norm: Norm, y: Signal) -> Deviation:
     if norm.size == inf or over_many_entries(norm, y):
         variance = 2.0 ** log2_variance(norm, y)
         return Deviation(variance, 0.0, 1 / variance)
+    if self_averages(norm, y):
+        variance, wavering = self_averaging.deviation(norm, y)
+        return Deviation(variance, wavering, (1 + wavering) / variance)
     seen = 2.0 ** log2_seen(norm, y)
     variance = seen * (1 - 1 / norm.size)
     if not isinstance(y.law, Gaussian):

@@ -126,6 +126,17 @@ def turning(*sigma_w2: float, depth: int = 15) -> Made:
     return nn.Sequential(*parts), torch.randn(BATCH, WIDTH)
 
 
+def power_iteration(depth: int, kept: float = 0.95, width: int = 32) -> Made:
+    """One symmetric matrix in every layer, with a norm: all but the first direction of a signal falls by `kept` a layer,
+    whatever the draw, so that samples end on that direction, with either sign."""
+    directions, _ = torch.linalg.qr(torch.randn(width, width))
+    values = torch.full((width,), kept).index_fill(0, torch.tensor([0]), 1.0)
+    network, x = mlp(depth, lambda: nn.RMSNorm(width), width=width)
+    for weight in (each for each in network.parameters() if each.dim() == 2):
+        weight.data.copy_(directions * values @ directions.T)
+    return network, x
+
+
 def dead(depth: int) -> Made:
     """Biases so low that nearly all units stay off."""
     network, x = mlp(depth, nn.ReLU)
@@ -269,7 +280,7 @@ KNOWN: dict[str, Known] = {
     "samples collapse": Known(
         lambda: mlp(40, nn.Tanh, sigma_w2=1.0, sigma_b2=0.3), "error", ("gradient-vanishes", "samples-collapse"), (), "weights"
     ),
-    "rank collapse": Known(lambda: mlp(250, lambda: nn.RMSNorm(32), width=32, sigma_w2=1.0), "warn", ("rank-collapse",)),
+    "rank collapse": Known(lambda: power_iteration(100), "warn", ("rank-collapse",)),
     "a logarithm": Known(lambda: (LogInside(), torch.randn(BATCH, WIDTH)), "error", ("activation-not-finite",), (), "log"),
     "a root of 0": Known(lambda: (RootInside(), torch.randn(BATCH, WIDTH)), "error", ("gradient-not-finite",), (), "sqrt"),
     "float16 underflows": Known(lambda: in_type(torch_default(40), torch.float16), "error", ("gradient-underflows-float16",)),

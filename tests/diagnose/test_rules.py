@@ -79,7 +79,11 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
     ),
     ("samples-collapse", lambda: rules(lambda: torch_default(12)), lambda: rules(lambda: mlp(12, nn.ReLU))),
     ("positions-collapse", lambda: sequence(0.9), lambda: sequence(0.0)),
-    ("rank-collapse", lambda: rules(KNOWN["rank collapse"].make), lambda: rules(lambda: mlp(4, nn.Tanh, sigma_w2=1.0))),
+    (
+        "rank-collapse",
+        lambda: rules(lambda: mlp(400, lambda: nn.RMSNorm(16), width=16, sigma_w2=1.0)),
+        lambda: rules(lambda: mlp(4, nn.Tanh, sigma_w2=1.0)),
+    ),
     ("activation-not-finite", lambda: rules(lambda: (LogInside(), torch.randn(4, WIDTH))), lambda: rules(masked)),
     ("gradient-not-finite", lambda: rules(lambda: (RootInside(), torch.randn(4, WIDTH))), lambda: rules(masked)),
     (

@@ -269,6 +269,22 @@ def test_an_edge_without_a_gradient_hands_on_0_and_is_named() -> None:
     assert (finding.severity, finding.where) == ("info", "PassesOne")
 
 
+def test_an_edge_without_a_gradient_adds_nothing_at_a_fork() -> None:
+    class Direct(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first = nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.first(x)
+            return PassesOne.apply(torch.tanh(h), h) * 2  # type: ignore[return-value]
+
+    account = ledger(probe(Direct(), x()))
+    assert account.closure_error < CLOSED
+    assert account.open == ("the backward pass of PassesOne returns no gradient for first",)
+
+
 def test_a_gradient_that_nothing_else_hands_on_is_an_error() -> None:
     found = diagnose(probe(Swallowing(False), x()))
     assert [(each.rule, each.severity, each.where) for each in found] == [("gradient-deleted", "error", "PassesOne")]

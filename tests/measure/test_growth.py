@@ -6,7 +6,7 @@ from math import exp, inf, log
 import numpy as np
 import pytest
 
-from depthscale.errors import UnreliableGrowth
+from depthscale.errors import InvalidInput, UnreliableGrowth
 from depthscale.measure import growth
 from depthscale.nets import simulate
 from depthscale.profile import Profile, Quantity
@@ -29,6 +29,18 @@ def test_the_rate_is_the_mean_step_of_the_bulk() -> None:
     assert (found.first_layer, found.last_layer) == (1, 29)
     assert found.rms_rate == pytest.approx(1.3**0.5)
     assert found.depth_scale == pytest.approx(1 / log(1.3))
+
+
+def test_an_activations_growth_is_towards_the_output() -> None:
+    """Of one quantity the one rate is the other's inverse; in theory, sigma_w2 / 2 a layer."""
+    profile = walk(3, 30, 1.3, 0.1, np.random.default_rng(0))
+    assert growth(profile, "activation").rate == pytest.approx(1 / growth(profile).rate)
+    assert growth(predict(NetSpec(sigma_w2=2.4, depth=20)), "activation").rate == pytest.approx(1.2)
+
+
+def test_another_quantity_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="of the 'gradient' or of the 'activation', got 'activations'"):
+        growth(walk(1, 30, 1.3, 0.0, np.random.default_rng(0)), "activations")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(("seeds", "depth"), [(1, 12), (3, 8), (1, 60), (20, 10), (9, 3)])

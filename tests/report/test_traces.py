@@ -49,7 +49,7 @@ def pair() -> dict[str, Trace]:
 
 def test_the_page_of_two_traces_says_what_compare_found(pair: dict[str, Trace]) -> None:
     text = page(pair)
-    found = ds.compare(pair["after"], pair["before"])
+    found = ds.compare(pair["before"], pair["after"])
     assert found.standard_errors > 3
     assert f"{found.standard_errors:.1f} standard errors apart." in text
     assert f"<td>{found.standard_errors:+.1f}</td>" in text
@@ -118,7 +118,7 @@ def test_traces_and_profiles_are_not_mixed(pair: dict[str, Trace]) -> None:
 
 
 def test_a_comparison_of_traces_has_a_face_and_a_chart(pair: dict[str, Trace]) -> None:
-    found = ds.compare(pair["after"], pair["before"])
+    found = ds.compare(pair["before"], pair["after"])
     face = found._repr_html_()
     assert "standard errors apart" in face
     assert "<svg" in face

@@ -1,7 +1,7 @@
 """compare: two profiles layer by layer, or two traces operation by operation."""
 
 from dataclasses import dataclass
-from math import hypot, isfinite, log
+from math import hypot, isfinite, log, nan
 from typing import Any, overload
 
 import numpy as np
@@ -14,6 +14,8 @@ from depthscale.profile import Array, Profile, Quantity
 from depthscale.trace import Trace, TracedOp
 
 _SHOWN = 5
+_ALIKE = 1e-3  # log2 of a mean square: not worth a line
+_HELD = 1000.0  # log2 of a mean square that floats hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +60,15 @@ class Comparisons(dict[str, Comparison]):
 
 @dataclass(frozen=True)
 class Change:
-    """One operation in both traces. / gradient, activation: log2 of a's mean square over b's, nan where one has none."""
+    """One operation in both traces. / gradient, activation: log2 of the mean square after over that before, nan where one has
+    none."""
 
     name: str
     gradient: float
     activation: float
+
+    def __str__(self) -> str:
+        return f"{self.name} gradient x{_in_rms(self.gradient)}, activation x{_in_rms(self.activation)}"
 
     @property
     def size(self) -> float:
@@ -72,20 +78,19 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class TraceComparison:
-    """changes: of the operations that both traces have, as they run in a. / only_a, only_b: names of the others; a, b: the traces.
+    """changes: of the operations that both traces have, as they run before. / only_before, only_after: names of the others.
 
-    growth_a, growth_b: of the gradients, None where there is none to trust; standard_errors: how far the two rates lie apart, by
-    Student's t as a standard normal deviate; nan without both.
+    growths: of the gradients before and after, None where there is none to trust; standard_errors: how far the second rate lies
+    from the first, by Student's t as a standard normal deviate; nan without both.
     """
 
     changes: tuple[Change, ...]
-    only_a: tuple[str, ...]
-    only_b: tuple[str, ...]
-    growth_a: Growth | None
-    growth_b: Growth | None
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    growths: tuple[Growth | None, Growth | None]
     standard_errors: float
-    a: Trace
-    b: Trace
+    before: Trace
+    after: Trace
 
     @property
     def largest(self) -> tuple[Change, ...]:
@@ -96,15 +101,18 @@ class TraceComparison:
         return next(change for change in self.changes if change.name == name)
 
     def __repr__(self) -> str:
-        lines = [f"TraceComparison: {len(self.changes)} operations in both, {len(self.only_a)} and {len(self.only_b)} in one"]
-        if self.growth_a is not None and self.growth_b is not None:
-            lines.append(f"  growth {self.growth_a}")
-            lines.append(f"  against {self.growth_b}: {self.standard_errors:+.1f} standard errors apart")
+        alone = f"{len(self.only_before)} before and {len(self.only_after)} after alone"
+        lines = [f"TraceComparison: {len(self.changes)} operations in both, {alone}"]
         lines += [
-            f"  {change.name}: gradient x2^{change.gradient / 2:.2f}, activation x2^{change.activation / 2:.2f} in RMS"
-            for change in self.largest[:_SHOWN]
+            f"  growth {when}: {found}"
+            for when, found in zip(("before", "after"), self.growths, strict=True)
+            if found is not None
         ]
-        return "\n".join(lines)
+        if isfinite(self.standard_errors):
+            lines.append(f"  {self.standard_errors:+.1f} standard errors apart")
+        changed = [change for change in self.largest[:_SHOWN] if change.size > _ALIKE]
+        lines += [f"  after over before, in RMS: {change}" for change in changed]
+        return "\n".join(lines if changed else [*lines, "  each has the gradient and the activation that it had before"])
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import trace_comparison_html
@@ -125,10 +133,10 @@ def compare(a: Trace, b: Trace) -> TraceComparison: ...
 
 
 def compare(a: Profile | Trace, b: Profile | Trace) -> Comparisons | TraceComparison:
-    """How far a lies from b.
+    """How far a profile lies from another, as measured from theory; or what changed from a trace, a, to the next, b.
 
     Of profiles: for "gradient", "activation" and "preactivation_batch_variance", layer by layer, in standard errors: those of
-    both together, as if independent; layers of one network are not independent of each other. Of traces, as of one model before
+    both together, as if independent; layers of one network are not independent of each other. Of traces of one model before
     and after a change: operations of the same name, and the rates of growth.
     raises: ValueError for different depths; InvalidProbe where no operation of one trace has its name in the other.
     """
@@ -152,34 +160,33 @@ def _compare(a: Quantity, b: Quantity, degrees: int) -> Comparison:
         return Comparison(log2_ratio, stderr, normal_deviate(t, degrees))
 
 
-def _compare_traces(a: Trace, b: Trace) -> TraceComparison:
-    mine, theirs = ({op.name: op for op in trace.ops} for trace in (a, b))
-    both = [name for name in mine if name in theirs and mine[name].op == theirs[name].op != "input"]
+def _compare_traces(before: Trace, after: Trace) -> TraceComparison:
+    old, new = ({op.name: op for op in trace.ops} for trace in (before, after))
+    both = [name for name in old if name in new and old[name].op == new[name].op != "input"]
     if not both:
         raise InvalidProbe(
-            f"no operation of {a.model} has its name in {b.model} ({_first_names(a)} against {_first_names(b)}): compare one "
-            "model's traces before and after a change"
+            f"no operation of {before.model} has its name in {after.model} ({_first_names(before)} against {_first_names(after)}): "
+            "compare one model's traces before and after a change"
         )
-    grown = _growth_or_none(a), _growth_or_none(b)
+    growths = _growth_or_none(before), _growth_or_none(after)
     return TraceComparison(
-        changes=tuple(_change(mine[name], theirs[name]) for name in both),
-        only_a=tuple(name for name in mine if name not in both and mine[name].op != "input"),
-        only_b=tuple(name for name in theirs if name not in both and theirs[name].op != "input"),
-        growth_a=grown[0],
-        growth_b=grown[1],
-        standard_errors=_apart(*grown),
-        a=a,
-        b=b,
+        changes=tuple(_change(old[name], new[name]) for name in both),
+        only_before=tuple(name for name in old if name not in both and old[name].op != "input"),
+        only_after=tuple(name for name in new if name not in both and new[name].op != "input"),
+        growths=growths,
+        standard_errors=_apart(*growths),
+        before=before,
+        after=after,
     )
 
 
-def _change(mine: TracedOp, theirs: TracedOp) -> Change:
-    gradient, activation = (_difference(mine, theirs, of) for of in ("log2_gradient_ms", "log2_activation_ms"))
-    return Change(mine.name, gradient, activation)
+def _change(old: TracedOp, new: TracedOp) -> Change:
+    gradient, activation = (_difference(new, old, of) for of in ("log2_gradient_ms", "log2_activation_ms"))
+    return Change(old.name, gradient, activation)
 
 
-def _difference(mine: TracedOp, theirs: TracedOp, of: str) -> float:
-    a, b = getattr(mine, of), getattr(theirs, of)
+def _difference(new: TracedOp, old: TracedOp, of: str) -> float:
+    a, b = getattr(new, of), getattr(old, of)
     return 0.0 if a == b else a - b  # both may be -inf: exactly 0
 
 
@@ -190,12 +197,16 @@ def _growth_or_none(trace: Trace) -> Growth | None:
         return None
 
 
-def _apart(a: Growth | None, b: Growth | None) -> float:
+def _apart(before: Growth | None, after: Growth | None) -> float:
     """Welch's t of two rates' logarithms, with the fewer degrees of freedom of the two (too few rather than too many)."""
-    if a is None or b is None:
-        return float("nan")
-    t = (log(a.rate) - log(b.rate)) / hypot(a.log_stderr, b.log_stderr)
-    return float(normal_deviate(np.array(t), min(a.degrees, b.degrees)))
+    if before is None or after is None:
+        return nan
+    t = (log(after.rate) - log(before.rate)) / hypot(after.log_stderr, before.log_stderr)
+    return float(normal_deviate(np.array(t), min(after.degrees, before.degrees)))
+
+
+def _in_rms(log2_ms: float) -> str:
+    return f"{2.0 ** (log2_ms / 2):.4g}" if abs(log2_ms) < _HELD else f"2^{log2_ms / 2:.0f}" if isfinite(log2_ms) else "?"
 
 
 def _first_names(trace: Trace) -> str:

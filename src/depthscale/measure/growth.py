@@ -7,14 +7,14 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.errors import UnreliableGrowth
+from depthscale.errors import InvalidInput, UnreliableGrowth
 from depthscale.measure.batch import without_rate
 from depthscale.measure.law import Plateau, PowerLaw, plateau, power_law
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.steps import Steps, steps
 from depthscale.measure.stretches import Stretch, stretches
 from depthscale.numerics.student import as_sure_as, normal_deviate
-from depthscale.profile import Profile
+from depthscale.profile import Profile, Quantity
 from depthscale.spec import NORMS
 from depthscale.trace import Trace
 
@@ -144,16 +144,18 @@ def growth(measured: Trace, of: Literal["gradient", "activation"] = "gradient") 
 def growth(measured: Profile | Trace, of: Literal["gradient", "activation"] = "gradient") -> Growth | None:
     """Growth per step of depth on the bulk: of the gradient towards the input, or of the activation towards the output.
 
-    Of a profile, a step is a layer, and only the gradient is asked for; of a trace it is a block of its module tree that
+    Of a profile, a step is a layer; of a trace it is a block of its module tree that
     repeats, else the shortest sequence of operations that does, and None where nothing repeats three times. First and last
     repetition never take part. One run's log gain is a random walk: the rate is exp(mean step), its error the steps' spread.
-    raises: UnreliableGrowth, with the estimate attached, where there are too few steps, or the gradient is 0 or not finite.
+    raises: UnreliableGrowth, with the estimate attached, where there are too few steps, or what is asked for is 0 or not finite.
     """
+    if of not in ("gradient", "activation"):
+        raise InvalidInput(f"growth is of the 'gradient' or of the 'activation', got {of!r}")
     if isinstance(measured, Trace):
         return _of_trace(measured, of)
     if not isinstance(measured, Profile):
         raise TypeError(f"growth takes a Profile or a Trace, got {type(measured).__name__}")
-    return _of_profile(measured)
+    return _of_profile(measured, of)
 
 
 def _of_trace(trace: Trace, of: str) -> Growth | None:
@@ -201,8 +203,8 @@ def _over_steps(log_steps: NDArray[np.float64], found: Steps) -> Growth:
     return estimate
 
 
-def _of_profile(profile: Profile) -> Growth:
-    """Growth of the gradient on a profile's bulk: neither the input layer nor the one under the loss take part.
+def _of_profile(profile: Profile, of: str) -> Growth:
+    """Growth on a profile's bulk: neither the input layer nor the one under the loss take part.
 
     Along one network the log of the mean square is a random walk, whose steps are independent and whose levels are not; so
     rate = exp(mean step), and its error comes from the spread of the seeds' mean steps or, for fewer than 8 seeds, from that of
@@ -219,15 +221,20 @@ def _of_profile(profile: Profile) -> Growth:
             f"a network of {_counted(profile.depth, 'layer')} has no bulk between its first and last one; it takes at least 3",
             needed="3 layers",
         )
-    samples = profile.gradient.log2_samples
-    levels = (profile.gradient.log2_mean_square[None] if samples is None else samples)[:, first : last + 1] * log(2)
+    quantity: Quantity = getattr(profile, of)
+    samples = quantity.log2_samples
+    levels = (quantity.log2_mean_square[None] if samples is None else samples)[:, first : last + 1] * log(2)
     if not np.isfinite(levels).all():
-        why = "; ".join(profile.notes) or "the gradient is 0, infinite or not known there"
-        raise UnreliableGrowth(f"no growth rate on layers {first} to {last}: {why}", needed="a gradient that is neither")
-    _require_more_than_rounding(profile)
+        why = "; ".join(profile.notes) or f"the {of} is 0, infinite or not known there"
+        raise UnreliableGrowth(
+            f"no growth rate on layers {first} to {last}: {why}",
+            needed=f"{'a gradient' if of == 'gradient' else 'an activation'} that is neither",
+        )
+    if of == "gradient":
+        _require_more_than_rounding(profile)
     if abs((levels[:, 0] - levels[:, -1]).mean()) > _LARGEST_LOG * (last - first):
         raise UnreliableGrowth("no growth rate: a factor per layer that float64 does not hold", needed="scales nearer 1")
-    each = levels[:, :-1] - levels[:, 1:]
+    each = levels[:, :-1] - levels[:, 1:] if of == "gradient" else levels[:, 1:] - levels[:, :-1]
     if samples is None:
         return _growth(each, 0.0, inf, profile.bulk)
     independent = each.mean(axis=1) if len(each) > FEWEST_DEGREES else each.ravel()

@@ -119,7 +119,7 @@ def theory_of(profile: Profile) -> Profile | None:
 def _several(what: Any) -> tuple[dict[str, Profile], dict[str, Trace]]:
     """Profiles by name, or traces; the other of the two is empty."""
     if isinstance(what, Comparisons | TraceComparison):
-        what = [what.a, what.b]
+        what = [what.a, what.b] if isinstance(what, Comparisons) else [what.before, what.after]
     each = list(what.values()) if isinstance(what, Mapping) else list(what) if isinstance(what, list | tuple) else []
     named = dict(zip(map(str, what), each, strict=True)) if isinstance(what, Mapping) else None
     if each and all(isinstance(one, Profile) for one in each):

@@ -92,7 +92,7 @@ def _levels(trace: Trace, at: list[int], quantity: str) -> Quantity:
 
 def _compared(trace: Trace, reference: Trace) -> TraceComparison | InvalidProbe:
     try:
-        return compare(trace, reference)
+        return compare(reference, trace)
     except InvalidProbe as refused:
         return refused
 
@@ -124,8 +124,9 @@ def _verdict(first: str, second: str, found: TraceComparison | InvalidProbe) -> 
     """How the rates of growth differ; without rates, which operation differs most."""
     if isinstance(found, InvalidProbe):
         return [f"{second} and {first} have no operation's name in common: only their depths are compared."]
-    if found.growth_a is not None and found.growth_b is not None and isfinite(found.standard_errors):
-        a, b, apart = found.growth_a, found.growth_b, abs(found.standard_errors)
+    b, a = found.growths
+    if a is not None and b is not None and isfinite(found.standard_errors):
+        apart = abs(found.standard_errors)
         rates = [
             f"Per {a.step} the squared gradient of {second} changes by ",
             tag("strong", f"×{rounded(a.rate, a.stderr)}"),
@@ -226,7 +227,7 @@ def _operations(i: int, name: str, traces: Mapping[str, Trace], found: TraceComp
     )
     alone = [
         tag("p", f"Only in {which}: {_listed(names)}.", class_="note")
-        for which, names in ((name, found.only_a), (first, found.only_b))
+        for which, names in ((name, found.only_after), (first, found.only_before))
         if names
     ]
     drawn = [table(["operation", "kind", "gradient RMS", "activation RMS"], rows, class_="named")] if rows else []

@@ -145,7 +145,7 @@ def test_only_operations_of_one_kind_are_compared() -> None:
     plain = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32))
     found = compare(probe(normed, x), probe(plain, x))
     assert [change.name for change in found.changes] == ["0", "2"]
-    assert (found.only_a, found.only_b) == (("1",), ("1",))
+    assert (found.only_before, found.only_after) == (("1",), ("1",))
 
 
 def normed(depth: int, batch: int) -> tuple[nn.Module, Tensor]:

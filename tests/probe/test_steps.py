@@ -11,6 +11,7 @@ from depthscale.errors import UnreliableGrowth
 from depthscale.measure import growth
 from depthscale.measure.steps import steps
 from depthscale.probe import probe
+from depthscale.probe.tree import walked
 from probe.checks import probed
 
 
@@ -124,6 +125,52 @@ def test_a_shared_block_is_a_step_at_every_use() -> None:
     found = steps(probed(Looped(), x()))
     assert found is not None
     assert found.count == 6
+
+
+class Shares(nn.Module):
+    """A block whose activation is the same object in all blocks."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.act, self.fc = nn.BatchNorm1d(8), act, nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.act(self.norm(x)))
+
+
+def test_a_shared_activation_counts_where_it_is_used() -> None:
+    """The rates and the names are those of blocks that have one of their own."""
+    act = nn.ReLU()
+    grown = []
+    for acts in ([act] * 6, [nn.ReLU() for _ in range(6)]):
+        torch.manual_seed(0)
+        trace = probed(nn.Sequential(*map(Shares, acts)), x())
+        assert [op.name for op in trace.ops[1:5]] == ["0.norm", "0.act", "0.fc", "1.norm"]
+        grown.append(growth(trace))
+    assert grown[0] is not None
+    assert grown[1] is not None
+    assert grown[0].rate == grown[1].rate
+    assert grown[0].step == "Shares"
+
+
+def test_modules_that_stand_in_several_places_are_named_by_them() -> None:
+    act, block = nn.ReLU(), Block()
+    assert [op.name for op in probed(nn.Sequential(nn.Linear(8, 8), act, nn.Linear(8, 8), act), x()).ops][1:] == list("0123")
+    trace = probed(nn.Sequential(block, block, block), x())
+    assert [op.module.partition(".")[0] for op in trace.ops[1:]] == sorted(
+        op.module.partition(".")[0] for op in trace.ops[1:]
+    )
+    assert {note.path.partition(".")[0] for note in trace.modules} == {"0", "1", "2"}
+
+
+def test_a_tree_that_doubles_with_every_level_is_walked_so_far() -> None:
+    module: nn.Module = nn.Linear(8, 8)
+    for _ in range(24):
+        module = nn.Sequential(module, module)
+    found = walked(module)
+    assert len(found.modules) == 25
+    assert len(found.places) == 10_000
+    assert max(map(len, found.structures.values())) < 2100
 
 
 def test_a_known_rate_is_measured() -> None:

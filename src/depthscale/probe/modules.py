@@ -1,6 +1,7 @@
 """Which module is running: a stack of module paths, kept by hooks that are taken away again."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from depthscale.probe import internals
-from depthscale.probe.tree import Tree
+from depthscale.probe.tree import Tree, below
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Call:
     path: str
     module: nn.Module
     number: int
+    uses: Counter[int] = field(default_factory=Counter)  # of modules inside, by identity
 
 
 @dataclass
@@ -31,9 +33,28 @@ class ModuleStack:
     deepest: Call | None = None  # what was running when something was raised
     on_leaving: Callable[[object], None] = lambda output: None  # told every call's output while it still is on the stack
 
+    _below: dict[int, dict[int, list[str]]] = field(default_factory=dict)
+
     @property
     def top(self) -> Call:
         return self.calls[-1]
+
+    def enter(self, module: nn.Module, first: str) -> None:
+        """A module is called. / first: its first path, for one that stands nowhere in the module that calls it."""
+        self.made += 1
+        self.calls.append(Call(self._path(module, first), module, self.made))
+
+    def _path(self, module: nn.Module, first: str) -> str:
+        """Where the caller keeps the module: one that stands in several places is taken to be called in their order."""
+        caller = self.top
+        if id(caller.module) not in self._below:
+            self._below[id(caller.module)] = below(caller.module)
+        places = self._below[id(caller.module)].get(id(module))
+        if not places:
+            return first
+        place = places[caller.uses[id(module)] % len(places)]
+        caller.uses[id(module)] += 1
+        return f"{caller.path}.{place}" if caller.path else place
 
     @contextmanager
     def within(self, path: str) -> Iterator[None]:
@@ -54,8 +75,7 @@ def watched(tree: Tree) -> Iterator[ModuleStack]:
     def enter(path: str):
         def hook(module: nn.Module, args: object) -> None:
             if threading.get_ident() == thread:
-                stack.made += 1
-                stack.calls.append(Call(path, module, stack.made))
+                stack.enter(module, path)
 
         return hook
 

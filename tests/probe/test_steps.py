@@ -157,9 +157,7 @@ def test_modules_that_stand_in_several_places_are_named_by_them() -> None:
     act, block = nn.ReLU(), Block()
     assert [op.name for op in probed(nn.Sequential(nn.Linear(8, 8), act, nn.Linear(8, 8), act), x()).ops][1:] == list("0123")
     trace = probed(nn.Sequential(block, block, block), x())
-    assert [op.module.partition(".")[0] for op in trace.ops[1:]] == sorted(
-        op.module.partition(".")[0] for op in trace.ops[1:]
-    )
+    assert [op.module.partition(".")[0] for op in trace.ops[1:]] == sorted(op.module.partition(".")[0] for op in trace.ops[1:])
     assert {note.path.partition(".")[0] for note in trace.modules} == {"0", "1", "2"}
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from depthscale.probe import internals
@@ -16,6 +18,12 @@ _DUNDERS = {
     f"__r{plain}__": plain if plain in ("add", "mul") else f"r{plain.removeprefix('true')}"
     for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
 }
+_RUNNING = {
+    F.batch_norm: slice(1, 3),
+    F.instance_norm: slice(1, 3),
+    torch.batch_norm: slice(3, 5),
+    torch.instance_norm: slice(3, 5),
+}  # where the running statistics are
 _NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
 
 
@@ -40,11 +48,24 @@ def name_of(func: Callable[..., Any]) -> str:
 
 def written(func: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Tensor]:
     """Tensors that a call will write to, as far as its name and arguments say."""
-    name = getattr(func, "__name__", "")
+    name = getattr(func, "__name__", "").partition(".")[0]
     in_place = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name in ("__setitem__", "__set__")
-    if in_place and name not in _NOT_WRITING:
-        yield from tensors(args[:1])
+    if (in_place and name not in _NOT_WRITING) or _argument(func, "inplace", args, kwargs):
+        yield from tensors(args[:1] or [kwargs.get(first) for first in ("input", "tensor", "self")])
+    if name in ("embedding", "embedding_bag") and _argument(func, "max_norm", args, kwargs) is not None:
+        yield from tensors(_argument(func, "weight", args, kwargs))
+    if func in _RUNNING:
+        yield from tensors([args[_RUNNING[func]], kwargs.get("running_mean"), kwargs.get("running_var")])
     yield from tensors(kwargs.get("out"))
+
+
+def _argument(func: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
+    """What was given for a parameter of a function written in Python; of others, by keyword alone."""
+    if name in kwargs or not args or not hasattr(func, "__code__"):
+        return kwargs.get(name)
+    names = func.__code__.co_varnames[: func.__code__.co_argcount]
+    at = names.index(name) if name in names else len(args)
+    return args[at] if at < len(args) else None
 
 
 def is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:

@@ -16,6 +16,7 @@ _probing = threading.local()
 _turn = threading.RLock()
 _patch = threading.Lock()
 _patched = 0
+_dispatch = getattr(Tensor, "__torch_dispatch__")  # noqa: B009, pyright does not know it
 _reentrant = checkpointing.CheckpointFunction
 _cond = torch.cond
 
@@ -52,6 +53,11 @@ def is_leaf(node: Node) -> bool:
 def is_wrapped(tensor: Tensor) -> bool:
     """Whether a tensor stands for others inside torch.func transforms, and has no memory of its own."""
     return torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # type: ignore[attr-defined]
+
+
+def is_own_kind(tensor: Tensor) -> bool:
+    """Whether a tensor's class computes for itself, as a wrapper of several others does, and has no plain memory."""
+    return getattr(type(tensor), "__torch_dispatch__", _dispatch) is not _dispatch
 
 
 def version(tensor: Tensor) -> int:
@@ -91,7 +97,7 @@ def saved_statistics(node: Node) -> SavedStatistics | None:
         if not getattr(node, "_saved_training", False) or not hasattr(node, "_saved_result2"):
             return None
         return _saved(kept)
-    except checkpointing.CheckpointError:
+    except Exception:  # of the user's own saved_tensors_hooks, which may give what they keep once, as checkpoints do
         return None
 
 
@@ -109,7 +115,7 @@ def slopes(node: Node, position: int, like: Tensor) -> Tensor | None:
     ask: Any = node
     try:
         found = ask(torch.ones_like(like))
-    except checkpointing.CheckpointError:
+    except Exception:  # as above
         return None
     return found[position] if isinstance(found, tuple) else found
 

@@ -1,5 +1,6 @@
 """How alike a batch's samples have become, and which units are dead: read from an output while it is there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan
 
@@ -8,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from depthscale.probe import internals
 from depthscale.trace import Likeness
 
 ACTIVATIONS = (
@@ -35,7 +37,7 @@ def products_of(op: str, output: Tensor) -> Products | None:
     if (
         op not in _READ
         or output.is_complex()
-        or output.is_nested
+        or not _is_dense(output)
         or output.dim() < 2
         or output.shape[0] < 2
         or not output.numel()
@@ -55,6 +57,10 @@ def likeness(products: Products) -> Likeness:
         return Likeness(_correlation(gram), positions, rank)
 
 
+def _is_dense(output: Tensor) -> bool:
+    return output.layout is torch.strided and not output.is_nested and not internals.is_own_kind(output)
+
+
 def _products(output: Tensor) -> Tensor:
     flat = output.detach()[:_ROWS].flatten(1)
     rows = flat[:, :: max(1, flat.shape[1] // _COLUMNS)].float()
@@ -70,13 +76,24 @@ def _correlation(gram: NDArray[np.float64]) -> float:
     return float((gram.sum() - trace) / (n - 1) / trace)
 
 
+def _axis(output: Tensor, made_by: str) -> int:
+    """Where the units lie."""
+    if made_by.startswith("conv"):
+        image = int(made_by[-2]) + 1  # axes of one sample, as 3 for conv2d
+        return int(output.dim() > image) if output.dim() >= image else output.dim() - 1
+    return 1 if not made_by and output.dim() in (2, 4, 5) else output.dim() - 1
+
+
 @torch.no_grad()
-def dead_units(op: str, output: Tensor, after: str) -> float | Tensor | None:
-    """Share of units of a rectifier that no value of the batch activates; None for others. / after: the operation that it reads:
-    units lie on axis 1 of images and of what a convolution or Batch Norm made, on the last axis otherwise."""
-    if op not in _RECTIFIERS or output.is_nested or output.dim() < 2 or not output.numel():
+def dead_units(op: str, output: Tensor, made_by: Callable[[], str]) -> float | Tensor | None:
+    """Share of units of a rectifier that no value of the batch activates; None for others.
+
+    made_by: name of the map that its values come from: units lie on axis 1 of what a convolution made, on the last axis of what
+    a linear map made, and where there is none on axis 1 of images and of tables.
+    """
+    if op not in _RECTIFIERS or not _is_dense(output) or output.dim() < 2 or not output.numel():
         return None
-    axis = 1 if output.dim() in (2, 4, 5) or after.startswith(("conv", "batch_norm")) else output.dim() - 1
+    axis = _axis(output, made_by())
     others = [i for i in range(output.dim()) if i != axis]
     values = output.detach()
     if values.device.type == "cpu" and bool((values[:_FEW].amax(others) > 0).all()):  # as in most networks

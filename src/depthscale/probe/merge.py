@@ -14,6 +14,7 @@ T = TypeVar("T")
 def merged(traces: Sequence[Trace]) -> Trace:
     """One trace of several networks: sketches added up, each network's squared norms side by side, other numbers averaged.
 
+    Where all have the same weights they are one network, and what was drawn anew are the cotangents (and dropout, say).
     raises: InvalidProbe where the networks do not run the same operations.
     """
     first = traces[0]
@@ -24,9 +25,14 @@ def merged(traces: Sequence[Trace]) -> Trace:
         if each != names[0]:
             odd = next((a[0] for a, b in zip(each, names[0], strict=False) if a != b), "the end")
             raise InvalidProbe(f"network {k} runs other operations than network 0, from {odd} on; probe them one by one")
+    weights = [[op.weights for op in trace.ops] for trace in traces]
+    alike = any(weights[0]) and all(each == weights[0] for each in weights)
+    ops = tuple(_op([trace.ops[i] for trace in traces]) for i in range(len(first.ops)))
+    if alike:
+        ops = tuple(replace(op, log2_activation_samples=op.log2_activation_samples[:1]) for op in ops)
     return replace(
         first,
-        ops=tuple(_op([trace.ops[i] for trace in traces]) for i in range(len(first.ops))),
+        ops=ops,
         params=tuple(
             replace(p, value=_sum([t.params[i].value for t in traces]), gradient=_sum([t.params[i].gradient for t in traces]))
             for i, p in enumerate(first.params)
@@ -34,7 +40,7 @@ def merged(traces: Sequence[Trace]) -> Trace:
         sinks=tuple((op, _joined([t.sinks[i][1] for t in traces])) for i, (op, _) in enumerate(first.sinks)),
         sources=tuple((op, _joined([t.sources[i][1] for t in traces])) for i, (op, _) in enumerate(first.sources)),
         repeats=len(traces),
-        initializations=len(traces),
+        initializations=1 if alike else len(traces),
         verified=None if first.verified is None else all(trace.verified for trace in traces),
     )
 

@@ -32,6 +32,8 @@ def chosen(output: Any, name: str | None) -> Tensor:
 
 
 def _floating(tensor: Tensor) -> Tensor:
+    if tensor.is_nested:
+        raise InvalidProbe("the model's output is a nested tensor; return it padded (.to_padded_tensor), or its .values()")
     if not (tensor.is_floating_point() or tensor.is_complex()):
         raise InvalidProbe(f"the model's output is {tensor.dtype}, which has no gradient; name a floating one with output=")
     return tensor
@@ -104,5 +106,5 @@ def cotangent(loss: str, target: Tensor, generator: torch.Generator, scale: floa
         return torch.full_like(target, scale)
     shape = target.shape if loss == "independent" or target.dim() < 2 else target.shape[1:]
     dtype = target.dtype if target.is_complex() or target.dtype is torch.float64 else torch.float32
-    drawn = torch.randn(shape, generator=generator, dtype=dtype).to(target.device)
+    drawn = torch.randn(shape, generator=generator, dtype=dtype, device="cpu").to(target.device)
     return (drawn * scale).to(target.dtype).expand(target.shape)

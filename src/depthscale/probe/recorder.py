@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ from depthscale.sketch.moments import mean_square
 from depthscale.trace import NotSeen
 
 _EMBEDDINGS = ("embedding", "embedding_bag")
+_CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
+_MAPS = ("linear", "matmul", "mm", "bmm", "addmm", *_CONVOLUTIONS)
+_LIKE_ANOTHER = ("to", "type_as", "expand_as", "view_as", "reshape_as")  # whose other tensor gives a type or a shape
 
 
 @dataclass(eq=False)
@@ -122,8 +126,9 @@ class Recorder(TorchFunctionMode):
 
     def _saw(self, func: Any, args: Any, kwargs: Any, given: list[Tensor], reads: Any, before: Any, outputs: Any) -> None:
         name = name_of(func)
-        fixed = bool(given) and name not in _EMBEDDINGS and all(map(self._is_fixed, given))
-        derived = any(self._derived.get(t) for t in given)
+        read = given[:1] if name in _LIKE_ANOTHER else given
+        fixed = bool(read) and name not in _EMBEDDINGS and all(map(self._is_fixed, read))
+        derived = any(self._derived.get(t) for t in read)
         for t in outputs:
             if fixed:
                 self._fixed[t] = True
@@ -171,7 +176,7 @@ class Recorder(TorchFunctionMode):
                 settings=found,
                 weights=self._weights(given) if not internals.is_wrapped(outputs[0]) else [],
                 products=products_of(name, outputs[0]),
-                dead=dead_units(name, outputs[0], self.drafts[reads[0]].op if reads else ""),
+                dead=dead_units(name, outputs[0], partial(self._map_above, reads)),
             )
         )
         for t in outputs:
@@ -235,7 +240,7 @@ class Recorder(TorchFunctionMode):
             return None
 
     def _weights(self, given: Iterable[Tensor]) -> list[tuple[str, tuple[int, ...], float | Tensor]]:
-        return [self._weight(t) for t in given if self._is_fixed(t) and _counted(t)]
+        return [self._weight(t) for t in given if self._is_fixed(t) and _counted(t) and not internals.is_own_kind(t)]
 
     def _is_fixed(self, tensor: Tensor) -> bool:
         return id(tensor) in self._own or bool(self._fixed.get(tensor))
@@ -248,16 +253,28 @@ class Recorder(TorchFunctionMode):
             self._mean_squares[key] = mean_square(stored) * stored.numel() / max(tensor.numel(), 1)
         return name, tuple(tensor.shape), self._mean_squares[key]
 
+    def _map_above(self, reads: list[int]) -> str:
+        """Name of the linear map or convolution that values come from, by the first thing that each operation reads."""
+        while reads:
+            above = self.drafts[reads[0]]
+            if above.op in _MAPS:
+                return above.op
+            reads = above.reads
+        return ""
+
     def _here(self, name: str) -> str:
         return ".".join(part for part in (self._modules.top.path, name) if part)
 
 
 def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
-    """Sketch of values; of a complex tensor's real and imaginary parts, of a nested one's parts. / raises: UnsupportedTensor."""
+    """Sketch of a tensor's values: of a complex one its real and imaginary parts, of a nested one its parts, of a sparse one those
+    that it stores. / raises: UnsupportedTensor."""
     if internals.is_wrapped(tensor):
         raise UnsupportedTensor("it stands for others inside a torch.func transform; probe the model without the transform")
     if tensor.is_nested:
         tensor = torch.cat([part.reshape(-1) for part in tensor.detach().unbind()])
+    elif tensor.layout is not torch.strided:
+        tensor = _stored(tensor.detach())
     return Sketch.of(torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
 
 

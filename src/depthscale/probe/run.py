@@ -108,13 +108,13 @@ class Run:
         trained = [(name, p) for name, p in self.tree.parameters if p.requires_grad] if asked.params or asked.verify else []
         names = [name for name, _ in trained]
         wanted: list[Any] = [p for _, p in trained]
-        generator = torch.Generator().manual_seed(asked.seed)
+        generator = torch.Generator("cpu").manual_seed(asked.seed)
         self.sinks: list[Sketch] = []
         self.sources: dict[int, list[Sketch]] = {op: [] for op, _ in ends}
         for repeat in range(asked.repeats):
             weight = outputs.cotangent(self.kind, self.target.detach(), generator, asked.loss_scale)
             self.sinks.append(sketch_of(weight, -asked.log2_scale))
-            with self.reading.watched(), internals.without_hooks(wanted):
+            with self.reading.watched(), internals.without_hooks(wanted), internals.as_written(), internals.eager():
                 gradients = torch.autograd.grad(
                     [self.target],
                     [*(edge for _, edge in ends), *wanted],

@@ -1,6 +1,6 @@
 """What each path through a train-mode Batch Norm does to the gradient: straight, through the mean, through the variance."""
 
-from math import prod
+from math import inf, prod
 
 import numpy as np
 import torch
@@ -25,11 +25,13 @@ def split_of(node: Node, gradient: Tensor | None) -> NormSplit | None:
         return None
     n = gradient.numel() // gradient.shape[1]
     inverse = _numbers(saved.inverse_sigma)
+    if not np.isfinite(inverse).all() or not inverse.all():
+        return None
     slope2 = inverse**2 if saved.gamma is None else (inverse * _numbers(saved.gamma)) ** 2
     square, total, with_y = _sums(gradient.detach(), saved.x.detach())
     with_xhat = (with_y - _numbers(saved.mean) * total) * inverse
     whole = float(square.sum())
-    if not whole > 0:
+    if not 0 < whole < inf:
         return None
     return NormSplit(
         direct=float(slope2 @ square) / whole,
@@ -54,9 +56,9 @@ def _sums(g: Tensor, x: Tensor) -> NDArray[np.float64]:
         else:
             _add_planes(g.view(*g.shape[:2], inside).numpy(), x.view(*g.shape[:2], inside).numpy(), *sums)
         return sums
-    wide = torch.promote_types(g.dtype, torch.float32)
+    g, x = (each.to(torch.float64 if each.device.type == "cpu" else torch.float32) for each in (g, x))
     others = [0, *range(2, g.dim())]
-    return np.stack([_numbers(each.sum(others, dtype=wide)) for each in (g * g, g, g * x)])
+    return np.stack([_numbers(each.sum(others)) for each in (g * g, g, g * x)])
 
 
 @compiled()

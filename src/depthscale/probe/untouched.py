@@ -1,6 +1,7 @@
 """Leaving no trace: a model's state is as it was when the context ends, however it ends."""
 
 import random
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,9 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depthscale.probe.tree import Tree
+from depthscale.errors import InvalidProbe
+from depthscale.probe import internals
+from depthscale.probe.tree import Tree, walked
 
-_CONTAINERS = (list, dict, set)
+_CONTAINERS = (dict, list, set, deque)
+_SCALARS = (bool, int, float, str, type(None))
+_DEPTH = 4  # containers in containers, as a cache of keys and values nests them
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -37,78 +42,128 @@ class Kept:
     about to write to it."""
 
     def __init__(self, tree: Tree):
-        self._modules = [(module, _shallow(module)) for _, module in tree.modules]
-        self._homes = [(t, t.detach(), _address(t)) for _, t in tree.tensors]
-        self._parameters = [(p, p.requires_grad, p.grad, p._version) for _, p in tree.parameters]
-        own = [value for _, state in self._modules for name, (value, _) in state.items() if name not in _OF_EVERY_MODULE]
-        loose = (t for value in own for t in _tensors(value, 3))
-        kept = (*loose, *(p for p, *_ in self._parameters), *self._grads())
-        self._by_storage = {_address(t): t for t in kept}
+        self._containers: list[tuple[Any, Any]] = []  # each with its content
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
+        self._generators: list[Callable[[], object]] = []
+        self._loose: list[Tensor] = []  # that are plain attributes
+        self._trees = [tree]  # and those of modules that are hidden in containers
+        self._seen = {id(module) for _, module in tree.modules}
+        for each in self._trees:
+            for _, module in each.modules:
+                self._take_attributes(module)
+        parameters = [p for each in self._trees for _, p in each.parameters]
+        buffers = [b for each in self._trees for _, b in each.buffers]
+        self._parameters = [(p, p.grad, p._version) for p in parameters]
+        self._tensors = [
+            (t, t.requires_grad, t.grad_fn, t._backward_hooks)
+            for t in (*parameters, *buffers, *self._loose)
+            if not t.is_inference()
+        ]
+        self._containers += [(t._backward_hooks, dict(t._backward_hooks)) for t in parameters if t._backward_hooks is not None]
+        self._containers += [(t.__dict__, dict(t.__dict__)) for t in parameters]
+        self._homes = [(t, t.detach(), _address(t)) for t in (*parameters, *buffers)]
+        self._owners: dict[int, list[Tensor]] = defaultdict(list)  # by the memory that they look at
+        for t in (*self._loose, *parameters, *self._grads()):
+            self._owners[_address(t)].append(t)
         self._grad_versions = [(grad, grad._version) for grad in self._grads()]
-        self._buffers = [(buffer, buffer.detach().clone()) for _, buffer in tree.buffers]
+        self._buffers = [(buffer, buffer.detach().clone()) for buffer in buffers]
         self._written: dict[int, tuple[Tensor, Tensor]] = {}
         self._random = _random_states({t.device for _, t in tree.tensors})
-        self._generators = [put for value in own if (put := _generator(value))]
 
     def before_any_write(self) -> None:
-        for tensor in self._by_storage.values():
-            self.before_write(tensor)
+        for owners in list(self._owners.values()):
+            self.before_write(owners[0])
 
     def before_backward(self) -> None:
         """A backward pass adds to what .grad holds."""
         for grad in self._grads():
             self.before_write(grad)
 
-    def _grads(self) -> list[Tensor]:
-        return [grad for _, _, grad, _ in self._parameters if grad is not None]
-
     def before_write(self, tensor: Tensor) -> None:
-        """Keep a tensor's values, if it looks at the model's."""
-        owner = self._by_storage.get(_address(tensor))
-        if owner is not None and id(owner) not in self._written:
-            self._written[id(owner)] = (owner, owner.detach().clone())
+        """Keep the values of the model's tensors that look at the same memory."""
+        for owner in self._owners.get(_address(tensor), ()):
+            if id(owner) not in self._written:
+                self._written[id(owner)] = (owner, owner.detach().clone())
 
     def put_back(self) -> None:
+        """raises: InvalidProbe for what cannot be put back, after all else was."""
+        failed: list[Exception] = []
         with torch.no_grad():
-            for module, state in self._modules:
-                _restore(module, state)
-            for tensor, home, address in self._homes:
-                if _address(tensor) != address:  # its data was replaced
-                    tensor.data = home
-            for tensor, saved in (*self._buffers, *self._written.values()):
-                _write_back(tensor, saved)
-        for p, requires_grad, grad, _ in self._parameters:
-            if p.requires_grad != requires_grad:
-                p.requires_grad_(requires_grad)
-            if p.grad is not grad:
-                p.grad = grad
-        _set_random_states(self._random)
-        for put_back in self._generators:
-            put_back()
+            for step in self._steps():
+                try:
+                    step()
+                except (RuntimeError, NotImplementedError) as wrong:
+                    failed.append(wrong)
+        if failed:
+            raise InvalidProbe(f"a part of the model's state could not be put back: {failed[0]}") from failed[0]
 
     def changed(self) -> bool:
         """Whether a parameter or its .grad was written to without the probe seeing it in time."""
-        versions = [*((p, version) for p, _, _, version in self._parameters), *self._grad_versions]
+        versions = [*((p, version) for p, _, version in self._parameters), *self._grad_versions]
         return any(tensor._version != version and id(tensor) not in self._written for tensor, version in versions)
 
+    def _grads(self) -> list[Tensor]:
+        return [grad for _, grad, _ in self._parameters if grad is not None]
 
-def _shallow(module: nn.Module) -> dict[str, tuple[Any, Any]]:
-    """Every attribute, and a copy of those that are plain containers."""
-    return {name: (value, _copied(value)) for name, value in module.__dict__.items()}
+    def _take_attributes(self, module: nn.Module) -> None:
+        here = module.__dict__
+        self._containers.append((here, dict(here)))
+        for name, value in here.items():
+            self._take(value, 1 if name in _OF_EVERY_MODULE else _DEPTH, loose=name not in _OF_EVERY_MODULE)
 
+    def _take(self, value: Any, depth: int, loose: bool) -> None:
+        """Remember what an attribute holds, as deep as it nests. / loose: whether its tensors are nobody's parameters."""
+        if isinstance(value, _SCALARS):
+            return
+        if isinstance(value, _CONTAINERS):
+            content = dict(value) if isinstance(value, dict) else list(value)
+            self._containers.append((value, content))
+            if loose and depth and content:
+                for each in content.values() if isinstance(content, dict) else content:
+                    self._take(each, depth - 1, loose)
+        elif loose and isinstance(value, tuple):
+            for each in value:
+                self._take(each, depth - 1, loose)
+        elif loose and isinstance(value, Tensor):
+            self._loose.append(value)
+        elif isinstance(value, np.ndarray):
+            self._arrays.append((value, value.copy()))
+        elif isinstance(value, nn.Module):
+            if id(value) not in self._seen:
+                hidden = walked(value)
+                self._seen |= {id(module) for _, module in hidden.modules}
+                self._trees.append(hidden)
+        elif (put_back := _generator(value)) is not None:
+            self._generators.append(put_back)
 
-def _tensors(value: Any, depth: int) -> Iterator[Tensor]:
-    """Tensors in an attribute, as far down as a cache of keys and values nests them."""
-    if isinstance(value, Tensor):
-        yield value
-    elif depth and isinstance(value, list | tuple | dict):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(each, depth - 1)
+    def _steps(self) -> Iterator[Callable[[], object]]:
+        yield partial(_set_random_states, self._random)
+        yield from self._generators
+        for container, content in self._containers:
+            if (container or content) and not _same(container, content):
+                yield partial(_refill, container, content)
+        for array, saved in self._arrays:
+            yield partial(np.copyto, array, saved)
+        for tensor, home, address in self._homes:
+            if _address(tensor) != address:  # its data was replaced
+                yield partial(setattr, tensor, "data", home)
+        for tensor, requires_grad, grad_fn, hooks in self._tensors:
+            if tensor.grad_fn is not grad_fn:  # written to by what has a gradient
+                yield tensor.detach_
+            if tensor.requires_grad != requires_grad:
+                yield partial(tensor.requires_grad_, requires_grad)
+            if tensor._backward_hooks is not hooks:
+                yield partial(setattr, tensor, "_backward_hooks", hooks)
+        for tensor, saved in (*self._buffers, *self._written.values()):
+            yield partial(_write_back, tensor, saved)
+        for p, grad, _ in self._parameters:
+            if p.grad is not grad:
+                yield partial(setattr, p, "grad", grad)
 
 
 def _generator(value: Any) -> Callable[[], object] | None:
     """What puts a generator of random numbers back to where it is now; None for anything else."""
-    if isinstance(value, torch.Generator):
+    if isinstance(value, torch.Generator | np.random.RandomState):
         return partial(value.set_state, value.get_state())
     if isinstance(value, random.Random):
         return partial(value.setstate, value.getstate())
@@ -117,20 +172,9 @@ def _generator(value: Any) -> Callable[[], object] | None:
     return None
 
 
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, _CONTAINERS) else None
-
-
-def _restore(module: nn.Module, state: dict[str, tuple[Any, Any]]) -> None:
-    here = module.__dict__
-    for name in [name for name in here if name not in state]:
-        del here[name]
-    for name, (value, content) in state.items():
-        if name not in here or here[name] is not value:
-            here[name] = value
-        if content is not None and (value or content) and not _same(value, content):
-            value.clear()
-            value.extend(content) if isinstance(value, list) else value.update(content)
+def _refill(container: Any, content: Any) -> None:
+    container.clear()
+    container.extend(content) if isinstance(container, list | deque) else container.update(content)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -143,14 +187,31 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _write_back(tensor: Tensor, saved: Tensor) -> None:
-    if tensor.shape != saved.shape or not bit_equal(tensor, saved):
-        tensor.set_(saved) if tensor.shape != saved.shape else tensor.copy_(saved)  # type: ignore[call-overload]
+    """Through .data, whose writing autograd does not count: what was saved for a backward pass of the user's stays good."""
+    if tensor.is_nested:
+        tensor.data.copy_(saved)
+    elif tensor.shape != saved.shape:
+        tensor.set_(saved)  # type: ignore[call-overload]
+    elif not bit_equal(tensor, saved):
+        _copy(tensor.data, saved)
+
+
+def _copy(into: Tensor, saved: Tensor) -> None:
+    """Of what an expanded tensor repeats, once."""
+    if into.layout is torch.strided:
+        for i, (n, stride) in enumerate(zip(into.shape, into.stride(), strict=True)):
+            if n > 1 and stride == 0:
+                into, saved = into.narrow(i, 0, 1), saved.narrow(i, 0, 1)
+    into.copy_(saved)
 
 
 def bit_equal(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors of one shape and type hold the same bits; what is not a number equals itself."""
-    if a.layout is not torch.strided:
-        return False  # a sparse one is written back unread
+    """Whether two tensors of one shape and type hold the same bits; what is not a number equals itself. False for what is not
+    plain memory: it is written back unread."""
+    if a.is_meta:
+        return True
+    if a.layout is not torch.strided or a.is_quantized or internals.is_own_kind(a):
+        return False
     plain = (each.detach().resolve_conj().resolve_neg() for each in (a, b))
     if a.is_complex():
         plain = map(torch.view_as_real, plain)

@@ -29,7 +29,7 @@ def same_without_probe(run: Run) -> bool:
         returned = asked.model(*ready.args, **ready.kwargs)
         target = asked.loss_of(returned)
         wanted: list[Any] = [p for _, p in run.tree.parameters if p.requires_grad]
-        generator = torch.Generator().manual_seed(asked.seed)
+        generator = torch.Generator("cpu").manual_seed(asked.seed)
         drawn = [outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale) for _ in range(asked.repeats)]
         with internals.without_hooks(wanted):
             found = torch.autograd.grad([target], [*leaves, *wanted], drawn[-1:], allow_unused=True)

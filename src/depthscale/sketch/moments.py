@@ -26,7 +26,9 @@ def mean_square(values: Tensor) -> float | Tensor:
     values: floating or complex, dense. / error: on the CPU (count + 1) 2^-53, relative; else float32's of a norm.
     """
     count = max(values.numel(), 1)
-    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64) and values.is_contiguous():
-        return kernels.sums(values.detach().view(-1).numpy())[1] / count
+    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
+        return kernels.sums(values.detach().contiguous().view(-1).numpy())[1] / count
+    if values.element_size() == 1:  # float8 takes part in nothing
+        values = values.float()
     norm = torch.linalg.vector_norm(values, dtype=torch.promote_types(values.dtype, torch.float32))
     return norm.double() ** 2 / count

@@ -14,6 +14,7 @@ from depthscale.sketch.formats import FORMATS, NumberFormat
 from depthscale.sketch.tally import EMPTY, Intervals, Tally
 
 _COUNTED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_dispatch = getattr(Tensor, "__torch_dispatch__")  # noqa: B009, pyright does not know it
 _PLAIN_DEVICES = ("cpu", "mps")  # counted by the CPU loop; mps has no float64 to sum in
 
 
@@ -292,6 +293,10 @@ def _require_countable(tensor: Tensor) -> None:
         raise UnsupportedTensor("a sketch counts a dense tensor, got a nested one; add up the sketches of .unbind()")
     if tensor.layout is not torch.strided:
         raise UnsupportedTensor(f"a sketch counts a dense tensor, got layout {tensor.layout}; convert it with .to_dense()")
+    if tensor.device.type in _PLAIN_DEVICES and getattr(type(tensor), "__torch_dispatch__", _dispatch) is not _dispatch:
+        raise UnsupportedTensor(
+            f"a sketch reads plain memory, which a {type(tensor).__name__} has not; give it the tensors inside"
+        )
     if tensor.is_meta:
         raise UnsupportedTensor("a tensor on the meta device has no values to count; move the model to a real device")
 

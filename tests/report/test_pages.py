@@ -1,6 +1,7 @@
 """Pages in a real browser: they ask for nothing, say what they should, and do what their controls promise."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections import OrderedDict
@@ -226,12 +227,7 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     page = show(pages[name])
     headings = page.locator("h1, h2, h3").all_text_contents()
     layers = page.evaluate("page.table.rows.length")
-    page.pdf(path=tmp_path / "page.pdf", format="A4")
-    if shutil.which("pdftotext") is None:
-        pytest.skip("no pdftotext on this machine; on Debian, apt-get install poppler-utils")
-    text = subprocess.run(
-        ["pdftotext", "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True
-    ).stdout
+    text = _printed(page, tmp_path)
     flat = " ".join(text.split())
     assert [heading for heading in headings if heading not in flat] == []
     section = flat.split(
@@ -242,6 +238,25 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     ]  # the column of the gradient's RMS, or the first network's
     printed = page.evaluate(f"page.table.rows.map((row) => shown(row[{number}]))")
     assert sum(number in section for number in printed) == layers
+
+
+def test_a_printed_table_names_its_columns_on_every_sheet_and_breaks_no_word(
+    pages: dict[str, Path], show: Open, tmp_path: Path
+) -> None:
+    text = _printed(show(pages["deep"]), tmp_path)
+    sheets = [sheet for sheet in text.split("\f") if len(re.findall(r"^\s*\d+( +[\d.e+–-]+){3}", sheet, re.MULTILINE)) > 20]
+    assert len(sheets) > 3
+    assert [sheet[:300] for sheet in sheets if not {"layer", "gradient", "activation"} <= set(sheet.split())] == []
+    assert len(re.findall(r"batch_norm +16×32", _printed(show(pages["trace"]), tmp_path))) == 10
+
+
+def _printed(page: Any, folder: Path) -> str:
+    """The text of a page's PDF, laid out as it is there."""
+    if shutil.which("pdftotext") is None:
+        pytest.skip("no pdftotext on this machine; on Debian, apt-get install poppler-utils")
+    page.pdf(path=folder / "page.pdf", format="A4")
+    command = ["pdftotext", "-layout", folder / "page.pdf", "-"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_page_s_data_are_json_that_cannot_end_its_script(pages: dict[str, Path]) -> None:

@@ -185,6 +185,13 @@ def test_profiles_are_named_by_what_tells_them_apart() -> None:
     assert len(names([a, a, a])) == 3
 
 
+def test_a_comparison_s_caption_speaks_of_what_is_drawn() -> None:
+    a, b = simulate([SMALL, replace(SMALL, norm="none")], seeds=2)
+    assert "Points: measured ± 2 standard errors.<" in page([a, b])
+    assert "Points: measured ± 2 standard errors; lines: theory.<" in page([a, predict(SMALL)])
+    assert "Lines: theory.<" in page([predict(SMALL), predict(replace(SMALL, batch=64))])
+
+
 def test_every_setting_of_the_controls_gives_predict_s_curve() -> None:
     """The page adds logarithms of factors; for every setting and several depths that is what theory's own walk gives."""
     for loss in ("shared", "independent"):

@@ -314,6 +314,7 @@ def test_at_the_width_of_a_desk_nothing_has_a_scrollbar_but_long_tables(pages: d
             .map((e) => e.outerHTML.slice(0, 100))"""
         )
         assert beyond == [], name
+        assert page.evaluate("[...document.querySelectorAll('.formula')].every((e) => e.scrollHeight <= e.clientHeight)"), name
 
 
 class Residual(nn.Module):

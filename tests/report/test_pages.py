@@ -376,3 +376,24 @@ def test_theory_stands_beside_a_trace_s_operations(pages: dict[str, Path], show:
     assert known.sum() > 20
     assert np.abs(np.log(measured[known] / predicted[known])).max() < 0.7
     assert "as theory has them" in page.text_content("main")
+
+
+@pytest.mark.slow
+def test_two_thousand_operations_are_a_light_page_that_answers(tmp_path: Path, show: Open) -> None:
+    """Orthogonal maps and activations that change nothing: so deep, any other network's gradient leaves float32."""
+    layers = [part for _ in range(666) for part in (nn.Linear(16, 16, bias=False), nn.LeakyReLU(1.0), nn.Hardtanh(-9, 9))]
+    for layer in layers[::3]:
+        nn.init.orthogonal_(layer.weight, generator=torch.Generator().manual_seed(0))
+    trace = probe(nn.Sequential(*layers), torch.randn(8, 16))
+    assert len(trace.ops) == 1999
+    report(trace, tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 4_000_000
+    assert (tmp_path / "page.html").read_text().count("vegaEmbed=") <= 1  # the library is in it once
+    page = show(tmp_path / "page.html")
+    assert page.evaluate("document.querySelectorAll('*').length") < 5000
+    assert 30 < page.locator("details.block").count() <= 40
+    page.evaluate("select(1234)")
+    assert page.get_attribute(".rows tr[aria-selected=true]", "data-at") == "1234"
+    assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "1234"
+    page.fill("input[type=search]", "1777")
+    assert page.locator(".rows tr[data-at]").count() == 2  # the operation's number, and the module's of operation 1778

@@ -378,12 +378,26 @@ def test_theory_stands_beside_a_trace_s_operations(pages: dict[str, Path], show:
     assert "as theory has them" in page.text_content("main")
 
 
+def test_without_a_ledger_the_blocks_are_there_without_gains(tmp_path: Path, show: Open) -> None:
+    """Weights of 0 let no gradient through to the input."""
+    layers = [part for _ in range(10) for part in (nn.Linear(16, 16), nn.Tanh())]
+    nn.init.zeros_(next(layers[0].parameters()))
+    report(probe(nn.Sequential(*layers), torch.randn(4, 16)), tmp_path / "page.html")
+    page = show(tmp_path / "page.html", width=390)
+    assert "no ledger: the gradient is 0" in page.text_content("main")
+    page.locator("details.block summary").nth(1).click()
+    page.wait_for_selector("details[open] .wires")
+    assert page.locator("details[open] .ops .gain").first.text_content() == "–"
+    assert page.locator("details.block summary .gain").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.slow
 def test_two_thousand_operations_are_a_light_page_that_answers(tmp_path: Path, show: Open) -> None:
     """Orthogonal maps and activations that change nothing: so deep, any other network's gradient leaves float32."""
     layers = [part for _ in range(666) for part in (nn.Linear(16, 16, bias=False), nn.LeakyReLU(1.0), nn.Hardtanh(-9, 9))]
     for layer in layers[::3]:
-        nn.init.orthogonal_(layer.weight, generator=torch.Generator().manual_seed(0))
+        nn.init.orthogonal_(next(layer.parameters()), generator=torch.Generator().manual_seed(0))
     trace = probe(nn.Sequential(*layers), torch.randn(8, 16))
     assert len(trace.ops) == 1999
     report(trace, tmp_path / "page.html")

@@ -32,7 +32,7 @@ from depthscale.report.html import Html, tag
 from depthscale.report.mathml import formula
 from depthscale.report.provenance import command
 from depthscale.report.show import page, theory_of
-from depthscale.report.words import interval, rounded, verdict, with_error
+from depthscale.report.words import interval, rounded, sentence, verdict, with_error
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
 
@@ -92,6 +92,14 @@ def test_numbers_have_as_many_digits_as_their_error_allows() -> None:
     assert rounded(123.4, 25.0) == "123"
     assert rounded(inf) == "∞"
     assert rounded(float("nan")) == "–"
+
+
+def test_a_sentence_has_its_capital_its_stop_and_signs_of_multiplication() -> None:
+    assert sentence("gradients explode: x1.22 in RMS, x2^-3 at x1.weight (x36, x1e+05)") == (
+        "Gradients explode: ×1.22 in RMS, ×2^-3 at x1.weight (×36, ×1e+05)."
+    )
+    assert sentence("x1.5.") == "×1.5."
+    assert sentence("64x64 at x12b") == "64x64 at x12b."
 
 
 def test_the_interval_is_students_around_the_logarithm() -> None:

@@ -64,16 +64,20 @@ def _theory(trace: Trace) -> TracePrediction | None:
 def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None) -> Part:
     head = join(
         tag(
-            "p", f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}", class_="kicker"
+            "p",
+            f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}{_networks(trace)}",
+            class_="kicker",
         ),
         tag("h1", trace.model),
         tag("p", sentence(diagnosis.verdict), class_="verdict"),
-        tag("p", _rate(trace)),
+        tag("p", _rate(trace, diagnosis.predicted_rate)),
     )
     says = "Root mean square of every operation's output and of the gradient that arrives there, on a logarithmic scale; "
     says += "the lines go through the operations that every path crosses, "
     says += "as theory has them" if theory is not None else "as measured, since theory has no rule for this model"
     says += "; small and faint: operations beside them." if len(stations(trace)) < len(trace.ops) else "."
+    if trace.repeats > 1:
+        says += f" Bars: ± 2 standard errors over {trace.repeats} {'networks' if trace.initializations > 1 else 'cotangents'}."
     if charts.guilty(trace, diagnosis):
         says += " Dashed: what the findings name."
     hero = figure("depth", charts.depth_chart(trace, diagnosis, theory), "Gradient and activation along depth", says, axis="x")
@@ -85,8 +89,12 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | 
     )
 
 
-def _rate(trace: Trace) -> str:
-    """The growth with its interval."""
+def _networks(trace: Trace) -> str:
+    return f", {trace.initializations} networks" if trace.initializations > 1 else ""
+
+
+def _rate(trace: Trace, predicted: float) -> str:
+    """The growth with its interval, and theory's, where it has one."""
     try:
         found = growth(trace)
     except UnreliableGrowth as refused:
@@ -98,6 +106,7 @@ def _rate(trace: Trace) -> str:
     return (
         f"Gradient: ×{rounded(found.rate, found.stderr)} per {found.step} in mean square "
         f"(95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, {where}), ×{found.rms_rate:.4g} in RMS."
+        + (f" Theory: ×{predicted:.5g}." if isfinite(predicted) else "")
     )
 
 

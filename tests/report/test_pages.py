@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from collections import OrderedDict
 from dataclasses import replace
 from math import inf
@@ -23,7 +21,7 @@ from depthscale.report.explorer import NORMALIZERS
 from depthscale.report.show import report
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
-from report.conftest import Open
+from report.conftest import Open, printed
 
 SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
 LONG = "a_module_with_so_long_a_name_that_no_column_holds_it"
@@ -227,7 +225,7 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     page = show(pages[name])
     headings = page.locator("h1, h2, h3").all_text_contents()
     layers = page.evaluate("page.table.rows.length")
-    text = _printed(page, tmp_path)
+    text = printed(page, tmp_path)
     flat = " ".join(text.split())
     assert [heading for heading in headings if heading not in flat] == []
     section = flat.split(
@@ -236,27 +234,18 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     number = {"article": 1, "profile": 1, "trace": 5, "traces": 2}[
         name
     ]  # the column of the gradient's RMS, or the first network's
-    printed = page.evaluate(f"page.table.rows.map((row) => shown(row[{number}]))")
-    assert sum(number in section for number in printed) == layers
+    numbers = page.evaluate(f"page.table.rows.map((row) => shown(row[{number}]))")
+    assert sum(number in section for number in numbers) == layers
 
 
 def test_a_printed_table_names_its_columns_on_every_sheet_and_breaks_no_word(
     pages: dict[str, Path], show: Open, tmp_path: Path
 ) -> None:
-    text = _printed(show(pages["deep"]), tmp_path)
+    text = printed(show(pages["deep"]), tmp_path)
     sheets = [sheet for sheet in text.split("\f") if len(re.findall(r"^\s*\d+( +[\d.e+–-]+){3}", sheet, re.MULTILINE)) > 20]
     assert len(sheets) > 3
     assert [sheet[:300] for sheet in sheets if not {"layer", "gradient", "activation"} <= set(sheet.split())] == []
-    assert len(re.findall(r"batch_norm +16×32", _printed(show(pages["trace"]), tmp_path))) == 10
-
-
-def _printed(page: Any, folder: Path) -> str:
-    """The text of a page's PDF, laid out as it is there."""
-    if shutil.which("pdftotext") is None:
-        pytest.skip("no pdftotext on this machine; on Debian, apt-get install poppler-utils")
-    page.pdf(path=folder / "page.pdf", format="A4")
-    command = ["pdftotext", "-layout", folder / "page.pdf", "-"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert len(re.findall(r"batch_norm +16×32", printed(show(pages["trace"]), tmp_path))) == 10
 
 
 def test_the_page_s_data_are_json_that_cannot_end_its_script(pages: dict[str, Path]) -> None:

@@ -331,6 +331,15 @@ def test_a_chart_can_be_restyled() -> None:
         ds.chart(3)
 
 
+def test_a_chart_is_written_as_png_svg_and_pdf_without_a_browser(tmp_path: Path) -> None:
+    trace = ds.probe(nn.Sequential(*(nn.Linear(8, 8) for _ in range(5))), torch.randn(4, 8))
+    for record in (simulate(SMALL, seeds=2), trace):
+        drawn = ds.chart(record)
+        for suffix, begins in (("png", b"\x89PNG"), ("svg", b"<svg"), ("pdf", b"%PDF")):
+            drawn.save(tmp_path / f"chart.{suffix}")
+            assert (tmp_path / f"chart.{suffix}").read_bytes().startswith(begins)
+
+
 def test_pandas_gets_a_row_a_layer_and_its_absence_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = simulate(SMALL, seeds=2)
     frame = pytest.importorskip("pandas") and profile.to_pandas()

@@ -1,5 +1,6 @@
 """Pages: how long each takes to build once what it shows is there, and how large it is, against what was aimed at."""
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -16,9 +17,9 @@ from depthscale.spec import NetSpec
 DEEP = NetSpec(depth=2000, width=64, batch=16, norm="batch")
 
 
-def mlp(blocks: int) -> nn.Module:
-    """Linear, Batch Norm and ReLU, so many times."""
-    layers = [each for _ in range(blocks) for each in (nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU())]
+def mlp(blocks: int, norm: Callable[[int], nn.Module] = nn.BatchNorm1d) -> nn.Module:
+    """Linear, norm and ReLU, so many times."""
+    layers = [each for _ in range(blocks) for each in (nn.Linear(64, 64), norm(64), nn.ReLU())]
     return nn.Sequential(*layers)
 
 
@@ -31,7 +32,7 @@ def records() -> dict[str, tuple[Any, float]]:
         "a trace of 60 operations": (twenty, 4.0),
         "two traces of 60 operations": ([twenty, probe(mlp(20), torch.randn(64, 64))], 4.0),
         "GPT-2 small": (probe(*gpt2()), 4.0),
-        "a trace of 2,000 operations": (probe(mlp(666), torch.randn(16, 64)), 4.0),
+        "a trace of 2,000 operations": (probe(mlp(666, nn.LayerNorm), torch.randn(16, 64)), 4.0),
         "the founding article": (founding(NetSpec(width=256), seeds=4), 2.5),
     }
 

@@ -1,6 +1,7 @@
 """A real browser, without a network, for the pages' tests."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,12 @@ def show(browser: Any) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert heard == []
+
+
+def printed(page: Any, folder: Path) -> str:
+    """The text of a page's PDF, laid out as it is there."""
+    if shutil.which("pdftotext") is None:
+        pytest.skip("no pdftotext on this machine; on Debian, apt-get install poppler-utils")
+    page.pdf(path=folder / "page.pdf", format="A4")
+    command = ["pdftotext", "-layout", folder / "page.pdf", "-"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from depthscale.experiments import founding
 from depthscale.report import charts, ridges
 from depthscale.report.figures import pictures
 from depthscale.report.founding import founding_figures
+from depthscale.report.magnitudes import ridgeline
+from depthscale.sketch import Sketch
 from depthscale.spec import NetSpec
 
 SMALL = NetSpec(depth=4, width=32, batch=16)
@@ -83,3 +86,13 @@ def test_a_chart_becomes_png_and_svg() -> None:
     found = founding(SMALL, seeds=2)
     chart = charts.neuron_histograms(found.neurons, ["vanilla"], found.shown)
     assert list(pictures(chart, "x")) == ["x.png", "x.svg"]
+
+
+def test_of_few_values_a_ridge_has_its_rms_and_no_outline() -> None:
+    """Bins of a few values each are a comb that says nothing."""
+    generator = torch.Generator().manual_seed(0)
+    rows = [values(ridgeline([Sketch.of(torch.randn(n, generator=generator))], "x", "#000000")) for n in (99, 2000)]
+    assert [sum("name" in row for row in drawn) for drawn in rows] == [2, 2]  # the tick, and its shade when selected
+    outlined = [[row for row in drawn if "at" in row and "name" not in row] for drawn in rows]
+    assert outlined[0] == []
+    assert len(outlined[1]) > 10

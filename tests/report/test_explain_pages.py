@@ -28,7 +28,7 @@ from depthscale.report.show import page
 from depthscale.report.words import with_error
 from depthscale.spec import NetSpec
 from depthscale.store import argument_record, dumps, matter_record, normalizers_record
-from report.conftest import Open
+from report.conftest import Open, printed
 
 SMALL = NetSpec(depth=5, width=32, batch=16, norm="batch")
 NAMES = ["growth", "normalizers", "matter"]
@@ -134,6 +134,14 @@ def test_at_the_width_of_a_phone_all_is_there_and_nothing_cut(name: str, pages: 
     charts = opened.evaluate("[...document.querySelectorAll('.chart')].map((e) => e.querySelectorAll('svg path').length)")
     assert charts
     assert min(charts) > 3
+
+
+@pytest.mark.parametrize("name", [*NAMES, "model"])
+def test_print_holds_every_section(name: str, pages: dict[str, Path], show: Open, tmp_path: Path) -> None:
+    opened = show(pages[name])
+    headings = [" ".join(each.split()) for each in opened.locator("h1, h2, h3").all_text_contents()]
+    flat = " ".join(printed(opened, tmp_path).split())
+    assert [heading for heading in headings if heading not in flat] == []
 
 
 def test_a_selected_pair_is_selected_in_the_picture_and_in_the_table(pages: dict[str, Path], show: Open) -> None:

@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from depthscale.measure import ledger
+from depthscale.diagnose import diagnose
+from depthscale.measure import growth, ledger
 from depthscale.measure.steps import steps
 from depthscale.probe import probe
 from depthscale.report.folds import folded, short
 from depthscale.report.magnitudes import lost
+from depthscale.report.show import page
+from depthscale.report.words import interval, rounded
 from depthscale.sketch import Sketch
 from depthscale.trace import Trace
 
@@ -152,3 +155,21 @@ def test_of_a_block_the_operation_that_loses_most_is_drawn() -> None:
     assert e4m3 == [(1, 0.5), (2, 0.25)]
     each = lost(sketches)
     assert [row["share"] for row in each if row["format"] == "float8 e4m3"] == [0, 0.5, 0.25, 0]
+
+
+def test_the_first_screen_has_the_rate_with_its_interval_and_theory_s() -> None:
+    """Of four drawn networks: their errors are named, and the numbers are growth's and the diagnosis's own."""
+
+    def make() -> nn.Module:
+        return flat(10)
+
+    trace = probe(make, torch.randn(16, 16), repeats=4)
+    found, predicted = growth(trace), diagnose(trace).predicted_rate
+    text = page(trace)
+    assert found is not None
+    low, high = interval(found)
+    assert f"95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, steps 1 to 9" in text
+    assert f"Theory: ×{predicted:.5g}." in text
+    assert "batch of 16, 4 networks<" in text
+    assert "± 2 standard errors over 4 networks." in text
+    assert "standard errors over" not in page(traced(flat(10)))

@@ -1,8 +1,7 @@
 """Pages in a real browser: they ask for nothing, say what they should, and do what their controls promise."""
 
 import json
-import shutil
-import subprocess
+import re
 from collections import OrderedDict
 from dataclasses import replace
 from math import inf
@@ -22,7 +21,7 @@ from depthscale.report.explorer import NORMALIZERS
 from depthscale.report.show import report
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
-from report.conftest import Open
+from report.conftest import Open, printed
 
 SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
 LONG = "a_module_with_so_long_a_name_that_no_column_holds_it"
@@ -226,12 +225,7 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     page = show(pages[name])
     headings = page.locator("h1, h2, h3").all_text_contents()
     layers = page.evaluate("page.table.rows.length")
-    page.pdf(path=tmp_path / "page.pdf", format="A4")
-    if shutil.which("pdftotext") is None:
-        pytest.skip("no pdftotext on this machine; on Debian, apt-get install poppler-utils")
-    text = subprocess.run(
-        ["pdftotext", "-layout", tmp_path / "page.pdf", "-"], capture_output=True, text=True, check=True
-    ).stdout
+    text = printed(page, tmp_path)
     flat = " ".join(text.split())
     assert [heading for heading in headings if heading not in flat] == []
     section = flat.split(
@@ -240,8 +234,18 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     number = {"article": 1, "profile": 1, "trace": 5, "traces": 2}[
         name
     ]  # the column of the gradient's RMS, or the first network's
-    printed = page.evaluate(f"page.table.rows.map((row) => shown(row[{number}]))")
-    assert sum(number in section for number in printed) == layers
+    numbers = page.evaluate(f"page.table.rows.map((row) => shown(row[{number}]))")
+    assert sum(number in section for number in numbers) == layers
+
+
+def test_a_printed_table_names_its_columns_on_every_sheet_and_breaks_no_word(
+    pages: dict[str, Path], show: Open, tmp_path: Path
+) -> None:
+    text = printed(show(pages["deep"]), tmp_path)
+    sheets = [sheet for sheet in text.split("\f") if len(re.findall(r"^\s*\d+( +[\d.e+–-]+){3}", sheet, re.MULTILINE)) > 20]
+    assert len(sheets) > 3
+    assert [sheet[:300] for sheet in sheets if not {"layer", "gradient", "activation"} <= set(sheet.split())] == []
+    assert len(re.findall(r"batch_norm +16×32", printed(show(pages["trace"]), tmp_path))) == 10
 
 
 def test_the_page_s_data_are_json_that_cannot_end_its_script(pages: dict[str, Path]) -> None:
@@ -299,6 +303,7 @@ def test_at_the_width_of_a_desk_nothing_has_a_scrollbar_but_long_tables(pages: d
             .map((e) => e.outerHTML.slice(0, 100))"""
         )
         assert beyond == [], name
+        assert page.evaluate("[...document.querySelectorAll('.formula')].every((e) => e.scrollHeight <= e.clientHeight)"), name
 
 
 class Residual(nn.Module):
@@ -360,3 +365,38 @@ def test_theory_stands_beside_a_trace_s_operations(pages: dict[str, Path], show:
     assert known.sum() > 20
     assert np.abs(np.log(measured[known] / predicted[known])).max() < 0.7
     assert "as theory has them" in page.text_content("main")
+
+
+def test_without_a_ledger_the_blocks_are_there_without_gains(tmp_path: Path, show: Open) -> None:
+    """Weights of 0 let no gradient through to the input."""
+    layers = [part for _ in range(10) for part in (nn.Linear(16, 16), nn.Tanh())]
+    nn.init.zeros_(next(layers[0].parameters()))
+    report(probe(nn.Sequential(*layers), torch.randn(4, 16)), tmp_path / "page.html")
+    page = show(tmp_path / "page.html", width=390)
+    assert "no ledger: the gradient is 0" in page.text_content("main")
+    page.locator("details.block summary").nth(1).click()
+    page.wait_for_selector("details[open] .wires")
+    assert page.locator("details[open] .ops .gain").first.text_content() == "–"
+    assert page.locator("details.block summary .gain").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.slow
+def test_two_thousand_operations_are_a_light_page_that_answers(tmp_path: Path, show: Open) -> None:
+    """Orthogonal maps and activations that change nothing: so deep, any other network's gradient leaves float32."""
+    layers = [part for _ in range(666) for part in (nn.Linear(16, 16, bias=False), nn.LeakyReLU(1.0), nn.Hardtanh(-9, 9))]
+    for layer in layers[::3]:
+        nn.init.orthogonal_(next(layer.parameters()), generator=torch.Generator().manual_seed(0))
+    trace = probe(nn.Sequential(*layers), torch.randn(8, 16))
+    assert len(trace.ops) == 1999
+    report(trace, tmp_path / "page.html")
+    assert (tmp_path / "page.html").stat().st_size < 4_000_000
+    assert (tmp_path / "page.html").read_text().count("vegaEmbed=") <= 1  # the library is in it once
+    page = show(tmp_path / "page.html")
+    assert page.evaluate("document.querySelectorAll('*').length") < 5000
+    assert 30 < page.locator("details.block").count() <= 40
+    page.evaluate("select(1234)")
+    assert page.get_attribute(".rows tr[aria-selected=true]", "data-at") == "1234"
+    assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "1234"
+    page.fill("input[type=search]", "1777")
+    assert page.locator(".rows tr[data-at]").count() == 2  # the operation's number, and the module's of operation 1778

@@ -32,7 +32,7 @@ from depthscale.report.html import Html, tag
 from depthscale.report.mathml import formula
 from depthscale.report.provenance import command
 from depthscale.report.show import page, theory_of
-from depthscale.report.words import interval, rounded, verdict, with_error
+from depthscale.report.words import interval, rounded, sentence, verdict, with_error
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
 
@@ -92,6 +92,14 @@ def test_numbers_have_as_many_digits_as_their_error_allows() -> None:
     assert rounded(123.4, 25.0) == "123"
     assert rounded(inf) == "∞"
     assert rounded(float("nan")) == "–"
+
+
+def test_a_sentence_has_its_capital_its_stop_and_signs_of_multiplication() -> None:
+    assert sentence("gradients explode: x1.22 in RMS, x2^-3 at x1.weight (x36, x1e+05)") == (
+        "Gradients explode: ×1.22 in RMS, ×2^-3 at x1.weight (×36, ×1e+05)."
+    )
+    assert sentence("x1.5.") == "×1.5."
+    assert sentence("64x64 at x12b") == "64x64 at x12b."
 
 
 def test_the_interval_is_students_around_the_logarithm() -> None:
@@ -183,6 +191,13 @@ def test_profiles_are_named_by_what_tells_them_apart() -> None:
     assert list(names([a, b])) == ["batch 16", "batch 64"]
     assert list(names([a, simulate(SMALL, seeds=1)])) == ["theory", "simulation"]
     assert len(names([a, a, a])) == 3
+
+
+def test_a_comparison_s_caption_speaks_of_what_is_drawn() -> None:
+    a, b = simulate([SMALL, replace(SMALL, norm="none")], seeds=2)
+    assert "Points: measured ± 2 standard errors.<" in page([a, b])
+    assert "Points: measured ± 2 standard errors; lines: theory.<" in page([a, predict(SMALL)])
+    assert "Lines: theory.<" in page([predict(SMALL), predict(replace(SMALL, batch=64))])
 
 
 def test_every_setting_of_the_controls_gives_predict_s_curve() -> None:
@@ -314,6 +329,15 @@ def test_a_chart_can_be_restyled() -> None:
         assert styled.to_dict()["width"] == 111
     with pytest.raises(NoPicture):
         ds.chart(3)
+
+
+def test_a_chart_is_written_as_png_svg_and_pdf_without_a_browser(tmp_path: Path) -> None:
+    trace = ds.probe(nn.Sequential(*(nn.Linear(8, 8) for _ in range(5))), torch.randn(4, 8))
+    for record in (simulate(SMALL, seeds=2), trace):
+        drawn = ds.chart(record)
+        for suffix, begins in (("png", b"\x89PNG"), ("svg", b"<svg"), ("pdf", b"%PDF")):
+            drawn.save(tmp_path / f"chart.{suffix}")
+            assert (tmp_path / f"chart.{suffix}").read_bytes().startswith(begins)
 
 
 def test_pandas_gets_a_row_a_layer_and_its_absence_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,15 @@
 """depthscale explain: one command for each thing that can be explained."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
+from rich.console import Group
+from rich.text import Text
 
 from depthscale import files
 from depthscale.cli.frame import Json, app
-from depthscale.cli.output import check, console, put
+from depthscale.cli.output import check, deliver
 from depthscale.errors import InvalidInput
 
 explain = App(name="explain", help="Why: the backward pass node by node, and the growth argument step by step.")
@@ -38,37 +40,38 @@ def batchnorm(
 
     The circuit with its values and gradients, every node's local gradient, and the numbers of one neuron.
     """
-    from depthscale.explain.batchnorm import explain_batchnorm, random_input
+    from depthscale.explain.batchnorm import explain_batchnorm
     from depthscale.report.walk_lines import walk_lines
-    from depthscale.report.walk_page import walk_page
-    from depthscale.store import dumps, walk_record
+    from depthscale.store import walk_record
 
     if input is not None and (batch, width) != (None, None):
         raise InvalidInput("--batch and --width are of a random input; leave them out beside --input")
-    for place in (html, json):
-        check(place)
-    if input is None:
-        x = random_input(4 if batch is None else batch, 3 if width is None else width, seed)
-    else:
-        x = files.read_array(input)
+    check(json, html)
     walk = explain_batchnorm(
-        x,
-        None if dout is None else files.read_array(dout),
+        _read(input) if input is not None else _random(batch, width, seed),
+        _read(dout),
         gamma=_numbers(gamma, "gamma"),
         beta=_numbers(beta, "beta"),
         eps=eps,
         neuron=neuron,
         seed=seed,
     )
-    if html is not None:
-        files.write(html, walk_page(walk))
-    put(dumps(walk_record(walk)), json)
-    if str(json) != "-":
-        terminal = console()
-        for line in walk_lines(walk):
-            terminal.print(line, soft_wrap=True, style="bold" if line.startswith("step ") else None)
-        if html is not None:
-            terminal.print(f"\nwritten to {html}", soft_wrap=True)
+    deliver(walk, walk_record(walk), Group(*map(_line, walk_lines(walk))), json, html)
+
+
+def _read(path: Path | None) -> Any:
+    return None if path is None else files.read_array(path)
+
+
+def _random(batch: int | None, width: int | None, seed: int) -> Any:
+    from depthscale.explain.batchnorm import random_input
+
+    return random_input(4 if batch is None else batch, 3 if width is None else width, seed)
+
+
+def _line(line: str) -> Text:
+    """In one line of the terminal, however narrow."""
+    return Text(line, style="bold" if line.startswith("step ") else "", no_wrap=True, overflow="ignore")
 
 
 def _numbers(given: str, name: str) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """depthscale explain growth."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,19 +12,26 @@ from depthscale.cli.output import check, deliver, progress
 from depthscale.spec import NetSpec
 
 
+@dataclass(frozen=True, kw_only=True)
+class Argued:
+    """The network whose argument is checked: the fields of a NetSpec that the argument speaks of, with a norm by default."""
+
+    activation: Annotated[str, Parameter(help="phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...")] = "relu"
+    norm: Annotated[str, Parameter(help="batch, layer, rms, group, none, ...")] = "batch"
+    position: Annotated[str, Parameter(help="of the norm, before or after the activation")] = "before"
+    statistics: Annotated[str, Parameter(help="of batch norm: batch, frozen or running")] = "batch"
+    depth: Annotated[int, Parameter(help="number of layers")] = 10
+    width: Annotated[int, Parameter(help="neurons in every layer")] = 1024
+    batch: Annotated[int, Parameter(help="number of inputs")] = 128
+    groups: Annotated[int, Parameter(help="of a group norm")] = 32
+    eps: Annotated[float, Parameter(help="added to the variance under the norm's root")] = 0.0
+    sigma_w2: Annotated[float, Parameter(help="fan_in times the variance of a weight")] = 2.0
+
+
 @explain.command
 def growth(
+    network: Annotated[Argued, Parameter(name="*")] = Argued(),
     *,
-    activation: Annotated[str, Parameter(help="phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...")] = "relu",
-    norm: Annotated[str, Parameter(help="batch, layer, rms, group, none, ...")] = "batch",
-    position: Annotated[str, Parameter(help="of the norm, before or after the activation")] = "before",
-    statistics: Annotated[str, Parameter(help="of batch norm: batch, frozen or running")] = "batch",
-    depth: Annotated[int, Parameter(help="number of layers")] = 10,
-    width: Annotated[int, Parameter(help="neurons in every layer")] = 1024,
-    batch: Annotated[int, Parameter(help="number of inputs")] = 128,
-    groups: Annotated[int, Parameter(help="of a group norm")] = 32,
-    eps: Annotated[float, Parameter(help="added to the variance under the norm's root")] = 0.0,
-    sigma_w2: Annotated[float, Parameter(help="fan_in times the variance of a weight")] = 2.0,
     loss: Loss = "shared",
     seeds: Seeds = 10,
     seed: Seed = 0,
@@ -36,18 +44,7 @@ def growth(
     from depthscale.report.argument import argument_figures, argument_table
     from depthscale.store import argument_record
 
-    spec = NetSpec(
-        activation=activation,
-        norm=norm,
-        position=position,
-        statistics=statistics,
-        depth=depth,
-        width=width,
-        batch=batch,
-        groups=groups,
-        eps=eps,
-        sigma_w2=sigma_w2,
-    )
+    spec = NetSpec(**asdict(network))
     check(json, html, folder=out)
     with progress("networks") as bar:
         argument = growth_argument(spec, loss=loss, seeds=seeds, seed=seed, progress=bar)

@@ -112,7 +112,7 @@ def _matters(spec: NetSpec) -> Part:
         paragraphs("See for yourself what a deeper network's layers hold, and what number formats would lose of it:"),
         tag("pre", line),
         paragraphs("Whether such networks train, measured on this machine:"),
-        tag("pre", "depthscale explain matter"),
+        tag("pre", "depthscale explain matter --html matter.html"),
     )
     return section("matters", "Does it matter?", text, table(headings, rows), more)
 

@@ -14,7 +14,7 @@ from depthscale.report.profile_page import notes, readout, rms, table_of
 from depthscale.report.provenance import provenance
 from depthscale.report.sheet import Part, figure, section, sheet
 from depthscale.report.theme import AXIS, SERIES_COLOURS, Chart
-from depthscale.report.words import interval, rate, rounded
+from depthscale.report.words import interval, rate, rounded, sentence
 
 _QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}
 _FAR = 3.0  # standard errors
@@ -52,13 +52,19 @@ def _first_screen(profiles: Mapping[str, Profile]) -> Part:
             name,
             along_depth([_series(each, profile, name) for each, profile in profiles.items()], title),
             f"{name.capitalize()} along depth",
-            "Points: measured ± 2 standard errors; lines: theory.",
+            _legend(profiles),
             axis="x",
         )
         for name, title in _QUANTITIES.items()
     ]
     body = join(head, charts[0].body, readout(), charts[1].body, _growths(profiles))
     return Part(body, {name: chart for each in charts for name, chart in each.charts.items()})
+
+
+def _legend(profiles: Mapping[str, Profile]) -> str:
+    sources = {profile.source for profile in profiles.values()}
+    known = {"simulation": "points: measured ± 2 standard errors", "theory": "lines: theory"}
+    return sentence("; ".join(says for source, says in known.items() if source in sources))
 
 
 def _series(name: str, profile: Profile, quantity: str) -> Series:

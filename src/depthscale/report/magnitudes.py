@@ -18,6 +18,7 @@ _ROW = 22  # pixels from one ridge to the next
 _RIDGE = 1.7  # height of a ridge, in rows
 _HEADROOM = 6.0  # rows above the first ridge, for the names of the formats
 _MOST_RIDGES = 25
+_FEWEST = 100  # values that make a distribution; of fewer the RMS alone is drawn
 _BINS = 120  # at least
 _BINS_PER_DECADE = 10
 _MARGIN = 0.3  # decades beyond the largest value
@@ -44,7 +45,8 @@ def ridgeline(sketches: Sequence[Sketch | None], what: str, colour: str, names: 
     for row, layer in enumerate(shown):
         sketch = sketches[layer]
         assert sketch is not None
-        outlines += _outline(sketch.magnitude_histogram(10.0**edges), edges, row, layer)
+        if sketch.tally.nonzero >= _FEWEST:
+            outlines += _outline(sketch.magnitude_histogram(10.0**edges), edges, row, layer)
         rms = sketch.log2_mean_square() / 2 * log10(2)
         said = names[layer] if names else str(layer)
         ticks.append({"at": layer, "above": above[row], "name": said, "x": rms, "b": row, "t": row - 0.7})

@@ -8,6 +8,7 @@ from depthscale import files
 from depthscale.diagnose import diagnose
 from depthscale.errors import DepthscaleError, NoPicture
 from depthscale.experiments import Founding
+from depthscale.explain.batchnorm import BatchnormWalk
 from depthscale.explain.growth import Argument
 from depthscale.explain.matter import Matter
 from depthscale.explain.normalizers import Normalizers
@@ -27,6 +28,7 @@ from depthscale.report.theme import NETWORK_COLOURS, Chart, house
 from depthscale.report.trace_charts import depth_chart
 from depthscale.report.trace_page import trace_page
 from depthscale.report.traces_page import places, trace_names, traces_chart, traces_page
+from depthscale.report.walk_page import walk_page
 from depthscale.sketch import Sketch
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
@@ -44,6 +46,7 @@ Reported = (
     | Matter
     | Normalizers
     | Explanation
+    | BatchnormWalk
 )
 
 
@@ -52,7 +55,7 @@ def report(what: Reported, path: str | Path) -> None:
 
     what: a Profile (a simulated one is shown with its prediction); a Trace; what `compare` returned, or two or more profiles, or
     traces, in a list or by name; the founding experiment, which becomes an article; or what `explain` found: the growth
-    argument (also at the norms of a model), the normalizers, or whether it matters.
+    argument (also at the norms of a model), Batch Norm's backward pass, the normalizers, or whether it matters.
     raises: UnwritablePath; NoPicture for anything else.
     """
     path = Path(path)
@@ -77,6 +80,8 @@ def page(what: Reported) -> str:
             return normalizers_page(what)
         case Explanation():
             return explained_page(what)
+        case BatchnormWalk():
+            return walk_page(what)
     profiles, traces = _several(what)
     if len(profiles) + len(traces) < 2:
         raise NoPicture(f"a comparison takes two or more, got {len(profiles) + len(traces)}; give one by itself")

@@ -17,7 +17,7 @@ PAGE_COLOURS = {
     "#0072B2": "var(--blue)",
     "#D55E00": "var(--vermilion)",
     "#009E73": "var(--green)",
-    "#E69F00": "var(--orange)",
+    "#E69F00": "var(--ochre)",  # darkened until it stands out from white, orange is vermilion to a colour-blind reader
     "#CC79A7": "var(--purple)",
     INK: "var(--ink)",
     FAINT: "var(--faint)",

@@ -2,7 +2,7 @@
 
 from depthscale.report.folds import Folding, short
 from depthscale.report.html import tag
-from depthscale.report.magnitudes import lost, lost_chart, ridgeline
+from depthscale.report.magnitudes import beyond, lost, lost_chart, ridgeline
 from depthscale.report.sheet import Part, figure, section
 from depthscale.report.theme import NETWORK_COLOURS
 from depthscale.report.trace_charts import PLACES
@@ -30,7 +30,7 @@ def _distribution(name: str, symbol: str, sketches: list[Sketch | None], blocks:
         ridgeline(at_ends, symbol, colour, names),
         f"Size of the {name}'s entries at the end of each {word}",
         f"A ridge is the distribution of |{symbol}| over all entries of one operation's output, scaled to one height, its RMS "
-        f"marked. {_LIMITS}",
+        f"marked. {_LIMITS}{_beyond([each for each in at_ends if each is not None])}",
         axis="y",
     )
     rows = lost(sketches, [range(block.first, block.last + 1) for block in blocks.parts])
@@ -39,6 +39,11 @@ def _distribution(name: str, symbol: str, sketches: list[Sketch | None], blocks:
     chart = lost_chart(rows, len(sketches) - 1, PLACES)
     says = f"Share of entries that rounding {_turns(rows)}, without loss scaling: in each {word}, where it is largest."
     return [ridges, figure(f"{name}-lost", chart, f"What each number format would lose of the {name}", says)]
+
+
+def _beyond(sketches: list[Sketch]) -> str:
+    outside = beyond(sketches)
+    return f" Not on this axis: {', '.join(outside)}." if outside else ""
 
 
 def _turns(rows: list[dict]) -> str:

@@ -29,14 +29,15 @@ _LARGEST_SHOWN = 40.0
 def trace_page(trace: Trace) -> str:
     diagnosis = diagnose(trace)
     account, theory = _account(trace), _theory(trace)
-    blocks = folded(trace, account if isinstance(account, Ledger) else None)
-    parts = [_first_screen(trace, diagnosis, theory), _findings(trace, diagnosis), distributions(trace, blocks)]
-    if isinstance(account, Ledger):
-        parts += [_waterfall(account, blocks), _blocks(trace, blocks)]
-    else:
-        parts.append(section("ledger", "The ledger", tag("p", str(account))))
-    parts += [
-        _operations(trace, account if isinstance(account, Ledger) else None, theory),
+    known = account if isinstance(account, Ledger) else None
+    blocks = folded(trace, known)
+    parts = [
+        _first_screen(trace, diagnosis, theory),
+        _findings(trace, diagnosis),
+        distributions(trace, blocks),
+        _waterfall(account, blocks) if isinstance(account, Ledger) else section("ledger", "The ledger", tag("p", str(account))),
+        _blocks(trace, blocks, known is not None),
+        _operations(trace, known, theory),
         _coverage(trace),
         trace_provenance({trace.model: trace}),
     ]
@@ -63,16 +64,20 @@ def _theory(trace: Trace) -> TracePrediction | None:
 def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None) -> Part:
     head = join(
         tag(
-            "p", f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}", class_="kicker"
+            "p",
+            f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}{_networks(trace)}",
+            class_="kicker",
         ),
         tag("h1", trace.model),
         tag("p", sentence(diagnosis.verdict), class_="verdict"),
-        tag("p", _rate(trace)),
+        tag("p", _rate(trace, diagnosis.predicted_rate)),
     )
     says = "Root mean square of every operation's output and of the gradient that arrives there, on a logarithmic scale; "
     says += "the lines go through the operations that every path crosses, "
     says += "as theory has them" if theory is not None else "as measured, since theory has no rule for this model"
     says += "; small and faint: operations beside them." if len(stations(trace)) < len(trace.ops) else "."
+    if trace.repeats > 1:
+        says += f" Bars: ± 2 standard errors over {trace.repeats} {'networks' if trace.initializations > 1 else 'cotangents'}."
     if charts.guilty(trace, diagnosis):
         says += " Dashed: what the findings name."
     hero = figure("depth", charts.depth_chart(trace, diagnosis, theory), "Gradient and activation along depth", says, axis="x")
@@ -84,8 +89,12 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | 
     )
 
 
-def _rate(trace: Trace) -> str:
-    """The growth with its interval."""
+def _networks(trace: Trace) -> str:
+    return f", {trace.initializations} networks" if trace.initializations > 1 else ""
+
+
+def _rate(trace: Trace, predicted: float) -> str:
+    """The growth with its interval, and theory's, where it has one."""
     try:
         found = growth(trace)
     except UnreliableGrowth as refused:
@@ -97,6 +106,7 @@ def _rate(trace: Trace) -> str:
     return (
         f"Gradient: ×{rounded(found.rate, found.stderr)} per {found.step} in mean square "
         f"(95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, {where}), ×{found.rms_rate:.4g} in RMS."
+        + (f" Theory: ×{predicted:.5g}." if isfinite(predicted) else "")
     )
 
 
@@ -139,25 +149,28 @@ def _waterfall(account: Ledger, blocks: Folding) -> Part:
     return section("ledger", "The ledger", text, gathered(falls, kinds, class_="pair"))
 
 
-def _blocks(trace: Trace, blocks: Folding) -> Part:
-    """Blocks that open to their operations, with what feeds what; the script fills them from the table's rows when they open."""
-    title, what = ("step of depth", f"A step is {blocks.step}. ") if blocks.step else ("module", "")
-    note = (
-        f"{what}Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. Open a block for its "
-        "operations; lines lead to each from those that it reads, from the block's top where these lie before it."
-    )
-    folds = [_block(each, trace, bool(blocks.step)) for each in blocks.parts]
+def _blocks(trace: Trace, blocks: Folding, known: bool) -> Part:
+    """Blocks that open to their operations, with what feeds what; the script fills them from the table's rows when they open.
+
+    known: whether there is a ledger, whose gains colour them.
+    """
+    title, note = ("step of depth", f"A step is {blocks.step}. ") if blocks.step else ("module", "")
+    if known:
+        note += "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. "
+    note += "Open a block for its operations; lines lead to each from those that it reads, from the block's top where these "
+    note += "lie before it."
+    folds = [_block(each, trace, named=bool(blocks.step), known=known) for each in blocks.parts]
     listed = section("modules", f"Operations by {title}", tag("p", note, class_="note"), *folds)
     sources = [sorted({edge.source for edge in op.edges}) for op in trace.ops]
     return Part(listed.body, data={"sources": sources}, script=asset("trace.js"))
 
 
-def _block(block: Fold, trace: Trace, named: bool) -> Html:
-    """named: whether its first and last operation are said."""
+def _block(block: Fold, trace: Trace, *, named: bool, known: bool) -> Html:
+    """named: whether its first and last operation are said; known: whether its gain is."""
     first, last = trace.ops[block.first].name, trace.ops[block.last].name
     within = [tag("span", f"{first} to {last}", class_="note")] if named and first != last else []
-    gain = tag("span", _times(block.log2_gain), class_="gain", data_gain=f"{block.log2_gain:.4f}")
-    summary = tag("summary", tag("span", block.name, " ", *within), gain)
+    gain = [tag("span", _times(block.log2_gain), class_="gain", data_gain=f"{block.log2_gain:.4f}")] if known else []
+    summary = tag("summary", tag("span", block.name, " ", *within), *gain)
     return tag("details", summary, class_="block", data_name=block.name, data_first=block.first, data_last=block.last)
 
 

@@ -1,5 +1,6 @@
 """Numbers and findings in words, for a page: as many digits as the error allows."""
 
+import re
 from collections.abc import Mapping
 from math import exp, floor, inf, isfinite, isinf, log, log10, sqrt
 from typing import Any
@@ -10,6 +11,7 @@ from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile
 
+_FACTOR = re.compile(r"(?<![\w.])x(?=\d[\d.,e+-]*(\^[\d.+-]+)?([\s,;:)]|\.?$))")  # x1.22, but no name such as x1.weight
 _SURE = 0.975  # each side of a 95 % interval
 _NORMS = {
     "none": "without norm",
@@ -45,8 +47,9 @@ def with_error(value: float, error: float, digits: int = 5) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    """With a capital, a full stop, and signs of multiplication where a terminal has the letter."""
+    signed = _FACTOR.sub("×", text)
+    return f"{signed[:1].upper()}{signed[1:]}{'' if signed.endswith('.') else '.'}"
 
 
 def interval(found: Growth) -> tuple[float, float]:

@@ -54,6 +54,7 @@ function keys(event) {
 class Table {
   static ROW = 30; // pixels
   static MOST_PRINTED = 400;
+  static LONG = 16; // letters of a name that a printed column has room for
 
   constructor(place, { columns, rows }) {
     Object.assign(this, { place, columns, all: rows, rows, by: -1, down: false });
@@ -65,6 +66,7 @@ class Table {
       button.addEventListener("click", () => this.sort(i));
       const cell = document.createElement("th");
       cell.scope = "col";
+      cell.dataset.name = name;
       cell.className = typeof rows[0]?.[i] === "string" ? "name" : "";
       cell.append(button);
       this.head.append(cell);
@@ -119,7 +121,7 @@ class Table {
     const cell = document.createElement("td");
     if (typeof value !== "string") return Object.assign(cell, { textContent: shown(value) });
     cell.append(Object.assign(document.createElement("bdi"), { textContent: value }));
-    return Object.assign(cell, { className: "name", title: value });
+    return Object.assign(cell, { className: value.length > Table.LONG ? "name long" : "name", title: value });
   }
 
   key(event) {

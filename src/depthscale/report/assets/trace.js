@@ -15,8 +15,9 @@ function openBlock(block) {
     line.dataset.at = row[0];
     const gain = document.createElement("span");
     gain.className = "gain";
-    gain.textContent = row[GAIN] === null ? "–" : `×${Math.abs(row[GAIN]) < 40 ? (2 ** row[GAIN]).toPrecision(3) : `2^${row[GAIN].toFixed(0)}`}`;
-    if (row[GAIN] !== null) tint(gain, row[GAIN]);
+    const log2 = row[GAIN] ?? null;  // without a ledger there is no such column
+    gain.textContent = log2 === null ? "–" : `×${Math.abs(log2) < 40 ? (2 ** log2).toPrecision(3) : `2^${log2.toFixed(0)}`}`;
+    if (log2 !== null) tint(gain, log2);
     const name = row[1].startsWith(prefix) ? row[1].slice(prefix.length) : row[1];
     line.title = row[1];
     line.append(...[name, row[2]].map((text) => Object.assign(document.createElement("span"), { textContent: text })), gain);
@@ -69,7 +70,7 @@ function markOps(place, at) {
 const blocks = [...document.querySelectorAll("details.block")];
 for (const block of blocks) {
   const gain = block.querySelector(".gain");
-  tint(gain, +gain.dataset.gain);
+  if (gain) tint(gain, +gain.dataset.gain);
   block.addEventListener("toggle", () => block.open && openBlock(block));
 }
 for (const button of document.querySelectorAll("button.op")) button.addEventListener("click", () => select(+button.dataset.at));

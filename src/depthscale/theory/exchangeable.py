@@ -315,7 +315,7 @@ def _elementwise(name: Phi, x: Signal) -> Signal:
 def _through_slopes(name: Phi, x: Signal, g: Gradient) -> Gradient:
     """Below an activation, whose slopes are independent of the gradient above it."""
     law, _ = _received(name, x)
-    found = slopes(name, law)
+    found = slopes(name, law, not g.ratio and g.near is None)
     if not found.square:
         return Gradient(-inf, 0.0, g.error)
     product, nearby, near_law = found.product, found.product, law

@@ -58,8 +58,8 @@ def values(name: Phi, law: Law) -> Values:
 
 
 @lru_cache(maxsize=1 << 16)
-def slopes(name: Phi, law: Law) -> Slopes:
-    """Slopes of an activation under a law. / raises: NoTheory where they are infinite."""
+def slopes(name: Phi, law: Law, alone: bool = False) -> Slopes:
+    """Slopes of an activation under a law. / alone: leave the product out, as 0; raises: NoTheory where they are infinite."""
     if not law.gain:
         at = float(activation(name).derivative(np.array([law.shift]))[0])
         return Slopes(at * at, at * at, 0.0)
@@ -74,7 +74,8 @@ def slopes(name: Phi, law: Law) -> Slopes:
         if a.moments and not law.shift:
             return Slopes(float(a.moments.slopes(q, 1.0)), float(a.moments.slopes(q, c)), _ROUNDING)
         table = _tables(name, law.gain, law.shift)
-        square, product = table.slope_square(law.variance), table.slope_product(law.variance, c)
+        square = table.slope_square(law.variance)
+        product = Estimate(0.0, 0.0) if alone else table.slope_product(law.variance, c)
         scale = 1 / law.gain**2
         return Slopes(square.value * scale, product.value * scale, _relative(square, product))
 

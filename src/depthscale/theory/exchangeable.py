@@ -31,8 +31,8 @@ from depthscale.graph import (
     Pool,
     Unknown,
 )
-from depthscale.theory import norms, positions
-from depthscale.theory.laws import Gaussian, Law, Spherical, moved
+from depthscale.theory import channels, norms, positions
+from depthscale.theory.laws import Gaussian, Law, Sampled, Spherical, moved
 from depthscale.theory.moments import mean_slope, slopes, values, weighted_slopes
 from depthscale.theory.neurons import CLOSE
 from depthscale.theory.states import NOTHING, UNKNOWN, Gradient, Signal, Source, Weighted, log2_of, product_of, sum_of
@@ -56,7 +56,8 @@ def forward(graph: Graph) -> tuple[list[Signal], dict[int, str]]:
         try:
             if isinstance(op.what, Add) and not _are_uncorrelated(graph, *op.inputs):
                 raise NoTheory("neither side ends in a linear layer of its own, so the two are correlated")
-            signals.append(_forward(op.what, inputs))
+            rule = _forward.__wrapped__ if any(x.is_sampled for x in inputs) else _forward  # no cache should keep channels
+            signals.append(rule(op.what, inputs))
         except _STOPS as reason:
             places = max((x.positions for x in inputs), default=1)
             signals.append(replace(UNKNOWN, positions=places, near=nan if places > 1 else None))
@@ -195,6 +196,8 @@ def _backward(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]
             return (g.below or _through_slopes(name, inputs[0], g),)
         case Add(scale):
             stream, branch = inputs
+            if g.channels:
+                return channels.below_sum(stream, branch, scale, _law_of_sum(stream, branch, scale).get("law"), g)
             if stream.normalized or branch.normalized:  # a norm below sees slopes that depend on its output
                 g = replace(g, error=g.error + abs(g.ratio))
             return g, g.times(2 * log2_of(abs(scale)))
@@ -285,12 +288,14 @@ def _affine(gain: float, shift: float, x: Signal) -> Signal:
 
 def _elementwise(name: Phi, x: Signal) -> Signal:
     law, unit = _received(name, x)
+    if isinstance(law, Sampled):
+        return channels.activated(name, x)
     found = values(name, law)
     if not found.square:
         return Signal(-inf, 0.0, -inf, error=x.error, positions=x.positions)
     product, near = found.product, None
     if x.near is not None and isinstance(law, Gaussian):
-        near = _at_most_1(values(name, replace(law, correlation=_received_near(x))).product / found.square)
+        near = _at_most_1(values(name, replace(law, correlation=x.received_near)).product / found.square)
     elif x.near is not None:  # an instance norm's output: samples are independent, positions on one sphere
         product, near = found.mean**2, found.product / found.square
     ratio = _at_most_1(product / found.square)
@@ -298,7 +303,7 @@ def _elementwise(name: Phi, x: Signal) -> Signal:
     log2_spread = log2_ms + log2_of(1 - ratio)
     if 1 - x.ratio < CLOSE:
         log2_spread = x.log2_spread + log2_of(slopes(name, law).square)
-    source = Source(name, law, unit, None if x.near is None else _received_near(x), x.normalized)
+    source = Source(name, law, unit, None if x.near is None else x.received_near, x.normalized)
     return Signal(
         log2_ms,
         ratio,
@@ -315,12 +320,14 @@ def _elementwise(name: Phi, x: Signal) -> Signal:
 def _through_slopes(name: Phi, x: Signal, g: Gradient) -> Gradient:
     """Below an activation, whose slopes are independent of the gradient above it."""
     law, _ = _received(name, x)
+    if g.channels or isinstance(law, Sampled):
+        return channels.through(name, x, g)
     found = slopes(name, law, not g.ratio and g.near is None)
     if not found.square:
         return Gradient(-inf, 0.0, g.error)
     product, nearby, near_law = found.product, found.product, law
     if x.near is not None and isinstance(law, Gaussian):
-        near_law = replace(law, correlation=_received_near(x))
+        near_law = replace(law, correlation=x.received_near)
         nearby = slopes(name, near_law).product
     elif x.near is not None and g.ratio:
         product = mean_slope(name, law) ** 2
@@ -333,15 +340,7 @@ def _through_slopes(name: Phi, x: Signal, g: Gradient) -> Gradient:
     return Gradient(log2_ms, g.ratio * product / found.square, g.error + found.error, weighted, near=near)
 
 
-def _received_near(x: Signal) -> float:
-    """Correlation between two positions of what an affine map moved: the law's own, before gain and shift."""
-    if x.near is None or not isinstance(x.law, Gaussian) or not x.law.shift:
-        return x.within
-    square = x.law.gain**2 * x.law.variance
-    return (x.near * (square + x.law.shift**2) - x.law.shift**2) / square
-
-
-def _received(name: Phi, x: Signal) -> tuple[Law, float]:
+def _received(name: Phi, x: Signal) -> tuple[Law | Sampled, float]:
     """The law that an activation receives, and log2 of what its square stands for."""
     if not x.log2_ms < inf:
         raise NoTheory("the mean square of its input is not known")
@@ -366,27 +365,30 @@ def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
     if stream.near is not None or branch.near is not None:
         near = share * stream.within + (1 - share) * branch.within
     spread = sum_of(stream.log2_spread, branch.log2_spread + weight)
-    law = _law_of_sum(stream, branch, scale) or {}
-    error = max(stream.error, branch.error) + (sum(2 / _sphere_of(x) for x in (stream, branch)) if law else 0.0)
+    law = _law_of_sum(stream, branch, scale)
+    error = max(stream.error, branch.error)
+    if law:  # what is sampled comes from the sphere itself where that is small
+        error += sum(2 / n for n in map(_sphere_of, (stream, branch)) if n >= _MANY)
     mean = stream.mean * sqrt(share) + (branch.mean * sqrt(1 - share) if scale > 0 else -branch.mean * sqrt(1 - share))
     sampled = max(stream.spread_error, branch.spread_error)
     return Signal(log2_ms, ratio, spread, mean, error=error, positions=stream.positions, near=near, spread_error=sampled, **law)
 
 
-def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any] | None:
-    """Law and unit of stream + scale * branch; None where either is not Gaussian, or nearly."""
-    if any(x.law is None or _sphere_of(x) < _MANY for x in (stream, branch)):
-        return None
+def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any]:
+    """Law and unit of stream + scale * branch, as far as they are known: Gaussian where both are, or nearly, else sampled."""
+    if any(x.law is None or isinstance(x.law, Sampled) or _sphere_of(x) < _MANY for x in (stream, branch)):
+        law = channels.sampled_sum(stream, branch, scale)
+        return {"law": law} if law else {}
     if not (stream.mean or branch.mean):
         log2_ms = sum_of(stream.log2_ms, branch.log2_ms + 2 * log2_of(abs(scale)))
         share = 2.0 ** (stream.log2_ms - log2_ms)
         return _gaussian(log2_ms, share * stream.ratio + (1 - share) * branch.ratio)
     if stream.unit or branch.unit:
-        return None
+        return {}
     (v, c, m), (w, d, n) = (_gaussian_part(x) for x in (stream, branch))
     total = v + scale**2 * w
     if not 0 < total < inf:
-        return None
+        return {}
     return {"law": Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n), "unit": 0.0}
 
 

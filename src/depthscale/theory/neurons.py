@@ -72,7 +72,7 @@ def spread_of_group(name: Phi, law: Spherical) -> tuple[float, float]:
 @lru_cache(maxsize=64)
 def _group_points(dimension: int, seed: int) -> tuple[np.ndarray, ...]:
     """Three standard Gaussians, and chis of 1 and 2 degrees of freedom fewer than the dimension (0 for none), as columns."""
-    unit = _uniform(5, _LOG2_POINTS, seed)
+    unit = uniform(5, _LOG2_POINTS, seed)
     chis = [
         np.sqrt(2 * gammaincinv(k / 2, unit[:, i])) if k > 0 else np.zeros(len(unit))
         for i, k in ((3, dimension - 1), (4, dimension - 2))
@@ -149,10 +149,10 @@ def _off_diagonal(u: np.ndarray, v: np.ndarray, weight: np.ndarray) -> float:
 
 def gaussians(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
     """Quasi-random standard Gaussians. / returns: [2^log2_points, dimensions]."""
-    return ndtri(_uniform(dimensions, log2_points, seed))
+    return ndtri(uniform(dimensions, log2_points, seed))
 
 
-def _uniform(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
+def uniform(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
     return np.clip(qmc.Sobol(dimensions, rng=seed).random_base2(log2_points), 1e-16, 1 - 1e-16)
 
 
@@ -228,7 +228,7 @@ def _windows_on_sphere(size: int, taps: int, seed: int) -> np.ndarray:
     rest = size - 2 * taps
     if rest < 2:
         raise NoTheory(f"max pooling after a norm over {size} values, which two windows of {taps} fill")
-    unit = _uniform(2 * taps + 2, _LOG2_POINTS, seed)
+    unit = uniform(2 * taps + 2, _LOG2_POINTS, seed)
     g, common = ndtri(unit[:, : 2 * taps]), ndtri(unit[:, -2])
     mean = (g.sum(axis=1) + sqrt(rest) * common) / size
     squares = (g**2).sum(axis=1) + common**2 + 2 * gammaincinv((rest - 1) / 2, unit[:, -1])

@@ -6,6 +6,7 @@ Over the many entries of one sample (layer, rms) sigma is a constant; over m of 
 source: arXiv:1902.08129 (Yang et al. 2019), Theorems 3.5 to 3.10, rederived; the others by the same steps.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from math import inf, log2, nan
 from typing import NoReturn
@@ -141,22 +142,27 @@ def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     spread = log2_seen(norm, y)
     w = g.weighted or Weighted(unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms, g.near)
     rule = _infinite_batch if norm.size == inf else _sphere
-    over_pairs = _over_pairs(norm, y, w)
+    slopes, over_pairs = _over_pairs(norm, y, w)
     if over_pairs != over_pairs:
         return Gradient(nan, nan)
-    log2_factor, ratio = rule(norm, spread, w.slopes, over_pairs)
+    log2_factor, ratio = rule(norm, spread, slopes, over_pairs)
     if norm.kind == "instance":
         return Gradient(product_of(log2_factor, w.log2_unit), 0.0, g.error, near=ratio)
     return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error)
 
 
-def _over_pairs(norm: Norm, y: Signal, w: Weighted) -> float:
-    """Mean ratio, over pairs of the norm's values, of the gradient above."""
+def _over_pairs(norm: Norm, y: Signal, w: Weighted) -> tuple[WeightedSlopes, float]:
+    """Slopes, and the gradient's ratio above them, of the mean pair of the norm's values."""
     if norm.kind == "instance" and w.near is not None:
-        return w.near
+        return w.near_slopes or w.slopes, w.near
     if w.near is None or norm.size == inf:
-        return w.ratio
-    return ((y.positions - 1) * w.near + (norm.size - y.positions) * w.ratio) / (norm.size - 1)
+        return w.slopes, w.ratio
+    near, ratio = (y.positions - 1) / (norm.size - 1) * w.near, (norm.size - y.positions) / (norm.size - 1) * w.ratio
+    if w.near_slopes is None:
+        return w.slopes, near + ratio
+    a, b = w.near_slopes, w.slopes
+    product, z_product = near * a.product + ratio * b.product, near * a.z_product + ratio * b.z_product
+    return replace(b, product=product, z_product=z_product), 1.0
 
 
 @lru_cache(maxsize=1 << 12)

@@ -62,11 +62,13 @@ def through(name: Phi, x: Signal, g: Gradient) -> Gradient:
     assert x.law is not None
     u = points(x.law, x.received_near if x.near is not None else None)
     slope, above = activation(name).derivative(u), g.channels or alike(g)
-    below = Channels(*(each * slope[..., 0] * slope[..., k] for k, each in enumerate(above.moments)), above.log2_unit)
-    return _gradient(below, g, x, u)
+    square, product, near = (each * slope[..., 0] * slope[..., k] for k, each in enumerate(above.moments))
+    return _gradient(Channels(square, product, near, above.log2_unit), g, x, u)
 
 
-def below_sum(stream: Signal, branch: Signal, scale: float, total: Law | Sampled | None, g: Gradient) -> tuple[Gradient, Gradient]:
+def below_sum(
+    stream: Signal, branch: Signal, scale: float, total: Law | Sampled | None, g: Gradient
+) -> tuple[Gradient, Gradient]:
     """What a sum sends to its two sides, of which a norm's output needs the gradient weighted with it. / total: the sum's law."""
     above = g.channels
     assert above is not None

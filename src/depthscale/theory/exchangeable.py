@@ -57,7 +57,9 @@ def forward(graph: Graph) -> tuple[list[Signal], dict[int, str]]:
             if isinstance(op.what, Add) and not _are_uncorrelated(graph, *op.inputs):
                 raise NoTheory("neither side ends in a linear layer of its own, so the two are correlated")
             rule = _forward.__wrapped__ if any(x.is_sampled for x in inputs) else _forward  # no cache should keep channels
-            signals.append(rule(op.what, inputs))
+            signal = rule(op.what, inputs)
+            uneven = isinstance(op.what, Conv | Pool) or any(x.profile or x.common for x in inputs)
+            signals.append(positions.placed(op.what, inputs, signal) if uneven else signal)
         except _STOPS as reason:
             places = max((x.positions for x in inputs), default=1)
             signals.append(replace(UNKNOWN, positions=places, near=nan if places > 1 else None))
@@ -90,6 +92,8 @@ def backward(
         asked = above if known else _STAND_IN
         try:
             below = _backward(op, inputs, asked)
+            if asked.profile or isinstance(op.what, Conv | Pool):
+                below = tuple(positions.placed_below(op.what, x, asked, each) for x, each in zip(inputs, below, strict=True))
         except _STOPS as reason:
             below = (_UNKNOWN_GRADIENT,) * len(inputs)
             if known and all(_is_known(x) for x in inputs):

@@ -148,7 +148,7 @@ def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     log2_factor, ratio = rule(norm, spread, slopes, over_pairs)
     if norm.kind == "instance":
         return Gradient(product_of(log2_factor, w.log2_unit), 0.0, g.error, near=ratio)
-    return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error)
+    return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error + (y.spread_error if norm.kind == "batch" else 0.0))
 
 
 def _over_pairs(norm: Norm, y: Signal, w: Weighted) -> tuple[WeightedSlopes, float]:

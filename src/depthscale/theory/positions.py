@@ -5,16 +5,19 @@ On white inputs, and as long as convolutions wrap around, any two positions are 
 zeros, and where windows overlap, positions differ; means over them stand for all, and the error says how much they vary.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import exp, log2, sqrt
 
 import numpy as np
 
+from depthscale.activations import activation
 from depthscale.errors import NoTheory
-from depthscale.graph import Attention, Conv, Part, Pool, Window
+from depthscale.graph import Add, Attention, Conv, Elementwise, Flatten, Norm, Operation, Part, Pool, Window
 from depthscale.theory.laws import Gaussian
 from depthscale.theory.neurons import Largest, largest
+from depthscale.theory.profiles import backward_taps, bound_of_pattern, centred, forward_taps, mixed, squared_root, variance
 from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of
 
 _SMALL_LOGITS = 0.5  # variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
@@ -37,17 +40,27 @@ def below_part(part: Part, x: Signal, g: Gradient) -> Gradient:
 
 
 def convolved(conv: Conv, x: Signal) -> tuple[Signal, float, int]:
-    """What a convolution reads, log2 of the mean share of its weights that a position sees, and the positions."""
-    window = conv.window
-    return replace(x, error=x.error + window.unevenness), log2(window.inside), window.places_out
+    """What a convolution reads, log2 of the share of its weights that meet an entry, and the positions.
+
+    Two places share the taps that lie inside for both: at a border of zeros they are less alike than their inputs are.
+    """
+    seen, into = forward_taps(conv.window, x.profile), conv.window.places_out
+    if seen.pairs == 1:
+        return x, log2(seen.mean), into
+    ratio = x.ratio * seen.pairs
+    near = x.within * (into * seen.pairs - 1) / (into - 1) if x.near is not None and into > 1 else x.near
+    spread, alike = x.log2_ms + log2_of(1 - ratio), x.ratio / squared_root(x.profile) if x.profile else x.ratio
+    lost = x.spread_error + bound_of_pattern(conv.window, x.profile, min(1.0, alike))
+    return replace(x, ratio=ratio, near=near, log2_spread=spread, spread_error=lost), log2(seen.mean), into
 
 
 def below_conv(conv: Conv, g: Gradient) -> Gradient:
     """Sums over the places in which an entry lies; the mean over entries, those that no place reaches included."""
-    window = conv.window
-    factor = conv.sigma_w2 * window.inside * conv.fan_out / conv.fan_in * window.places_out / window.places_in
-    error = g.error + 3 * window.unevenness  # of how often an entry is read, and of the places above in two ways
-    return replace(_spread_out(window, g), log2_ms=product_of(g.log2_ms, log2_of(factor)), error=error)
+    sent, into = backward_taps(conv.window, g.profile), conv.window.places_in
+    factor = conv.sigma_w2 * conv.fan_out / conv.fan_in * sent.mean
+    near = g.within * (into * sent.pairs - 1) / max(into - 1, 1)
+    kept = g.near is None and (sent.pairs == 1 or not g.ratio)
+    return Gradient(product_of(g.log2_ms, log2_of(factor)), g.ratio * sent.pairs, g.error, near=None if kept else near)
 
 
 def _spread_out(window: Window, g: Gradient) -> Gradient:
@@ -56,6 +69,45 @@ def _spread_out(window: Window, g: Gradient) -> Gradient:
     ratio, near = g.ratio * out / into, g.within * (out - 1) / max(into - 1, 1)
     kept = g.near is None and (into == out or not g.ratio)
     return Gradient(g.log2_ms + log2(out / into), g.ratio if into == out else ratio, g.error, near=None if kept else near)
+
+
+def placed(what: Operation, inputs: Sequence[Signal], x: Signal) -> Signal:
+    """An output with the profile that its operation leaves. / x: the output for positions that are alike."""
+    match what:
+        case Conv() | Pool() if x.positions > 1:
+            found = forward_taps(what.window, inputs[0].profile)
+            return replace(x, profile=found.profile, common=found.common) if found.profile or found.common else x
+        case Norm(kind="batch", statistics="batch" | "frozen"):
+            profile = centred(inputs[0].profile, inputs[0].common, inputs[0].ratio)
+        case Pool():
+            profile = None
+        case Flatten() | Part() | Attention() | Norm(kind="layer" | "rms"):
+            profile = None
+        case Add(scale):
+            stream, branch = inputs
+            share = 1 / (1 + scale**2 * 2.0 ** (branch.log2_ms - stream.log2_ms))
+            profile = mixed(stream.profile, branch.profile, share)
+        case _:
+            profile = inputs[0].profile
+    if profile is None:
+        return x
+    if not isinstance(what, Elementwise):
+        return replace(x, profile=profile)
+    pairs, error = squared_root(profile), 0.0 if activation(what.activation).homogeneous else variance(profile)
+    near, spread = None if x.near is None else x.near * pairs, x.log2_ms + log2_of(1 - x.ratio * pairs)
+    return replace(x, profile=profile, ratio=x.ratio * pairs, near=near, log2_spread=spread, error=x.error + error)
+
+
+def placed_below(what: Operation, x: Signal, above: Gradient, g: Gradient) -> Gradient:
+    """A gradient with the profile that the operation above it leaves. / x: the operation's input; g: as if positions were alike."""
+    match what:
+        case Conv() | Pool() if what.window.places_out > 1:
+            profile = backward_taps(what.window, above.profile).profile
+        case Conv() | Pool() | Flatten() | Part() | Attention():
+            profile = None
+        case _:
+            profile = above.profile
+    return g if profile is None or x.positions == 1 else replace(g, profile=profile)
 
 
 def pooled(pool: Pool, x: Signal) -> Signal:

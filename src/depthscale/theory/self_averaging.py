@@ -69,7 +69,7 @@ def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
         return float(terms.mean())
 
     mean_g, mean_zg = mean(at.square, nearby.product, at.product), mean(at.z_square, nearby.z_product, at.z_product)
-    error = g.error + y.error + 2 / many
+    error = g.error + y.error + 2 / many + (y.spread_error if norm.kind == "batch" else 0.0)
     if norm.statistics == "frozen":
         left, mean_g, mean_zg = square, 0.0, 0.0
     else:

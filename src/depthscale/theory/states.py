@@ -7,6 +7,7 @@ import numpy as np
 
 from depthscale.activations import Phi
 from depthscale.theory.laws import Gaussian, Law, Sampled, WeightedSlopes
+from depthscale.theory.profiles import Profile, mixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Signal:
     times, which a homogeneous activation passes on. source: the activation whose output this is, if it is one's.
     normalized: whether a norm below depends on it as a whole, so that its backward pass asks for more than two moments.
     positions: of a sample (pixels, tokens). near: ratio between two of them, None where they are as two samples are.
+    profile: where positions differ in their mean squares; ratio and near are then of the mean product over all pairs.
+    common: where they differ in what they share with all points.
     spread_error: relative, of the spread, where it is larger. What is nan is not known.
     """
 
@@ -48,6 +51,8 @@ class Signal:
     positions: int = 1
     near: float | None = None
     spread_error: float = 0.0
+    profile: Profile | None = None
+    common: Profile | None = None
 
     @property
     def within(self) -> float:
@@ -128,12 +133,13 @@ class Channels:
         theirs = c.moments if c else (1.0, other.ratio, other.within)
         unit = max(self.log2_unit, log2_unit := c.log2_unit if c else other.log2_ms)
         ours, factor = 2.0 ** (self.log2_unit - unit), 2.0 ** (log2_unit - unit)
-        return Channels(*(ours * a + factor * b for a, b in zip(self.moments, theirs, strict=True)), unit)
+        square, product, near = (ours * a + factor * b for a, b in zip(self.moments, theirs, strict=True))
+        return Channels(square, product, near, unit)
 
 
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """Second moments of dE/dx. / log2_ms, ratio, near: as a Signal's; error: relative.
+    """Second moments of dE/dx. / log2_ms, ratio, near, profile: as a Signal's; error: relative.
 
     weighted: where the gradient depends on the norm's output that it belongs to.
     below: the gradient at the input of the activation underneath, where a norm above that activation makes the two depend on
@@ -147,6 +153,7 @@ class Gradient:
     below: "Gradient | None" = None
     near: float | None = None
     channels: Channels | None = None
+    profile: Profile | None = None
 
     @property
     def within(self) -> float:
@@ -173,7 +180,8 @@ class Gradient:
         ratio, channels = share * self.ratio + (1 - share) * other.ratio, None
         if self.channels or other.channels:
             channels = self.channels.plus(other) if self.channels else other.channels and other.channels.plus(self)
-        return Gradient(total, ratio, max(self.error, other.error), near=near, channels=channels)
+        profile = mixed(self.profile, other.profile, share)
+        return Gradient(total, ratio, max(self.error, other.error), near=near, channels=channels, profile=profile)
 
 
 NOTHING = Gradient(-inf, 0.0)

@@ -73,7 +73,7 @@ def below_sum(
     above = g.channels
     assert above is not None
     if isinstance(total, Gaussian):
-        return tuple(_of_gaussian_sum(side, weight, total, stream, g) for side, weight in ((stream, 1.0), (branch, scale)))  # pyright: ignore[reportReturnType]
+        return _of_gaussian_sum(stream, 1.0, branch, scale, total, g), _of_gaussian_sum(branch, scale, stream, 1.0, total, g)
     sides = _sides(stream, branch)
     assert sides is not None
     found = [_gradient(above, g, side, u) for side, u in zip(sides, _drawn(*sides), strict=True)]
@@ -97,20 +97,24 @@ def points(law: Law | Sampled, near: float | None, draw: int = 0) -> Array:
     if isinstance(law, Sampled):
         return law.points
     seeds = [1000 * draw + replicate for replicate in range(_REPLICATES)]
-    if isinstance(law, Spherical):
-        radius = sqrt(np.dot(law.weights, np.square(law.radii)))
-        if law.size < _GAUSSIAN_FROM:
-            z = radius * np.array([_shuffled(_on_sphere(law.size, seed), seed) for seed in seeds])
-            return law.gain * z + law.shift
-        variance, between = radius**2, -1 / (law.size - 1)
-    else:
-        variance, between = law.variance, law.correlation
+    if isinstance(law, Spherical) and law.size < _GAUSSIAN_FROM:
+        radius = sqrt(_moments(law)[0])
+        z = radius * np.array([_shuffled(_on_sphere(law.size, seed), seed) for seed in seeds])
+        return law.gain * z + law.shift
+    variance, between = _moments(law)
     near = between if near is None else near
     correlations = np.array([[1, between, near], [between, 1, between], [near, between, 1]])
     eigenvalues, vectors = np.linalg.eigh(variance * correlations)
     root = np.sqrt(np.maximum(eigenvalues, 0.0))[:, None] * vectors.T
     z = np.array([_shuffled(gaussians(3, _LOG2_CHANNELS, seed), seed) @ root for seed in seeds])
     return law.gain * z + law.shift
+
+
+def _moments(law: Law) -> tuple[float, float]:
+    """Variance before gain and shift, and correlation between samples."""
+    if isinstance(law, Gaussian):
+        return law.variance, law.correlation
+    return float(np.dot(law.weights, np.square(law.radii))), -1 / (law.size - 1)
 
 
 def _on_sphere(size: int, seed: int) -> Array:
@@ -203,19 +207,26 @@ def _gradient(channels: Channels, above: Gradient, x: Signal, u: Array) -> Gradi
     return Gradient(log2_ms, float(product.mean()) / found, error, weighted, near=near, channels=channels)
 
 
-def _of_gaussian_sum(side: Signal, weight: float, total: Gaussian, stream: Signal, g: Gradient) -> Gradient:
-    """To a side of a Gaussian sum, of which given the sum v its variance and a mean in proportion to v are known."""
+def _of_gaussian_sum(side: Signal, weight: float, other: Signal, other_weight: float, total: Gaussian, g: Gradient) -> Gradient:
+    """To a side of a Gaussian sum, which tells of the products of the side's values at two points by regression."""
     assert g.channels is not None
     plain = replace(g, channels=None, below=None, weighted=None).times(2 * log2_of(abs(weight)))
-    if not side.normalized or not isinstance(side.law, Gaussian | Spherical):
+    if not side.normalized or not isinstance(side.law, Gaussian | Spherical) or not side.law.gain:
         return plain
-    law, whole = side.law, total.gain**2 * total.variance
-    radius2 = law.variance if isinstance(law, Gaussian) else float(np.dot(law.weights, np.square(law.radii)))
-    slope = weight * law.gain * radius2 / whole  # z = slope (v - E v) + rest
-    v = points(total, None if stream.near is None else (stream.received_near)) - total.shift
-    pairs = [slope**2 * v[..., 0] * v[..., k] for k in range(3)]
-    pairs[0] = pairs[0] + radius2 - slope**2 * whole
-    return replace(plain, weighted=_weighted(g.channels, pairs, law, 2 * log2_of(abs(weight))))
+    (variance, between), near = _moments(side.law), None
+    if side.near is not None or other.near is not None:
+        ours, theirs = weight**2 * 2.0**side.log2_ms, other_weight**2 * 2.0**other.log2_ms
+        near = (ours * side.within + theirs * other.within) / (ours + theirs)
+    own = between, between if side.near is None else side.received_near
+    sums = total.correlation, total.correlation if near is None else near
+    v = (points(total, near) - total.shift) / total.gain
+    scale, pairs = weight * side.law.gain / total.gain, []
+    for k, (c, d) in enumerate(zip((1.0, *own), (1.0, *sums), strict=True)):
+        ours, theirs = (q * np.array([[1.0, r], [r, 1.0]]) for q, r in ((variance, c), (total.variance, d)))
+        slope = scale * ours @ np.linalg.pinv(theirs)
+        z = v[..., [0, k]] @ slope.T
+        pairs.append(z[..., 0] * z[..., 1] + (ours - scale * slope @ ours)[0, 1])
+    return replace(plain, weighted=_weighted(g.channels, pairs, side.law, 2 * log2_of(abs(weight))))
 
 
 def _weighted(channels: Channels, pairs: list[Array], law: Gaussian | Spherical, log2_factor: float = 0.0) -> Weighted:

@@ -81,6 +81,19 @@ def slopes(name: Phi, law: Law, alone: bool = False) -> Slopes:
 
 
 @lru_cache(maxsize=1 << 12)
+def powers(name: Phi, law: Law) -> tuple[tuple[float, float], tuple[float, float]]:
+    """With which power of the variance E phi^2 goes, and E phi'^2, about a law; and how either changes with its logarithm."""
+    if activation(name).homogeneous and not law.shift:
+        return (1.0, 0.0), (0.0, 0.0)
+    laws = [replace(law, gain=law.gain * 2.0 ** (k / 4)) for k in (-1, 0, 1)]  # a factor of 2 in the variance from end to end
+    found = ([values(name, each).square for each in laws], [slopes(name, each, True).square for each in laws])
+    logs = [np.log(each) if all(each) else np.zeros(3) for each in found]
+    step = np.log(2) / 2
+    first, second = ((float(y[2] - y[0]) / (2 * step), float(y[0] - 2 * y[1] + y[2]) / step**2) for y in logs)
+    return first, second
+
+
+@lru_cache(maxsize=1 << 12)
 def mean_slope(name: Phi, law: Law) -> float:
     """E phi'(u), whose square is the product between points that are independent of each other."""
     with _told(name):

@@ -1,5 +1,6 @@
 """Virtual neurons: expectations over what one neuron sees on a whole batch, by quasi-random sampling, with their error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
@@ -195,6 +196,25 @@ def largest(name: Phi, law: Law, near: float | None, taps: int) -> Largest:
     error = float(table[:, 0, 1].std(ddof=1) / sqrt(_REPLICATES) / square) if square else 0.0
     radii2 = np.square(law.radii) / np.dot(law.weights, np.square(law.radii)) if isinstance(law, Spherical) else np.ones(1)
     return Largest(mean, square, product, in_sample, _slopes(between, radii2, error), _slopes(within, radii2, error), error)
+
+
+def mean_of(found: Sequence[Largest], weights: np.ndarray) -> Largest:
+    """Over windows of several sizes."""
+
+    def mean(name: str) -> float:
+        return float(sum(w * getattr(each, name) for w, each in zip(weights, found, strict=True)))
+
+    def slopes(name: str) -> WeightedSlopes:
+        parts = [getattr(each, name) for each in found]
+
+        def column(of: str) -> np.ndarray:
+            return np.sum([w * getattr(each, of) for w, each in zip(weights, parts, strict=True)], axis=0)
+
+        error = max(each.error for each in parts)
+        return WeightedSlopes(column("square"), column("product"), column("z_square"), column("z_product"), error)
+
+    error = max(each.error for each in found)
+    return Largest(mean("mean"), mean("square"), mean("product"), mean("near"), slopes("slopes"), slopes("near_slopes"), error)
 
 
 def _slopes(moments: list[float], radii2: np.ndarray, error: float) -> WeightedSlopes:

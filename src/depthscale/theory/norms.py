@@ -147,8 +147,14 @@ def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
         return Gradient(nan, nan)
     log2_factor, ratio = rule(norm, spread, slopes, over_pairs)
     if norm.kind == "instance":
-        return Gradient(product_of(log2_factor, w.log2_unit), 0.0, g.error, near=ratio)
-    return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error + (y.spread_error if norm.kind == "batch" else 0.0))
+        return Gradient(product_of(log2_factor, w.log2_unit), 0.0, g.error + y.spread_error, near=ratio)
+    if norm.kind != "batch":
+        return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error)
+    error, log2_inverse = (
+        g.error + y.spread_error + y.wavering,
+        log2(1 + y.wavering),
+    )  # E 1/s = (1 + var s) / E s, to first order
+    return Gradient(product_of(log2_factor + log2_inverse, w.log2_unit), ratio, error)
 
 
 def _over_pairs(norm: Norm, y: Signal, w: Weighted) -> tuple[WeightedSlopes, float]:

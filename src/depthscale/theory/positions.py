@@ -7,17 +7,29 @@ zeros, and where windows overlap, positions differ; means over them stand for al
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
-from math import exp, log2, sqrt
+from functools import lru_cache, reduce
+from math import exp, log2, prod, sqrt
 
 import numpy as np
 
 from depthscale.activations import activation
 from depthscale.errors import NoTheory
 from depthscale.graph import Add, Attention, Conv, Elementwise, Flatten, Norm, Operation, Part, Pool, Window
-from depthscale.theory.laws import Gaussian
-from depthscale.theory.neurons import Largest, largest
-from depthscale.theory.profiles import backward_taps, bound_of_pattern, centred, forward_taps, mixed, squared_root, variance
+from depthscale.theory.laws import Gaussian, Spherical
+from depthscale.theory.moments import powers
+from depthscale.theory.neurons import Largest, largest, mean_of
+from depthscale.theory.profiles import (
+    Profile,
+    backward_taps,
+    bound_of_pattern,
+    centred,
+    forward_taps,
+    log_variance,
+    mixed,
+    profile_of,
+    raised,
+    squared_root,
+)
 from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of
 
 _SMALL_LOGITS = 0.5  # variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
@@ -44,13 +56,13 @@ def convolved(conv: Conv, x: Signal) -> tuple[Signal, float, int]:
 
     Two places share the taps that lie inside for both: at a border of zeros they are less alike than their inputs are.
     """
-    seen, into = forward_taps(conv.window, x.profile), conv.window.places_out
+    seen, into = forward_taps(conv.window, x.profile, x.common), conv.window.places_out
     if seen.pairs == 1:
         return x, log2(seen.mean), into
     ratio = x.ratio * seen.pairs
     near = x.within * (into * seen.pairs - 1) / (into - 1) if x.near is not None and into > 1 else x.near
     spread, alike = x.log2_ms + log2_of(1 - ratio), x.ratio / squared_root(x.profile) if x.profile else x.ratio
-    lost = x.spread_error + bound_of_pattern(conv.window, x.profile, min(1.0, alike))
+    lost = x.spread_error + bound_of_pattern(conv.window, x.profile, x.common, min(1.0, alike))
     return replace(x, ratio=ratio, near=near, log2_spread=spread, spread_error=lost), log2(seen.mean), into
 
 
@@ -74,9 +86,18 @@ def _spread_out(window: Window, g: Gradient) -> Gradient:
 def placed(what: Operation, inputs: Sequence[Signal], x: Signal) -> Signal:
     """An output with the profile that its operation leaves. / x: the output for positions that are alike."""
     match what:
+        case Pool(kind="max") if x.positions > 1:
+            mean, pairs, profile, common = _profile_of_largest(what.window, inputs[0])
+            x = replace(x, log2_ms=x.log2_ms + log2(mean), common=common)
+            return _with_profile(x, profile, pairs) if profile else x
         case Conv() | Pool() if x.positions > 1:
-            found = forward_taps(what.window, inputs[0].profile)
-            return replace(x, profile=found.profile, common=found.common) if found.profile or found.common else x
+            found = forward_taps(what.window, inputs[0].profile, inputs[0].common)
+            if not (found.profile or found.common):
+                return x
+            wavering = (
+                2 * inputs[0].ratio ** 2 * found.pattern / (1 - x.ratio) ** 2 if isinstance(what, Conv) and x.ratio < 1 else 0.0
+            )
+            return replace(x, profile=found.profile, common=found.common, wavering=wavering)
         case Norm(kind="batch", statistics="batch" | "frozen"):
             profile = centred(inputs[0].profile, inputs[0].common, inputs[0].ratio)
         case Pool():
@@ -93,9 +114,24 @@ def placed(what: Operation, inputs: Sequence[Signal], x: Signal) -> Signal:
         return x
     if not isinstance(what, Elementwise):
         return replace(x, profile=profile)
-    pairs, error = squared_root(profile), 0.0 if activation(what.activation).homogeneous else variance(profile)
+    (power, bend), _ = _powers(what, inputs[0])
+    mean, profile = raised(profile, power)
+    error = x.error + abs(bend) * log_variance(profile) / 2
+    return _with_profile(replace(x, log2_ms=x.log2_ms + log2(mean), error=error), profile, squared_root(profile))
+
+
+def _with_profile(x: Signal, profile: Profile, pairs: float) -> Signal:
+    """Ratios, known for two points at one place, become those of the mean over all pairs, which is that times `pairs`."""
     near, spread = None if x.near is None else x.near * pairs, x.log2_ms + log2_of(1 - x.ratio * pairs)
-    return replace(x, profile=profile, ratio=x.ratio * pairs, near=near, log2_spread=spread, error=x.error + error)
+    return replace(x, profile=profile, ratio=x.ratio * pairs, near=near, log2_spread=spread)
+
+
+def _powers(what: Elementwise, x: Signal) -> tuple[tuple[float, float], tuple[float, float]]:
+    """As `moments.powers`; of what is sampled that is homogeneous, or the whole power counts as error."""
+    if isinstance(x.law, Gaussian | Spherical):
+        return powers(what.activation, x.law)
+    even = 0.0 if activation(what.activation).homogeneous else 2.0
+    return (1.0, even), (0.0, even)
 
 
 def placed_below(what: Operation, x: Signal, above: Gradient, g: Gradient) -> Gradient:
@@ -105,6 +141,10 @@ def placed_below(what: Operation, x: Signal, above: Gradient, g: Gradient) -> Gr
             profile = backward_taps(what.window, above.profile).profile
         case Conv() | Pool() | Flatten() | Part() | Attention():
             profile = None
+        case Elementwise() if x.profile is not None:
+            _, (power, bend) = _powers(what, x)
+            mean, profile = raised(x.profile, power, above.profile)
+            g = replace(g.times(log2(mean)), error=g.error + abs(bend) * log_variance(x.profile) / 2)
         case _:
             profile = above.profile
     return g if profile is None or x.positions == 1 else replace(g, profile=profile)
@@ -128,6 +168,7 @@ def _averaged(window: Window, x: Signal) -> Signal:
     shared = (window.places_in * window.covers[1] - out * count) / taps**2 / (out * (out - 1)) if out > 1 else 0.0
     together = None if out == 1 or (x.near is None and not shared) else (near + (1 - x.within) * shared) / own
     alike = x.near is None and inside == 1
+    log2_ms += log2(forward_taps(window, x.profile).mean / inside)  # what is larger may be read more often
     spread = x.log2_spread - log2(taps) if alike else log2_ms + log2_of(1 - ratio)
     error = x.error + window.unevenness
     return Signal(log2_ms, ratio, spread, x.mean * inside / sqrt(own), error=error, positions=out, near=together)
@@ -141,6 +182,7 @@ def _below_average(window: Window, g: Gradient) -> Gradient:
     total = out * (count2 + (out - 1) * count**2 * g.within) / taps**2
     near = (total / factor - into) / (into * (into - 1)) if into > 1 else None
     ratio = g.ratio * (window.inside * out / into) ** 2 / factor
+    factor *= backward_taps(window, g.profile).mean * taps / covers
     return Gradient(product_of(g.log2_ms, log2_of(factor)), ratio, g.error, near=near)
 
 
@@ -188,7 +230,9 @@ def _of_windows(window: Window, x: Signal) -> tuple[Source, Largest]:
         raise NoTheory("max pooling of values that are no activation's output, so their law is not known")
     if source.near is not None and not isinstance(source.received, Gaussian):
         raise NoTheory("no rule for max pooling of an instance norm's output")
-    return source, largest(source.activation, source.received, source.near, window.taps)
+    counts, places = np.unique(reduce(np.multiply.outer, [(axis >= 0).sum(axis=1) for axis in window.axes]), return_counts=True)
+    found = [largest(source.activation, source.received, source.near, int(n)) for n in counts]
+    return source, found[0] if len(found) == 1 else mean_of(found, places / places.sum())
 
 
 def flattened(x: Signal) -> Signal:
@@ -199,6 +243,27 @@ def flattened(x: Signal) -> Signal:
 def below_flatten(x: Signal, g: Gradient) -> Gradient:
     """Each position has weights of its own above, so that two positions of a sample share nothing."""
     return g if x.positions == 1 else Gradient(g.log2_ms, g.ratio, g.error, near=0.0)
+
+
+def _profile_of_largest(window: Window, x: Signal) -> tuple[float, float, Profile | None, Profile | None]:
+    """Of each axis as if windows were cut there alone, times the mean of the input's own profile in a window.
+
+    returns: by what the mean square is larger for that profile; the mean product over all pairs, over that of two points at one
+    place; the output's profile, and what it has in common.
+    """
+    source, _ = _of_windows(window, x)
+    cut, seen, roots = [], [], []
+    for i, axis in enumerate(window.axes):
+        counts, others = (axis >= 0).sum(axis=1).tolist(), window.taps // window.kernel[i]
+        found = {n: largest(source.activation, source.received, source.near, n * others) for n in set(counts)}
+        m = np.append(x.profile[i], 0.0) if x.profile else np.append(np.ones(window.size[i]), 0.0)
+        mean = m[axis].sum(axis=1) / counts
+        cut.append(np.array([found[n].square for n in counts]))
+        seen.append(cut[-1] * mean)
+        roots.append(np.sqrt([max(found[n].product, 0.0) for n in counts] * mean))
+    larger = prod(float(after.mean() / before.mean()) for before, after in zip(cut, seen, strict=True))
+    pairs = prod(float(root.mean() ** 2 / np.square(root).mean()) if root.any() else 1.0 for root in roots)
+    return larger, pairs, profile_of(seen), profile_of(roots) if all(root.any() for root in roots) else None
 
 
 # ---- attention

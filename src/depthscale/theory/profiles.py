@@ -1,9 +1,9 @@
 """Positions that are not alike: at a border of zeros values are smaller, and what is read less often gets less gradient.
 
 A profile holds mean squares by position, relative to their mean: a vector for each axis, of which the profile is the product. A
-convolution acts on each axis alone and an activation that is homogeneous not at all, so that without residual sums and biases a
-profile is exact; of a sum it holds each axis alone. Products between two positions count as the roots of both, so that they are
-all alike; what a border leaves of a pattern that samples share is bounded.
+convolution acts on each axis alone and an activation by a power of the variance, 1 where it is homogeneous, so that without
+residual sums and biases a profile of those is exact; of a sum it holds each axis alone. Products between two positions count as
+the roots of both, so that they are all alike; what a border leaves of a pattern that samples share is bounded.
 """
 
 from collections.abc import Sequence
@@ -28,23 +28,27 @@ class Taps:
 
     pairs: by which the mean product of two points of different samples, over the mean square, is multiplied.
     common: of such products over one of the two points, relative to their mean; None where that is even.
+    pattern: mean square of what the product of two points of different samples is beyond what they share with all, as `pairs`.
     """
 
     mean: float
     pairs: float
     profile: Profile | None
     common: Profile | None
+    pattern: float
 
 
 @lru_cache(maxsize=256)
-def forward_taps(window: Window, profile: Profile | None) -> Taps:
-    """The mean over taps at every place; what lies outside is 0."""
-    seen = [np.append(m, 0.0)[axis] for axis, m in zip(window.axes, profile or _even(window.size), strict=True)]
-    return _taps(seen, profile)
+def forward_taps(window: Window, profile: Profile | None, common: Profile | None = None) -> Taps:
+    """The mean over taps at every place; what lies outside is 0. / common: of the input, None: as the roots of its profile."""
+    even = _even(window.size)
+    seen = [np.append(m, 0.0)[axis] for axis, m in zip(window.axes, profile or even, strict=True)]
+    roots = [np.append(m, 0.0)[axis] for axis, m in zip(window.axes, common or _roots(profile or even), strict=True)]
+    return _taps(seen, roots)
 
 
 @lru_cache(maxsize=1 << 12)
-def bound_of_pattern(window: Window, profile: Profile | None, ratio: float) -> float:
+def bound_of_pattern(window: Window, profile: Profile | None, common: Profile | None, ratio: float) -> float:
     """How much of the variance over a batch a window may lose to what it hands on of the pattern that borders left before.
 
     All samples have in common a pattern over positions, whose mean a batch norm takes away. A tap sees all but a share e of it,
@@ -52,7 +56,7 @@ def bound_of_pattern(window: Window, profile: Profile | None, ratio: float) -> f
     (Cauchy and Schwarz). An activation passes on at most 1 - ratio of a correlation, since its Hermite coefficients' squares are
     positive, so that all earlier patterns together are at most 1 / ratio of one. / ratio: of what the window reads.
     """
-    taps = forward_taps(window, profile)
+    taps = forward_taps(window, profile, common)
     if taps.pairs == 1 or ratio <= 0:
         return 0.0
     product = ratio * taps.pairs
@@ -74,7 +78,8 @@ def backward_taps(window: Window, profile: Profile | None) -> Taps:
         np.array([np.bincount(tap[tap >= 0], np.array(w)[tap >= 0], n) for tap in axis.T]).T
         for axis, n, w in zip(window.axes, window.size, profile or _even(window.size_out), strict=True)
     ]
-    return _taps(arriving, profile)
+    mean_roots = [float(np.sqrt(w).mean()) for w in profile or _even(window.size_out)]
+    return _taps(arriving, [np.sqrt(each) / mean for each, mean in zip(arriving, mean_roots, strict=True)])
 
 
 def centred(profile: Profile | None, common: Profile | None, ratio: float) -> Profile | None:
@@ -94,9 +99,16 @@ def mixed(a: Profile | None, b: Profile | None, share: float) -> Profile | None:
     return tuple(tuple((share * m + (1 - share) * n).tolist()) for m, n in pairs)
 
 
-def variance(profile: Profile) -> float:
-    """Over the positions, relative."""
-    return prod(float(np.square(m).mean()) for m in profile) - 1
+def log_variance(profile: Profile) -> float:
+    """Variance of the log over the positions."""
+    return sum(float(np.log(m).var()) for m in profile)
+
+
+def raised(profile: Profile, power: float, by: Profile | None = None) -> tuple[float, Profile]:
+    """profile^power times `by`: its mean, and itself over that."""
+    rows = [np.array(m) ** power * w for m, w in zip(profile, by or _even(tuple(map(len, profile))), strict=True)]
+    means = [float(row.mean()) for row in rows]
+    return prod(means), tuple(tuple((row / mean).tolist()) for row, mean in zip(rows, means, strict=True))
 
 
 def squared_root(profile: Profile) -> float:
@@ -115,17 +127,24 @@ def _even(size: tuple[int, ...]) -> Profile:
     return tuple((1.0,) * n for n in size)
 
 
-def _taps(values: Sequence[NDArray[Any]], profile: Profile | None) -> Taps:
-    """values: for each axis what each tap brings to each place, [places, taps]. / profile: what they were taken from."""
+def _roots(profile: Profile) -> list[NDArray[np.float64]]:
+    """Over their mean."""
+    return [np.sqrt(m) / np.sqrt(m).mean() for m in profile]
+
+
+def _taps(values: Sequence[NDArray[Any]], roots: Sequence[NDArray[Any]]) -> Taps:
+    """For each axis, [places, taps], of what each tap brings to each place. / roots: of mean 1 over all that there was."""
     outs = [each.mean(axis=1) for each in values]
-    roots = [np.sqrt(each) for each in values]
-    products = [(root * root.mean(axis=0)).mean(axis=1) for root in roots]
+    grams = [root @ root.T / root.shape[1] for root in roots]
+    products = [gram.mean(axis=0) for gram in grams]
     mean, product = (prod(float(each.mean()) for each in some) for some in (outs, products))
-    pairs = product / mean / (squared_root(profile) if profile else 1.0)
-    return Taps(mean, 1.0 if abs(pairs - 1) < _EVEN else pairs, _profile(outs), _profile(products))
+    squares = [prod(float(np.square(each).mean()) for each in some) for some in (grams, products)]
+    pairs, pattern = product / mean, (squares[0] - 2 * squares[1] + product**2) / mean**2
+    return Taps(mean, 1.0 if abs(pairs - 1) < _EVEN else pairs, profile_of(outs), profile_of(products), max(pattern, 0.0))
 
 
-def _profile(rows: Sequence[NDArray[Any]]) -> Profile | None:
+def profile_of(rows: Sequence[NDArray[Any]]) -> Profile | None:
+    """Mean squares along each axis, relative; None where they are even."""
     if all(np.ptp(each) <= _EVEN * each.mean() for each in rows):
         return None
     return tuple(tuple((each / each.mean()).tolist()) for each in rows)

@@ -76,7 +76,7 @@ def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
         left = square - mean_g - (2 - 2.0**out.log2_ms) * mean_zg
     if not left > _ROUNDING * square:
         return Gradient(left if left != left else -inf, 0.0, error)
-    factor = log2(left * (1 + 2 / many)) - variance
+    factor = log2(left * (1 + 2 / many + (y.wavering if norm.kind == "batch" else 0.0))) - variance
     # the parts taken away are common to all values, so that each pair keeps its product less the same
     pairs = (w_near * float(nearby.product.mean()) - mean_g) / left, (w.ratio * float(at.product.mean()) - mean_g) / left
     between = pairs[1] if norm.kind == "batch" else w.ratio * float(at.product.mean()) / left

@@ -35,7 +35,8 @@ class Signal:
     normalized: whether a norm below depends on it as a whole, so that its backward pass asks for more than two moments.
     positions: of a sample (pixels, tokens). near: ratio between two of them, None where they are as two samples are.
     profile: where positions differ in their mean squares; ratio and near are then of the mean product over all pairs.
-    common: where they differ in what they share with all points.
+    common: where they differ in what they share with all points. wavering: relative variance, over channels, of the variance over
+    a batch and its positions, as far as it comes from a pattern that the samples have in common.
     spread_error: relative, of the spread, where it is larger. What is nan is not known.
     """
 
@@ -53,6 +54,7 @@ class Signal:
     spread_error: float = 0.0
     profile: Profile | None = None
     common: Profile | None = None
+    wavering: float = 0.0
 
     @property
     def within(self) -> float:

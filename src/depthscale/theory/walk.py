@@ -139,7 +139,7 @@ def _leaves_out(what: Operation) -> str:
     match what:
         case Conv(window=window) if window.unevenness > _EVEN:
             varies = f"{100 * window.unevenness**0.5:.2g} %"
-            return f"zeros around the input: values are means over positions, and those at a border see less (by {varies} rms)"
+            return f"zeros around the input: positions at a border see less (by {varies} rms); a pattern that they leave is bounded"
         case Pool(window=window) if window.covers[1] > window.covers[0] * (1 + _EVEN):
             return "windows overlap: neighbours are more alike than other positions, and count as equal to them"
         case Attention():

@@ -42,6 +42,7 @@ _MANY = 200  # values of a norm from which its output counts as Gaussian in a su
 _STAND_IN = Gradient(0.0, 0.0)  # for a gradient that is not known, where a factor is asked for
 _UNKNOWN_GRADIENT = Gradient(nan, nan)
 _STOPS = (DepthscaleError, ArithmeticError)
+_PLACED = (Conv, Pool)
 
 
 def forward(graph: Graph) -> tuple[list[Signal], dict[int, str]]:
@@ -51,21 +52,30 @@ def forward(graph: Graph) -> tuple[list[Signal], dict[int, str]]:
     """
     signals: list[Signal] = []
     missing: dict[int, str] = {}
+    rule = _forward
     for i, op in enumerate(graph.ops):
-        inputs = tuple(signals[j] for j in op.inputs)
+        inputs = tuple([signals[j] for j in op.inputs])
         try:
             if isinstance(op.what, Add) and not _are_uncorrelated(graph, *op.inputs):
                 raise NoTheory("neither side ends in a linear layer of its own, so the two are correlated")
-            rule = _forward.__wrapped__ if any(x.is_sampled for x in inputs) else _forward  # no cache should keep channels
-            signal = rule(op.what, inputs)
-            uneven = isinstance(op.what, Conv | Pool) or any(x.profile or x.common for x in inputs)
-            signals.append(positions.placed(op.what, inputs, signal) if uneven else signal)
+            if op.what.__class__ in _PLACED:
+                rule = _elsewhere
+            signals.append(rule(op.what, inputs))
+            if op.what.__class__ is Add and signals[-1].is_sampled:
+                rule = _elsewhere
         except _STOPS as reason:
             places = max((x.positions for x in inputs), default=1)
             signals.append(replace(UNKNOWN, positions=places, near=nan if places > 1 else None))
             if all(_is_known(x) for x in inputs):
                 missing[i] = _stop(op, reason)
     return signals, missing
+
+
+def _elsewhere(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
+    """An operation where positions may differ, or signals be known by channels, which no cache should keep."""
+    rule = _forward.__wrapped__ if any(x.is_sampled for x in inputs) else _forward
+    uneven = what.__class__ in _PLACED or any(x.profile or x.common for x in inputs)
+    return positions.placed(what, inputs, rule(what, inputs)) if uneven else rule(what, inputs)
 
 
 def backward(
@@ -92,7 +102,7 @@ def backward(
         asked = above if known else _STAND_IN
         try:
             below = _backward(op, inputs, asked)
-            if asked.profile or isinstance(op.what, Conv | Pool):
+            if asked.profile or op.what.__class__ in _PLACED:
                 below = tuple(positions.placed_below(op.what, x, asked, each) for x, each in zip(inputs, below, strict=True))
         except _STOPS as reason:
             below = (_UNKNOWN_GRADIENT,) * len(inputs)

@@ -54,11 +54,12 @@ def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None
     stops = [*missing.values(), *reversed(below.values())]
     if stops and _adds_to_a_norm(spec) and spec.batch**3 * spec.depth <= _WORK:
         return replace(given_inputs(spec, graph, loss, _white(spec), error), inputs="white noise")
-    outputs = [layer[-1] for layer in graph.layers()]
+    layers = list(graph.layers())
+    outputs = [layer[-1] for layer in layers]
     return Profile(
         gradient=_quantity(gradients, outputs),
         activation=_quantity(signals, outputs),
-        preactivation_batch_variance=_batch_variance(graph, signals, spec.batch),
+        preactivation_batch_variance=_batch_variance(graph, layers, signals, spec.batch),
         source="theory",
         spec=spec.record(),
         loss=loss,
@@ -148,10 +149,10 @@ def _quantity(states: Sequence[Signal] | Sequence[Gradient], outputs: Sequence[i
     return Quantity(log2_ms, np.where(np.isnan(log2_ms), nan, error))
 
 
-def _batch_variance(graph: Graph, signals: list[Signal], samples: float) -> Quantity:
+def _batch_variance(graph: Graph, layers: Sequence[tuple[int, ...]], signals: list[Signal], samples: float) -> Quantity:
     """Of each layer's first linear map: the variance between samples, of which the batch's own mean takes its share."""
     share = log2(1 - 1 / samples) if samples > 1 else -inf
-    maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in graph.layers()]
+    maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in layers]
     first = [UNKNOWN if i is None else signals[i] for i in maps]
     log2_variance = np.array([each.log2_spread + share for each in first])
     return Quantity(

@@ -1,5 +1,7 @@
 """Borders of zeros: positions that are not alike, against exact sums over places and against networks."""
 
+from math import inf
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,7 @@ NETWORKS = {
     "tanh": (chain(image(4), *[conv(4), batch(4), Elementwise("tanh")] * 3, samples=B), 4),
     "gelu without a norm": (chain(image(6), *[conv(6), Elementwise("gelu")] * 3, samples=B), 6),
     "group norm": (chain(image(6), *[conv(6), Norm("group", 16 * 36), RELU] * 3, samples=B), 6),
+    "layer norm": (chain(image(4), *[conv(4), Norm("layer", inf), RELU] * 3, samples=B), 4),
     "instance norm": (chain(image(4), *[conv(4), Norm("instance", 16), RELU] * 3, samples=B), 4),
     "a largest value that a border cuts": (
         chain(

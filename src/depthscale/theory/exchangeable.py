@@ -102,7 +102,7 @@ def backward(
         asked = above if known else _STAND_IN
         try:
             below = _backward(op, inputs, asked)
-            if asked.profile or op.what.__class__ in _PLACED:
+            if op.what.__class__ in _PLACED or asked.profile or (inputs and inputs[0].profile):
                 below = tuple(positions.placed_below(op.what, x, asked, each) for x, each in zip(inputs, below, strict=True))
         except _STOPS as reason:
             below = (_UNKNOWN_GRADIENT,) * len(inputs)

@@ -94,15 +94,12 @@ def placed(what: Operation, inputs: Sequence[Signal], x: Signal) -> Signal:
             found = forward_taps(what.window, inputs[0].profile, inputs[0].common)
             if not (found.profile or found.common):
                 return x
-            wavering = (
-                2 * inputs[0].ratio ** 2 * found.pattern / (1 - x.ratio) ** 2 if isinstance(what, Conv) and x.ratio < 1 else 0.0
-            )
+            left = 1 - x.ratio if isinstance(what, Conv) else 0.0
+            wavering = 2 * found.pattern * (inputs[0].ratio / left) ** 2 if left > 0 else 0.0
             return replace(x, profile=found.profile, common=found.common, wavering=wavering)
         case Norm(kind="batch", statistics="batch" | "frozen"):
             profile = centred(inputs[0].profile, inputs[0].common, inputs[0].ratio)
-        case Pool():
-            profile = None
-        case Flatten() | Part() | Attention() | Norm(kind="layer" | "rms"):
+        case Pool() | Flatten() | Part() | Attention() | Norm(kind="layer" | "rms"):
             profile = None
         case Add(scale):
             stream, branch = inputs
@@ -141,6 +138,9 @@ def placed_below(what: Operation, x: Signal, above: Gradient, g: Gradient) -> Gr
             profile = backward_taps(what.window, above.profile).profile
         case Conv() | Pool() | Flatten() | Part() | Attention():
             profile = None
+        case Norm(kind="layer" | "rms") if x.profile is not None:  # each position is divided by its own
+            mean, profile = raised(x.profile, -1.0, above.profile)
+            g = g.times(log2(mean))
         case Elementwise() if x.profile is not None:
             _, (power, bend) = _powers(what, x)
             mean, profile = raised(x.profile, power, above.profile)

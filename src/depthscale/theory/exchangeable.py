@@ -31,7 +31,7 @@ from depthscale.graph import (
     Pool,
     Unknown,
 )
-from depthscale.theory import channels, norms, positions
+from depthscale.theory import borders, channels, norms, positions
 from depthscale.theory.laws import Gaussian, Law, Sampled, Spherical, moved
 from depthscale.theory.moments import mean_slope, slopes, values, weighted_slopes
 from depthscale.theory.neurons import CLOSE
@@ -75,7 +75,7 @@ def _elsewhere(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
     """An operation where positions may differ, or signals be known by channels, which no cache should keep."""
     rule = _forward.__wrapped__ if any(x.is_sampled for x in inputs) else _forward
     uneven = what.__class__ in _PLACED or any(x.profile or x.common for x in inputs)
-    return positions.placed(what, inputs, rule(what, inputs)) if uneven else rule(what, inputs)
+    return borders.forward(what, inputs, rule(what, inputs)) if uneven else rule(what, inputs)
 
 
 def backward(
@@ -103,7 +103,7 @@ def backward(
         try:
             below = _backward(op, inputs, asked)
             if op.what.__class__ in _PLACED or asked.profile or (inputs and inputs[0].profile):
-                below = tuple(positions.placed_below(op.what, x, asked, each) for x, each in zip(inputs, below, strict=True))
+                below = tuple(borders.backward(op.what, x, asked, each) for x, each in zip(inputs, below, strict=True))
         except _STOPS as reason:
             below = (_UNKNOWN_GRADIENT,) * len(inputs)
             if known and all(_is_known(x) for x in inputs):

@@ -2,7 +2,7 @@
 
 On white inputs, and as long as convolutions wrap around, any two positions are as alike as any other two: of one sample by
 `near`, of two samples by `ratio`. Both classes are closed under every rule here (arXiv:1806.05393 for convolutions). At a border of
-zeros, and where windows overlap, positions differ; means over them stand for all, and the error says how much they vary.
+zeros (`borders`), and where windows overlap, positions differ; ratios are then means over all pairs.
 """
 
 from dataclasses import replace

@@ -182,7 +182,7 @@ class Gradient:
         ratio, channels = share * self.ratio + (1 - share) * other.ratio, None
         if self.channels or other.channels:
             channels = self.channels.plus(other) if self.channels else other.channels and other.channels.plus(self)
-        profile = mixed(self.profile, other.profile, share)
+        profile = mixed(self.profile, other.profile, share) if self.profile or other.profile else None
         return Gradient(total, ratio, max(self.error, other.error), near=near, channels=channels, profile=profile)
 
 

@@ -96,32 +96,32 @@ class Window:
     @cached_property
     def inside(self) -> float:
         """Share of the taps, over all places of the window, that lie on the input and not on a padding of zeros."""
-        return prod(float((axis >= 0).mean()) for axis in self._axes)
+        return prod(float((axis >= 0).mean()) for axis in self.axes)
 
     @cached_property
     def unevenness(self) -> float:
         """Variance over the places of the window of how many taps lie inside, over the square of its mean."""
-        counts = [(axis >= 0).sum(axis=1) for axis in self._axes]
+        counts = [(axis >= 0).sum(axis=1) for axis in self.axes]
         return prod(float((c * c).mean() / c.mean() ** 2) for c in counts) - 1
 
     @cached_property
     def covers(self) -> tuple[float, float]:
         """In how many places of the window an entry of the input lies: the mean over entries, and the mean of the square."""
-        counts = [np.bincount(axis[axis >= 0], minlength=n) for axis, n in zip(self._axes, self.size, strict=True)]
+        counts = [np.bincount(axis[axis >= 0], minlength=n) for axis, n in zip(self.axes, self.size, strict=True)]
         return prod(float(c.mean()) for c in counts), prod(float((c * c).mean()) for c in counts)
 
     @cached_property
     def entries(self) -> NDArray[np.intp]:
         """Which entry of the input, in row-major order, each tap of each place reads. / returns: [taps, places_out], -1 outside."""
         found = np.zeros((1, 1), np.intp)
-        for axis, n in zip(self._axes, self.size, strict=True):
+        for axis, n in zip(self.axes, self.size, strict=True):
             at = axis.T[None, :, None, :]
             joined = np.where((found[:, None, :, None] < 0) | (at < 0), -1, found[:, None, :, None] * n + at)
             found = joined.reshape(found.shape[0] * at.shape[1], -1)
         return found
 
     @cached_property
-    def _axes(self) -> list[NDArray[np.intp]]:
+    def axes(self) -> list[NDArray[np.intp]]:
         """Along each axis the entry that each place reads with each tap. / returns: [places, taps] each, -1 outside."""
         axes = zip(self.size, self.size_out, self.kernel, self.stride, self.padding, self.dilation, strict=True)
         found = []

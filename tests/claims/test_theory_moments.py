@@ -16,6 +16,7 @@ from scipy.special import eval_gegenbauer, gammaln, roots_gegenbauer
 from depthscale.activations import Activation, activation, shifted
 from depthscale.numerics import gaussian, sphere
 from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
+from knobs import KNOBS
 
 mp: Any = mpmath.mp
 ROUNDING = 1e-12
@@ -115,19 +116,6 @@ def test_batch_norm_rates_of_abs_erf_and_sin_are_closed(name, closed, wrong):
     assert rate == pytest.approx(closed, rel=1e-12)
     with pytest.raises(AssertionError):
         assert rate == pytest.approx(wrong, rel=1e-3)
-
-
-KNOBS = {  # activation, gain, shift: rate of batch norm with that gain and shift at infinite batch
-    ("relu", 1, -1): "2.3196",
-    ("relu", 1, 0.5): "1.2494",
-    ("relu", 1, 1): "1.1202",
-    ("relu", 1, 2): "1.01776",
-    ("relu", 1, 3): "1.00115",
-    ("tanh", 2, 0): "1.6116",
-    ("tanh", 0.5, 0): "1.0336",
-    ("tanh", 0.25, 0): "1.0038",
-    ("tanh", 0.1, 0): "1.000126",
-}
 
 
 @pytest.mark.parametrize("knob", KNOBS)

@@ -13,6 +13,7 @@ from depthscale.nets.module import build
 from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
 from depthscale.spec import NetSpec
 from depthscale.theory import predict, predict_graph
+from knobs import KNOBS
 from tolerances import agrees, within
 
 TABLE = """
@@ -107,19 +108,6 @@ def test_over_an_infinite_batch_relu_grows_by_1_46694_and_sin_by_1_31304(name: s
     agrees(rate(activation=name, sigma_w2=0.3, sigma_b2=1.7), INFINITE[name])
     if name != "linear":
         differs(rate("1000", activation=name), INFINITE[name])
-
-
-KNOBS = {
-    ("relu", 1, -1): "2.3196",
-    ("relu", 1, 0.5): "1.2494",
-    ("relu", 1, 1): "1.1202",
-    ("relu", 1, 2): "1.01776",
-    ("relu", 1, 3): "1.00115",
-    ("tanh", 2, 0): "1.6116",
-    ("tanh", 0.5, 0): "1.0336",
-    ("tanh", 0.25, 0): "1.0038",
-    ("tanh", 0.1, 0): "1.000126",
-}
 
 
 @pytest.mark.parametrize("knob", KNOBS)

@@ -120,6 +120,17 @@ def test_a_pair_with_two_variances_and_kinks_apart(c):
     assert found.error <= 1e-12 * truth + 1e-300 + 1e-14 * truth * 100
 
 
+@pytest.mark.parametrize("q", [1e16, 1e30])
+@pytest.mark.parametrize("c", [-0.5, 0.01, 0.9])
+def test_what_is_local_meets_the_density_at_the_origin_alone(q, c):
+    """Of integral 2 each, E f(u) f(v) -> 4 / (2 pi q sqrt(1 - c^2)) up to O(1 / q): no digit is lost next to a large mean."""
+
+    def f(x):
+        return 1 / np.cosh(np.clip(x, -300, 300)) ** 2
+
+    require_sharp(expect_pair(f, f, q, q, c), 4 / (2 * pi * q * sqrt(1 - c * c)))
+
+
 def test_a_pair_is_the_same_from_both_sides():
     one = expect_pair(np.tanh, relu, 2.0, 5.0, 0.7, (), (0.0,))
     other = expect_pair(relu, np.tanh, 5.0, 2.0, 0.7, (0.0,), ())

@@ -24,6 +24,7 @@ SETTINGS, SHARE, SEEDS, WIDTH, DEEPEST = 200, 8, 96, 512, 8
 FIRST_48_OR_ALL = pytest.mark.parametrize("settings", [48, pytest.param(SETTINGS, marks=pytest.mark.slow)])
 FINITE_WIDTH = 0.01
 WIDEST = 0.05  # of a band, to each side
+SAMPLED = 0.003  # relative standard error of a prediction that is sampled
 QUANTILE = float(student.ppf(1 - 0.01 / (2 * SETTINGS * 3 * (DEEPEST + 1)), SEEDS - 1))
 MISSING = {  # what stops a prediction: reason -> which networks
     "neither Gaussian nor an activation's output": lambda s: (
@@ -145,7 +146,7 @@ def reason(theory: Profile) -> str:
 
 def check(number: int) -> None:
     spec = drawn(number)
-    theory = predict(spec)
+    theory = predict(spec, error=SAMPLED)
     if stopped := reason(theory):
         assert MISSING[stopped](spec), f"{spec} should have a prediction; it stopped: {stopped}"
         return

@@ -123,3 +123,25 @@ def test_simulate_takes_inputs_of_the_networks_size() -> None:
         assert np.allclose(profile.activation.mean_square[0], float(given.double().square().mean()))
     with pytest.raises(InvalidSpec, match=r"\[batch, width\] = \[8, 32\], got \[8, 3\]"):
         simulate(spec, seeds=1, inputs=torch.zeros(8, 3))
+
+
+def test_group_rms_is_the_same_in_both_forms() -> None:
+    spec = NetSpec(depth=4, width=512, norm="group_rms", groups=64, batch=8)
+    exact, sampled = predict(spec), predict(spec, inputs=white(8), error=0.005)
+    assert np.abs(exact.gradient.log2_mean_square - sampled.gradient.log2_mean_square).max() < np.log2(1 + 4 * 0.007)
+
+
+@pytest.mark.parametrize(("norm", "batch"), [("batch", 12), ("group", 8), ("group_rms", 8)])
+def test_a_small_norm_of_a_sum_is_sampled_and_is_what_networks_show(norm: str, batch: int) -> None:
+    spec = NetSpec(depth=4, width=256, norm=norm, groups=32, batch=batch, activation="gelu", residual=Residual("post", 0.7))
+    theory = predict(spec)
+    assert "virtual neurons" in theory.notes[0]
+    assert theory.inputs == "white noise"
+    found, expected = simulate(spec, seeds=48).gradient, theory.gradient
+    off = np.exp2(found.log2_mean_square - expected.log2_mean_square) - 1
+    assert (np.abs(off) < 4 * np.hypot(found.relative_stderr, expected.relative_stderr) + 0.01).all()
+
+
+def test_a_large_norm_of_a_sum_is_not_sampled() -> None:
+    theory = predict(NetSpec(depth=1000, width=256, norm="batch", batch=100, residual=Residual("post")))
+    assert "stops at norm" in theory.notes[0]

@@ -6,7 +6,7 @@ function may bend over a length of order 1 however large the variance. What is s
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from math import ceil, log, sqrt
+from math import ceil, copysign, log, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ _EDGES = np.concatenate([-CUTS[:0:-1], CUTS])
 _BEND = 2.0  # a panel may be this long next to a bend of length 1, and grow threefold from there: Gauss's 15 nodes give 1e-16
 _SAFE = 1e-13  # a common rule whose error is more, relative to E|f|, is replaced by halved panels
 _OUTGROWS = 1e100  # growth of f from 19 to 38 standard deviations that is no power of x
+_NEAR_ORIGIN, _FALLEN = np.linspace(-_BEND, _BEND, 9), 1e-3  # where a local f is large; its share a standard deviation away
 _CHUNK = 1 << 16  # points handled at once, so that they stay in the cache
 
 
@@ -202,29 +203,49 @@ def _edges(place: Array, length: Array) -> Array:
 def _over_the_plane(
     f: Function, g: Function, std_a: float, std_b: float, c: float, kinks_f: Sequence[float], kinks_g: Sequence[float]
 ) -> Estimate:
-    """E f(u) E[g(v) | u], with v = std_b (c a + sqrt(1 - c^2) b) where u = std_a a."""
-    rest = sqrt((1.0 - c) * (1.0 + c))
+    """E E[f(u) | w] E[g(v) | w], w being what u and v share: u = std_a (share_a w + rest_a a), v likewise, share_a share_b = c.
+
+    With equal shares a bend has the length of the rest in w, so that only the inner expectations resolve it. What is local is
+    integrated over itself: next to a large mean its argument would lose its digits.
+    """
     what = f"E f(u) g(v) at standard deviations {std_a:.3g} and {std_b:.3g}, correlation {c:.3g}"
+    if _is_local(f, std_a) or _is_local(g, std_b):
+        shares, rests = (1.0, c), (0.0, sqrt((1.0 - c) * (1.0 + c)))
+    else:
+        shares, rests = (sqrt(abs(c)), copysign(sqrt(abs(c)), c)), (sqrt(1.0 - abs(c)),) * 2
+    alike = f is g and std_a == std_b and shares[0] == shares[1]
 
-    def given(a: Array) -> tuple[Array, Array]:
-        outer = np.asarray(f(std_a * a), float)
-        inner = expect_each(g, (std_b * rest) ** 2, kinks_g, std_b * c * a.ravel())
-        return outer * inner.value.reshape(a.shape), np.abs(outer) * inner.error.reshape(a.shape)
+    def given(h: Function, std: float, kinks: Sequence[float], share: float, rest: float, w: Array) -> Estimates:
+        found = expect_each(h, (std * rest) ** 2, kinks, std * share * w.ravel())
+        return Estimates(found.value.reshape(w.shape), found.error.reshape(w.shape))
 
-    def integrand(a: Array, _: NDArray[np.intp]) -> tuple[Array, Array]:
-        value, error = given(a)
-        return value * density(a), error * density(a)
+    def both(w: Array) -> tuple[Array, Array]:
+        of_f = given(f, std_a, kinks_f, shares[0], rests[0], w)
+        of_g = of_f if alike else given(g, std_b, kinks_g, shares[1], rests[1], w)
+        return of_f.value * of_g.value, np.abs(of_f.value) * of_g.error + np.abs(of_g.value) * of_f.error
 
-    bends = [(k / std_a, _BEND / std_a) for k in {0.0, *kinks_f}]
-    bends += [(k / (std_b * c), _BEND * rest / abs(c)) for k in kinks_g]  # a jump in g is a slope of this length in E[g | u]
-    bends += [(0.0, _BEND * max(1.0 / std_b, rest) / abs(c))]
+    def integrand(w: Array, _: NDArray[np.intp]) -> tuple[Array, Array]:
+        value, error = both(w)
+        return value * density(w), error * density(w)
+
+    bends = set[tuple[float, float]]()
+    for std, kinks, share, rest in zip((std_a, std_b), (kinks_f, kinks_g), shares, rests, strict=True):
+        bends.add((0.0, _BEND * max(1.0 / std, rest) / abs(share)))
+        bends |= {(k / (std * share), _BEND * (rest or 1.0 / std) / abs(share)) for k in kinks}
     edges = np.concatenate([_edges(np.array([[place]]), np.array([length])) for place, length in bends], axis=1)
     try:
         found = integrate(integrand, *panels(edges), 1)
     except Divergent as reason:
         raise Divergent(f"{what}: {reason}") from None
-    tails = _tails(lambda a: given(a)[0][None, :], found, lambda _: what)
+    tails = _tails(lambda w: both(w)[0][None, :], found, lambda _: what)
     return Estimates(found.value, found.error + tails)[0]
+
+
+def _is_local(f: Function, std: float) -> bool:
+    """Whether f is smaller a standard deviation away than within a bend of the origin, by more than it falls over a few bends."""
+    with np.errstate(all="ignore"):
+        near, far = (float(np.abs(np.asarray(f(at), float)).max()) for at in (_NEAR_ORIGIN, np.array([-std, std])))
+    return far < _FALLEN * near
 
 
 # ---- refusals

@@ -31,8 +31,8 @@ from depthscale.graph import (
     Pool,
     Unknown,
 )
-from depthscale.theory import norms, positions
-from depthscale.theory.laws import Gaussian, Law, Spherical, moved
+from depthscale.theory import borders, channels, norms, positions
+from depthscale.theory.laws import Gaussian, Law, Sampled, Spherical, moved
 from depthscale.theory.moments import mean_slope, slopes, values, weighted_slopes
 from depthscale.theory.neurons import CLOSE
 from depthscale.theory.states import NOTHING, UNKNOWN, Gradient, Signal, Source, Weighted, log2_of, product_of, sum_of
@@ -42,6 +42,7 @@ _MANY = 200  # values of a norm from which its output counts as Gaussian in a su
 _STAND_IN = Gradient(0.0, 0.0)  # for a gradient that is not known, where a factor is asked for
 _UNKNOWN_GRADIENT = Gradient(nan, nan)
 _STOPS = (DepthscaleError, ArithmeticError)
+_PLACED = (Conv, Pool)
 
 
 def forward(graph: Graph) -> tuple[list[Signal], dict[int, str]]:
@@ -51,18 +52,30 @@ def forward(graph: Graph) -> tuple[list[Signal], dict[int, str]]:
     """
     signals: list[Signal] = []
     missing: dict[int, str] = {}
+    rule = _forward
     for i, op in enumerate(graph.ops):
-        inputs = tuple(signals[j] for j in op.inputs)
+        inputs = tuple([signals[j] for j in op.inputs])
         try:
             if isinstance(op.what, Add) and not _are_uncorrelated(graph, *op.inputs):
                 raise NoTheory("neither side ends in a linear layer of its own, so the two are correlated")
-            signals.append(_forward(op.what, inputs))
+            if op.what.__class__ in _PLACED:
+                rule = _elsewhere
+            signals.append(rule(op.what, inputs))
+            if op.what.__class__ is Add and signals[-1].is_sampled:
+                rule = _elsewhere
         except _STOPS as reason:
             places = max((x.positions for x in inputs), default=1)
             signals.append(replace(UNKNOWN, positions=places, near=nan if places > 1 else None))
             if all(_is_known(x) for x in inputs):
                 missing[i] = _stop(op, reason)
     return signals, missing
+
+
+def _elsewhere(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
+    """An operation where positions may differ, or signals be known by channels, which no cache should keep."""
+    rule = _forward.__wrapped__ if any(x.is_sampled for x in inputs) else _forward
+    uneven = what.__class__ in _PLACED or any(x.profile or x.common for x in inputs)
+    return borders.forward(what, inputs, rule(what, inputs)) if uneven else rule(what, inputs)
 
 
 def backward(
@@ -89,6 +102,8 @@ def backward(
         asked = above if known else _STAND_IN
         try:
             below = _backward(op, inputs, asked)
+            if op.what.__class__ in _PLACED or asked.profile or (inputs and inputs[0].profile):
+                below = tuple(borders.backward(op.what, x, asked, each) for x, each in zip(inputs, below, strict=True))
         except _STOPS as reason:
             below = (_UNKNOWN_GRADIENT,) * len(inputs)
             if known and all(_is_known(x) for x in inputs):
@@ -195,6 +210,8 @@ def _backward(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]
             return (g.below or _through_slopes(name, inputs[0], g),)
         case Add(scale):
             stream, branch = inputs
+            if g.channels:
+                return channels.below_sum(stream, branch, scale, _law_of_sum(stream, branch, scale).get("law"), g)
             if stream.normalized or branch.normalized:  # a norm below sees slopes that depend on its output
                 g = replace(g, error=g.error + abs(g.ratio))
             return g, g.times(2 * log2_of(abs(scale)))
@@ -285,12 +302,14 @@ def _affine(gain: float, shift: float, x: Signal) -> Signal:
 
 def _elementwise(name: Phi, x: Signal) -> Signal:
     law, unit = _received(name, x)
+    if isinstance(law, Sampled):
+        return channels.activated(name, x)
     found = values(name, law)
     if not found.square:
         return Signal(-inf, 0.0, -inf, error=x.error, positions=x.positions)
     product, near = found.product, None
     if x.near is not None and isinstance(law, Gaussian):
-        near = _at_most_1(values(name, replace(law, correlation=_received_near(x))).product / found.square)
+        near = _at_most_1(values(name, replace(law, correlation=x.received_near)).product / found.square)
     elif x.near is not None:  # an instance norm's output: samples are independent, positions on one sphere
         product, near = found.mean**2, found.product / found.square
     ratio = _at_most_1(product / found.square)
@@ -298,7 +317,7 @@ def _elementwise(name: Phi, x: Signal) -> Signal:
     log2_spread = log2_ms + log2_of(1 - ratio)
     if 1 - x.ratio < CLOSE:
         log2_spread = x.log2_spread + log2_of(slopes(name, law).square)
-    source = Source(name, law, unit, None if x.near is None else _received_near(x), x.normalized)
+    source = Source(name, law, unit, None if x.near is None else x.received_near, x.normalized)
     return Signal(
         log2_ms,
         ratio,
@@ -315,12 +334,14 @@ def _elementwise(name: Phi, x: Signal) -> Signal:
 def _through_slopes(name: Phi, x: Signal, g: Gradient) -> Gradient:
     """Below an activation, whose slopes are independent of the gradient above it."""
     law, _ = _received(name, x)
-    found = slopes(name, law)
+    if g.channels or isinstance(law, Sampled):
+        return channels.through(name, x, g)
+    found = slopes(name, law, not g.ratio and g.near is None)
     if not found.square:
         return Gradient(-inf, 0.0, g.error)
     product, nearby, near_law = found.product, found.product, law
     if x.near is not None and isinstance(law, Gaussian):
-        near_law = replace(law, correlation=_received_near(x))
+        near_law = replace(law, correlation=x.received_near)
         nearby = slopes(name, near_law).product
     elif x.near is not None and g.ratio:
         product = mean_slope(name, law) ** 2
@@ -333,15 +354,7 @@ def _through_slopes(name: Phi, x: Signal, g: Gradient) -> Gradient:
     return Gradient(log2_ms, g.ratio * product / found.square, g.error + found.error, weighted, near=near)
 
 
-def _received_near(x: Signal) -> float:
-    """Correlation between two positions of what an affine map moved: the law's own, before gain and shift."""
-    if x.near is None or not isinstance(x.law, Gaussian) or not x.law.shift:
-        return x.within
-    square = x.law.gain**2 * x.law.variance
-    return (x.near * (square + x.law.shift**2) - x.law.shift**2) / square
-
-
-def _received(name: Phi, x: Signal) -> tuple[Law, float]:
+def _received(name: Phi, x: Signal) -> tuple[Law | Sampled, float]:
     """The law that an activation receives, and log2 of what its square stands for."""
     if not x.log2_ms < inf:
         raise NoTheory("the mean square of its input is not known")
@@ -366,27 +379,30 @@ def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
     if stream.near is not None or branch.near is not None:
         near = share * stream.within + (1 - share) * branch.within
     spread = sum_of(stream.log2_spread, branch.log2_spread + weight)
-    law = _law_of_sum(stream, branch, scale) or {}
-    error = max(stream.error, branch.error) + (sum(2 / _sphere_of(x) for x in (stream, branch)) if law else 0.0)
+    law = _law_of_sum(stream, branch, scale)
+    error = max(stream.error, branch.error)
+    if law:  # what is sampled comes from the sphere itself where that is small
+        error += sum(2 / n for n in map(_sphere_of, (stream, branch)) if n >= _MANY)
     mean = stream.mean * sqrt(share) + (branch.mean * sqrt(1 - share) if scale > 0 else -branch.mean * sqrt(1 - share))
     sampled = max(stream.spread_error, branch.spread_error)
     return Signal(log2_ms, ratio, spread, mean, error=error, positions=stream.positions, near=near, spread_error=sampled, **law)
 
 
-def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any] | None:
-    """Law and unit of stream + scale * branch; None where either is not Gaussian, or nearly."""
-    if any(x.law is None or _sphere_of(x) < _MANY for x in (stream, branch)):
-        return None
+def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any]:
+    """Law and unit of stream + scale * branch, as far as they are known: Gaussian where both are, or nearly, else sampled."""
+    if any(x.law is None or isinstance(x.law, Sampled) or _sphere_of(x) < _MANY for x in (stream, branch)):
+        law = channels.sampled_sum(stream, branch, scale)
+        return {"law": law} if law else {}
     if not (stream.mean or branch.mean):
         log2_ms = sum_of(stream.log2_ms, branch.log2_ms + 2 * log2_of(abs(scale)))
         share = 2.0 ** (stream.log2_ms - log2_ms)
         return _gaussian(log2_ms, share * stream.ratio + (1 - share) * branch.ratio)
     if stream.unit or branch.unit:
-        return None
+        return {}
     (v, c, m), (w, d, n) = (_gaussian_part(x) for x in (stream, branch))
     total = v + scale**2 * w
     if not 0 < total < inf:
-        return None
+        return {}
     return {"law": Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n), "unit": 0.0}
 
 

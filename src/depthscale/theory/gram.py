@@ -210,7 +210,9 @@ def _normalize(norm: Norm, x: Array, positions: int) -> tuple[Array, Backward]:
         return scale * x, lambda g: scale * g
     if norm.kind == "batch" and norm.size not in (inf, x.shape[1]):
         raise NoTheory(f"a batch norm over {norm.size} samples, but there are {x.shape[1]} inputs; make them agree")
-    channels = int(norm.size) // positions if norm.kind == "group" and norm.size < inf else len(x)
+    channels = len(x)
+    if norm.kind in ("group", "rms") and norm.size < inf:
+        channels = int(norm.size) // (positions if norm.kind == "group" else 1)
     shape = (-1, channels, x.shape[1] // positions, positions)  # groups, channels, samples, positions
     shaped = x.reshape(shape)
     axis = {"batch": (2, 3), "instance": (3,), "group": (1, 3)}.get(norm.kind, (1,))

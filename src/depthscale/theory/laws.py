@@ -1,7 +1,8 @@
 """Laws of what an activation receives, seen over two samples of one neuron."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.special import roots_genlaguerre
@@ -43,6 +44,21 @@ class Spherical:
         return self.size - self.centred
 
 
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """What only virtual channels tell of. / draw: gives them when first asked, [replicates, channels, 3], as in `channels`.
+
+    draws: how many draws went into each.
+    """
+
+    draw: Callable[[], np.ndarray]
+    draws: int
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        return self.draw()
+
+
 Law = Gaussian | Spherical
 
 
@@ -60,8 +76,10 @@ class WeightedSlopes:
     error: float
 
 
-def moved(law: Law, gain: float, shift: float) -> Law:
+def moved(law: Law | Sampled, gain: float, shift: float) -> Law | Sampled:
     """The law of gain u + shift."""
+    if isinstance(law, Sampled):
+        return Sampled(lambda: gain * law.points + shift, law.draws)
     return replace(law, gain=gain * law.gain, shift=gain * law.shift + shift)
 
 

@@ -58,8 +58,8 @@ def values(name: Phi, law: Law) -> Values:
 
 
 @lru_cache(maxsize=1 << 16)
-def slopes(name: Phi, law: Law) -> Slopes:
-    """Slopes of an activation under a law. / raises: NoTheory where they are infinite."""
+def slopes(name: Phi, law: Law, alone: bool = False) -> Slopes:
+    """Slopes of an activation under a law. / alone: leave the product out, as 0; raises: NoTheory where they are infinite."""
     if not law.gain:
         at = float(activation(name).derivative(np.array([law.shift]))[0])
         return Slopes(at * at, at * at, 0.0)
@@ -74,9 +74,23 @@ def slopes(name: Phi, law: Law) -> Slopes:
         if a.moments and not law.shift:
             return Slopes(float(a.moments.slopes(q, 1.0)), float(a.moments.slopes(q, c)), _ROUNDING)
         table = _tables(name, law.gain, law.shift)
-        square, product = table.slope_square(law.variance), table.slope_product(law.variance, c)
+        square = table.slope_square(law.variance)
+        product = Estimate(0.0, 0.0) if alone else table.slope_product(law.variance, c)
         scale = 1 / law.gain**2
         return Slopes(square.value * scale, product.value * scale, _relative(square, product))
+
+
+@lru_cache(maxsize=1 << 12)
+def powers(name: Phi, law: Law) -> tuple[tuple[float, float], tuple[float, float]]:
+    """With which power of the variance E phi^2 goes, and E phi'^2, about a law; and how either changes with its logarithm."""
+    if activation(name).homogeneous and not law.shift:
+        return (1.0, 0.0), (0.0, 0.0)
+    laws = [replace(law, gain=law.gain * 2.0 ** (k / 4)) for k in (-1, 0, 1)]  # a factor of 2 in the variance from end to end
+    found = ([values(name, each).square for each in laws], [slopes(name, each, True).square for each in laws])
+    logs = [np.log(each) if all(each) else np.zeros(3) for each in found]
+    step = np.log(2) / 2
+    first, second = ((float(y[2] - y[0]) / (2 * step), float(y[0] - 2 * y[1] + y[2]) / step**2) for y in logs)
+    return first, second
 
 
 @lru_cache(maxsize=1 << 12)

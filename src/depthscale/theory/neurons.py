@@ -1,5 +1,6 @@
 """Virtual neurons: expectations over what one neuron sees on a whole batch, by quasi-random sampling, with their error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
@@ -72,7 +73,7 @@ def spread_of_group(name: Phi, law: Spherical) -> tuple[float, float]:
 @lru_cache(maxsize=64)
 def _group_points(dimension: int, seed: int) -> tuple[np.ndarray, ...]:
     """Three standard Gaussians, and chis of 1 and 2 degrees of freedom fewer than the dimension (0 for none), as columns."""
-    unit = _uniform(5, _LOG2_POINTS, seed)
+    unit = uniform(5, _LOG2_POINTS, seed)
     chis = [
         np.sqrt(2 * gammaincinv(k / 2, unit[:, i])) if k > 0 else np.zeros(len(unit))
         for i, k in ((3, dimension - 1), (4, dimension - 2))
@@ -149,10 +150,10 @@ def _off_diagonal(u: np.ndarray, v: np.ndarray, weight: np.ndarray) -> float:
 
 def gaussians(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
     """Quasi-random standard Gaussians. / returns: [2^log2_points, dimensions]."""
-    return ndtri(_uniform(dimensions, log2_points, seed))
+    return ndtri(uniform(dimensions, log2_points, seed))
 
 
-def _uniform(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
+def uniform(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
     return np.clip(qmc.Sobol(dimensions, rng=seed).random_base2(log2_points), 1e-16, 1 - 1e-16)
 
 
@@ -197,6 +198,25 @@ def largest(name: Phi, law: Law, near: float | None, taps: int) -> Largest:
     return Largest(mean, square, product, in_sample, _slopes(between, radii2, error), _slopes(within, radii2, error), error)
 
 
+def mean_of(found: Sequence[Largest], weights: np.ndarray) -> Largest:
+    """Over windows of several sizes."""
+
+    def mean(name: str) -> float:
+        return float(sum(w * getattr(each, name) for w, each in zip(weights, found, strict=True)))
+
+    def slopes(name: str) -> WeightedSlopes:
+        parts = [getattr(each, name) for each in found]
+
+        def column(of: str) -> np.ndarray:
+            return np.sum([w * getattr(each, of) for w, each in zip(weights, parts, strict=True)], axis=0)
+
+        error = max(each.error for each in parts)
+        return WeightedSlopes(column("square"), column("product"), column("z_square"), column("z_product"), error)
+
+    error = max(each.error for each in found)
+    return Largest(mean("mean"), mean("square"), mean("product"), mean("near"), slopes("slopes"), slopes("near_slopes"), error)
+
+
 def _slopes(moments: list[float], radii2: np.ndarray, error: float) -> WeightedSlopes:
     square, product, z_square, z_product = moments
     one = np.ones_like(radii2)
@@ -228,7 +248,7 @@ def _windows_on_sphere(size: int, taps: int, seed: int) -> np.ndarray:
     rest = size - 2 * taps
     if rest < 2:
         raise NoTheory(f"max pooling after a norm over {size} values, which two windows of {taps} fill")
-    unit = _uniform(2 * taps + 2, _LOG2_POINTS, seed)
+    unit = uniform(2 * taps + 2, _LOG2_POINTS, seed)
     g, common = ndtri(unit[:, : 2 * taps]), ndtri(unit[:, -2])
     mean = (g.sum(axis=1) + sqrt(rest) * common) / size
     squares = (g**2).sum(axis=1) + common**2 + 2 * gammaincinv((rest - 1) / 2, unit[:, -1])

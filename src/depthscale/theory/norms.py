@@ -6,6 +6,7 @@ Over the many entries of one sample (layer, rms) sigma is a constant; over m of 
 source: arXiv:1902.08129 (Yang et al. 2019), Theorems 3.5 to 3.10, rederived; the others by the same steps.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from math import inf, log2, nan
 from typing import NoReturn
@@ -41,7 +42,8 @@ def forward(norm: Norm, y: Signal) -> Signal:
     if norm.size == inf:
         log2_z2 = spread - log2_variance(norm, y)
         law = Gaussian(2.0**log2_z2, 0.0) if isinstance(y.law, Gaussian) else None
-        return Signal(log2_z2, 0.0, log2_z2, law=law, normalized=True, error=y.error, positions=y.positions)
+        error = y.error * share_of_eps(norm, spread)
+        return Signal(log2_z2, 0.0, log2_z2, law=law, normalized=True, error=error, positions=y.positions)
     if not isinstance(y.law, Gaussian):
         return _without_law(norm, y)
     radii, weights, _, _ = mixture(norm, spread)
@@ -63,7 +65,7 @@ def forward(norm: Norm, y: Signal) -> Signal:
         log2_spread,
         law=law,
         normalized=True,
-        error=y.error + (y.spread_error if norm.eps else 0.0),
+        error=(y.error + y.spread_error) * share_of_eps(norm, spread),
         positions=y.positions,
         near=near,
         spread_error=y.spread_error + sampled if norm.kind in ("group", "rms") else 0.0,
@@ -101,11 +103,11 @@ def _without_law(norm: Norm, y: Signal) -> Signal:
     if norm.kind == "instance":
         raise NoTheory("no rule for an instance norm of values that are not Gaussian")
     of_batch = norm.kind == "batch"
-    log2_ms, error = 0.0, y.error
+    log2_ms, error = 0.0, 0.0
     if norm.eps:
         source, received = _sampled(norm, y)
         after = norm_after_activation(source.activation, received, int(norm.size), of_batch, _eps(norm, source))
-        log2_ms, error = log2(after.square), error + after.error
+        log2_ms, error = log2(after.square), y.error + after.error
     if of_batch:
         between = -1 / (norm.size - 1)
         return Signal(log2_ms, between, log2_ms + log2_of(1 - between), error=error, positions=y.positions)
@@ -141,22 +143,34 @@ def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     spread = log2_seen(norm, y)
     w = g.weighted or Weighted(unweighted(norm, spread, y.ratio), g.ratio, g.log2_ms, g.near)
     rule = _infinite_batch if norm.size == inf else _sphere
-    over_pairs = _over_pairs(norm, y, w)
+    slopes, over_pairs = _over_pairs(norm, y, w)
     if over_pairs != over_pairs:
         return Gradient(nan, nan)
-    log2_factor, ratio = rule(norm, spread, w.slopes, over_pairs)
+    log2_factor, ratio = rule(norm, spread, slopes, over_pairs)
+    error = g.error + y.error
     if norm.kind == "instance":
-        return Gradient(product_of(log2_factor, w.log2_unit), 0.0, g.error, near=ratio)
-    return Gradient(product_of(log2_factor, w.log2_unit), ratio, g.error)
+        return Gradient(product_of(log2_factor, w.log2_unit), 0.0, error + y.spread_error, near=ratio)
+    if norm.kind != "batch":
+        return Gradient(product_of(log2_factor, w.log2_unit), ratio, error)
+    error, log2_inverse = (
+        g.error + y.spread_error + y.wavering,
+        log2(1 + y.wavering),
+    )  # E 1/s = (1 + var s) / E s, to first order
+    return Gradient(product_of(log2_factor + log2_inverse, w.log2_unit), ratio, error)
 
 
-def _over_pairs(norm: Norm, y: Signal, w: Weighted) -> float:
-    """Mean ratio, over pairs of the norm's values, of the gradient above."""
+def _over_pairs(norm: Norm, y: Signal, w: Weighted) -> tuple[WeightedSlopes, float]:
+    """Slopes, and the gradient's ratio above them, of the mean pair of the norm's values."""
     if norm.kind == "instance" and w.near is not None:
-        return w.near
+        return w.near_slopes or w.slopes, w.near
     if w.near is None or norm.size == inf:
-        return w.ratio
-    return ((y.positions - 1) * w.near + (norm.size - y.positions) * w.ratio) / (norm.size - 1)
+        return w.slopes, w.ratio
+    near, ratio = (y.positions - 1) / (norm.size - 1) * w.near, (norm.size - y.positions) / (norm.size - 1) * w.ratio
+    if w.near_slopes is None:
+        return w.slopes, near + ratio
+    a, b = w.near_slopes, w.slopes
+    product, z_product = near * a.product + ratio * b.product, near * a.z_product + ratio * b.z_product
+    return replace(b, product=product, z_product=z_product), 1.0
 
 
 @lru_cache(maxsize=1 << 12)
@@ -296,6 +310,11 @@ def _divided(y: Signal, log2_variance: float) -> Signal:
         near=y.near,
         spread_error=y.spread_error,
     )
+
+
+def share_of_eps(norm: Norm, log2_spread: float) -> float:
+    """Of sigma^2: by as much of a variance's relative error the output's mean square is wrong."""
+    return 1 / (1 + 2.0 ** min(log2_spread - log2_of(norm.eps), _FAR)) if norm.eps else 0.0
 
 
 def _no_rule(norm: Norm) -> NoReturn:

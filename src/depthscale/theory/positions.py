@@ -2,11 +2,11 @@
 
 On white inputs, and as long as convolutions wrap around, any two positions are as alike as any other two: of one sample by
 `near`, of two samples by `ratio`. Both classes are closed under every rule here (arXiv:1806.05393 for convolutions). At a border of
-zeros, and where windows overlap, positions differ; means over them stand for all, and the error says how much they vary.
+zeros (`borders`), and where windows overlap, positions differ; ratios are then means over all pairs.
 """
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from math import exp, log2, sqrt
 
 import numpy as np
@@ -14,7 +14,13 @@ import numpy as np
 from depthscale.errors import NoTheory
 from depthscale.graph import Attention, Conv, Part, Pool, Window
 from depthscale.theory.laws import Gaussian
-from depthscale.theory.neurons import Largest, largest
+from depthscale.theory.neurons import Largest, largest, mean_of
+from depthscale.theory.profiles import (
+    backward_taps,
+    bound_of_pattern,
+    forward_taps,
+    squared_root,
+)
 from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of
 
 _SMALL_LOGITS = 0.5  # variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
@@ -37,17 +43,27 @@ def below_part(part: Part, x: Signal, g: Gradient) -> Gradient:
 
 
 def convolved(conv: Conv, x: Signal) -> tuple[Signal, float, int]:
-    """What a convolution reads, log2 of the mean share of its weights that a position sees, and the positions."""
-    window = conv.window
-    return replace(x, error=x.error + window.unevenness), log2(window.inside), window.places_out
+    """What a convolution reads, log2 of the share of its weights that meet an entry, and the positions.
+
+    Two places share the taps that lie inside for both: at a border of zeros they are less alike than their inputs are.
+    """
+    seen, into = forward_taps(conv.window, x.profile, x.common), conv.window.places_out
+    if seen.pairs == 1:
+        return x, log2(seen.mean), into
+    ratio = x.ratio * seen.pairs
+    near = x.within * (into * seen.pairs - 1) / (into - 1) if x.near is not None and into > 1 else x.near
+    spread, alike = x.log2_ms + log2_of(1 - ratio), x.ratio / squared_root(x.profile) if x.profile else x.ratio
+    lost = x.spread_error + bound_of_pattern(conv.window, x.profile, x.common, min(1.0, alike))
+    return replace(x, ratio=ratio, near=near, log2_spread=spread, spread_error=lost), log2(seen.mean), into
 
 
 def below_conv(conv: Conv, g: Gradient) -> Gradient:
     """Sums over the places in which an entry lies; the mean over entries, those that no place reaches included."""
-    window = conv.window
-    factor = conv.sigma_w2 * window.inside * conv.fan_out / conv.fan_in * window.places_out / window.places_in
-    error = g.error + 3 * window.unevenness  # of how often an entry is read, and of the places above in two ways
-    return replace(_spread_out(window, g), log2_ms=product_of(g.log2_ms, log2_of(factor)), error=error)
+    sent, into = backward_taps(conv.window, g.profile), conv.window.places_in
+    factor = conv.sigma_w2 * conv.fan_out / conv.fan_in * sent.mean
+    near = g.within * (into * sent.pairs - 1) / max(into - 1, 1)
+    kept = g.near is None and (sent.pairs == 1 or not g.ratio)
+    return Gradient(product_of(g.log2_ms, log2_of(factor)), g.ratio * sent.pairs, g.error, near=None if kept else near)
 
 
 def _spread_out(window: Window, g: Gradient) -> Gradient:
@@ -76,6 +92,7 @@ def _averaged(window: Window, x: Signal) -> Signal:
     shared = (window.places_in * window.covers[1] - out * count) / taps**2 / (out * (out - 1)) if out > 1 else 0.0
     together = None if out == 1 or (x.near is None and not shared) else (near + (1 - x.within) * shared) / own
     alike = x.near is None and inside == 1
+    log2_ms += log2(forward_taps(window, x.profile).mean / inside)  # what is larger may be read more often
     spread = x.log2_spread - log2(taps) if alike else log2_ms + log2_of(1 - ratio)
     error = x.error + window.unevenness
     return Signal(log2_ms, ratio, spread, x.mean * inside / sqrt(own), error=error, positions=out, near=together)
@@ -89,11 +106,12 @@ def _below_average(window: Window, g: Gradient) -> Gradient:
     total = out * (count2 + (out - 1) * count**2 * g.within) / taps**2
     near = (total / factor - into) / (into * (into - 1)) if into > 1 else None
     ratio = g.ratio * (window.inside * out / into) ** 2 / factor
+    factor *= backward_taps(window, g.profile).mean * taps / covers
     return Gradient(product_of(g.log2_ms, log2_of(factor)), ratio, g.error, near=near)
 
 
 def _largest(window: Window, x: Signal) -> Signal:
-    source, found = _of_windows(window, x)
+    source, found = of_windows(window, x)
     ratio, positions = found.product / found.square, window.places_out
     near = None if x.near is None or positions == 1 else found.near / found.square
     log2_ms, error = log2_of(found.square) + source.unit, x.error + found.error
@@ -110,7 +128,7 @@ def _largest(window: Window, x: Signal) -> Signal:
 
 def _below_largest(window: Window, x: Signal, g: Gradient) -> Gradient:
     """Each place's gradient goes to one entry; what the activation's slope is there depends on its being the largest."""
-    source, found = _of_windows(window, x)
+    source, found = of_windows(window, x)
     at = _spread_out(window, g)
     w, v = found.slopes, found.near_slopes
     square = float(w.square.mean())
@@ -127,7 +145,7 @@ def _below_largest(window: Window, x: Signal, g: Gradient) -> Gradient:
     return replace(at, below=below)
 
 
-def _of_windows(window: Window, x: Signal) -> tuple[Source, Largest]:
+def of_windows(window: Window, x: Signal) -> tuple[Source, Largest]:
     if x.source is not None:
         source = x.source
     elif isinstance(x.law, Gaussian) and not x.normalized:
@@ -136,7 +154,9 @@ def _of_windows(window: Window, x: Signal) -> tuple[Source, Largest]:
         raise NoTheory("max pooling of values that are no activation's output, so their law is not known")
     if source.near is not None and not isinstance(source.received, Gaussian):
         raise NoTheory("no rule for max pooling of an instance norm's output")
-    return source, largest(source.activation, source.received, source.near, window.taps)
+    counts, places = np.unique(reduce(np.multiply.outer, [(axis >= 0).sum(axis=1) for axis in window.axes]), return_counts=True)
+    found = [largest(source.activation, source.received, source.near, int(n)) for n in counts]
+    return source, found[0] if len(found) == 1 else mean_of(found, places / places.sum())
 
 
 def flattened(x: Signal) -> Signal:

@@ -1,6 +1,7 @@
 """predict: what theory says of a described network, layer by layer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf, log2, nan, sqrt
 from typing import Any
 
@@ -20,6 +21,7 @@ from depthscale.theory.unevenness import unevenness
 from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
 from depthscale.trace import Trace
 
+_WORK = 128**3 * 14  # batch^3 times depth, up to which sampled batches take some seconds
 _AMPLIFIED, _UNEVEN = 2.0, 0.1  # from which both means depart by percents; ReLU's amplification, 1, leaves them exact
 
 
@@ -34,6 +36,7 @@ def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None
     it (rounding, where there are closed forms). Where a mean is exactly 0 or infinite the profile says so, and a note says why.
     log_variance says what one network of the described width will show around it, where that is known.
     Where an operation has no rule, a note names it; what lies before it is kept, and the rest is nan.
+    Post-norm residual networks whose norm is over few values are sampled likewise, for white noise, unless they are large.
     raises: NoTheory for a loss that theory does not know.
     source: arXiv:1611.01232 (mean-field theory), arXiv:1902.08129 (Batch Norm), and the sources in `theory.norms`.
     """
@@ -49,11 +52,14 @@ def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None
     signals, missing = exchangeable.forward(graph)
     gradients, _, below = exchangeable.backward(graph, signals, BETWEEN_SAMPLES[loss])
     stops = [*missing.values(), *reversed(below.values())]
-    outputs = [layer[-1] for layer in graph.layers()]
+    if stops and _adds_to_a_norm(spec) and spec.batch**3 * spec.depth <= _WORK:
+        return replace(given_inputs(spec, graph, loss, _white(spec), error), inputs="white noise")
+    layers = list(graph.layers())
+    outputs = [layer[-1] for layer in layers]
     return Profile(
         gradient=_quantity(gradients, outputs),
         activation=_quantity(signals, outputs),
-        preactivation_batch_variance=_batch_variance(graph, signals, spec.batch),
+        preactivation_batch_variance=_batch_variance(graph, layers, signals, spec.batch),
         source="theory",
         spec=spec.record(),
         loss=loss,
@@ -66,6 +72,17 @@ def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None
         ),
         without_rate=spec.without_rate(),
     )
+
+
+def _adds_to_a_norm(spec: NetSpec) -> bool:
+    """Whether a norm over few values receives what another gave, and a branch: of that whole batches are sampled."""
+    return spec.residual is not None and spec.residual.form == "post" and spec.norm in ("batch", "group", "group_rms")
+
+
+def _white(spec: NetSpec) -> np.ndarray:
+    """Inputs that have exactly the second moments of white noise, and entries of mean 0. / returns: [batch, 2 batch]."""
+    rows = np.eye(int(spec.batch))
+    return np.hstack([rows, -rows]) * sqrt(spec.input_variance * spec.batch)
 
 
 def _validity(spec: NetSpec) -> tuple[str, ...]:
@@ -132,10 +149,10 @@ def _quantity(states: Sequence[Signal] | Sequence[Gradient], outputs: Sequence[i
     return Quantity(log2_ms, np.where(np.isnan(log2_ms), nan, error))
 
 
-def _batch_variance(graph: Graph, signals: list[Signal], samples: float) -> Quantity:
+def _batch_variance(graph: Graph, layers: Sequence[tuple[int, ...]], signals: list[Signal], samples: float) -> Quantity:
     """Of each layer's first linear map: the variance between samples, of which the batch's own mean takes its share."""
     share = log2(1 - 1 / samples) if samples > 1 else -inf
-    maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in graph.layers()]
+    maps = [next((i for i in layer if isinstance(graph.ops[i].what, Linear)), None) for layer in layers]
     first = [UNKNOWN if i is None else signals[i] for i in maps]
     log2_variance = np.array([each.log2_spread + share for each in first])
     return Quantity(

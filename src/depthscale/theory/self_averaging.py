@@ -61,11 +61,11 @@ def backward(norm: Norm, y: Signal, g: Gradient) -> Gradient:
     w, square, mean_g, of_sigma = taken(norm, y, g)
     at, nearby = w.slopes, w.near_slopes or w.slopes
     w_near = w.ratio if w.near is None else w.near
-    error = g.error + y.error + 2 / many
+    error = g.error + y.error + 2 / many + (y.spread_error if norm.kind == "batch" else 0.0)
     left = square - mean_g - of_sigma
     if not left > _ROUNDING * square:
         return Gradient(left if left != left else -inf, 0.0, error)
-    factor = log2(left * (1 + 2 / many)) - variance
+    factor = log2(left * (1 + 2 / many + (y.wavering if norm.kind == "batch" else 0.0))) - variance
     # the parts taken away are common to all values, so that each pair keeps its product less the same
     pairs = (w_near * float(nearby.product.mean()) - mean_g) / left, (w.ratio * float(at.product.mean()) - mean_g) / left
     between = pairs[1] if norm.kind == "batch" else w.ratio * float(at.product.mean()) / left

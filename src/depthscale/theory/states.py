@@ -3,8 +3,11 @@
 from dataclasses import dataclass, replace
 from math import inf, log, log1p, log2, nan
 
+import numpy as np
+
 from depthscale.activations import Phi
-from depthscale.theory.laws import Gaussian, Law, WeightedSlopes
+from depthscale.theory.laws import Gaussian, Law, Sampled, WeightedSlopes
+from depthscale.theory.profiles import Profile, mixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class Source:
     """
 
     activation: Phi
-    received: Law
+    received: Law | Sampled
     unit: float
     near: float | None = None
     normalized: bool = False
@@ -31,6 +34,9 @@ class Signal:
     times, which a homogeneous activation passes on. source: the activation whose output this is, if it is one's.
     normalized: whether a norm below depends on it as a whole, so that its backward pass asks for more than two moments.
     positions: of a sample (pixels, tokens). near: ratio between two of them, None where they are as two samples are.
+    profile: where positions differ in their mean squares; ratio and near are then of the mean product over all pairs.
+    common: where they differ in what they share with all points. wavering: relative variance, over channels, of the variance over
+    a batch and its positions, as far as it comes from a pattern that the samples have in common.
     spread_error: relative, of the spread, where it is larger. What is nan is not known.
     """
 
@@ -38,7 +44,7 @@ class Signal:
     ratio: float
     log2_spread: float
     mean: float = 0.0
-    law: Law | None = None
+    law: Law | Sampled | None = None
     unit: float = 0.0
     source: Source | None = None
     normalized: bool = False
@@ -46,11 +52,27 @@ class Signal:
     positions: int = 1
     near: float | None = None
     spread_error: float = 0.0
+    profile: Profile | None = None
+    common: Profile | None = None
+    wavering: float = 0.0
 
     @property
     def within(self) -> float:
         """Ratio between two positions of one sample."""
         return self.ratio if self.near is None else self.near
+
+    @property
+    def received_near(self) -> float:
+        """As `within`, of what an affine map moved: the law's own, before gain and shift."""
+        if self.near is None or not isinstance(self.law, Gaussian) or not self.law.shift:
+            return self.within
+        square = self.law.gain**2 * self.law.variance
+        return (self.near * (square + self.law.shift**2) - self.law.shift**2) / square
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it, or what gave it, is known by virtual channels alone."""
+        return isinstance(self.law, Sampled) or (self.source is not None and isinstance(self.source.received, Sampled))
 
     def without_mean(self) -> "Signal":
         """Less the mean over the entries of each sample."""
@@ -91,13 +113,39 @@ class Weighted:
     near_slopes: WeightedSlopes | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Channels:
+    """A gradient's second moments given what each virtual channel saw, [replicates, channels] each, times 2^log2_unit.
+
+    square: at a point; product: with another sample; near: with another position of its sample.
+    """
+
+    square: np.ndarray
+    product: np.ndarray
+    near: np.ndarray
+    log2_unit: float
+
+    @property
+    def moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.square, self.product, self.near
+
+    def plus(self, other: "Gradient") -> "Channels":
+        """With a gradient that is uncorrelated with this one: its channels, if it has some, are the same ones."""
+        c = other.channels
+        theirs = c.moments if c else (1.0, other.ratio, other.within)
+        unit = max(self.log2_unit, log2_unit := c.log2_unit if c else other.log2_ms)
+        ours, factor = 2.0 ** (self.log2_unit - unit), 2.0 ** (log2_unit - unit)
+        square, product, near = (ours * a + factor * b for a, b in zip(self.moments, theirs, strict=True))
+        return Channels(square, product, near, unit)
+
+
 @dataclass(frozen=True, slots=True)
 class Gradient:
-    """Second moments of dE/dx. / log2_ms, ratio, near: as a Signal's; error: relative.
+    """Second moments of dE/dx. / log2_ms, ratio, near, profile: as a Signal's; error: relative.
 
     weighted: where the gradient depends on the norm's output that it belongs to.
     below: the gradient at the input of the activation underneath, where a norm above that activation makes the two depend on
-    each other.
+    each other. channels: where it depends on what a virtual channel saw.
     """
 
     log2_ms: float
@@ -106,6 +154,8 @@ class Gradient:
     weighted: Weighted | None = None
     below: "Gradient | None" = None
     near: float | None = None
+    channels: Channels | None = None
+    profile: Profile | None = None
 
     @property
     def within(self) -> float:
@@ -117,7 +167,8 @@ class Gradient:
         if not log2_factor:
             return self
         unit = self.weighted and replace(self.weighted, log2_unit=product_of(self.weighted.log2_unit, log2_factor))
-        return replace(self, log2_ms=product_of(self.log2_ms, log2_factor), weighted=unit)
+        channels = self.channels and replace(self.channels, log2_unit=product_of(self.channels.log2_unit, log2_factor))
+        return replace(self, log2_ms=product_of(self.log2_ms, log2_factor), weighted=unit, channels=channels)
 
     def __add__(self, other: "Gradient") -> "Gradient":
         """The sum of two uncorrelated gradients."""
@@ -128,7 +179,11 @@ class Gradient:
             return Gradient(inf, self.ratio, near=self.near)
         share = 2.0 ** (self.log2_ms - total)
         near = None if self.near is None and other.near is None else share * self.within + (1 - share) * other.within
-        return Gradient(total, share * self.ratio + (1 - share) * other.ratio, max(self.error, other.error), near=near)
+        ratio, channels = share * self.ratio + (1 - share) * other.ratio, None
+        if self.channels or other.channels:
+            channels = self.channels.plus(other) if self.channels else other.channels and other.channels.plus(self)
+        profile = mixed(self.profile, other.profile, share) if self.profile or other.profile else None
+        return Gradient(total, ratio, max(self.error, other.error), near=near, channels=channels, profile=profile)
 
 
 NOTHING = Gradient(-inf, 0.0)

@@ -12,6 +12,7 @@ from depthscale.errors import NoTheory
 from depthscale.graph import Attention, Conv, Graph, Linear, Op, Operation, Pool
 from depthscale.profile import Quantity
 from depthscale.theory import exchangeable, gram
+from depthscale.theory.profiles import overlap
 from depthscale.theory.states import Gradient, Signal, log2_of, product_of
 
 BETWEEN_SAMPLES = {"independent": 0.0, "shared": 1.0}  # product of dE/dx_L between two samples, over its mean square
@@ -94,7 +95,7 @@ def _weight_gradient(what: Operation, x: Signal, g: Gradient, samples: float) ->
     if not isinstance(what, Linear | Conv) or what.rows != "free":
         return nan
     places = what.window.places_out if isinstance(what, Conv) else x.positions
-    inside = what.window.inside if isinstance(what, Conv) else 1.0
+    inside = overlap(what.window, x.profile, g.profile) if isinstance(what, Conv) else 1.0
     pairs = 1 + (places - 1) * g.within * x.within + (samples - 1) * places * g.ratio * x.ratio if samples < inf else inf
     return product_of(g.log2_ms, x.log2_ms) + log2_of(inside * samples * places * pairs)
 
@@ -138,7 +139,7 @@ def _leaves_out(what: Operation) -> str:
     match what:
         case Conv(window=window) if window.unevenness > _EVEN:
             varies = f"{100 * window.unevenness**0.5:.2g} %"
-            return f"zeros around the input: values are means over positions, and those at a border see less (by {varies} rms)"
+            return f"zeros around the input: positions at a border see less (by {varies} rms); a pattern that they leave is bounded"
         case Pool(window=window) if window.covers[1] > window.covers[0] * (1 + _EVEN):
             return "windows overlap: neighbours are more alike than other positions, and count as equal to them"
         case Attention():

@@ -109,10 +109,12 @@ class Profile:
 
     def __repr__(self) -> str:
         described = ", ".join(
-            f"{name}={self.spec[name]!r}" for name in ("depth", "width", "activation", "norm") if name in self.spec
+            f"{name}={self.spec[name]!r}" for name in ("model", "depth", "width", "activation", "norm") if name in self.spec
         )
         over = f", {self.seeds} seeds" if self.seeds else ""
-        return f"Profile({self.source}: {described}, loss={self.loss!r}{over})"
+        ends = [f"2^{self.gradient.log2_mean_square[end] / 2:.4g}" for end in (0, -1)]
+        reached = f"; gradient RMS {ends[0]} at the input, {ends[1]} at the output"
+        return f"Profile({self.source}: {described}, loss={self.loss!r}{over}{reached})"
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import profile_html

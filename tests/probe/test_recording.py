@@ -180,8 +180,21 @@ def test_what_cannot_be_counted_is_told() -> None:
     """Inside a transform tensors stand for others; what comes out of it is an operation as any."""
     trace = probed(Transformed(), x(), explained=True)
     assert trace.coverage.share == 1
-    assert {missed.op for missed in trace.coverage.not_seen} == {"fc.linear", "sin", "sum", "grad"}
+    assert {missed.op for missed in trace.coverage.not_seen} == {"fc.linear", "sin", "sum", "grad", "mul"}
     assert all("torch.func transform" in missed.why for missed in trace.coverage.not_seen)
+
+
+def test_what_runs_inside_a_map_over_samples_is_told() -> None:
+    class Mapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.vmap(lambda row: (self.fc(row) * 10 + row).relu())(x)
+
+    trace = probed(Mapped(), x(4, 6), explained=True)
+    assert {missed.op for missed in trace.coverage.not_seen} >= {"fc.linear", "mul", "relu"}
 
 
 class Leaks(nn.Module):

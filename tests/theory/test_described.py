@@ -10,6 +10,7 @@ from depthscale.graph import Part
 from depthscale.probe import probe
 from depthscale.spec import NetSpec
 from depthscale.theory import predict, predict_operations
+from depthscale.theory.traces import predict_trace
 from depthscale.trace import Trace
 
 
@@ -180,3 +181,12 @@ def test_every_operation_of_a_residual_network_is_predicted() -> None:
     off, stderr = columns.mean(0).abs(), columns.std(0) / 12**0.5
     assert (off <= 4 * stderr + torch.tensor(allowed) + 0.03).all(), off
     assert off.max() < 0.2
+
+
+def test_what_a_rule_leaves_out_is_told_once() -> None:
+    maps = [nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)]
+    said = predict_trace(probe(nn.Sequential(maps[0], nn.ReLU(), maps[1]), torch.randn(4, 3, 8, 8)))
+    (note,) = said.notes
+    assert note.startswith("0 and 1 more: theory leaves out: zeros around the input")
+    assert "model='Sequential'" in repr(said)
+    assert "2^0 at the output" in repr(said)

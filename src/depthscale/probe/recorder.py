@@ -146,6 +146,10 @@ class Recorder(TorchFunctionMode):
             self._record(name, outputs, [r for r in reads if r is not None], given, asked)
             if self.norms:
                 self.drafts[-1].norm = norm_call(func, name, args, kwargs, asked)
+        elif internals.is_wrapped(outputs[0]):
+            self.not_seen.append(
+                NotSeen(self._here(name), "it runs inside a torch.func transform, whose tensors stand for others")
+            )
 
     def _record(
         self,

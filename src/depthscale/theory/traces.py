@@ -45,6 +45,18 @@ class TracePrediction:
         return tuple(inside + gain for gain in self.walk.ops[first].log2_gains)
 
     @property
+    def caveats(self) -> tuple[str, ...]:
+        """What the rules that were used leave out, each once, with the first operation that it was used for."""
+        names: dict[str, list[str]] = {}
+        for op in self.walk.ops:
+            if op.caveat:
+                name, _, said = op.caveat.partition(": ")
+                names.setdefault(said.partition(" (by ")[0], []).append(name)
+        return tuple(
+            f"{at[0]}{f' and {len(at) - 1} more' if at[1:] else ''}: theory leaves out: {said}" for said, at in names.items()
+        )
+
+    @property
     def missing(self) -> tuple[str, ...]:
         inside = {self.shape.last[op] for op in self.shape.inside}
         return tuple(dict.fromkeys(op.missing for i, op in enumerate(self.walk.ops) if op.missing and i not in inside))
@@ -78,7 +90,7 @@ def predict_trace(trace: Trace) -> Profile:
         source="theory",
         spec={"model": trace.model, "mode": trace.mode, "stations": [trace.ops[op].name for op in crossed]},
         loss=trace.loss,
-        notes=found.missing,
+        notes=(*found.missing, *found.caveats),
         without_rate="its places are operations; growth(trace) and diagnose(trace).predicted_rate are per step of depth",
         axis="station",
     )

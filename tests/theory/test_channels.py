@@ -1,7 +1,6 @@
 """Residual blocks that end in an activation, act(stream + norm(branch)): against a density, and against networks."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -127,7 +126,7 @@ def test_two_norms_that_meet_get_the_gradient_weighted_as_sampled_pairs_say() ->
     total = Gaussian(1 + 0.49, (0.2 - 0.1 * 0.49) / 1.49)
     summed = Signal(0.0, total.correlation, 0.0, law=total, positions=4, near=(0.5 + 0.3 * 0.49) / 1.49)
     above = Gradient(0.0, 0.3, near=0.6)
-    at_sum = channels.through("relu", summed, replace(above, channels=channels.alike(above)))
+    at_sum = channels.through("relu", summed, above._replace(channels=channels.alike(above)))
     found = channels.below_sum(one, other, 1.0, total, at_sum)
     rng, pairs = np.random.default_rng(0), 1 << 21
     for k, (between, within, product) in enumerate(((0.2, -0.1, 0.3), (0.5, 0.3, 0.6))):

@@ -87,10 +87,10 @@ def backward(what: Operation, x: Signal, above: Gradient, g: Gradient) -> Gradie
         case Elementwise() if x.profile is not None:
             _, (power, bend) = _powers(what, x)
             mean, profile = raised(x.profile, power, above.profile)
-            g = replace(g.times(log2(mean)), error=g.error + abs(bend) * log_variance(x.profile) / 2)
+            g = g.times(log2(mean))._replace(error=g.error + abs(bend) * log_variance(x.profile) / 2)
         case _:
             profile = above.profile
-    return g if profile is None or x.positions == 1 else replace(g, profile=profile)
+    return g if profile is None or x.positions == 1 else g._replace(profile=profile)
 
 
 def _profile_of_largest(window: Window, x: Signal) -> tuple[float, float, Profile | None, Profile | None]:

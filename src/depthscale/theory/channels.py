@@ -6,7 +6,6 @@ channel. Given what it saw, though, its gradient is a sum of independent ones, e
 channel by channel, and a norm that ends a branch gets them weighted with its own output.
 """
 
-from dataclasses import replace
 from functools import lru_cache
 from math import inf, log2, sqrt
 
@@ -77,7 +76,7 @@ def below_sum(
     sides = _sides(stream, branch)
     assert sides is not None
     found = [_gradient(above, g, side, u) for side, u in zip(sides, _drawn(*sides), strict=True)]
-    found[1] = replace(found[1], channels=None)
+    found[1] = found[1]._replace(channels=None)
     to_stream, to_branch = found if stream is sides[0] else found[::-1]
     return to_stream, to_branch.times(2 * log2_of(abs(scale)))
 
@@ -210,7 +209,7 @@ def _gradient(channels: Channels, above: Gradient, x: Signal, u: Array) -> Gradi
 def _of_gaussian_sum(side: Signal, weight: float, other: Signal, other_weight: float, total: Gaussian, g: Gradient) -> Gradient:
     """To a side of a Gaussian sum, which tells of the products of the side's values at two points by regression."""
     assert g.channels is not None
-    plain = replace(g, channels=None, below=None, weighted=None).times(2 * log2_of(abs(weight)))
+    plain = g._replace(channels=None, below=None, weighted=None).times(2 * log2_of(abs(weight)))
     if not side.normalized or not isinstance(side.law, Gaussian | Spherical) or not side.law.gain:
         return plain
     (variance, between), near = _moments(side.law), None
@@ -226,7 +225,7 @@ def _of_gaussian_sum(side: Signal, weight: float, other: Signal, other_weight: f
         slope = scale * ours @ np.linalg.pinv(theirs)
         z = v[..., [0, k]] @ slope.T
         pairs.append(z[..., 0] * z[..., 1] + (ours - scale * slope @ ours)[0, 1])
-    return replace(plain, weighted=_weighted(g.channels, pairs, side.law, 2 * log2_of(abs(weight))))
+    return plain._replace(weighted=_weighted(g.channels, pairs, side.law, 2 * log2_of(abs(weight))))
 
 
 def _weighted(channels: Channels, pairs: list[Array], law: Gaussian | Spherical, log2_factor: float = 0.0) -> Weighted:

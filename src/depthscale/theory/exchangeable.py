@@ -112,7 +112,7 @@ def backward(
         if not known:
             below = (_UNKNOWN_GRADIENT,) * len(inputs)
         for j, gradient in zip(op.inputs, below, strict=True):
-            gradients[j] = gradient if gradients[j] is NOTHING else gradients[j] + gradient
+            gradients[j] = gradient if gradients[j] is NOTHING else gradients[j].plus(gradient)
     return gradients, gains, missing
 
 
@@ -213,7 +213,7 @@ def _backward(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]
             if g.channels:
                 return channels.below_sum(stream, branch, scale, _law_of_sum(stream, branch, scale).get("law"), g)
             if stream.normalized or branch.normalized:  # a norm below sees slopes that depend on its output
-                g = replace(g, error=g.error + abs(g.ratio))
+                g = g._replace(error=g.error + abs(g.ratio))
             return g, g.times(2 * log2_of(abs(scale)))
         case Dropout(keep):
             near = None if g.near is None else g.near * keep

@@ -133,7 +133,7 @@ def _below_largest(window: Window, x: Signal, g: Gradient) -> Gradient:
     w, v = found.slopes, found.near_slopes
     square = float(w.square.mean())
     if not square:
-        return replace(at, below=Gradient(-g.log2_ms * 0 - np.inf, 0.0))
+        return at._replace(below=Gradient(-g.log2_ms * 0 - np.inf, 0.0))
     below = Gradient(
         product_of(at.log2_ms, log2_of(square)),
         at.ratio * float(w.product.mean()) / square,
@@ -141,8 +141,8 @@ def _below_largest(window: Window, x: Signal, g: Gradient) -> Gradient:
         near=None if at.near is None and x.near is None else at.within * float(v.product.mean()) / square,
     )
     if source.normalized:
-        below = replace(below, weighted=Weighted(w, at.ratio, at.log2_ms, at.near, v if x.near is not None else None))
-    return replace(at, below=below)
+        below = below._replace(weighted=Weighted(w, at.ratio, at.log2_ms, at.near, v if x.near is not None else None))
+    return at._replace(below=below)
 
 
 def of_windows(window: Window, x: Signal) -> tuple[Source, Largest]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import inf, log, log1p, log2, nan
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,8 +99,7 @@ class Signal:
 UNKNOWN = Signal(nan, nan, nan, nan)
 
 
-@dataclass(frozen=True, slots=True)
-class Weighted:
+class Weighted(NamedTuple):
     """A gradient just below an activation that received a norm's output: slopes times a gradient above that is independent.
 
     ratio, near: of the gradient above, between samples and between positions; log2_unit: log2 of its mean square.
@@ -139,8 +139,7 @@ class Channels:
         return Channels(square, product, near, unit)
 
 
-@dataclass(frozen=True, slots=True)
-class Gradient:
+class Gradient(NamedTuple):
     """Second moments of dE/dx. / log2_ms, ratio, near, profile: as a Signal's; error: relative.
 
     weighted: where the gradient depends on the norm's output that it belongs to.
@@ -166,11 +165,11 @@ class Gradient:
         """The gradient multiplied by a constant whose square is 2^log2_factor."""
         if not log2_factor:
             return self
-        unit = self.weighted and replace(self.weighted, log2_unit=product_of(self.weighted.log2_unit, log2_factor))
+        unit = self.weighted and self.weighted._replace(log2_unit=product_of(self.weighted.log2_unit, log2_factor))
         channels = self.channels and replace(self.channels, log2_unit=product_of(self.channels.log2_unit, log2_factor))
-        return replace(self, log2_ms=product_of(self.log2_ms, log2_factor), weighted=unit, channels=channels)
+        return self._replace(log2_ms=product_of(self.log2_ms, log2_factor), weighted=unit, channels=channels)
 
-    def __add__(self, other: "Gradient") -> "Gradient":
+    def plus(self, other: "Gradient") -> "Gradient":
         """The sum of two uncorrelated gradients."""
         if -inf in (self.log2_ms, other.log2_ms):
             return other if self.log2_ms == -inf else self

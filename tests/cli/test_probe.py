@@ -255,3 +255,16 @@ def test_help_loads_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--fail-on" in done.stdout
+
+
+def test_what_a_model_prints_stays_out_of_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "talks.py").write_text(
+        "from torch import nn\nprint('loading')\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        print('made')\n        self.fc = nn.Linear(4, 4)\n"
+        "    def forward(self, x):\n        print('run')\n        return self.fc(x)\n"
+    )
+    status, out, err = run(capsys, f"{tmp_path}/talks.py:Net", "--input", "float32[3,4]", "--json", "-")
+    assert status == 0
+    assert json.loads(out)["model"] == "Net"
+    assert err.split() == ["loading", "made", "run"]

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -68,9 +68,13 @@ def factory(target: str) -> Callable[[], Any]:
 
 @contextmanager
 def calling(model: str) -> Iterator[None]:
-    """While a model of that name runs: what it raises becomes one line. / raises: InvalidProbe."""
+    """While a model of that name runs: what it raises becomes one line, and what it prints stays out of a record.
+
+    raises: InvalidProbe.
+    """
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except DepthscaleError:
         raise
     except Exception as wrong:
@@ -80,7 +84,8 @@ def calling(model: str) -> Iterator[None]:
 
 def _loaded(place: str, target: str) -> ModuleType:
     try:
-        return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        with redirect_stdout(sys.stderr):
+            return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except InvalidProbe:
         raise
     except Exception as wrong:

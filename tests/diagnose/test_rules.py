@@ -91,6 +91,7 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
         lambda: rules(lambda: mlp(3, nn.ReLU, batch_norm), loss="shared"),
         lambda: rules(lambda: mlp(3, nn.ReLU, batch_norm)),
     ),
+    ("gradient-cut", lambda: rules(lambda: cut_in_two(True)), lambda: rules(lambda: cut_in_two(False))),
     ("gradient-underflows-float16", lambda: rules(lambda: torch_default(20)), lambda: rules(lambda: mlp(20, nn.ReLU))),
     (
         "gradient-overflows-float16",
@@ -113,6 +114,16 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
     ),
     ("mixed-modes", lambda: rules(lambda: half_trained(False)), lambda: rules(lambda: half_trained(True))),
 ]
+
+
+class Detached(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.detach()
+
+
+def cut_in_two(cut: bool) -> Made:
+    network, x = mlp(4, nn.ReLU)
+    return network.insert(4, Detached() if cut else nn.Identity()), x
 
 
 def overflown() -> dict[str, ds.Finding]:

@@ -1,8 +1,10 @@
 """Numbers and names in words."""
 
+from collections.abc import Sequence
 from math import log10
 
 from depthscale.measure.growth import Growth
+from depthscale.trace import TracedOp
 
 
 def fold(growth: Growth) -> str:
@@ -26,3 +28,8 @@ def factor(rate: float) -> str:
 def place(name: str) -> str:
     """An operation as a person finds it: in nn.Sequential names are bare numbers."""
     return f"module {name}" if name.replace(".", "").isdigit() else name
+
+
+def span(ops: Sequence[TracedOp]) -> str:
+    """Operations from the first to the last one, in the order of running."""
+    return place(ops[0].name) if len(ops) == 1 else f"{place(ops[0].name)} ... {ops[-1].name}"

@@ -19,8 +19,8 @@ from depthscale.trace import Trace, TracedOp
 RULES = (
     "activation-explodes", "activation-grows", "activation-not-finite", "activation-overflows", "activation-shrinks",
     "activation-turns", "activation-underflows", "activation-vanishes", "batch-too-small", "dead-units", "eval-mode-untrained",
-    "gradient-deleted", "gradient-explodes", "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks",
-    "gradient-turns", "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse",
+    "gradient-cut", "gradient-deleted", "gradient-explodes", "gradient-grows", "gradient-not-finite", "gradient-overflows",
+    "gradient-shrinks", "gradient-turns", "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse",
     "rank-collapse", "samples-collapse", "saturated-units", "theory-differs",
 )  # fmt: skip
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
@@ -163,8 +163,10 @@ def _account(trace: Trace) -> Iterator[str]:
     if account is None:
         return
     parts = ", ".join(f"{kind} {value:+.2f}" for kind, value in account.by_kind[:6] if abs(value) >= 0.005)
+    begun = [trace.ops[op] for op, _ in trace.sources]
+    end = "the input" if any(op.op in ("input", "embedding") for op in begun) else begun[0].name
     yield (
-        f"from the output to the input the gradient's squared norm changes by 2^{account.total_log2_norm2:.2f}: {parts} "
+        f"from the output to {end} the gradient's squared norm changes by 2^{account.total_log2_norm2:.2f}: {parts} "
         f"(closes to {account.closure_error:.0e})"
     )
     yield from account.open

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from depthscale.diagnose.batch import batch_findings
+from depthscale.diagnose.branches import branch_findings
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.collapse import collapse_findings
 from depthscale.diagnose.cut import cut_findings
@@ -23,6 +24,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     number_findings,
     cut_findings,
     growth_findings,
+    branch_findings,
     unit_findings,
     collapse_findings,
     mode_findings,

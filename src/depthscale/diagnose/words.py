@@ -20,6 +20,12 @@ def decades(change: float) -> str:
     return f"{10**tens:,.0f}-fold" if tens >= 1 else f"{10**tens:.2g}-fold"
 
 
+def fold_of(change: float) -> str:
+    """A factor of the norm or the RMS, large ones by their power of ten. / change: log2 of its square."""
+    tens = change / 2 * log10(2)
+    return f"x10^{tens:.1f}" if abs(tens) > 3 else factor(10**tens)
+
+
 def factor(rate: float) -> str:
     """A factor of change: x1.21, or 1/2.4 where it shrinks."""
     return f"x{rate:.3g}" if rate >= 1 else f"1/{1 / rate:.3g}"

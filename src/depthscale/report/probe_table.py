@@ -18,10 +18,11 @@ from depthscale.trace import Trace, TracedOp
 
 RULES = (
     "activation-explodes", "activation-grows", "activation-not-finite", "activation-overflows", "activation-shrinks",
-    "activation-turns", "activation-underflows", "activation-vanishes", "batch-too-small", "dead-units", "eval-mode-untrained",
-    "gradient-cut", "gradient-deleted", "gradient-explodes", "gradient-grows", "gradient-not-finite", "gradient-overflows",
-    "gradient-shrinks", "gradient-turns", "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse",
-    "rank-collapse", "samples-collapse", "saturated-units", "theory-differs",
+    "activation-turns", "activation-underflows", "activation-vanishes", "batch-too-small", "branch-begins-at-zero",
+    "branch-vanishes", "dead-units", "eval-mode-untrained", "gradient-cut", "gradient-deleted", "gradient-explodes",
+    "gradient-grows", "gradient-jumps", "gradient-not-finite", "gradient-overflows", "gradient-shrinks", "gradient-turns",
+    "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse", "rank-collapse",
+    "samples-collapse", "saturated-units", "theory-differs",
 )  # fmt: skip
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 _HEADINGS = ("operation", "what", "shape", "activation\nRMS", "gradient\nRMS", "log2 gain\nbackward")

@@ -26,7 +26,9 @@ def branch_findings(case: Case) -> Iterator[Finding]:
     maps = [op for op in case.trace.ops if op.log2_gradient_norm2 and fan_in_variance(op) is not None]
     far = log2(case.limits.dead_branch)
     beside = [
-        (op, min(signal - op.log2_activation_ms, gradient - op.log2_gradient_ms)) for op in maps if not op.settings.get("frozen")
+        (op, min(signal - op.log2_activation_ms, gradient - op.log2_gradient_ms))
+        for op in maps
+        if not op.settings.get("frozen")
     ]
     idle = [(op, below) for op, below in beside if below > far and fan_in_variance(op)]
     if idle:
@@ -68,7 +70,9 @@ def _idle(case: Case, ops: list[TracedOp], worst: tuple[TracedOp, float], trunk:
 
 def _begins_at_zero(case: Case, without: list[TracedOp]) -> Iterator[Finding]:
     """The usual way to begin a residual branch; said, as nothing else tells that its parts get no gradient yet."""
-    zeros = [op for op in case.trace.ops if op.log2_activation_ms == -inf and any(name and ms == 0 for name, _, ms in op.weights)]
+    zeros = [
+        op for op in case.trace.ops if op.log2_activation_ms == -inf and any(name and ms == 0 for name, _, ms in op.weights)
+    ]
     learning = [op for op in zeros if op.log2_gradient_norm2 and op.log2_gradient_ms > -inf]
     if learning and without:
         yield Finding(

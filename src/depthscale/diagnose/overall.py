@@ -17,7 +17,7 @@ def overall(case: Case) -> Iterator[Finding]:
 
     Looked for at linear maps and at the sources: inside a norm that is written out, sums over many entries are large.
     """
-    if case.trace.loss == "output":  # whose first operations divide by the number of samples
+    if case.trace.loss == "output" or case.deleted is not None:  # a loss divides by the number of samples; nothing is left
         return
     levels = {op.id: mean_over_repeats(op.log2_gradient_norm2) for op in case.trace.ops if op.log2_gradient_norm2}
     start = log2_total([levels[op] for op in ends(case.trace) if op in levels])

@@ -9,6 +9,7 @@ import numpy as np
 from depthscale.diagnose.blame import Blame, blamed
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
+from depthscale.diagnose.jumps import jump_findings
 from depthscale.diagnose.messages import ADVICE as MESSAGES
 from depthscale.diagnose.messages import passes_messages
 from depthscale.diagnose.overall import overall
@@ -41,8 +42,10 @@ class Cause:
 
 
 def growth_findings(case: Case) -> Iterator[Finding]:
-    """Exploding or vanishing gradients and activations by their rates, or, where no rate tells, by how much they change in all."""
-    found = list(_by_rate(case))
+    """Exploding or vanishing gradients and activations by their rates, by a step that is not like the others, or, where neither
+    tells, by how much they change in all. What a jump makes of a rate is no finding of its own."""
+    jumps = list(jump_findings(case))
+    found = [*jumps, *(each for each in _by_rate(case) if not (jumps and each.severity == "info"))]
     yield from found
     if all(finding.severity == "info" for finding in found) and not norms_over_few(case.trace):
         yield from overall(case)

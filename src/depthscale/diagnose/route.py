@@ -62,13 +62,15 @@ def told(case: Case, route: Route) -> tuple[TracedOp, str, str, str]:
     named = ", ".join(f"{place(each.name)} ({fold_of(by)})" for each, by in most)
     sizes = [size for each, _ in route.parts if each.op == kind and (size := fan_in_variance(each)) is not None]
     weights = f". Their weights have fan_in x variance {median(sizes):.3g} in the median" if sizes else ""
-    says = f"{kind} does it: its {count} operations on the way make {fold_of(whole)} of the norm, most of all {named}{weights}"
+    says = f"{kind} does it: the {count} on the way multiply the norm by {fold_of(whole)}, most of all {named}{weights}"
     return most[0][0], says, f", by {kind} (most at {place(most[0][0].name)})", _advice(most[0][0], None)
 
 
 def _others(case: Case, op: TracedOp) -> float | None:
     """Median of fan_in x variance of the other maps of its kind."""
-    sizes = [size for each in case.trace.ops if each.op == op.op and each is not op and (size := fan_in_variance(each)) is not None]
+    sizes = [
+        size for each in case.trace.ops if each.op == op.op and each is not op and (size := fan_in_variance(each)) is not None
+    ]
     return median(sizes) if sizes else None
 
 
@@ -76,7 +78,7 @@ def _alone(case: Case, op: TracedOp, part: float) -> str:
     size, others = fan_in_variance(op), _others(case, op)
     weights = f"; its weights have fan_in x variance {size:.3g}" if size is not None else ""
     beside = f", the others {others:.3g} in the median" if weights and others is not None else ""
-    return f"{place(op.name)} ({op.op}) alone makes {fold_of(part)} of the norm{weights}{beside}"
+    return f"{place(op.name)} ({op.op}) alone multiplies the norm by {fold_of(part)}{weights}{beside}"
 
 
 def _advice(op: TracedOp, others: float | None) -> str:

@@ -31,7 +31,9 @@ class Thresholds:
     cut_error: float = _at(0.1, "share of the parameters to be trained", "a tenth of a network that never learns")
     cut_warn: float = _at(0.01, "share of the parameters to be trained", "as above; less is a scale or an offset")
     dead_branch: float = _at(
-        1e6, "factor of the mean square below the trunk's", "1,000 in RMS of both signal and gradient: such weights get a millionth"
+        1e6,
+        "factor of the mean square below the trunk's",
+        "1,000 in RMS of both signal and gradient: such weights get a millionth",
     )
     theory_apart: float = _at(0.03, "log of the rate", "batches and inputs are a sample, too")
     imbalance: float = _at(0.1, "log2 per step", "less than 7 % of mean square a step is no cause")

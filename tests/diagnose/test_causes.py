@@ -192,8 +192,8 @@ def test_a_dead_layer_is_one_finding_at_its_root(layer) -> None:
     """With biases of 0 every layer above it is silent too; with others they are not, and no gradient passes either way."""
     torch.manual_seed(0)
     network, _ = silent(20, 10)
-    for k, part in enumerate(network):
-        if layer is nn.Linear and isinstance(part, nn.Linear) and k != 20:
+    for name, part in network.named_children():
+        if layer is nn.Linear and isinstance(part, nn.Linear) and name != "20":
             nn.init.normal_(part.bias, 0.0, 0.3)
     diagnosis = ds.diagnose(ds.probe(network, torch.randn(BATCH, WIDTH)))
     worst = [each for each in diagnosis if each.severity != "info"]

@@ -43,12 +43,13 @@ class Cut:
 def cut_findings(case: Case) -> Iterator[Finding]:
     """One finding, where parameters that are to be trained get no gradient: stop-gradients beside a path that lives are usual."""
     cut = cut_of(case.trace)
-    if cut is None or not cut.lost:
+    lost = [] if cut is None else list(cut.lost)
+    if cut is None or not lost:
         return
     severity = _severity(case, cut)
     beside = "no input gets any" if cut.whole else "a path beside it lives"
     stops = f"it stops at {cut.way} in front of {place(cut.above.name)}"
-    who = f"{span(cut.lost)} ({len(cut.lost)} operations with weights)" if len(cut.lost) > 1 else span(cut.lost)
+    who = f"{span(lost)} ({len(lost)} operations with weights)" if len(lost) > 1 else span(lost)
     yield Finding(
         "gradient-cut",
         severity,
@@ -57,14 +58,14 @@ def cut_findings(case: Case) -> Iterator[Finding]:
         {
             "share": cut.share,
             "threshold": case.limits.cut_error if severity == "error" else case.limits.cut_warn,
-            "operations": len(cut.lost),
-            "first": cut.lost[0].name,
-            "last": cut.lost[-1].name,
+            "operations": len(lost),
+            "first": lost[0].name,
+            "last": lost[-1].name,
             "whole": cut.whole,
         },
         "",
         _WAYS[cut.way] + _ON_PURPOSE,
-        f"no gradient reaches {span(cut.lost)}: {stops}",
+        f"no gradient reaches {span(lost)}: {stops}",
     )
 
 

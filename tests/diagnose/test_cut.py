@@ -178,3 +178,11 @@ def test_the_account_says_where_it_ends() -> None:
     account = ds.ledger(ds.probe(Halves(ACROSS["detach"][0]), torch.randn(16, WIDTH)))
     assert account.open == ("the account ends at second.0: no gradient reaches input",)
     assert ds.ledger(ds.probe(Halves(PRACTICE["no cut"]), torch.randn(16, WIDTH))).open == ()
+
+
+def test_a_network_with_nothing_to_train_and_integer_inputs_says_so() -> None:
+    frozen = Language("plain").requires_grad_(False)
+    with pytest.raises(ds.InvalidProbe, match=r"inputs are integers, and every parameter has requires_grad=False"):
+        ds.probe(frozen, torch.randint(0, 20, (3, 5)))
+    with pytest.raises(ds.InvalidProbe, match="under no_grad, or detached"):
+        ds.probe(Halves(lambda net, x: net.second(x).detach()), torch.randn(4, WIDTH))

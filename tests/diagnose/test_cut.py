@@ -186,3 +186,25 @@ def test_a_network_with_nothing_to_train_and_integer_inputs_says_so() -> None:
         ds.probe(frozen, torch.randint(0, 20, (3, 5)))
     with pytest.raises(ds.InvalidProbe, match="under no_grad, or detached"):
         ds.probe(Halves(lambda net, x: net.second(x).detach()), torch.randn(4, WIDTH))
+
+
+class Refined(nn.Module):
+    """Boxes are made better layer by layer, each from the last one's without its gradient; heads have outputs of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers, self.heads = nn.ModuleList(he(64, 64) for _ in range(6)), nn.ModuleList(he(64, 2) for _ in range(6))
+        self.places = he(2, 64)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        box, boxes = x.new_zeros(len(x), 2), []
+        for layer, head in zip(self.layers, self.heads, strict=True):
+            x = x + torch.relu(layer(x + self.places(box.detach())))
+            boxes.append(box := box.detach() + head(x))
+        return box, boxes
+
+
+def test_heads_of_outputs_that_are_not_differentiated_are_a_remark() -> None:
+    (found,) = ds.diagnose(ds.probe(Refined(), torch.randn(4, 64))).matching(("gradient-cut",))
+    assert found.severity == "info"
+    assert found.evidence["operations"] == 5

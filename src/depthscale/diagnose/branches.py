@@ -45,15 +45,15 @@ def fan_in_variance(op: TracedOp) -> float | None:
 def _idle(case: Case, ops: list[TracedOp], worst: tuple[TracedOp, float], trunk: list[TracedOp]) -> Finding:
     op, below = worst
     sizes, others = (median(fan_in_variance(each) or 0.0 for each in some) if some else 0.0 for some in (ops, trunk))
-    beside = f", against {others:.3g} on the way that every path takes" if trunk else ""
-    finite = below < 2000
+    beside = f", against {others:.3g} on the trunk, which every path takes" if trunk else ""
+    finite, do = below < 2000, "does nothing" if len(ops) == 1 else f"do nothing ({len(ops)} operations with weights)"
     return Finding(
         "branch-vanishes",
         "warn",
         op.name,
-        f"{span(ops)} do nothing ({len(ops)} operations with weights): signal and gradient are both at least "
-        f"{decades(log2(case.limits.dead_branch))} smaller in RMS there than on the way that every path takes"
-        f"{f', {decades(below)} at the worst' if finite else ''}. Their weights have fan_in x variance {sizes:.3g} in the median"
+        f"{span(ops)} {do}: signal and gradient are both at least "
+        f"{decades(log2(case.limits.dead_branch))} smaller in RMS there than anywhere on the trunk"
+        f"{f', {decades(below)} at the worst' if finite else ''}. The weights have fan_in x variance {sizes:.3g} in the median"
         f"{beside}",
         {
             "log2_below": below if finite else None,

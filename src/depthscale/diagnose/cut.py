@@ -57,7 +57,7 @@ def cut_findings(case: Case) -> Iterator[Finding]:
         f"no gradient reaches {who}, {cut.share:.0%} of the parameters that are to be trained: {stops}; {beside}",
         {
             "share": cut.share,
-            "threshold": case.limits.cut_error if severity == "error" else case.limits.cut_warn,
+            "threshold": case.limits.cut_warn if severity == "warn" and cut.whole else case.limits.cut_error,
             "operations": len(lost),
             "first": lost[0].name,
             "last": lost[-1].name,
@@ -71,11 +71,12 @@ def cut_findings(case: Case) -> Iterator[Finding]:
 
 def _severity(case: Case, cut: Cut) -> Severity:
     """An error where the cut goes across the network, or through trained features; a branch of its own may be a target network,
-    and an index beside a path that lives a quantizer."""
+    an index beside a path that lives a quantizer, and a small part the head of an output that is not differentiated."""
     across = cut.whole or (cut.from_trained and cut.way != _INDEX)
-    if across and cut.share >= case.limits.cut_error:
+    large = cut.share >= case.limits.cut_error
+    if large and across:
         return "error"
-    return "warn" if cut.share >= case.limits.cut_warn else "info"
+    return "warn" if large or (cut.whole and cut.share >= case.limits.cut_warn) else "info"
 
 
 def cut_of(trace: Trace) -> Cut | None:

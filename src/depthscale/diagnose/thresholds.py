@@ -29,7 +29,9 @@ class Thresholds:
     lost_warn: float = _at(0.1, "share of values", "more than 1 in 10, in the type the model itself uses")
     deleted: float = _at(-30.0, "log2 of a squared norm's gain", "what float32's rounding leaves of an exact 0")
     cut_error: float = _at(0.1, "share of the parameters to be trained", "a tenth of a network that never learns")
-    cut_warn: float = _at(0.01, "share of the parameters to be trained", "as above; less is a scale or an offset")
+    cut_warn: float = _at(
+        0.01, "share of the parameters to be trained", "as above, where no path leads on; less is a scale or an offset"
+    )
     dead_branch: float = _at(
         1e6,
         "factor of the mean square below the trunk's",

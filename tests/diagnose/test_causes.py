@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import depthscale as ds
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.route import route_to
-from known_networks import BATCH, KNOWN, WIDTH, Beside, Made, beside, he, mlp, one_layer, silent
+from known_networks import BATCH, KNOWN, WIDTH, Beside, Made, beside, he, layer_norm, mlp, one_layer, silent
 
 
 def found(made: Made, rule: str, **probing) -> ds.Finding:
@@ -94,6 +94,15 @@ def test_branches_that_begin_at_zero_are_at_most_a_remark(branch) -> None:
     assert all(each.severity == "info" for each in diagnosis.matching(("branch",)))
 
 
+def test_only_weights_of_zero_begin_at_zero() -> None:
+    """What lies behind them has no signal either, but is not why."""
+    torch.manual_seed(0)
+    branch = nn.Sequential(he(WIDTH, WIDTH), he(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH, bias=False))
+    nn.init.zeros_(branch[1].weight)  # type: ignore[arg-type]
+    finding = found((Beside(branch), torch.randn(BATCH, WIDTH)), "branch-begins-at-zero")
+    assert (finding.where, finding.evidence["zeros"], finding.evidence["operations"]) == ("branch.1", 1, 1)
+
+
 def test_zeros_behind_zeros_never_train() -> None:
     """Autograd gives every parameter of this branch exactly 0, and so for good."""
     torch.manual_seed(0)
@@ -129,11 +138,53 @@ def test_the_first_and_the_last_layer_may_be_odd_too(which: int, factor: float, 
     assert (finding.where, finding.severity) == (f"{2 * which}", severity)
 
 
-def test_a_layer_of_another_width_is_not_odd() -> None:
-    """3 to 256 multiplies the gradient's mean square by 170, as such weights must."""
+@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_layer_of_another_width_is_not_odd(width: int, seed: int) -> None:
+    """1 to 256 multiplies the gradient's mean square by about 256, as such weights must."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(he(width, WIDTH), nn.ReLU(), *mlp(12, nn.ReLU)[0], nn.Linear(WIDTH, 10))
+    assert "gradient-jumps" not in rules((network, torch.randn(BATCH, width)))
+
+
+@pytest.mark.parametrize("which", [0, 7, 19])
+@pytest.mark.parametrize("factor", [0.005, 200.0])
+def test_weights_whose_size_a_norm_takes_back_are_not_odd(which: int, factor: float) -> None:
     torch.manual_seed(0)
-    network = nn.Sequential(he(3, WIDTH), nn.ReLU(), *mlp(12, nn.ReLU)[0], nn.Linear(WIDTH, 10))
-    assert "gradient-jumps" not in rules((network, torch.randn(BATCH, 3)))
+    assert "gradient-jumps" not in rules(one_layer(20, which, factor, layer_norm, nn.ReLU))
+
+
+def test_steps_that_all_differ_have_no_odd_one() -> None:
+    torch.manual_seed(0)
+    network, x = mlp(13, nn.ReLU)
+    for k, part in enumerate(part for part in network.children() if isinstance(part, nn.Linear)):
+        part.weight.data.mul_(2.0 ** ((5 * k) % 13 - 6))
+    assert "gradient-jumps" not in rules((network, x))
+
+
+def test_an_odd_second_layer_is_no_plateau() -> None:
+    """The shrinking next to the input is the same cause, and not said again."""
+    torch.manual_seed(0)
+    found_rules = rules(one_layer(20, 1, 0.01))
+    assert "gradient-jumps" in found_rules
+    assert not found_rules & {"gradient-shrinks", "activation-shrinks"}
+
+
+class Times(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 8
+
+
+def test_of_an_odd_step_the_operation_that_differs_from_its_kind_is_named() -> None:
+    """Every step multiplies by 8 after weights of an eighth, which is even; in one of them the weights are 16 times as large."""
+    torch.manual_seed(0)
+    network, x = mlp(12, nn.ReLU, Times)
+    for name, part in network.named_children():
+        if isinstance(part, nn.Linear):
+            part.weight.data.mul_(2.0 if name == "15" else 0.125)
+    finding = found((network, x), "gradient-jumps")
+    assert finding.where == "15"
+    assert finding.evidence["log2_step"] == pytest.approx(8, abs=1)
 
 
 @pytest.mark.slow

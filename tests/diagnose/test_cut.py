@@ -120,6 +120,16 @@ def test_a_frozen_half_may_be_cut_off() -> None:
     assert cut(ACROSS["no_grad"][0], freeze=True) is None
 
 
+def test_what_is_frozen_in_part_is_lost_in_part() -> None:
+    """Only biases are frozen: the weights beside them are still to be trained."""
+    net = Halves(ACROSS["detach"][0])
+    for name, p in net.named_parameters():
+        p.requires_grad_(not name.endswith("bias"))
+    (found,) = ds.diagnose(ds.probe(net, torch.randn(16, WIDTH))).matching(("gradient-cut",))
+    assert found.severity == "error"
+    assert found.evidence["operations"] == 6
+
+
 class UNet(nn.Module):
     """Two levels and a middle that is added back. / cut: whether the middle gets no gradient."""
 

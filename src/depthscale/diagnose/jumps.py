@@ -69,11 +69,16 @@ def _inside(case: Case) -> Iterator[Jump]:
     sizes = _sizes(case)
     if len(sizes) < _FEWEST:
         return
-    usual = median(sizes)
-    spread = max(1.4826 * median(abs(each - usual) for each in sizes), _LEAST_SPREAD)
     for k, size in enumerate(sizes):
-        if abs(size - usual) > max(log2(case.limits.warn_change), _SPREADS * spread):
-            yield Jump(_oddest(case, k, size > usual), size, usual, len(sizes) - 1)
+        if _is_odd(case, size, sizes):
+            yield Jump(_oddest(case, k, size > median(sizes)), size, median(sizes), len(sizes) - 1)
+
+
+def _is_odd(case: Case, size: float, others: list[float]) -> bool:
+    """Whether one of these lies a hundredfold from their median, and as far as they spread. / all in log2."""
+    usual = median(others)
+    spread = max(1.4826 * median(abs(each - usual) for each in others), _LEAST_SPREAD)
+    return abs(size - usual) > max(log2(case.limits.warn_change), _SPREADS * spread)
 
 
 def _sizes(case: Case) -> list[float]:
@@ -98,12 +103,13 @@ def _oddest(case: Case, k: int, grows: bool) -> TracedOp:
 def _at_the_ends(case: Case) -> Iterator[Jump]:
     """Before the first whole step and after the last one nothing repeats: there a jump must come with weights of an odd size."""
     found, ops = case.steps, case.trace.ops
-    if found is None or case.gradient is None:
+    if found is None:
         return
     stations = {op.id for op in case.stations}
-    usual = [size for op in case.bulk if (size := fan_in_variance(op))]
+    weights = [log2(size) for op in case.bulk if (size := fan_in_variance(op))]
+    steps = _sizes(case)
     sources = [op for op, _ in case.trace.sources if op in stations]
-    if len(usual) < _FEWEST or not sources:
+    if min(len(weights), len(steps)) < _FEWEST or not sources:
         return
     first, last = found.pairs[0][0], found.pairs[-1][1]
     for low, high in ((sources[0], first), (last, ends(case.trace)[0])):
@@ -112,9 +118,9 @@ def _at_the_ends(case: Case) -> Iterator[Jump]:
             size = fan_in_variance(op) if op.id in stations and low < op.id else None
             if not size or not isfinite(change):
                 continue
-            odd = log2(size / median(usual))
-            if min(abs(odd), abs(change)) > log2(case.limits.warn_change) and odd * change > 0:
-                yield Jump(op, change, median(_sizes(case)), len(found.pairs), harmless=low == last and change < 0)
+            odd = (log2(size) - median(weights)) * (change - median(steps)) > 0
+            if odd and _is_odd(case, log2(size), weights) and _is_odd(case, change, steps):
+                yield Jump(op, change, median(steps), len(steps), harmless=low == last and change < median(steps))
 
 
 def _weights(case: Case, op: TracedOp) -> str:

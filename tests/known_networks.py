@@ -144,6 +144,43 @@ def dead(depth: int) -> Made:
     return network, x
 
 
+def silent(depth: int, which: int) -> Made:
+    """Biases of one layer so low that all its units stay off."""
+    network, x = mlp(depth, nn.ReLU)
+    nn.init.constant_(network[2 * which].bias, -20.0)  # type: ignore[arg-type]
+    return network, x
+
+
+def one_layer(depth: int, which: int, factor: float, *after: Callable[[], nn.Module], **how: Any) -> Made:
+    """One layer's weights times a factor, the first layer being number 0."""
+    network, x = mlp(depth, *(after or (nn.ReLU,)), **how)
+    maps = [part for part in network if isinstance(part, nn.Linear)]
+    maps[which].weight.data.mul_(factor)
+    return network, x
+
+
+class Beside(nn.Module):
+    """Layers, then x + branch(x), then layers."""
+
+    def __init__(self, branch: nn.Module):
+        super().__init__()
+        self.below, self.branch, self.above = mlp(2, nn.ReLU)[0], branch, mlp(2, nn.ReLU)[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.below(x)
+        return self.above(x + self.branch(x))
+
+
+def beside(factor: float, last: float = 1.0) -> Made:
+    """A branch of 6 layers whose weights have that factor, the last layer also one of its own."""
+    branch = nn.Sequential(*mlp(5, nn.ReLU)[0], he(WIDTH, WIDTH))
+    for part in branch:
+        if isinstance(part, nn.Linear):
+            part.weight.data.mul_(factor)
+    branch[-1].weight.data.mul_(last)  # type: ignore[operator]
+    return Beside(branch), torch.randn(BATCH, WIDTH)
+
+
 def in_type(made: Made, dtype: torch.dtype) -> Made:
     return made[0].to(dtype), made[1].to(dtype)
 
@@ -276,6 +313,18 @@ KNOWN: dict[str, Known] = {
         lambda: mlp(12, nn.ReLU, batch_norm), "error", ("gradient-deleted",), (), "batch_norm", probing={"loss": "shared"}
     ),
     "dead units": Known(lambda: dead(8), "warn", ("dead-units",), (), "units"),
+    "a dead layer": Known(
+        lambda: silent(20, 10), "error", ("gradient-deleted",), ("dead-units", "samples-collapse"), "module 21"
+    ),
+    "one layer a hundred times too large": Known(
+        lambda: one_layer(20, 10, 100.0), "warn", ("gradient-jumps",), (), "module 20"
+    ),
+    "one layer a hundredth": Known(lambda: one_layer(20, 5, 0.01), "warn", ("gradient-jumps",), (), "module 10"),
+    "one layer a hundredth, with a norm": Known(
+        lambda: one_layer(20, 5, 0.01, layer_norm, nn.ReLU), absent=("gradient-jumps",)
+    ),
+    "a branch that does nothing": Known(lambda: beside(0.03), "warn", ("branch-vanishes",), (), "branch"),
+    "a branch that begins at 0": Known(lambda: beside(1.0, last=0.0), None, ("branch-begins-at-zero",), ("branch-vanishes",)),
     "saturated sigmoids": Known(lambda: mlp(10, nn.Sigmoid, sigma_w2=400.0), "warn", ("saturated-units",), (), ""),
     "samples collapse": Known(
         lambda: mlp(40, nn.Tanh, sigma_w2=1.0, sigma_b2=0.3), "error", ("gradient-vanishes", "samples-collapse"), (), "weights"

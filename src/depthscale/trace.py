@@ -105,7 +105,8 @@ class TracedOp:
     log2_gradient_norm2: [repeats] of the squared norm that arrived; empty where none did.
     reads: ids of the operations whose outputs went in, in order; edges: where gradient went out.
     consumers: autograd edges by which gradient comes in, of any operation, seen or not.
-    nodes: autograd nodes inside. / settings: of the function, as far as theory asks for them.
+    nodes: autograd nodes inside. / settings: of the function, as far as theory asks for them; "frozen" where no parameter that went
+    in is to be trained; "picked_by": operations that its indices and masks were made from.
     weights: for each parameter-side tensor that went in: (name or "", shape, mean square).
     log2_activation_samples: [networks] log2 of the activation's mean square in each.
     terms: [repeats] of a norm's backward pass; slopes: [repeats] of an activation's; both are empty unless they were asked for.

@@ -37,6 +37,19 @@ class Tokens(nn.Module):
     def forward(self, input_ids, mask=None):
         return {"logits": self.head(self.wte(input_ids)), "hidden": self.wte(input_ids)}
 
+class Cut(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = bn(4), bn(8)
+    def forward(self, x):
+        return self.second(self.first(x).detach())
+
+class Less(nn.Module):
+    def forward(self, x):
+        return x * 0.9999
+def small_steps():
+    return nn.Sequential(*(Less() for _ in range(6)))
+
 ready = bn(4)
 number = 3
 def needs(width):
@@ -268,3 +281,34 @@ def test_what_a_model_prints_stays_out_of_the_record(tmp_path: Path, capsys: pyt
     assert status == 0
     assert json.loads(out)["model"] == "Net"
     assert err.split() == ["loading", "made", "run"]
+
+
+def test_a_cut_gradient_fails_and_every_line_says_where_the_account_ends(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = run(capsys, f"{models}:Cut", "--input", "float32[8,64]", "--fail-on", "gradient-cut")
+    said = " ".join(out.split())
+    assert status == 1
+    assert "No gradient reaches first.0 ... first.10: it stops at detach in front of second.0." in said
+    assert "from the output to second.0 the gradient's squared norm changes" in said
+    assert "the account ends at second.0: no gradient reaches input" in said
+    assert re.search(r"gradient RMS \S+ \S+ \S+ \(second\.0 to output\)", said)
+
+
+@pytest.mark.parametrize("name", ["bn", "with_inputs", "Cut"])
+def test_the_line_of_bars_begins_and_ends_as_the_table_does(
+    name: str, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = () if name == "with_inputs" else ("--input", "float32[8,64]")
+    _, out, _ = run(capsys, f"{models}:{name}", *given)
+    (bars,) = re.findall(r"gradient RMS (\S+) \S+ (\S+) \(", out)
+    table = out.split("backward\n", 2)[1].splitlines()
+    rows = [line.split() for line in table if re.search(r"\d+x64 ", line)]
+    assert bars == (rows[0][4], rows[-1][4])
+
+
+def test_no_gain_is_a_zero_with_a_minus(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0.9999 squared is -0.0003 in log2."""
+    _, out, _ = run(capsys, f"{models}:small_steps", "--input", "float32[8,64]")
+    assert out.count("+0.00") >= 6
+    assert "-0.00" not in out

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import depthscale as ds
 from depthscale.diagnose.thresholds import Thresholds
-from known_networks import BATCH, WIDTH, batch_norm, layer_norm, mlp
+from known_networks import BATCH, WIDTH, batch_norm, beside, layer_norm, mlp, one_layer
 
 
 def test_healthy_networks_pass_and_give_their_trace() -> None:
@@ -62,3 +62,68 @@ def test_it_takes_the_arguments_of_probe() -> None:
     ds.assert_propagation(network, x, mode="eval")
     assert Thresholds().deviates == 3.0, "as sure as the diagnosis"
     assert x.shape == (BATCH, WIDTH)
+
+
+def test_findings_fail_where_no_rate_can_be_asked_for() -> None:
+    """Good and bad model of a shape that has no rate: one passes, the other fails with what is wrong and where."""
+    torch.manual_seed(0)
+    good, bad = ds.probe(*beside(1.0)), ds.probe(*beside(0.03))
+    for trace, refused in ((good, ds.InvalidProbe), (bad, ds.InvalidProbe), (ds.probe(*mlp(4, nn.ReLU)), ds.UnreliableGrowth)):
+        with pytest.raises(refused, match=r'max_rate=None, fail_on="warn"'):
+            ds.assert_propagation(trace)
+    assert ds.assert_propagation(good, max_rate=None, fail_on="warn") is good
+    with pytest.raises(ds.PropagationFailed, match=r"fail_on='warn':\n  warn: branch-vanishes at branch\.\d+"):
+        ds.assert_propagation(bad, max_rate=None, fail_on="warn")
+    assert ds.assert_propagation(bad, max_rate=None, fail_on="error") is bad, "a warning is no error"
+    assert ds.assert_propagation(bad, max_rate=None) is bad, "findings are not asked for"
+
+
+def test_findings_are_asked_for_beside_the_rates() -> None:
+    torch.manual_seed(0)
+    odd = ds.probe(*one_layer(20, 10, 100.0))
+    ds.assert_propagation(odd)
+    with pytest.raises(ds.PropagationFailed, match="gradient-jumps at 20"):
+        ds.assert_propagation(odd, fail_on="warn")
+    with pytest.raises(ds.PropagationFailed, match="above max_rate"):
+        ds.assert_propagation(*mlp(20, batch_norm, nn.ReLU), fail_on="warn")
+    ds.assert_propagation(*mlp(20, nn.ReLU), fail_on="warn", min_rate=0.9)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"max_rate": "1.05"}, r"max_rate must be a positive number, as 1\.05, or None for no limit, got '1\.05'"),
+        ({"min_rate": 0}, "min_rate must be a positive number"),
+        ({"max_rate": float("nan")}, "max_rate must be a positive number"),
+        ({"min_rate": True}, "min_rate must be a positive number"),
+        ({"min_rate": 1.2}, r"no rate is at least min_rate=1\.2 and at most max_rate=1\.05"),
+        ({"fail_on": "wran"}, "fail_on must be one of info, warn, error, or None, got 'wran'"),
+    ],
+)
+def test_limits_that_mean_nothing_are_refused_before_anything_runs(limits, said: str) -> None:
+    with pytest.raises(ds.InvalidProbe, match=said):
+        ds.assert_propagation(None, **limits)
+
+
+def test_a_recurrent_net_that_vanishes_fails() -> None:
+    """By its findings; its rate passes as long as no min_rate is asked for."""
+    torch.manual_seed(0)
+    trace = ds.probe(Unrolled(), torch.randn(8, 40, 16))
+    assert ds.diagnose(trace).findings[0].rule == "gradient-vanishes"
+    ds.assert_propagation(trace)
+    with pytest.raises(ds.PropagationFailed, match="gradient-vanishes"):
+        ds.assert_propagation(trace, fail_on="error")
+
+
+class Unrolled(nn.Module):
+    """A GRU cell over time, read at its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(16, 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(len(x), 32)
+        for step in x.unbind(1):
+            h = self.cell(step, h)
+        return h

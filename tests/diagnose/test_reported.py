@@ -1,5 +1,8 @@
 """Verdicts that users and testers found wrong once."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,6 +10,7 @@ from torch import Tensor, nn
 from depthscale.diagnose import assert_propagation, diagnose
 from depthscale.errors import PropagationFailed, UnreliableGrowth
 from depthscale.measure import compare, growth
+from depthscale.measure.law import power_law
 from depthscale.probe import probe
 from depthscale.theory import predict, predict_operations
 from known_networks import he, mlp, turning
@@ -267,3 +271,57 @@ def test_networks_without_neighbours_get_none_of_it() -> None:
     assert advice(Graph("none", mean=True)) == {}
     collapsed = advice(mlp(40, nn.Tanh, width=64, sigma_w2=1.0, sigma_b2=0.3)[0])
     assert "critical line" in collapsed["samples-collapse"]
+
+
+def test_an_exponent_that_no_residual_network_has_is_no_power_of_depth() -> None:
+    """Steps that follow depth^37 exactly are a constant factor with a little slope; depth^3 is a bottleneck's."""
+    position = np.arange(1.0, 7.0)
+    wiggle = 1e-3 * np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
+    steep, usual = (power_law(p * np.log((position + 17) / (position + 16)) + wiggle, position) for p in (-37.0, -3.0))
+    assert steep is not None
+    assert usual is not None
+    assert steep.exponent == pytest.approx(-37, rel=0.05)
+    assert steep.evidence > 6
+    assert not steep.better
+    assert usual.exponent == pytest.approx(-3, rel=0.05)
+    assert usual.better
+
+
+class OverTime(nn.Module):
+    def __init__(self, cell: nn.Module):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = c = x.new_zeros(len(x), 32)
+        for step in x.unbind(1):
+            if isinstance(self.cell, nn.LSTMCell):
+                h, c = self.cell(step, (h, c))
+            else:
+                h = self.cell(step, h)
+        return h
+
+
+def advised(cell: Any, bias: slice | None) -> nn.Module:
+    """What the advice says: orthogonal blocks, and a bias of 2 for the gate that keeps the past."""
+    for block in cell.weight_hh.data.split(32):
+        nn.init.orthogonal_(block)
+    if bias is not None:
+        cell.bias_hh.data[bias] = 2.0
+    return cell
+
+
+@pytest.mark.parametrize(("kind", "bias"), [(nn.RNNCell, None), (nn.GRUCell, slice(32, 64)), (nn.LSTMCell, slice(32, 64))])
+def test_recurrent_cells_get_advice_that_helps_them(kind: Any, bias: slice | None) -> None:
+    """Bits that the gradient's mean square loses in a step: at most half of them are left."""
+    torch.manual_seed(0)
+    x = torch.randn(8, 30, 16)
+    before = probe(OverTime(kind(16, 32)), x)
+    (found,) = diagnose(before).matching(("gradient-vanishes",))
+    assert "orthogonal_" in found.advice
+    assert "skip connections" not in found.advice
+    after = growth(probe(OverTime(advised(kind(16, 32), bias)), x))
+    lost = growth(before)
+    assert after is not None
+    assert lost is not None
+    assert -after.change < -lost.change / 2

@@ -13,7 +13,21 @@ import depthscale as ds
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Severity
 from depthscale.report.probe_table import RULES
-from known_networks import KNOWN, WIDTH, LogInside, Made, RootInside, batch_norm, dead, he, mlp, torch_default, turning
+from known_networks import (
+    KNOWN,
+    WIDTH,
+    LogInside,
+    Made,
+    RootInside,
+    batch_norm,
+    beside,
+    dead,
+    he,
+    mlp,
+    one_layer,
+    torch_default,
+    turning,
+)
 
 
 def rules(make: Callable[[], Made], **probing) -> dict[str, ds.Finding]:
@@ -91,6 +105,10 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
         lambda: rules(lambda: mlp(3, nn.ReLU, batch_norm), loss="shared"),
         lambda: rules(lambda: mlp(3, nn.ReLU, batch_norm)),
     ),
+    ("branch-vanishes", lambda: rules(lambda: beside(0.03)), lambda: rules(lambda: beside(1.0))),
+    ("branch-begins-at-zero", lambda: rules(lambda: beside(1.0, last=0.0)), lambda: rules(lambda: beside(1.0, last=0.1))),
+    ("gradient-jumps", lambda: rules(lambda: one_layer(20, 10, 100.0)), lambda: rules(lambda: one_layer(20, 10, 2.0))),
+    ("gradient-cut", lambda: rules(lambda: cut_in_two(True)), lambda: rules(lambda: cut_in_two(False))),
     ("gradient-underflows-float16", lambda: rules(lambda: torch_default(20)), lambda: rules(lambda: mlp(20, nn.ReLU))),
     (
         "gradient-overflows-float16",
@@ -113,6 +131,16 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
     ),
     ("mixed-modes", lambda: rules(lambda: half_trained(False)), lambda: rules(lambda: half_trained(True))),
 ]
+
+
+class Detached(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.detach()
+
+
+def cut_in_two(cut: bool) -> Made:
+    network, x = mlp(4, nn.ReLU)
+    return network.insert(4, Detached() if cut else nn.Identity()), x
 
 
 def overflown() -> dict[str, ds.Finding]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import nan
+from math import inf, isfinite, nan
 
 from depthscale.diagnose.finding import Severity
 from depthscale.diagnose.thresholds import Thresholds
@@ -10,10 +10,11 @@ from depthscale.errors import UnreliableGrowth
 from depthscale.measure.batch import without_rate
 from depthscale.measure.growth import Growth, growth
 from depthscale.measure.ledger import Ledger, ledger
+from depthscale.measure.paths import is_swallowed, mean_over_repeats
 from depthscale.measure.steps import Steps, steps
 from depthscale.stations import stations
 from depthscale.theory import TracePrediction, predict_operations
-from depthscale.trace import Trace, TracedOp
+from depthscale.trace import Trace, TracedOp, log2_total
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,27 @@ class Case:
     def bulk(self) -> tuple[TracedOp, ...]:
         """Operations inside the whole steps of depth."""
         return tuple(op for op in self.trace.ops if self.steps and op.id in self.steps)
+
+    @cached_property
+    def deleted(self) -> tuple[TracedOp, float] | None:
+        """The first operation on every path, from the loss down, that leaves nothing of a gradient, and log2 of what it leaves of
+        the squared norm. In 16 bits a gradient that becomes 0 was too small, which is another matter."""
+        for op in reversed(self.stations):
+            edges = [edge for edge in op.edges if not is_swallowed(self.trace, edge)]
+            if not edges or not op.log2_gradient_norm2:
+                continue
+            arrived = mean_over_repeats(op.log2_gradient_norm2)
+            gain = log2_total([mean_over_repeats(edge.log2_norm2) for edge in edges]) - arrived
+            if isfinite(arrived) and gain < self.limits.deleted:
+                return None if op.dtype in ("float16", "bfloat16") else (op, gain)
+        return None
+
+    @cached_property
+    def silenced(self) -> TracedOp | None:
+        """Where the signal ends, if that is why no gradient passes: on every path the first operation whose output is all 0."""
+        if self.deleted is None or self.deleted[0].log2_activation_ms > -inf:
+            return None
+        return next(op for op in self.stations if op.log2_activation_ms == -inf)
 
     @cached_property
     def refused(self) -> str:

@@ -19,7 +19,7 @@ _ROUNDING = 1e-6  # of a correlation in float32
 def collapse_findings(case: Case) -> Iterator[Finding]:
     """Compared where every path passes: near the input, and at the last such place."""
     seen = [(op, op.likeness) for op in case.stations if op.likeness is not None]
-    if len(seen) < 2:
+    if len(seen) < 2 or case.silenced is not None:  # where the signal ends, all samples are alike, of course
         return
     (_, first), (last, now) = seen[0], seen[-1]
     for rule, what, before, after in (

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 
 from depthscale.diagnose.batch import batch_findings
+from depthscale.diagnose.branches import branch_findings
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.collapse import collapse_findings
+from depthscale.diagnose.cut import cut_findings
 from depthscale.diagnose.finding import SEVERITIES, Diagnosis, Finding
 from depthscale.diagnose.modes import mode_findings
 from depthscale.diagnose.numbers import number_findings
@@ -20,7 +22,9 @@ _VAGUE = 2.0  # upper over lower end of a rate's interval, from where on "steady
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     batch_findings,
     number_findings,
+    cut_findings,
     growth_findings,
+    branch_findings,
     unit_findings,
     collapse_findings,
     mode_findings,

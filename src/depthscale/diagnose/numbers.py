@@ -5,11 +5,12 @@ from math import inf, isfinite, log2
 
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
-from depthscale.measure.paths import flow, is_swallowed, mean_over_repeats
+from depthscale.diagnose.words import place
+from depthscale.measure.paths import flow, mean_over_repeats
 from depthscale.probe.likeness import NORMS
 from depthscale.sketch import Sketch
 from depthscale.sketch.formats import FORMATS
-from depthscale.trace import TracedOp, log2_total
+from depthscale.trace import TracedOp
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
 _ROUNDING = -22.0  # log2 of what float32's sums leave of an exact 0, relative to the RMS: it may be lost
@@ -64,30 +65,42 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str) -> Finding:
 
 
 def _deleted(case: Case) -> Iterator[Finding]:
-    """The first operation on every path, from the loss down, that leaves nothing of a gradient."""
-    for op in reversed(case.stations):
-        edges = [edge for edge in op.edges if not is_swallowed(case.trace, edge)]
-        if not edges or not op.log2_gradient_norm2:
-            continue
-        arrived = mean_over_repeats(op.log2_gradient_norm2)
-        left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in edges])
-        if not isfinite(arrived) or not left - arrived < case.limits.deleted:
-            continue
-        if op.dtype in _QUANTUM:
-            return  # in 16 bits a gradient that becomes 0 was too small: `_lost` says so
-        norm = op.op in NORMS and not any(ms == 0 and name.endswith("weight") for name, _, ms in op.weights)
-        shared = " of a loss that is the same for all samples" if case.trace.loss in ("shared", "callable", "output") else ""
-        because = f": what {op.op} subtracts from the gradient is all there was{shared}" if norm else ""
-        yield Finding(
-            "gradient-deleted",
-            "error",
-            op.name,
-            f"no gradient passes {op.op}{because}; everything below it gets none",
-            {"log2_gain_norm2": left - arrived if isfinite(left) else None, "threshold": case.limits.deleted},
-            "arXiv:1902.08129" if norm else "",
-            "put a layer between the last norm and the loss, or a loss that differs from sample to sample" if norm else "",
-        )
+    """Where nothing is left of a gradient: said of the operation that is to blame, which may lie below, where the signal ends."""
+    if case.deleted is None:
         return
+    op, gain = case.deleted
+    evidence = {"log2_gain_norm2": gain if isfinite(gain) else None, "threshold": case.limits.deleted}
+    if case.silenced is not None:
+        yield _silent(case.silenced, op, evidence)
+        return
+    norm = op.op in NORMS and not any(ms == 0 and name.endswith("weight") for name, _, ms in op.weights)
+    shared = " of a loss that is the same for all samples" if case.trace.loss in ("shared", "callable", "output") else ""
+    because = f": what {op.op} subtracts from the gradient is all there was{shared}" if norm else ""
+    yield Finding(
+        "gradient-deleted",
+        "error",
+        op.name,
+        f"no gradient passes {op.op}{because}; everything below it gets none",
+        evidence,
+        "arXiv:1902.08129" if norm else "",
+        "put a layer between the last norm and the loss, or a loss that differs from sample to sample" if norm else "",
+    )
+
+
+def _silent(root: TracedOp, op: TracedOp, evidence: dict[str, float | None]) -> Finding:
+    """The signal ends at root, on every path, so that no gradient passes op, which is the same or lies above."""
+    zeros = next((name for name, _, ms in root.weights if name and ms == 0), None)
+    why = "its output is 0 for every sample of the batch" + (f", as {zeros} is" if zeros else "")
+    above = f"; behind it the signal is 0, so that none passes {place(op.name)} either" if op.id > root.id else ""
+    return Finding(
+        "gradient-deleted",
+        "error",
+        root.name,
+        f"no gradient passes {root.op}: {why}{above}; everything below gets none",
+        {**evidence, "dead": root.dead},
+        "arXiv:1903.06733" if root.dead else "",
+        "draw these weights at random" if zeros else "look at the biases and the scale of what comes in",
+    )
 
 
 def _swallowed(case: Case) -> Iterator[Finding]:

@@ -9,9 +9,12 @@ import numpy as np
 from depthscale.diagnose.blame import Blame, blamed
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.finding import Finding
+from depthscale.diagnose.jumps import jump_findings
 from depthscale.diagnose.messages import ADVICE as MESSAGES
 from depthscale.diagnose.messages import passes_messages
 from depthscale.diagnose.overall import overall
+from depthscale.diagnose.recurrent import ADVICE as RECURRENT
+from depthscale.diagnose.recurrent import is_recurrent
 from depthscale.diagnose.turning import turning
 from depthscale.diagnose.weights import blamed_weights, weights_of
 from depthscale.diagnose.words import factor, fold, place
@@ -41,8 +44,10 @@ class Cause:
 
 
 def growth_findings(case: Case) -> Iterator[Finding]:
-    """Exploding or vanishing gradients and activations by their rates, or, where no rate tells, by how much they change in all."""
-    found = list(_by_rate(case))
+    """Exploding or vanishing gradients and activations by their rates, by a step that is not like the others, or, where neither
+    tells, by how much they change in all. What a jump makes of a rate is no finding of its own."""
+    jumps = list(jump_findings(case))
+    found = [*jumps, *(each for each in _by_rate(case) if not (jumps and each.severity == "info"))]
     yield from found
     if all(finding.severity == "info" for finding in found) and not norms_over_few(case.trace):
         yield from overall(case)
@@ -143,7 +148,7 @@ def cause_of(case: Case, growth: Growth) -> Cause:
             weights.where,
             f", by the size of the weights (as of {place(weights.where)})",
             "arXiv:1502.01852, section 2.2",
-            weights.advice,
+            RECURRENT if is_recurrent(case) else weights.advice,
         )
     alike = case.activation is not None and together(growth, case.activation)
     suited = {kind for each in weights_of(case) for kind in (each.op, each.phi)} if alike else set()
@@ -172,6 +177,8 @@ def _part(case: Case, blame: Blame) -> str:
 def _advice(case: Case, first: Blame | None) -> str:
     if passes_messages(case):
         return MESSAGES
+    if is_recurrent(case):
+        return RECURRENT
     if first is not None and first.kind == "batch_norm" and not any(op.op == "add" for op in case.bulk):
         larger = " use a larger batch," if case.trace.batch < _SMALL_BATCH else ""
         return f"add skip connections,{larger} or normalize by LayerNorm before the activation"

@@ -28,5 +28,14 @@ class Thresholds:
     lost_info: float = _at(0.01, "share of values", "more than 1 in 100 becomes 0 or infinite")
     lost_warn: float = _at(0.1, "share of values", "more than 1 in 10, in the type the model itself uses")
     deleted: float = _at(-30.0, "log2 of a squared norm's gain", "what float32's rounding leaves of an exact 0")
+    cut_error: float = _at(0.1, "share of the parameters to be trained", "a tenth of a network that never learns")
+    cut_warn: float = _at(
+        0.01, "share of the parameters to be trained", "as above, where no path leads on; less is a scale or an offset"
+    )
+    dead_branch: float = _at(
+        1e6,
+        "factor of the mean square below the trunk's",
+        "1,000 in RMS of both signal and gradient: such weights get a millionth",
+    )
     theory_apart: float = _at(0.03, "log of the rate", "batches and inputs are a sample, too")
     imbalance: float = _at(0.1, "log2 per step", "less than 7 % of mean square a step is no cause")

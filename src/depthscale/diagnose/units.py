@@ -12,7 +12,10 @@ _NEAR = 0.01  # of an end, in units of the way from one to the other, from where
 
 def unit_findings(case: Case) -> Iterator[Finding]:
     """At most one finding of each rule: at the worst operation, with how many others there are."""
-    yield from _worst(case, "dead-units", [(op, op.dead) for op in case.trace.ops if op.dead is not None], _dead)
+    until = (
+        len(case.trace) if case.silenced is None else case.silenced.id
+    )  # dead units from there on are one cause, told already
+    yield from _worst(case, "dead-units", [(op, op.dead) for op in case.trace.ops[:until] if op.dead is not None], _dead)
     ends = [(op, _saturated(op)) for op in case.trace.ops if op.op in _ENDS and op.activation is not None]
     yield from _worst(case, "saturated-units", ends, _saturation)
 

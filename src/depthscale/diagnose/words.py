@@ -1,8 +1,10 @@
 """Numbers and names in words."""
 
+from collections.abc import Sequence
 from math import log10
 
 from depthscale.measure.growth import Growth
+from depthscale.trace import TracedOp
 
 
 def fold(growth: Growth) -> str:
@@ -18,6 +20,12 @@ def decades(change: float) -> str:
     return f"{10**tens:,.0f}-fold" if tens >= 1 else f"{10**tens:.2g}-fold"
 
 
+def fold_of(change: float) -> str:
+    """A factor of the norm or the RMS, large ones by their power of ten. / change: log2 of its square."""
+    tens = change / 2 * log10(2)
+    return f"{'x' if tens > 0 else '1/'}10^{abs(tens):.1f}" if abs(tens) > 3 else factor(10**tens)
+
+
 def factor(rate: float) -> str:
     """A factor of change: x1.21, or 1/2.4 where it shrinks."""
     return f"x{rate:.3g}" if rate >= 1 else f"1/{1 / rate:.3g}"
@@ -26,3 +34,8 @@ def factor(rate: float) -> str:
 def place(name: str) -> str:
     """An operation as a person finds it: in nn.Sequential names are bare numbers."""
     return f"module {name}" if name.replace(".", "").isdigit() else name
+
+
+def span(ops: Sequence[TracedOp]) -> str:
+    """Operations from the first to the last one, in the order of running."""
+    return place(ops[0].name) if len(ops) == 1 else f"{place(ops[0].name)} ... {ops[-1].name}"

@@ -10,6 +10,9 @@ from depthscale.profile import Array
 
 _OFFSETS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # steps that the input stands for, in a power law
 _CLEARLY = 6.0  # of twice the log likelihood ratio, past which the power law is taken for the better one
+_STEEPEST = (
+    6.0  # exponent that a power law may have: a residual branch's gain, (pi/(pi-1))^3 = 3.2 for one of three Batch Norms
+)
 _FEWEST = 5  # steps that can tell them apart
 _KEPT = (0.3, 0.45, 0.6, 0.7, 0.8)  # of a transient's step, by the next one
 _NO_CHANCE = 16.0  # as _CLEARLY, for a law with so many shapes: chance passes it once in 1,000 depths
@@ -31,7 +34,8 @@ class PowerLaw:
 
     @property
     def better(self) -> bool:
-        return self.evidence > max(_CLEARLY, self.of_a_cut)
+        """Than a constant factor: clearly so, and no steeper than residual networks are, as a constant factor by chance looks."""
+        return self.evidence > max(_CLEARLY, self.of_a_cut) and abs(self.exponent) <= _STEEPEST
 
 
 @dataclass(frozen=True)

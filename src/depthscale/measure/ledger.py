@@ -55,8 +55,8 @@ class Ledger:
     (log2) the operations' own gains, multiplied up along the paths, miss it; infinite where an edge was not seen.
     by_kind, by_class: contribution (log2) of each kind of operation and of each module class, largest effect first;
     what several paths into one output make of each other is counted with the operation that gives it.
-    open: in words, what keeps the account from closing, or an operation that hands on no gradient; a hook of the model's own at a
-    fork is told only where it makes more of what meets there than a sum can be.
+    open: in words, what keeps the account from closing, an operation that hands on no gradient, or where the account ends if no
+    input gets any; a hook of the model's own at a fork is told only where it makes more of what meets there than a sum can be.
     """
 
     entries: tuple[Entry, ...]
@@ -121,6 +121,9 @@ def _open(trace: Trace, moved: Flow) -> Iterator[str]:
         )
     for op, below in moved.swallowed:
         yield f"the backward pass of {ops[op].name} returns no gradient for {ops[below].name}"
+    given = [op for op in ops if op.op == "input"]
+    if given and not any(op.log2_gradient_norm2 for op in given):
+        yield f"the account ends at {', '.join(ops[op].name for op, _ in trace.sources)}: no gradient reaches {given[0].name}"
 
 
 def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:

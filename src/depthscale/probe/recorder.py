@@ -81,6 +81,7 @@ class Recorder(TorchFunctionMode):
         self._origin = Values()  # tensor -> operation, where autograd does not say it
         self._fixed = Values()  # tensors that depend on those alone
         self._derived = Values()  # tensors that depend on the inputs
+        self._picked = Values()  # integer and boolean tensor -> operation that it was made from, as by an argmax
         self._mean_squares: dict[tuple[int, int], float | Tensor] = {}
 
     # ---- what the model is given
@@ -134,6 +135,10 @@ class Recorder(TorchFunctionMode):
                 self._fixed[t] = True
             elif derived:
                 self._derived[t] = True
+        chosen_from = [*(r for r in reads if r is not None), *self._picks(given)]
+        for t in outputs:
+            if chosen_from and not _counted(t):
+                self._picked[t] = chosen_from[0]
         outputs = [t for t in outputs if _counted(t)]
         if fixed or not outputs:
             return
@@ -143,6 +148,10 @@ class Recorder(TorchFunctionMode):
             asked = settings.of(name, args, kwargs)
             if name in _EMBEDDINGS and not derived:  # of positions, say
                 asked["same_for_all"] = True
+            if picks := self._picks(given):
+                asked["picked_by"] = picks
+            if self._is_frozen(given):
+                asked["frozen"] = True
             self._record(name, outputs, [r for r in reads if r is not None], given, asked)
             if self.norms:
                 self.drafts[-1].norm = norm_call(func, name, args, kwargs, asked)
@@ -245,6 +254,15 @@ class Recorder(TorchFunctionMode):
 
     def _weights(self, given: Iterable[Tensor]) -> list[tuple[str, tuple[int, ...], float | Tensor]]:
         return [self._weight(t) for t in given if self._is_fixed(t) and _counted(t) and not internals.is_own_kind(t)]
+
+    def _picks(self, given: Iterable[Tensor]) -> tuple[int, ...]:
+        """Operations that the indices and masks among these were made from: no gradient goes back that way."""
+        return tuple(found for t in given if (found := self._picked.get(t)) is not None)
+
+    def _is_frozen(self, given: Iterable[Tensor]) -> bool:
+        """Whether parameters or buffers went in, none of which is to be trained."""
+        fixed = [t for t in given if self._is_fixed(t) and _counted(t)]
+        return bool(fixed) and not any(t.requires_grad for t in fixed)
 
     def _is_fixed(self, tensor: Tensor) -> bool:
         return id(tensor) in self._own or bool(self._fixed.get(tensor))

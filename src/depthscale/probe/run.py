@@ -83,10 +83,19 @@ class Run:
         self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
         self.drafts = self.recorder.drafts
         if self.target.grad_fn is None:
-            raise InvalidProbe(
-                "nothing to differentiate: the output does not depend on the inputs or embeddings through anything that autograd "
-                "follows (is the forward pass under no_grad, or detached at its end?)"
+            raise InvalidProbe(f"nothing to differentiate: {self._why_nothing(ready)}")
+
+    def _why_nothing(self, ready: given.Inputs) -> str:
+        followed = [t for t in (*ready.tensors.values(), *(p for _, p in self.tree.parameters)) if t.requires_grad]
+        if self.tree.parameters and not followed:
+            return (
+                "the inputs are integers, and every parameter has requires_grad=False, so autograd follows nothing; call "
+                "model.requires_grad_(True) for the probe, or give floating inputs (as inputs_embeds=)"
             )
+        return (
+            "the output does not depend on the inputs or embeddings through anything that autograd "
+            "follows (is the forward pass under no_grad, or detached at its end?)"
+        )
 
     def backward(self) -> None:
         root = self.target.grad_fn

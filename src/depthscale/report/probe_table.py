@@ -18,16 +18,18 @@ from depthscale.trace import Trace, TracedOp
 
 RULES = (
     "activation-explodes", "activation-grows", "activation-not-finite", "activation-overflows", "activation-shrinks",
-    "activation-turns", "activation-underflows", "activation-vanishes", "batch-too-small", "dead-units", "eval-mode-untrained",
-    "gradient-deleted", "gradient-explodes", "gradient-grows", "gradient-not-finite", "gradient-overflows", "gradient-shrinks",
-    "gradient-turns", "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse",
-    "rank-collapse", "samples-collapse", "saturated-units", "theory-differs",
+    "activation-turns", "activation-underflows", "activation-vanishes", "batch-too-small", "branch-begins-at-zero",
+    "branch-vanishes", "dead-units", "eval-mode-untrained", "gradient-cut", "gradient-deleted", "gradient-explodes",
+    "gradient-grows", "gradient-jumps", "gradient-not-finite", "gradient-overflows", "gradient-shrinks", "gradient-turns",
+    "gradient-underflows", "gradient-vanishes", "mixed-modes", "nothing-measured", "positions-collapse", "rank-collapse",
+    "samples-collapse", "saturated-units", "theory-differs",
 )  # fmt: skip
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 _HEADINGS = ("operation", "what", "shape", "activation\nRMS", "gradient\nRMS", "log2 gain\nbackward")
 _GAIN = "log2 gain backward: the gradient's squared norm that leaves an operation, over what arrives at it (+1: twice as much)"
 _STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
 _MOST_ROWS = 40
+_FEW_STEPS = 4  # of depth: too few for a line of their own
 
 
 def require_known(names: Sequence[str]) -> None:
@@ -57,7 +59,7 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int, unico
         yield ""
     yield from (fill(line, width) for line in _growth_line(trace, found.predicted_rate))
     shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(stations(trace))]
-    yield from _sparkline(_levels_along(trace, shown), width, _BARS if unicode else _PLAIN_BARS)
+    yield from _sparkline(_levels_along(trace), width, _BARS if unicode else _PLAIN_BARS, _lowest(trace))
     yield _table(trace, shown, whole, width, "…" if unicode else "..")
     if not whole:
         yield fill(f"{len(shown)} of {len(trace)} operations: those that every gradient path crosses (--all: every one)", width)
@@ -101,23 +103,31 @@ def _estimate(found: Growth, predicted: float) -> str:
     return f" (mean square {rate})" if found.exponential else f", on average {rate}"
 
 
-def _levels_along(trace: Trace, shown: Sequence[TracedOp]) -> list[float]:
-    """log2 of the gradient's RMS from the input to the output: at the top of every step of depth, where there are steps."""
-    found = steps(trace)
-    tops = shown if found is None else [trace.ops[i] for i in (found.pairs[0][0], *(top for _, top in found.pairs))]
-    return [op.log2_gradient_ms / 2 for op in tops]
+def _levels_along(trace: Trace) -> list[float]:
+    """log2 of the gradient's RMS from the input to the output: there, and between them at the top of every step of depth; at all
+    operations that every path crosses where steps are few."""
+    crossed, found = [trace.ops[i] for i in reversed(stations(trace))], steps(trace)
+    if found is not None and len(found.pairs) > _FEW_STEPS and crossed:
+        crossed = [crossed[0], *(trace.ops[i] for i in (found.pairs[0][0], *(top for _, top in found.pairs))), crossed[-1]]
+    return [op.log2_gradient_ms / 2 for op in crossed]
 
 
-def _sparkline(levels: Sequence[float], width: int, bars: str) -> Iterator[str]:
-    """Bars from the input (left) to the output (right)."""
+def _sparkline(levels: Sequence[float], width: int, bars: str, lowest: str) -> Iterator[str]:
+    """Bars from the input (left) to the output (right). / lowest: name of what stands on the left."""
     known = [level for level in levels if isfinite(level)]
     if len(known) < 2:
         return
-    room = width - 40
+    room = width - 35 - len(lowest)
     picked = [levels[round(i * (len(levels) - 1) / max(room - 1, 1))] for i in range(room)] if len(levels) > room else levels
     low, high = min(known), max(known)
     drawn = "".join(" " if not isfinite(v) else bars[round((v - low) / max(high - low, 1e-9) * 7)] for v in picked)
-    yield f"gradient RMS {_power(known[0])} {drawn} {_power(known[-1])} (input to output)"
+    yield f"gradient RMS {_power(known[0])} {drawn} {_power(known[-1])} ({lowest.removeprefix('the ')} to output)"
+
+
+def _lowest(trace: Trace) -> str:
+    """Where the gradient's account ends: the input, unless none gets any gradient."""
+    begun = [trace.ops[op] for op, _ in trace.sources]
+    return begun[0].name if begun and not any(op.op in ("input", "embedding") for op in begun) else "the input"
 
 
 def _power(log2_value: float) -> str:
@@ -154,7 +164,7 @@ def _row(op: TracedOp, gains: dict[int, float]) -> tuple[str, ...]:
         "x".join(map(str, op.shape)) or "scalar",
         _power_or_blank(op.log2_activation_ms),
         _power_or_blank(op.log2_gradient_ms),
-        "" if gain is None or not op.edges else f"{gain:+.2f}",
+        "" if gain is None or not op.edges else f"{_rounded(gain):+.2f}",
     )
 
 
@@ -163,8 +173,9 @@ def _account(trace: Trace) -> Iterator[str]:
     if account is None:
         return
     parts = ", ".join(f"{kind} {value:+.2f}" for kind, value in account.by_kind[:6] if abs(value) >= 0.005)
+    total = f"2^{_rounded(account.total_log2_norm2):.2f}"
     yield (
-        f"from the output to the input the gradient's squared norm changes by 2^{account.total_log2_norm2:.2f}: {parts} "
+        f"from the output to {_lowest(trace)} the gradient's squared norm changes by {total}: {parts} "
         f"(closes to {account.closure_error:.0e})"
     )
     yield from account.open
@@ -175,6 +186,11 @@ def _ledger(trace: Trace) -> Ledger | None:
         return ledger(trace)
     except UnreliableGrowth:
         return None
+
+
+def _rounded(value: float) -> float:
+    """To two decimals; never a 0 with a minus."""
+    return round(value, 2) + 0.0
 
 
 def _power_or_blank(log2_ms: float) -> str:

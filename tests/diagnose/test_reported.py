@@ -325,3 +325,21 @@ def test_recurrent_cells_get_advice_that_helps_them(kind: Any, bias: slice | Non
     assert after is not None
     assert lost is not None
     assert -after.change < -lost.change / 2
+
+
+def test_half_the_units_are_idle_by_chance_in_a_batch_of_one() -> None:
+    """2^-batch of them: no finding in a healthy network, one where all of a layer's are."""
+    silent = 0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        maps = [nn.Linear(64, 64) for _ in range(8)]
+        for each in maps:
+            nn.init.kaiming_normal_(each.weight)
+        model = nn.Sequential(*(part for each in maps for part in (each, nn.ReLU())))
+        silent += all(found.rule != "dead-units" for found in diagnose(probe(model, torch.randn(1, 64))).findings)
+        with torch.no_grad():
+            maps[3].weight.mul_(1e-3)
+            maps[3].bias.fill_(-1.0)
+            maps[3].bias[0] = 1.0
+        assert any(found.rule == "dead-units" for found in diagnose(probe(model, torch.randn(1, 64))).findings)
+    assert silent == 20

@@ -1,12 +1,14 @@
 """Rules on units: rectifiers that nothing activates, activations at their flat ends."""
 
 from collections.abc import Iterator
+from math import sqrt
 
 from depthscale.diagnose.case import Case
-from depthscale.diagnose.finding import Finding
+from depthscale.diagnose.finding import Finding, Severity
 from depthscale.trace import TracedOp
 
 _ENDS = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softsign": (-1.0, 1.0)}
+_DEVIATES = 3.0  # standard deviations of the number of units that are idle by chance
 _NEAR = 0.01  # of an end, in units of the way from one to the other, from where the slope is lost
 
 
@@ -25,19 +27,26 @@ def _worst(case: Case, rule: str, shares: list[tuple[TracedOp, float]], says) ->
     warn, info = (
         (limits.dead_warn, limits.dead_info) if rule == "dead-units" else (limits.saturated_warn, limits.saturated_info)
     )
-    past = [(op, share) for op, share in shares if share > info]
+    chance = 2.0**-case.trace.batch if rule == "dead-units" else 0.0  # of an independent unit, in a network where all is well
+
+    def passes(op: TracedOp, share: float, limit: float) -> bool:
+        by_chance = min(chance + _DEVIATES * sqrt(chance / min(op.shape[1:], default=1)), 1.0)
+        return share - by_chance > limit * (1 - by_chance)
+
+    past = [(op, share) for op, share in shares if passes(op, share, info)]
     if not past:
         return
     op, share = max(past, key=lambda each: each[1])
+    severity: Severity = "warn" if passes(op, share, warn) else "info"
     more = f" ({len(past)} of {len(shares)} such operations pass {info:.0%})" if len(past) > 1 else ""
     yield Finding(
         rule,
-        "warn" if share > warn else "info",
+        severity,
         op.name,
         f"{says(op, share)}{more}",
-        {"share": share, "threshold": warn if share > warn else info, "operations": len(past)},
+        {"share": share, "threshold": warn if severity == "warn" else info, "by_chance": chance, "operations": len(past)},
         "arXiv:1903.06733" if rule == "dead-units" else "Glorot and Bengio 2010",
-        "look at the biases and the scale of what comes in" if share > warn else "",
+        "look at the biases and the scale of what comes in" if severity == "warn" else "",
     )
 
 

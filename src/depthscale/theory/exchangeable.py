@@ -108,7 +108,8 @@ def backward(
             below = (_UNKNOWN_GRADIENT,) * len(inputs)
             if known and all(_is_known(x) for x in inputs):
                 missing[i] = _stop(op, reason)
-        gains[i] = tuple([each.log2_ms - asked.log2_ms for each in below])
+        unit = asked.log2_ms
+        gains[i] = (below[0].log2_ms - unit,) if len(below) == 1 else tuple([each.log2_ms - unit for each in below])
         if not known:
             below = (_UNKNOWN_GRADIENT,) * len(inputs)
         for j, gradient in zip(op.inputs, below, strict=True):
@@ -194,20 +195,14 @@ def _forward(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
 
 
 def _backward(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]:
-    match op.what:
-        case Input() | Embedding():
-            return ()
+    match op.what:  # the commonest first: a thousand layers ask
         case Linear():
             weights = log2_of(op.what.sigma_w2) + log2_of(op.what.fan_out / op.what.fan_in)
             return (Gradient(product_of(g.log2_ms, weights), g.ratio, g.error, near=g.near),)
-        case Conv():
-            return (positions.below_conv(op.what, g),)
-        case Norm():
-            return (norms.backward(op.what, inputs[0], g),)
-        case Affine(gain, _):
-            return (g.times(2 * log2_of(abs(gain))),)
         case Elementwise(name):
             return (g.below or _through_slopes(name, inputs[0], g),)
+        case Norm():
+            return (norms.backward(op.what, inputs[0], g),)
         case Add(scale):
             stream, branch = inputs
             if g.channels:
@@ -215,6 +210,12 @@ def _backward(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]
             if stream.normalized or branch.normalized:  # a norm below sees slopes that depend on its output
                 g = g._replace(error=g.error + abs(g.ratio))
             return g, g.times(2 * log2_of(abs(scale)))
+        case Affine(gain, _):
+            return (g.times(2 * log2_of(abs(gain))),)
+        case Conv():
+            return (positions.below_conv(op.what, g),)
+        case Input() | Embedding():
+            return ()
         case Dropout(keep):
             near = None if g.near is None else g.near * keep
             return (Gradient(g.log2_ms - log2(keep), g.ratio * keep, g.error, near=near),)

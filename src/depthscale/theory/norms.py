@@ -152,10 +152,8 @@ def _below(norm: Norm, y: Signal, g: Gradient) -> Gradient:
         return Gradient(product_of(log2_factor, w.log2_unit), 0.0, error + y.spread_error, near=ratio)
     if norm.kind != "batch":
         return Gradient(product_of(log2_factor, w.log2_unit), ratio, error)
-    error, log2_inverse = (
-        g.error + y.spread_error + y.wavering,
-        log2(1 + y.wavering),
-    )  # E 1/s = (1 + var s) / E s, to first order
+    error = g.error + y.spread_error + y.wavering
+    log2_inverse = log2(1 + y.wavering) if y.wavering else 0.0  # E 1/s = (1 + var s) / E s, to first order
     return Gradient(product_of(log2_factor + log2_inverse, w.log2_unit), ratio, error)
 
 

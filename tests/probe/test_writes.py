@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depthscale.probe import probe
+from depthscale.probe.untouched import Kept
 from probe.checks import probed
 
 
@@ -187,6 +188,17 @@ def test_a_model_whose_mode_changes_its_weights() -> None:
     probed(model, x(), mode="eval")
     assert torch.equal(model[0].weight, before["0.weight"])  # type: ignore[arg-type]
     assert not model[0].merged
+
+
+def test_weights_are_copied_for_a_mode_that_is_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a gigabyte of GPT-2's, whose class has a train() of its own, would be."""
+    copies: list[int] = []
+    monkeypatch.setattr(Kept, "before_any_write", lambda kept: copies.append(1))
+    model = nn.Sequential(Merges(8, 8), nn.ReLU())
+    probe(model, x())
+    assert copies == []
+    probe(model, x(), mode="train")
+    assert copies == [1]
 
 
 @pytest.mark.filterwarnings("ignore:.*quant")

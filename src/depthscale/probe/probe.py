@@ -82,8 +82,8 @@ def _probe(asked: Asked) -> Trace:
     tree = walked(asked.model)
     given.require_values(tree)
     with internals.foremost(), untouched(tree) as kept, torch.inference_mode(False), torch.enable_grad():
-        if any(type(module).train is not nn.Module.train for _, module in tree.modules):  # which may merge weights, say
-            kept.before_any_write()
+        if asked.mode is not None and any(type(module).train is not nn.Module.train for _, module in tree.modules):
+            kept.before_any_write()  # a mode of one's own may merge weights, say
         asked.set_mode()
         run = Run(asked, tree)
         run.forward(kept)

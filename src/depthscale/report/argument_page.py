@@ -12,7 +12,7 @@ from depthscale.report.argument import verdict_line
 from depthscale.report.article_charts import neurons
 from depthscale.report.claims import claims
 from depthscale.report.depth import Series, along_depth
-from depthscale.report.html import join, tag
+from depthscale.report.html import headline, join, tag
 from depthscale.report.profile_page import readout, table_of
 from depthscale.report.provenance import options, reproduced
 from depthscale.report.sheet import Part, figure, section, sheet
@@ -41,9 +41,11 @@ def argument_page(argument: Argument) -> str:
 def _first_screen(argument: Argument) -> Part:
     (rate,) = argument.of("rate")
     head = join(
-        tag("p", f"depthscale explain growth, {argument.seeds} networks, {argument.loss} loss", class_="kicker"),
-        tag("h1", f"The growth argument: {described(argument.spec.record())}"),
-        tag("p", *_verdict(rate), class_="verdict"),
+        headline(
+            f"depthscale explain growth, {argument.seeds} networks, {argument.loss} loss",
+            f"The growth argument: {described(argument.spec.record())}",
+            *_verdict(rate),
+        ),
         tag("p", tag("strong", sentence(verdict_line(argument)))),
     )
     says = "Points: mean over the networks ± 2 standard errors. Lines: theory. The first layer and the last obey laws of their own."

@@ -15,7 +15,7 @@ from depthscale.report.article_beyond import beyond
 from depthscale.report.claims import claims
 from depthscale.report.comparison_page import comparison_page
 from depthscale.report.diagram import modules
-from depthscale.report.html import join, link, paragraphs, table, tag
+from depthscale.report.html import headline, join, link, paragraphs, table, tag
 from depthscale.report.mathml import formula
 from depthscale.report.profile_page import notes, readout, rms, table_of
 from depthscale.report.provenance import provenance
@@ -62,17 +62,13 @@ def _opening(found: Founding, spec: NetSpec) -> Part:
     measured, predicted = rate(found.measured[1]), rate(found.predicted[1])
     assert isinstance(predicted, Growth)
     seeds = f"{found.measured[0].seeds} random networks" if found.measured[0].seeds > 1 else "one random network"
-    head = join(
-        tag("p", "depthscale: the founding experiment", class_="kicker"),
-        tag("h1", "Why Batch Norm makes gradients explode"),
-        tag(
-            "p",
-            f"In {seeds} of {spec.depth} layers, Batch Norm makes the squared gradient grow by ",
-            tag("strong", f"×{said_rate(measured)} per layer"),
-            f" towards the input{said_interval(measured)}; theory says ×{predicted.rate:.5g}, and π/(π−1) = {pi / (pi - 1):.5g} "
-            "for an endless batch.",
-            class_="verdict",
-        ),
+    head = headline(
+        "depthscale: the founding experiment",
+        "Why Batch Norm makes gradients explode",
+        f"In {seeds} of {spec.depth} layers, Batch Norm makes the squared gradient grow by ",
+        tag("strong", f"×{said_rate(measured)} per layer"),
+        f" towards the input{said_interval(measured)}; theory says ×{predicted.rate:.5g}, and π/(π−1) = {pi / (pi - 1):.5g} "
+        "for an endless batch.",
     )
     hero = charts.gradients(found)
     contents = tag(

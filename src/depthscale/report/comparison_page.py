@@ -9,7 +9,7 @@ import numpy as np
 from depthscale.measure import Growth, compare
 from depthscale.profile import Array, Profile
 from depthscale.report.depth import Series, along_depth, layers, selected, thinned, with_selection
-from depthscale.report.html import Html, join, table, tag
+from depthscale.report.html import Html, headline, join, table, tag
 from depthscale.report.profile_page import notes, readout, rms, table_of
 from depthscale.report.provenance import provenance
 from depthscale.report.sheet import Part, figure, section, sheet
@@ -42,11 +42,7 @@ def names(profiles: list[Profile]) -> dict[str, Profile]:
 
 
 def _first_screen(profiles: Mapping[str, Profile]) -> Part:
-    head = join(
-        tag("p", "depthscale comparison", class_="kicker"),
-        tag("h1", " against ".join(profiles)),
-        tag("p", *_verdict(profiles), class_="verdict"),
-    )
+    head = headline("depthscale comparison", " against ".join(profiles), *_verdict(profiles))
     charts = [
         figure(
             name,

@@ -7,7 +7,7 @@ from depthscale.explain.trace import Explanation, NormRows, reading
 from depthscale.profile import Array, Quantity
 from depthscale.report.claims import claims
 from depthscale.report.depth import Series, along_depth
-from depthscale.report.html import Html, join, tag
+from depthscale.report.html import Html, headline, join, tag
 from depthscale.report.profile_page import readout, table_of
 from depthscale.report.provenance import versions
 from depthscale.report.sheet import Part, figure, section, sheet
@@ -26,9 +26,11 @@ def _first_screen(found: Explanation) -> Part:
     first, *failing = reading(found)
     over = f"{found.networks} networks" if found.networks > 1 else "one network"
     head = join(
-        tag("p", f"depthscale explain model, {found.mode} mode, batch of {found.batch:,}, {over}", class_="kicker"),
-        tag("h1", f"{found.model}: the growth argument at its norms"),
-        tag("p", first, class_="verdict"),
+        headline(
+            f"depthscale explain model, {found.mode} mode, batch of {found.batch:,}, {over}",
+            f"{found.model}: the growth argument at its norms",
+            first,
+        ),
         *([tag("ul", *(tag("li", clause) for clause in failing))] if failing else []),
     )
     measured, errors, argued = (_column(found, "norm", name) for name in ("measured", "stderr", "argued"))

@@ -38,6 +38,11 @@ def paragraphs(*texts: str) -> Html:
     return join(*(tag("p", text) for text in texts))
 
 
+def headline(kicker: str, title: str, *verdict: str) -> Html:
+    """What every page begins with: what made it, what it is about, and what was found."""
+    return join(tag("p", kicker, class_="kicker"), tag("h1", title), tag("p", *verdict, class_="verdict"))
+
+
 def table(headings: list[str], rows: list[list[str]], **attributes: str) -> Html:
     """A plain table; its own container scrolls where a screen is narrow."""
     head = tag("thead", tag("tr", *(tag("th", each, scope="col") for each in headings)))

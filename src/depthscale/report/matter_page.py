@@ -5,7 +5,7 @@ import shlex
 import numpy as np
 
 from depthscale.explain.matter import Matter, reading
-from depthscale.report.html import join, table, tag
+from depthscale.report.html import headline, join, table, tag
 from depthscale.report.matter import accuracies, first_steps
 from depthscale.report.profile_page import table_of
 from depthscale.report.provenance import reproduced
@@ -30,10 +30,8 @@ def _first_screen(found: Matter) -> Part:
         tag("strong", with_error(deep.accuracy, deep.stderr)),
         f" at depth {deep.depth}.",
     )
-    head = join(
-        tag("p", f"depthscale explain matter, {len(found.runs)} networks trained on {found.data}", class_="kicker"),
-        tag("h1", "Does the explosion matter?"),
-        tag("p", *verdict, class_="verdict"),
+    head = headline(
+        f"depthscale explain matter, {len(found.runs)} networks trained on {found.data}", "Does the explosion matter?", *verdict
     )
     says = (
         f"Held-out accuracy after {s.steps} steps of plain SGD at the best learning rate, mean over {found.seeds} seeds ± 2 "

@@ -8,7 +8,7 @@ import numpy as np
 
 from depthscale.explain.normalizers import ACTIVATIONS, KEEPS, NORMALIZERS, Cell, Normalizers, answers
 from depthscale.report.depth import with_selection
-from depthscale.report.html import Html, join, tag
+from depthscale.report.html import Html, headline, join, tag
 from depthscale.report.profile_page import readout, table_of
 from depthscale.report.provenance import reproduced
 from depthscale.report.sheet import Part, figure, section, sheet
@@ -37,10 +37,10 @@ def _first_screen(found: Normalizers) -> Part:
         tag("strong", f"{len(exploding)} of {len(asked)}"),
         f" cases; of all {len(known)} pairs of activation and normalizer, {kept} keep it within {KEEPS:.0%} per layer.",
     )
-    head = join(
-        tag("p", f"depthscale explain normalizers, {found.seeds} networks each", class_="kicker"),
-        tag("h1", "Do normalized preactivations imply exploding gradients?"),
-        tag("p", *verdict, class_="verdict"),
+    head = headline(
+        f"depthscale explain normalizers, {found.seeds} networks each",
+        "Do normalized preactivations imply exploding gradients?",
+        *verdict,
     )
     says = (
         "Factor of the squared gradient per layer towards the input, by theory or, where it has none, as measured: orange "

@@ -8,7 +8,7 @@ import numpy as np
 from depthscale.measure import compare
 from depthscale.profile import Array, Profile
 from depthscale.report.depth import LAYERS, Series, along_depth
-from depthscale.report.html import Html, join, tag
+from depthscale.report.html import Html, headline, join, tag
 from depthscale.report.magnitudes import SHORT_NAMES, VISIBLE, beyond, lost, lost_chart, ridgeline
 from depthscale.report.provenance import provenance
 from depthscale.report.sheet import Part, figure, section, sheet
@@ -29,11 +29,7 @@ def profile_page(profile: Profile, theory: Profile | None) -> str:
 
 def _first_screen(profile: Profile, theory: Profile | None) -> Part:
     before, number, after = verdict(profile, theory)
-    head = join(
-        tag("p", "depthscale report", class_="kicker"),
-        tag("h1", described(profile.spec)),
-        tag("p", before, tag("strong", number), after, class_="verdict"),
-    )
+    head = headline("depthscale report", described(profile.spec), before, tag("strong", number), after)
     says = ["Root mean square over the entries of each layer, on a logarithmic scale."]
     if profile.seeds:
         says.append(f"Points: mean over {profile.seeds} networks ± 2 standard errors.")

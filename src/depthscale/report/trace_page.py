@@ -11,7 +11,7 @@ from depthscale.measure import Growth, Ledger, growth, ledger
 from depthscale.profile import Array
 from depthscale.report import trace_charts as charts
 from depthscale.report.folds import Fold, Folding, folded
-from depthscale.report.html import Html, join, table, tag
+from depthscale.report.html import Html, headline, join, table, tag
 from depthscale.report.profile_page import readout, rms, table_of
 from depthscale.report.provenance import trace_provenance
 from depthscale.report.sheet import Part, asset, figure, gathered, section, sheet
@@ -63,13 +63,11 @@ def _theory(trace: Trace) -> TracePrediction | None:
 
 def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None) -> Part:
     head = join(
-        tag(
-            "p",
+        headline(
             f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}{_networks(trace)}",
-            class_="kicker",
+            trace.model,
+            sentence(diagnosis.verdict),
         ),
-        tag("h1", trace.model),
-        tag("p", sentence(diagnosis.verdict), class_="verdict"),
         tag("p", _rate(trace, diagnosis.predicted_rate)),
     )
     says = "Root mean square of every operation's output and of the gradient that arrives there, on a logarithmic scale; "

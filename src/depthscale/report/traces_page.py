@@ -13,7 +13,7 @@ from depthscale.measure.compare import Change
 from depthscale.measure.steps import steps
 from depthscale.profile import Array, Quantity
 from depthscale.report.depth import Series, along_depth
-from depthscale.report.html import Html, join, table, tag
+from depthscale.report.html import Html, headline, join, table, tag
 from depthscale.report.profile_page import readout, rms, table_of
 from depthscale.report.provenance import trace_provenance
 from depthscale.report.sheet import Part, figure, gathered, section, sheet
@@ -101,11 +101,7 @@ def _first_screen(
     traces: Mapping[str, Trace], found: Mapping[str, TraceComparison | InvalidProbe], along: tuple[str, list[list[int]]]
 ) -> Part:
     (first, _), (second, _) = islice(traces.items(), 2)
-    head = join(
-        tag("p", "depthscale comparison of traces", class_="kicker"),
-        tag("h1", " against ".join(traces)),
-        tag("p", *_verdict(first, second, found[second]), class_="verdict"),
-    )
+    head = headline("depthscale comparison of traces", " against ".join(traces), *_verdict(first, second, found[second]))
     says = {
         "gradient": "Root mean square where each step of depth ends, of the gradient that arrives there"
         + (" ± 2 standard errors over cotangents." if any(trace.repeats > 1 for trace in traces.values()) else "."),

@@ -16,7 +16,6 @@ _probing = threading.local()
 _turn = threading.RLock()
 _patch = threading.Lock()
 _patched = 0
-_dispatch = getattr(Tensor, "__torch_dispatch__")  # noqa: B009, pyright does not know it
 _reentrant = checkpointing.CheckpointFunction
 _cond = torch.cond
 
@@ -53,11 +52,6 @@ def is_leaf(node: Node) -> bool:
 def is_wrapped(tensor: Tensor) -> bool:
     """Whether a tensor stands for others inside torch.func transforms, and has no memory of its own."""
     return torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # type: ignore[attr-defined]
-
-
-def is_own_kind(tensor: Tensor) -> bool:
-    """Whether a tensor's class computes for itself, as a wrapper of several others does, and has no plain memory."""
-    return getattr(type(tensor), "__torch_dispatch__", _dispatch) is not _dispatch
 
 
 def version(tensor: Tensor) -> int:

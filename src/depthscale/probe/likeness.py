@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depthscale.probe import internals
+from depthscale.sketch.sketch import is_own_kind
 from depthscale.trace import Likeness
 
 ACTIVATIONS = (
@@ -58,7 +58,7 @@ def likeness(products: Products) -> Likeness:
 
 
 def _is_dense(output: Tensor) -> bool:
-    return output.layout is torch.strided and not output.is_nested and not internals.is_own_kind(output)
+    return output.layout is torch.strided and not output.is_nested and not is_own_kind(output)
 
 
 def _products(output: Tensor) -> Tensor:

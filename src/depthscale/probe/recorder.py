@@ -20,6 +20,7 @@ from depthscale.probe.norm_calls import NormCall, norm_call
 from depthscale.probe.untouched import Kept
 from depthscale.sketch import Sketch
 from depthscale.sketch.moments import mean_square
+from depthscale.sketch.sketch import is_own_kind
 from depthscale.trace import NotSeen
 
 _EMBEDDINGS = ("embedding", "embedding_bag")
@@ -135,7 +136,8 @@ class Recorder(TorchFunctionMode):
                 self._fixed[t] = True
             elif derived:
                 self._derived[t] = True
-        chosen_from = [*(r for r in reads if r is not None), *self._picks(given)]
+        picks = self._picks(given)
+        chosen_from = [*(r for r in reads if r is not None), *picks]
         for t in outputs:
             if chosen_from and not _counted(t):
                 self._picked[t] = chosen_from[0]
@@ -148,7 +150,7 @@ class Recorder(TorchFunctionMode):
             asked = settings.of(name, args, kwargs)
             if name in _EMBEDDINGS and not derived:  # of positions, say
                 asked["same_for_all"] = True
-            if picks := self._picks(given):
+            if picks:
                 asked["picked_by"] = picks
             if self._is_frozen(given):
                 asked["frozen"] = True
@@ -253,7 +255,7 @@ class Recorder(TorchFunctionMode):
             return None
 
     def _weights(self, given: Iterable[Tensor]) -> list[tuple[str, tuple[int, ...], float | Tensor]]:
-        return [self._weight(t) for t in given if self._is_fixed(t) and _counted(t) and not internals.is_own_kind(t)]
+        return [self._weight(t) for t in given if self._is_fixed(t) and _counted(t) and not is_own_kind(t)]
 
     def _picks(self, given: Iterable[Tensor]) -> tuple[int, ...]:
         """Operations that the indices and masks among these were made from: no gradient goes back that way."""

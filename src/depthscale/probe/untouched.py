@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from depthscale.errors import InvalidProbe
-from depthscale.probe import internals
 from depthscale.probe.tree import Tree, walked
+from depthscale.sketch.sketch import is_own_kind
 
 _CONTAINERS = (dict, list, set, deque)
 _SCALARS = (bool, int, float, str, type(None))
@@ -210,7 +210,7 @@ def bit_equal(a: Tensor, b: Tensor) -> bool:
     plain memory: it is written back unread."""
     if a.is_meta:
         return True
-    if a.layout is not torch.strided or a.is_quantized or internals.is_own_kind(a):
+    if a.layout is not torch.strided or a.is_quantized or is_own_kind(a):
         return False
     plain = (each.detach().resolve_conj().resolve_neg() for each in (a, b))
     if a.is_complex():

@@ -281,6 +281,11 @@ def _require(holds: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
+def is_own_kind(tensor: Tensor) -> bool:
+    """Whether a tensor's class computes for itself, as a wrapper of several others does, and has no plain memory."""
+    return getattr(type(tensor), "__torch_dispatch__", _dispatch) is not _dispatch
+
+
 def _require_countable(tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise UnsupportedTensor(
@@ -293,7 +298,7 @@ def _require_countable(tensor: Tensor) -> None:
         raise UnsupportedTensor("a sketch counts a dense tensor, got a nested one; add up the sketches of .unbind()")
     if tensor.layout is not torch.strided:
         raise UnsupportedTensor(f"a sketch counts a dense tensor, got layout {tensor.layout}; convert it with .to_dense()")
-    if tensor.device.type in _PLAIN_DEVICES and getattr(type(tensor), "__torch_dispatch__", _dispatch) is not _dispatch:
+    if tensor.device.type in _PLAIN_DEVICES and is_own_kind(tensor):
         raise UnsupportedTensor(
             f"a sketch reads plain memory, which a {type(tensor).__name__} has not; give it the tensors inside"
         )

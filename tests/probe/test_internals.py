@@ -109,7 +109,7 @@ def test_hooks_of_parameters_are_silent_and_come_back() -> None:
     p = nn.Parameter(torch.ones(3))
     p.register_hook(lambda g: fired.append("hook"))
     p.register_post_accumulate_grad_hook(lambda p: fired.append("accumulated"))
-    with internals.without_hooks([p]):
+    with internals.only_hooks([(p, None)]):
         torch.autograd.grad((p * 2).sum(), [p])
     assert fired == []
     (p * 2).sum().backward()
@@ -120,7 +120,7 @@ def test_hooks_come_back_after_a_raise() -> None:
     p = nn.Parameter(torch.ones(3))
     p.register_hook(lambda g: None)
     hooks = p._backward_hooks
-    with pytest.raises(ZeroDivisionError), internals.without_hooks([p]):
+    with pytest.raises(ZeroDivisionError), internals.only_hooks([(p, None)]):
         raise ZeroDivisionError
     assert p._backward_hooks is hooks
 

@@ -2,10 +2,11 @@
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.utils.checkpoint as checkpointing
@@ -115,16 +116,21 @@ def slopes(node: Node, position: int, like: Tensor) -> Tensor | None:
 
 
 @contextmanager
-def without_hooks(parameters: Iterable[Tensor]) -> Iterator[None]:
-    """The user's gradient hooks on some leaves do not run while the context lasts."""
-    hooked: list[tuple[Any, Any]] = [(p, p._backward_hooks) for p in parameters if p._backward_hooks]
-    for p, _ in hooked:
-        p._backward_hooks = None
+def only_hooks(hooks: Iterable[tuple[Tensor, Callable[[Tensor], Tensor | None] | None]]) -> Iterator[None]:
+    """While the context lasts, one hook, or none, is called with each of some leaves' whole gradient, and the user's are not.
+
+    What the hook returns, unless None, stands for the gradient from there on.
+    """
+    hooked: list[tuple[Any, Any]] = []
+    for leaf, hook in hooks:
+        if hook is not None or leaf._backward_hooks:
+            hooked.append((leaf, leaf._backward_hooks))
+            cast(Any, leaf)._backward_hooks = None if hook is None else OrderedDict({0: hook})
     try:
         yield
     finally:
-        for p, hooks in hooked:
-            p._backward_hooks = hooks
+        for leaf, users in hooked:
+            leaf._backward_hooks = users
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """One run of a model under the probe: forward, backward, and the trace of both."""
 
 import platform
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isinf, log2
 from typing import Any
 
@@ -60,7 +62,7 @@ class Run:
 
     def __init__(self, asked: Asked, tree: Tree):
         self.asked, self.tree = asked, tree
-        self.parameter_gradients: dict[str, list[Sketch]] = {}
+        self.parameter_gradients: dict[str, list[Sketch]] = defaultdict(list)
         self.gradients: Sequence[Tensor | None] = ()  # of the last backward pass, kept where they are compared
 
     def forward(self, kept: Kept) -> None:
@@ -115,25 +117,31 @@ class Run:
         self.ends = [op for op, _ in ends]
         asked = self.asked
         trained = [(name, p) for name, p in self.tree.parameters if p.requires_grad] if asked.params or asked.verify else []
-        names = [name for name, _ in trained]
-        wanted: list[Any] = [p for _, p in trained]
+        hooks = [(p, partial(self._take_parameter, name) if asked.params else None) for name, p in trained]
         generator = torch.Generator("cpu").manual_seed(asked.seed)
         self.sinks: list[Sketch] = []
         self.sources: dict[int, list[Sketch]] = {op: [] for op, _ in ends}
         for repeat in range(asked.repeats):
             weight = outputs.cotangent(self.kind, self.target.detach(), generator, asked.loss_scale)
             self.sinks.append(sketch_of(weight, -asked.log2_scale))
-            with self.reading.watched(), internals.without_hooks(wanted), internals.as_written(), internals.eager():
+            with self.reading.watched(), internals.only_hooks(hooks), internals.as_written(), internals.eager():
                 gradients = torch.autograd.grad(
                     [self.target],
-                    [*(edge for _, edge in ends), *wanted],
+                    [*(edge for _, edge in ends), *(p for _, p in trained)],
                     [weight],
                     retain_graph=repeat + 1 < asked.repeats,
                     allow_unused=True,
                 )
-            self._take(ends, gradients, names)
+            self._take(ends, gradients)
 
-    def _take(self, ends: Any, gradients: Any, names: list[str]) -> None:
+    def _take_parameter(self, name: str, gradient: Tensor) -> Tensor | None:
+        """Count a parameter's gradient as soon as it is whole. / returns: what autograd keeps of it until the end: a single 0."""
+        self.parameter_gradients[name].append(sketch_of(dense(gradient), -self.asked.log2_scale))
+        if self.asked.verify or gradient.layout is not torch.strided:
+            return None
+        return gradient.new_zeros(()).expand(gradient.shape)
+
+    def _take(self, ends: Any, gradients: Any) -> None:
         found: dict[int, Sketch] = {}
         for (op, _), gradient in zip(ends, gradients, strict=False):
             if gradient is not None:
@@ -142,11 +150,6 @@ class Run:
         for op, sketch in found.items():
             self.reading.arrivals[op].append(sketch)
             self.sources[op].append(sketch)
-        if self.asked.params:
-            for name, gradient in zip(names, gradients[len(ends) :], strict=True):
-                if gradient is not None:
-                    found_there = self.parameter_gradients.setdefault(name, [])
-                    found_there.append(sketch_of(dense(gradient), -self.asked.log2_scale))
         if self.asked.verify:
             self.gradients = gradients
 

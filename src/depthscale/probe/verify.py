@@ -31,7 +31,7 @@ def same_without_probe(run: Run) -> bool:
         wanted: list[Any] = [p for _, p in run.tree.parameters if p.requires_grad]
         generator = torch.Generator("cpu").manual_seed(asked.seed)
         drawn = [outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale) for _ in range(asked.repeats)]
-        with internals.without_hooks(wanted):
+        with internals.only_hooks((p, None) for p in wanted):
             found = torch.autograd.grad([target], [*leaves, *wanted], drawn[-1:], allow_unused=True)
     probed = [*_of_inputs(run), *run.gradients[len(run.gradients) - len(wanted) :]]
     pairs = zip((target.detach(), *found), (run.target.detach(), *probed), strict=True)

@@ -115,18 +115,30 @@ class Backward:
         def hook(grad_outputs: tuple[Tensor | None, ...]) -> None:
             for number, op in slots.items():
                 gradient = grad_outputs[number]
-                handed = self._handed.pop((node, number), None)
                 if gradient is None:
+                    self._handed.pop((node, number), None)
                     continue
-                known = handed.sketch if handed and handed.arrives_as(gradient) else self.sketch(op, gradient)
-                if handed and not _equal(handed.sketch, known):
-                    why = "its gradient changes between this operation and its only reader: a hook of the model's own?"
-                    self.not_seen.append(NotSeen(self._drafts[op].op, why))
-                self._arrived[node, number] = known
+                known = self._arrived[node, number] = self.arrived(op, (node, number), gradient)
                 self.norms.arrive(op, gradient)
                 self._this_run[op] = self._this_run[op] + known if op in self._this_run else known
 
         return hook
+
+    def hand(self, slot: Slot, gradient: Tensor) -> Sketch:
+        """Sketch of what is on its way to a slot, which is counted once if it arrives there as it is."""
+        slot, sketch = self._claims.resolve(slot), sketch_of(gradient, self._log2_scale)
+        if self._into[slot] == 1:
+            self._handed[slot] = _Handed(gradient, internals.version(gradient), sketch)
+        return sketch
+
+    def arrived(self, op: int, slot: Slot, gradient: Tensor) -> Sketch:
+        """Sketch of what arrives at a slot of an operation."""
+        handed = self._handed.pop(slot, None)
+        known = handed.sketch if handed and handed.arrives_as(gradient) else self.sketch(op, gradient)
+        if handed and not _equal(handed.sketch, known):
+            why = "its gradient changes between this operation and its only reader: a hook of the model's own?"
+            self.not_seen.append(NotSeen(self._drafts[op].op, why))
+        return known
 
     def _leave(self, op: int, node: Node, ways: list[Exit]) -> Callable[..., None]:
         def hook(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:

@@ -13,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals, settings
 from depthscale.probe.calls import is_reshape, name_of, tensors, written
-from depthscale.probe.likeness import Products, dead_units, products_of
+from depthscale.probe.dead import dead_units
+from depthscale.probe.likeness import Products, products_of
 from depthscale.probe.modules import ModuleStack
 from depthscale.probe.nodes import Claims, Exit, Slot
 from depthscale.probe.norm_calls import NormCall, norm_call

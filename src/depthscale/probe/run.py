@@ -118,21 +118,22 @@ class Run:
         asked = self.asked
         trained = [(name, p) for name, p in self.tree.parameters if p.requires_grad] if asked.params or asked.verify else []
         hooks = [(p, partial(self._take_parameter, name) if asked.params else None) for name, p in trained]
+        wanted: list[Any] = [*(edge for _, edge in ends), *(p for _, p in trained)]
         generator = torch.Generator("cpu").manual_seed(asked.seed)
         self.sinks: list[Sketch] = []
         self.sources: dict[int, list[Sketch]] = {op: [] for op, _ in ends}
         for repeat in range(asked.repeats):
             weight = outputs.cotangent(self.kind, self.target.detach(), generator, asked.loss_scale)
-            self.sinks.append(sketch_of(weight, -asked.log2_scale))
             with self.reading.watched(), internals.only_hooks(hooks), internals.as_written(), internals.eager():
+                self.sinks.append(self.reading.hand(self.root, weight))
                 gradients = torch.autograd.grad(
                     [self.target],
-                    [*(edge for _, edge in ends), *(p for _, p in trained)],
+                    wanted,
                     [weight],
                     retain_graph=repeat + 1 < asked.repeats,
                     allow_unused=True,
                 )
-            self._take(ends, gradients)
+                self._take(ends, gradients)
 
     def _take_parameter(self, name: str, gradient: Tensor) -> Tensor | None:
         """Count a parameter's gradient as soon as it is whole. / returns: what autograd keeps of it until the end: a single 0."""
@@ -143,9 +144,9 @@ class Run:
 
     def _take(self, ends: Any, gradients: Any) -> None:
         found: dict[int, Sketch] = {}
-        for (op, _), gradient in zip(ends, gradients, strict=False):
+        for (op, edge), gradient in zip(ends, gradients, strict=False):
             if gradient is not None:
-                sketch = self.reading.sketch(op, gradient)
+                sketch = self.reading.arrived(op, (edge.node, edge.output_nr), gradient)
                 found[op] = found[op] + sketch if op in found else sketch
         for op, sketch in found.items():
             self.reading.arrivals[op].append(sketch)

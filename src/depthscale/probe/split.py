@@ -1,6 +1,6 @@
 """What each path through a train-mode Batch Norm does to the gradient: straight, through the mean, through the variance."""
 
-from math import inf, prod
+from math import inf
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from depthscale.probe import internals
+from depthscale.sketch.cpu import float32_array
 from depthscale.sketch.kernels import REORDER, compiled
 from depthscale.trace import NormSplit
 
@@ -24,22 +25,10 @@ def split_of(node: Node, gradient: Tensor | None) -> NormSplit | None:
     if saved is None or gradient is None or not gradient.numel():
         return None
     n = gradient.numel() // gradient.shape[1]
-    inverse = _numbers(saved.inverse_sigma)
-    if not np.isfinite(inverse).all() or not inverse.all():
-        return None
-    slope2 = inverse**2 if saved.gamma is None else (inverse * _numbers(saved.gamma)) ** 2
-    square, total, with_y = _sums(gradient.detach(), saved.x.detach())
-    with_xhat = (with_y - _numbers(saved.mean) * total) * inverse
-    whole = float(square.sum())
-    if not 0 < whole < inf:
-        return None
-    return NormSplit(
-        direct=float(slope2 @ square) / whole,
-        mean_term=float(slope2 @ total**2) / n / whole,
-        variance_term=float((slope2 * (1 + saved.eps * inverse**2)) @ with_xhat**2) / n / whole,
-        inverse_sigma2=float((inverse**2).mean()),
-        sigma2=float((inverse**-2).mean()),
-    )
+    mean, inverse = _numbers(saved.mean), _numbers(saved.inverse_sigma)
+    gamma = None if saved.gamma is None else _numbers(saved.gamma)
+    found = NormSplit(*_terms(_sums(gradient, saved.x), n, mean, inverse, gamma, saved.eps))
+    return found if 0 < found.direct < inf and found.sigma2 < inf else None
 
 
 def _numbers(values: Tensor) -> NDArray[np.float64]:
@@ -48,17 +37,38 @@ def _numbers(values: Tensor) -> NDArray[np.float64]:
 
 def _sums(g: Tensor, x: Tensor) -> NDArray[np.float64]:
     """Sums of g^2, g and g x over all but the channels. / g, x: [N, C, ...]; returns: [3, C]."""
-    if g.dtype is x.dtype is torch.float32 and g.device.type == "cpu" and g.is_contiguous() and x.is_contiguous():
+    some, others = float32_array(g), float32_array(x)
+    if some is not None and others is not None:
         sums = np.zeros((3, g.shape[1]))
-        inside = prod(g.shape[2:])
-        if inside == 1:
-            _add_rows(g.view(g.shape[:2]).numpy(), x.view(g.shape[:2]).numpy(), *sums)
+        if some.size == some.shape[0] * some.shape[1]:
+            _add_rows(some.reshape(some.shape[:2]), others.reshape(some.shape[:2]), *sums)
         else:
-            _add_planes(g.view(*g.shape[:2], inside).numpy(), x.view(*g.shape[:2], inside).numpy(), *sums)
+            _add_planes(some.reshape(*some.shape[:2], -1), others.reshape(*some.shape[:2], -1), *sums)
         return sums
-    g, x = (each.to(torch.float64 if each.device.type == "cpu" else torch.float32) for each in (g, x))
-    others = [0, *range(2, g.dim())]
-    return np.stack([_numbers(each.sum(others)) for each in (g * g, g, g * x)])
+    g, x = (each.detach().to(torch.float64 if each.device.type == "cpu" else torch.float32) for each in (g, x))
+    dims = [0, *range(2, g.dim())]
+    return np.stack([_numbers(each.sum(dims)) for each in (g * g, g, g * x)])
+
+
+@compiled(error_model="numpy")
+def _terms(sums, n, mean, inverse, gamma, eps):
+    """The fields of NormSplit; not all are finite where not every sigma is, or all gradients are 0.
+
+    sums: [3, C]; n: values a channel; mean, inverse, gamma: [C].
+    """
+    whole = direct = mean_term = variance_term = inverse_sigma2 = sigma2 = 0.0
+    for c in range(inverse.shape[0]):
+        with_xhat = (sums[2, c] - mean[c] * sums[1, c]) * inverse[c]
+        inverse2 = inverse[c] ** 2
+        slope2 = inverse2 if gamma is None else inverse2 * gamma[c] ** 2
+        whole += sums[0, c]
+        direct += slope2 * sums[0, c]
+        mean_term += slope2 * sums[1, c] ** 2 / n
+        variance_term += slope2 * (1 + eps * inverse2) * with_xhat**2 / n
+        inverse_sigma2 += inverse2
+        sigma2 += 1 / inverse2
+    channels = inverse.shape[0]
+    return direct / whole, mean_term / whole, variance_term / whole, inverse_sigma2 / channels, sigma2 / channels
 
 
 @compiled()

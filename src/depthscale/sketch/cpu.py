@@ -44,6 +44,13 @@ def tally(tensor: Tensor) -> Tally:
     return reduce(add, _on_threads(count, chunks)).times(copies)
 
 
+def float32_array(tensor: Tensor) -> NDArray[np.float32] | None:
+    """The memory of a contiguous float32 tensor on the CPU, not copied; None of any other tensor."""
+    if tensor.dtype is not torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous() or tensor.is_neg():
+        return None
+    return tensor.detach().numpy()
+
+
 def _on_threads(function: Callable[[Tensor], Result], chunks: Sequence[Tensor]) -> list[Result]:
     """function of every chunk: the first here, where a core is at work already, the others beside it."""
     others = [_threads().submit(function, chunk) for chunk in chunks[1:]]

@@ -107,4 +107,4 @@ def cotangent(loss: str, target: Tensor, generator: torch.Generator, scale: floa
     shape = target.shape if loss == "independent" or target.dim() < 2 else target.shape[1:]
     dtype = target.dtype if target.is_complex() or target.dtype is torch.float64 else torch.float32
     drawn = torch.randn(shape, generator=generator, dtype=dtype, device="cpu").to(target.device)
-    return (drawn * scale).to(target.dtype).expand(target.shape)
+    return (drawn if scale == 1 else drawn * scale).to(target.dtype).expand(target.shape)

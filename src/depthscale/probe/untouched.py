@@ -5,6 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from depthscale.errors import InvalidProbe
+from depthscale.probe.internals import version
 from depthscale.probe.tree import Tree, walked
 from depthscale.sketch.sketch import is_own_kind
 
 _CONTAINERS = (dict, list, set, deque)
 _SCALARS = (bool, int, float, str, type(None))
+_NOTHING: dict[Any, Any] = {}  # what an empty container held
 _DEPTH = 4  # containers in containers, as a cache of keys and values nests them
 _OF_EVERY_MODULE = frozenset(nn.Module().__dict__)
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -60,14 +63,14 @@ class Kept:
             if not t.is_inference()
         ]
         self._containers += [(t._backward_hooks, dict(t._backward_hooks)) for t in parameters if t._backward_hooks is not None]
-        self._containers += [(t.__dict__, dict(t.__dict__)) for t in parameters]
+        self._containers += [(t.__dict__, _content(t.__dict__)) for t in parameters]
         self._homes = [(t, t.detach(), _address(t)) for t in (*parameters, *buffers)]
         self._owners: dict[int, list[Tensor]] = defaultdict(list)  # by the memory that they look at
         for t in (*self._loose, *parameters, *self._grads()):
             self._owners[_address(t)].append(t)
         self._grad_versions = [(grad, grad._version) for grad in self._grads()]
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in buffers]
-        self._written: dict[int, tuple[Tensor, Tensor]] = {}
+        self._buffers = [(buffer, buffer.detach().clone(), version(buffer)) for buffer in buffers]
+        self._written: dict[int, tuple[Tensor, Tensor, int]] = {}
         self._random = _random_states({t.device for _, t in tree.tensors})
 
     def before_any_write(self) -> None:
@@ -83,7 +86,7 @@ class Kept:
         """Keep the values of the model's tensors that look at the same memory."""
         for owner in self._owners.get(_address(tensor), ()):
             if id(owner) not in self._written:
-                self._written[id(owner)] = (owner, owner.detach().clone())
+                self._written[id(owner)] = (owner, owner.detach().clone(), version(owner))
 
     def put_back(self) -> None:
         """raises: InvalidProbe for what cannot be put back, after all else was."""
@@ -109,22 +112,25 @@ class Kept:
         here = module.__dict__
         self._containers.append((here, dict(here)))
         for name, value in here.items():
-            self._take(value, 1 if name in _OF_EVERY_MODULE else _DEPTH, loose=name not in _OF_EVERY_MODULE)
+            if name not in _OF_EVERY_MODULE:
+                self._take(value, _DEPTH)
+            elif isinstance(value, _CONTAINERS):  # whose tensors are parameters and buffers
+                self._containers.append((value, _content(value)))
 
-    def _take(self, value: Any, depth: int, loose: bool) -> None:
-        """Remember what an attribute holds, as deep as it nests. / loose: whether its tensors are nobody's parameters."""
+    def _take(self, value: Any, depth: int) -> None:
+        """Remember what an attribute holds, as deep as it nests."""
         if isinstance(value, _SCALARS):
             return
         if isinstance(value, _CONTAINERS):
-            content = dict(value) if isinstance(value, dict) else list(value)
+            content = _content(value)
             self._containers.append((value, content))
-            if loose and depth and content:
+            if depth:
                 for each in content.values() if isinstance(content, dict) else content:
-                    self._take(each, depth - 1, loose)
-        elif loose and isinstance(value, tuple):
+                    self._take(each, depth - 1)
+        elif isinstance(value, tuple):
             for each in value:
-                self._take(each, depth - 1, loose)
-        elif loose and isinstance(value, Tensor):
+                self._take(each, depth - 1)
+        elif isinstance(value, Tensor):
             self._loose.append(value)
         elif isinstance(value, np.ndarray):
             self._arrays.append((value, value.copy()))
@@ -154,8 +160,8 @@ class Kept:
                 yield partial(tensor.requires_grad_, requires_grad)
             if tensor._backward_hooks is not hooks:
                 yield partial(setattr, tensor, "_backward_hooks", hooks)
-        for tensor, saved in (*self._buffers, *self._written.values()):
-            yield partial(_write_back, tensor, saved)
+        for tensor, saved, before in (*self._buffers, *self._written.values()):
+            yield partial(_write_back, tensor, saved, written=version(tensor) != before)
         for p, grad, _ in self._parameters:
             if p.grad is not grad:
                 yield partial(setattr, p, "grad", grad)
@@ -172,6 +178,12 @@ def _generator(value: Any) -> Callable[[], object] | None:
     return None
 
 
+def _content(container: Any) -> Any:
+    if not container:
+        return _NOTHING
+    return dict(container) if isinstance(container, dict) else list(container)
+
+
 def _refill(container: Any, content: Any) -> None:
     container.clear()
     container.extend(content) if isinstance(container, list | deque) else container.update(content)
@@ -181,18 +193,19 @@ def _same(a: Any, b: Any) -> bool:
     """Whether two containers hold the same objects in the same order."""
     if len(a) != len(b):
         return False
-    if isinstance(a, dict):
-        return all(k is j and a[k] is b[j] for k, j in zip(a, b, strict=True))
-    return all(x is y for x, y in zip(a, b, strict=True))
+    return all(map(is_, a, b)) and (not isinstance(a, dict) or all(map(is_, a.values(), b.values())))
 
 
-def _write_back(tensor: Tensor, saved: Tensor) -> None:
-    """Through .data, whose writing autograd does not count: what was saved for a backward pass of the user's stays good."""
+def _write_back(tensor: Tensor, saved: Tensor, written: bool) -> None:
+    """Through .data, whose writing autograd does not count: what was saved for a backward pass of the user's stays good.
+
+    written: whether autograd counted a change; where it did not, the bits tell.
+    """
     if tensor.is_nested:
         tensor.data.copy_(saved)
     elif tensor.shape != saved.shape:
         tensor.set_(saved)  # type: ignore[call-overload]
-    elif not bit_equal(tensor, saved):
+    elif written or not bit_equal(tensor, saved):
         _copy(tensor.data, saved)
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
-from math import frexp, isfinite, prod
+from math import frexp, prod
 from operator import add
 from typing import TypeVar
 
@@ -73,24 +73,21 @@ def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
 
 def _count_float32(flat: Tensor) -> Tally:
     values, table = flat.numpy(), _take_table()
-    patterns, counts, zeros, total, square_total, low_bits, high_bits = kernels.tally_float32(values, table)
+    patterns, counts, zeros, rest, *sums = kernels.tally_float32(values, table)
     _free_tables.append(table)
-    smallest, largest = (_from_bits(low_bits), _from_bits(high_bits)) if zeros < len(values) else (np.inf, 0.0)
-    if not isfinite(largest):
-        total, square_total, smallest, largest = kernels.finite_sums(values)
-    sums = total, square_total, smallest, largest
-    rest = len(values) - int(counts.sum()) - zeros  # what only a second pass tells apart
     if not rest:
         return Tally(patterns, counts, zeros, (0, 0), (0, 0), 0, *sums)
-    tiny_negative, tiny_positive, minus, plus = kernels.count_rare(values)
+    tiny_negative, tiny_positive, minus, plus = kernels.count_rare(values)  # what only a second pass tells apart
     nans = rest - tiny_negative - tiny_positive - minus - plus
+    if minus or plus or nans:
+        sums = kernels.finite_sums(values)
     return Tally(patterns, counts, zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums)
 
 
 def _count_float64(flat: Tensor, scale: int) -> Tally:
     table = _take_table()
     zeros, total, square_total, smallest, largest = kernels.tally_float64(flat.numpy(), scale, table)
-    patterns, counts = kernels.drain(table, 1, INFINITE - 1)
+    patterns, counts, _ = kernels.drain(table, 1, INFINITE - 1)
     tiny = kernels.take(table, SIGN), kernels.take(table, 0) - zeros
     infinities = kernels.take(table, SIGN | INFINITE), kernels.take(table, INFINITE)
     nans = kernels.take(table, INFINITE + 1)
@@ -103,7 +100,7 @@ def _count_16_bits(flat: Tensor) -> Tally:
     """float16 and bfloat16 have only 65,536 values, so their counts say everything and the sums follow from them."""
     table, halves = _take_table(), flat.view(torch.int16).numpy().view(np.uint16)
     kernels.count_patterns(halves, 1, table)
-    bits, counts = kernels.drain(table, *kernels.magnitude_range(halves))
+    bits, counts, _ = kernels.drain(table, *kernels.magnitude_range(halves))
     zeros = kernels.take(table, 0) + kernels.take(table, SIGN)
     _free_tables.append(table)
     values = torch.from_numpy(bits.view(np.int16)).view(flat.dtype).to(torch.float32)
@@ -151,10 +148,6 @@ def _scale_into_float32(extremes: Iterable[tuple[float, float]]) -> int:
     if largest == 0.0 or (smallest >= 2.0**-126 and largest < 2.0**128):
         return 0
     return frexp(largest)[1] - 127
-
-
-def _from_bits(bits: int) -> float:
-    return float(np.uint32(bits).view(np.float32))
 
 
 def _take_table() -> NDArray[np.uint32]:

@@ -121,28 +121,37 @@ def _sum_lanes(table, first, last, counts):
 
 @compiled()
 def drain(table, first, last):
-    """Occupied patterns of the magnitudes first..last and their counts, ascending; empties those rows of the table."""
+    """Occupied patterns of the magnitudes first..last and their counts, ascending, and the sum of these; empties those rows of the
+    table."""
     width = max(last + 1 - first, 0)
     dense = np.empty((2, width), np.uint32)
     occupied = 0
     for sign in range(2):
         occupied += _sum_lanes(table, sign * SIGN + first, sign * SIGN + first + width - 1, dense[sign])
     patterns, counts = np.empty(occupied + 1, np.uint16), np.empty(occupied + 1, np.int64)  # one more, written and not kept
-    found = 0
+    found = total = 0
     for sign in range(2):
         for i in range(width):
             patterns[found] = sign * SIGN + first + i
             counts[found] = dense[sign, i]
             found += dense[sign, i] > 0
-    return patterns[:found], counts[:found]
+            total += np.int64(dense[sign, i])
+    return patterns[:found], counts[:found], total
+
+
+@compiled()
+def _from_bits(magnitude):
+    """The float32 of some bits without a sign, below those of infinity."""
+    exponent, mantissa = magnitude >> 23, magnitude & 0x7FFFFF
+    return math.ldexp(float(mantissa | 0x800000), exponent - 150) if exponent else math.ldexp(float(mantissa), -149)
 
 
 @compiled()
 def tally_float32(values, table):
     """Count patterns in the table and reduce, block by block, the same memory seen as float32, uint32 and uint16 pairs.
 
-    table: all zero before and after. / returns: regular patterns and their counts, zeros, sum, sum of squares, smallest nonzero
-    and largest magnitude as bits (the smallest above the largest where all are 0).
+    table: all zero before and after. / returns: regular patterns and their counts, zeros, how many values are neither, sum, sum of
+    squares, smallest nonzero and largest magnitude: (inf, 0) where all are 0, and of no meaning where not all are finite.
     """
     bits, halves = values.view(np.uint32), values.view(np.uint16)
     total, square_total = 0.0, 0.0
@@ -158,14 +167,16 @@ def tally_float32(values, table):
         largest = max(largest, high)
     low_bits, high_bits = (np.int64(smallest) + 2) >> 1, np.int64(largest) >> 1
     last = high_bits >> 16
-    patterns, counts = drain(table, max(low_bits >> 16, 1), min(last, _LAST_REGULAR))
+    patterns, counts, regular = drain(table, max(low_bits >> 16, 1), min(last, _LAST_REGULAR))
     zeros = take(table, 0) + take(table, SIGN)
     if low_bits >> 16 == 0:  # tiny values lie there, too
         zeros = _count_zeros(values)
     if last >= INFINITE:
         for sign in (0, SIGN):
             table[:, sign + INFINITE : sign + SIGN] = 0
-    return patterns, counts, zeros, total, square_total, low_bits, high_bits
+    rest = values.shape[0] - regular - zeros
+    nearest, farthest = (_from_bits(low_bits), _from_bits(high_bits)) if low_bits <= high_bits else (np.inf, 0.0)
+    return patterns, counts, zeros, rest, total, square_total, nearest, farthest
 
 
 @compiled()

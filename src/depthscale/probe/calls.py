@@ -1,6 +1,6 @@
 """What a call of a torch function says of itself: its name, its tensors, what it will write to, whether it only reshapes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,19 +24,35 @@ _RUNNING = {
     torch.batch_norm: slice(3, 5),
     torch.instance_norm: slice(3, 5),
 }  # where the running statistics are
+_QUESTIONS = {
+    *(Tensor.dim, Tensor.size, Tensor.stride, Tensor.numel, Tensor.nelement, Tensor.is_contiguous, Tensor.element_size),
+    *(Tensor.is_floating_point, Tensor.is_complex, Tensor.get_device, Tensor.ndimension),
+    *(getattr(Tensor, name).__get__ for name in ("shape", "ndim", "dtype", "device", "layout", "is_cuda", "requires_grad")),
+}
 _NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
 
 
-def tensors(values: Any) -> Iterator[Tensor]:
+def is_question(func: Callable[..., Any]) -> bool:
+    """Whether a call only asks a tensor of its shape or kind."""
+    return func in _QUESTIONS
+
+
+def tensors(values: Any) -> list[Tensor]:
     """Every tensor in nested tuples, lists and dicts, in order."""
-    if isinstance(values, Tensor):
-        yield values
-    elif isinstance(values, tuple | list):
-        for value in values:
-            yield from tensors(value)
-    elif isinstance(values, dict):
-        for value in values.values():
-            yield from tensors(value)
+    found: list[Tensor] = []
+    _gather(values, found)
+    return found
+
+
+def _gather(value: Any, into: list[Tensor]) -> None:
+    if isinstance(value, Tensor):
+        into.append(value)
+    elif isinstance(value, (tuple, list)):  # a union takes three times as long
+        for each in value:
+            _gather(each, into)
+    elif isinstance(value, dict):
+        for each in value.values():
+            _gather(each, into)
 
 
 def name_of(func: Callable[..., Any]) -> str:
@@ -46,17 +62,20 @@ def name_of(func: Callable[..., Any]) -> str:
     return _DUNDERS.get(name, name.strip("_"))
 
 
-def written(func: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Tensor]:
+def written(func: Callable[..., Any], args: Any, kwargs: Any) -> list[Tensor]:
     """Tensors that a call will write to, as far as its name and arguments say."""
     name = getattr(func, "__name__", "").partition(".")[0]
+    found: list[Any] = []
     in_place = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name in ("__setitem__", "__set__")
     if (in_place and name not in _NOT_WRITING) or _argument(func, "inplace", args, kwargs):
-        yield from tensors(args[:1] or [kwargs.get(first) for first in ("input", "tensor", "self")])
+        found += args[:1] or [kwargs.get(first) for first in ("input", "tensor", "self")]
     if name in ("embedding", "embedding_bag") and _argument(func, "max_norm", args, kwargs) is not None:
-        yield from tensors(_argument(func, "weight", args, kwargs))
+        found.append(_argument(func, "weight", args, kwargs))
     if func in _RUNNING:
-        yield from tensors([args[_RUNNING[func]], kwargs.get("running_mean"), kwargs.get("running_var")])
-    yield from tensors(kwargs.get("out"))
+        found += [*args[_RUNNING[func]], kwargs.get("running_mean"), kwargs.get("running_var")]
+    if "out" in kwargs:
+        found.append(kwargs["out"])
+    return tensors(found)
 
 
 def _argument(func: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:

@@ -1,7 +1,6 @@
 """Which module is running: a stack of module paths, kept by hooks that are taken away again."""
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,14 +12,14 @@ from depthscale.probe import internals
 from depthscale.probe.tree import Tree, below
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call:
     """One call of a module. / number: counted over the run."""
 
     path: str
     module: nn.Module
     number: int
-    uses: Counter[int] = field(default_factory=Counter)  # of modules inside, by identity
+    uses: dict[int, int] = field(default_factory=dict)  # of modules inside, by identity
 
 
 @dataclass
@@ -52,8 +51,8 @@ class ModuleStack:
         places = self._below[id(caller.module)].get(id(module))
         if not places:
             return first
-        place = places[caller.uses[id(module)] % len(places)]
-        caller.uses[id(module)] += 1
+        used = caller.uses.get(id(module), 0)
+        caller.uses[id(module)], place = used + 1, places[used % len(places)]
         return f"{caller.path}.{place}" if caller.path else place
 
     @contextmanager

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals, settings
-from depthscale.probe.calls import is_reshape, name_of, tensors, written
+from depthscale.probe.calls import is_question, is_reshape, name_of, tensors, written
 from depthscale.probe.dead import dead_units
 from depthscale.probe.likeness import Products, products_of
 from depthscale.probe.modules import ModuleStack
@@ -99,9 +99,9 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if not self._listens():
+        if is_question(func) or not self._listens():
             return func(*args, **kwargs)
-        given = list(tensors((args, kwargs)))
+        given = tensors((args, kwargs))
         for tensor in written(func, args, kwargs):
             self._kept.before_write(tensor)
         if func is Tensor.backward:
@@ -111,7 +111,7 @@ class Recorder(TorchFunctionMode):
         before = {id(tensor): internals.version(tensor) for tensor in given}
         reads = [self._producer(tensor) for tensor in given]
         result = func(*args, **kwargs)
-        results = list(tensors(result)) or given[:1]  # x[i] = y returns nothing
+        results = tensors(result) or given[:1]  # x[i] = y returns nothing
         outputs = [_whole(t, before) for t in results if before.get(id(t)) != internals.version(t)]
         if outputs:
             self._saw(func, args, kwargs, given, reads, before, outputs)
@@ -153,9 +153,10 @@ class Recorder(TorchFunctionMode):
                 asked["same_for_all"] = True
             if picks:
                 asked["picked_by"] = picks
-            if self._is_frozen(given):
+            beside = [t for t in given if _counted(t) and self._is_fixed(t)]
+            if beside and not any(t.requires_grad for t in beside):
                 asked["frozen"] = True
-            self._record(name, outputs, [r for r in reads if r is not None], given, asked)
+            self._record(name, outputs, [r for r in reads if r is not None], beside, asked)
             if self.norms:
                 self.drafts[-1].norm = norm_call(func, name, args, kwargs, asked)
         elif internals.is_wrapped(outputs[0]):
@@ -168,10 +169,11 @@ class Recorder(TorchFunctionMode):
         name: str,
         outputs: list[Tensor],
         reads: list[int],
-        given: Iterable[Tensor],
+        beside: Iterable[Tensor],
         found: dict[str, Any],
         path: str | None = None,
     ) -> None:
+        """A new operation. / beside: parameters and what is made of them alone, to which no gradient of the signal goes."""
         number = len(self.drafts)
         slots = [(t.grad_fn, t.output_nr) for t in outputs if t.grad_fn is not None]
         top = self._modules.top
@@ -190,7 +192,7 @@ class Recorder(TorchFunctionMode):
                 slots=slots,
                 exits=self.claims.claim(number, slots),
                 settings=found,
-                weights=self._weights(given) if not internals.is_wrapped(outputs[0]) else [],
+                weights=[self._weight(t) for t in beside if not is_own_kind(t)] if not internals.is_wrapped(outputs[0]) else [],
                 products=products_of(name, outputs[0]),
                 dead=dead_units(name, outputs[0], partial(self._map_above, reads)),
             )
@@ -255,17 +257,9 @@ class Recorder(TorchFunctionMode):
             self.not_seen.append(NotSeen(self._here(name), f"its activation: {refused}"))
             return None
 
-    def _weights(self, given: Iterable[Tensor]) -> list[tuple[str, tuple[int, ...], float | Tensor]]:
-        return [self._weight(t) for t in given if self._is_fixed(t) and _counted(t) and not is_own_kind(t)]
-
     def _picks(self, given: Iterable[Tensor]) -> tuple[int, ...]:
         """Operations that the indices and masks among these were made from: no gradient goes back that way."""
         return tuple(found for t in given if (found := self._picked.get(t)) is not None)
-
-    def _is_frozen(self, given: Iterable[Tensor]) -> bool:
-        """Whether parameters or buffers went in, none of which is to be trained."""
-        fixed = [t for t in given if self._is_fixed(t) and _counted(t)]
-        return bool(fixed) and not any(t.requires_grad for t in fixed)
 
     def _is_fixed(self, tensor: Tensor) -> bool:
         return id(tensor) in self._own or bool(self._fixed.get(tensor))
@@ -274,8 +268,8 @@ class Recorder(TorchFunctionMode):
         """Name, shape and mean square of what went in beside the signal."""
         name, key = self._own.get(id(tensor), ("", tensor))[0], (id(tensor), internals.version(tensor))
         if not name or key not in self._mean_squares:
-            stored = _stored(tensor.detach())
-            self._mean_squares[key] = mean_square(stored) * stored.numel() / max(tensor.numel(), 1)
+            stored = _stored(tensor)
+            self._mean_squares[key] = mean_square(stored) * (stored.numel() / max(tensor.numel(), 1))
         return name, tuple(tensor.shape), self._mean_squares[key]
 
     def _map_above(self, reads: list[int]) -> str:
@@ -299,7 +293,7 @@ def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
     if tensor.is_nested:
         tensor = torch.cat([part.reshape(-1) for part in tensor.detach().unbind()])
     elif tensor.layout is not torch.strided:
-        tensor = _stored(tensor.detach())
+        tensor = _stored(tensor)
     return Sketch.of(torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
 
 
@@ -318,6 +312,7 @@ def _stored(tensor: Tensor) -> Tensor:
     """The values that a tensor holds: of a sparse one, those that are not 0 by layout."""
     if tensor.layout is torch.strided:
         return tensor
+    tensor = tensor.detach()
     return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()
 
 

@@ -29,6 +29,9 @@ _pool: ThreadPoolExecutor | None = None
 
 def tally(tensor: Tensor) -> Tally:
     """Tally of a float16, bfloat16, float32 or float64 tensor on the CPU, of any strides."""
+    values = float32_array(tensor)
+    if values is not None and 0 < values.size < 2 * _PER_THREAD:
+        return _count_array(values.reshape(-1))
     flat, copies = _flatten(tensor)
     if not flat.numel():
         return EMPTY
@@ -72,7 +75,11 @@ def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def _count_float32(flat: Tensor) -> Tally:
-    values, table = flat.numpy(), _take_table()
+    return _count_array(flat.numpy())
+
+
+def _count_array(values: NDArray[np.float32]) -> Tally:
+    table = _take_table()
     patterns, counts, zeros, rest, *sums = kernels.tally_float32(values, table)
     _free_tables.append(table)
     if not rest:

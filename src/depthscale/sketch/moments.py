@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from depthscale.sketch import kernels
+from depthscale.sketch.cpu import float32_array
 
 
 def log2_mean_square(values: Tensor, log2_scale: int = 0) -> float:
@@ -25,9 +26,11 @@ def mean_square(values: Tensor) -> float | Tensor:
 
     values: floating or complex, dense. / error: on the CPU (count + 1) 2^-53, relative; else float32's of a norm.
     """
-    count = max(values.numel(), 1)
+    if (array := float32_array(values)) is not None:
+        return kernels.sums(array.reshape(-1))[1] / max(array.size, 1)
+    values, count = values.detach(), max(values.numel(), 1)
     if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
-        return kernels.sums(values.detach().contiguous().view(-1).numpy())[1] / count
+        return kernels.sums(values.contiguous().view(-1).numpy())[1] / count
     if values.element_size() == 1:  # float8 takes part in nothing
         values = values.float()
     norm = torch.linalg.vector_norm(values, dtype=torch.promote_types(values.dtype, torch.float32))

@@ -182,3 +182,20 @@ def test_probes_are_counted_and_take_turns() -> None:
     other.join()
     assert order == ["inside", "other"]
     assert internals.depth() == 0
+
+
+def test_one_hook_takes_the_whole_gradient_and_what_it_returns_stands_for_it() -> None:
+    fired: list[object] = []
+    p, nothing = nn.Parameter(torch.ones(3)), torch.zeros(()).expand(3)
+    p.register_hook(lambda g: fired.append("the user's"))
+
+    def hook(gradient: Tensor) -> Tensor:
+        fired.append(gradient.tolist())
+        return nothing
+
+    with internals.only_hooks([(p, hook)]):
+        (found,) = torch.autograd.grad((p * 2 + p * 3).sum(), [p])
+    assert fired == [[5.0, 5.0, 5.0]]
+    assert found.untyped_storage().data_ptr() == nothing.untyped_storage().data_ptr()
+    (p * 2).sum().backward()
+    assert fired[1:] == ["the user's"]

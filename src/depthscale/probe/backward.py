@@ -13,7 +13,8 @@ from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals
 from depthscale.probe.nodes import Exit, Slot, reachable
 from depthscale.probe.norm_calls import NormReading, is_elementwise, slopes_of
-from depthscale.probe.recorder import Recorder, sketch_of
+from depthscale.probe.recorder import Recorder
+from depthscale.probe.sketching import sketch_of
 from depthscale.probe.split import split_of
 from depthscale.sketch import Sketch
 from depthscale.trace import NormSplit, NotSeen

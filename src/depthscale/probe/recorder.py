@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -18,9 +17,10 @@ from depthscale.probe.likeness import Products, products_of
 from depthscale.probe.modules import ModuleStack
 from depthscale.probe.nodes import Claims, Exit, Slot
 from depthscale.probe.norm_calls import NormCall, norm_call
+from depthscale.probe.parameters import Parameters, Weight
+from depthscale.probe.sketching import sketch_of
 from depthscale.probe.untouched import Kept
 from depthscale.sketch import Sketch
-from depthscale.sketch.moments import mean_square
 from depthscale.sketch.sketch import is_own_kind
 from depthscale.trace import NotSeen
 
@@ -47,7 +47,7 @@ class Draft:
     slots: list[Slot]
     exits: list[Exit]
     settings: dict[str, Any]
-    weights: list[tuple[str, tuple[int, ...], float | Tensor]]
+    weights: list[Weight]
     products: Products | None
     dead: float | Tensor | None
     norm: NormCall | None = None
@@ -70,21 +70,19 @@ class Values:
 class Recorder(TorchFunctionMode):
     """While it is entered, every torch function called in this thread is seen; what it computes is not changed."""
 
-    def __init__(self, modules: ModuleStack, kept: Kept, named: Iterable[tuple[str, Tensor]], norms: bool = False):
-        """named: parameters and buffers, which no input changes."""
+    def __init__(self, modules: ModuleStack, kept: Kept, parameters: Parameters, norms: bool = False):
         super().__init__()
         self.drafts: list[Draft] = []
         self.claims = Claims()
         self.not_seen: list[NotSeen] = []
         self._modules, self._kept, self.norms = modules, kept, norms
-        self._own = {id(tensor): (name, tensor) for name, tensor in named}
+        self._parameters = parameters
         self._depth = internals.depth()
         modules.on_leaving = self._left
         self._origin = Values()  # tensor -> operation, where autograd does not say it
         self._fixed = Values()  # tensors that depend on those alone
         self._derived = Values()  # tensors that depend on the inputs
         self._picked = Values()  # integer and boolean tensor -> operation that it was made from, as by an argmax
-        self._mean_squares: dict[tuple[int, int], float | Tensor] = {}
 
     # ---- what the model is given
 
@@ -176,7 +174,7 @@ class Recorder(TorchFunctionMode):
         """A new operation. / beside: parameters and what is made of them alone, to which no gradient of the signal goes."""
         number = len(self.drafts)
         slots = [(t.grad_fn, t.output_nr) for t in outputs if t.grad_fn is not None]
-        top = self._modules.top
+        top, wrapped = self._modules.top, internals.is_wrapped(outputs[0])
         self.drafts.append(
             Draft(
                 op=name,
@@ -192,7 +190,7 @@ class Recorder(TorchFunctionMode):
                 slots=slots,
                 exits=self.claims.claim(number, slots),
                 settings=found,
-                weights=[self._weight(t) for t in beside if not is_own_kind(t)] if not internals.is_wrapped(outputs[0]) else [],
+                weights=[self._parameters.weight(t) for t in beside if not (wrapped or is_own_kind(t))],
                 products=products_of(name, outputs[0]),
                 dead=dead_units(name, outputs[0], partial(self._map_above, reads)),
             )
@@ -262,15 +260,7 @@ class Recorder(TorchFunctionMode):
         return tuple(found for t in given if (found := self._picked.get(t)) is not None)
 
     def _is_fixed(self, tensor: Tensor) -> bool:
-        return id(tensor) in self._own or bool(self._fixed.get(tensor))
-
-    def _weight(self, tensor: Tensor) -> tuple[str, tuple[int, ...], float | Tensor]:
-        """Name, shape and mean square of what went in beside the signal."""
-        name, key = self._own.get(id(tensor), ("", tensor))[0], (id(tensor), internals.version(tensor))
-        if not name or key not in self._mean_squares:
-            stored = _stored(tensor)
-            self._mean_squares[key] = mean_square(stored) * (stored.numel() / max(tensor.numel(), 1))
-        return name, tuple(tensor.shape), self._mean_squares[key]
+        return tensor in self._parameters or bool(self._fixed.get(tensor))
 
     def _map_above(self, reads: list[int]) -> str:
         """Name of the linear map or convolution that values come from, by the first thing that each operation reads."""
@@ -285,18 +275,6 @@ class Recorder(TorchFunctionMode):
         return ".".join(part for part in (self._modules.top.path, name) if part)
 
 
-def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
-    """Sketch of a tensor's values: of a complex one its real and imaginary parts, of a nested one its parts, of a sparse one those
-    that it stores. / raises: UnsupportedTensor."""
-    if internals.is_wrapped(tensor):
-        raise UnsupportedTensor("it stands for others inside a torch.func transform; probe the model without the transform")
-    if tensor.is_nested:
-        tensor = torch.cat([part.reshape(-1) for part in tensor.detach().unbind()])
-    elif tensor.layout is not torch.strided:
-        tensor = _stored(tensor)
-    return Sketch.of(torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
-
-
 def _whole(tensor: Tensor, before: dict[int, int]) -> Tensor:
     """What was written to: for a view written in place, the tensor that it is a view of."""
     base = internals.base_of(tensor) if id(tensor) in before else None
@@ -306,14 +284,6 @@ def _whole(tensor: Tensor, before: dict[int, int]) -> Tensor:
 def _shape(tensor: Tensor) -> tuple[int, ...]:
     """A tensor's shape; of a nested one, whose parts differ, their number."""
     return (tensor.size(0),) if tensor.is_nested else tuple(tensor.shape)
-
-
-def _stored(tensor: Tensor) -> Tensor:
-    """The values that a tensor holds: of a sparse one, those that are not 0 by layout."""
-    if tensor.layout is torch.strided:
-        return tensor
-    tensor = tensor.detach()
-    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()
 
 
 def _counted(tensor: Tensor) -> bool:

@@ -1,10 +1,8 @@
 """One run of a model under the probe: forward, backward, and the trace of both."""
 
 import platform
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import isinf, log2
 from typing import Any
 
@@ -18,11 +16,12 @@ from depthscale.probe import internals, modules, outputs
 from depthscale.probe.backward import Backward
 from depthscale.probe.labels import labels
 from depthscale.probe.likeness import likeness
-from depthscale.probe.recorder import Recorder, sketch_of
+from depthscale.probe.parameters import Parameters
+from depthscale.probe.recorder import Recorder
 from depthscale.probe.tree import Tree
 from depthscale.probe.untouched import Kept
 from depthscale.sketch import Sketch
-from depthscale.trace import Coverage, Edge, NotSeen, Trace, TracedOp, TracedParameter
+from depthscale.trace import Coverage, Edge, NotSeen, Trace, TracedOp
 
 MODES = ("train", "eval")
 
@@ -62,14 +61,14 @@ class Run:
 
     def __init__(self, asked: Asked, tree: Tree):
         self.asked, self.tree = asked, tree
-        self.parameter_gradients: dict[str, list[Sketch]] = defaultdict(list)
+        self.parameters = Parameters(tree, asked.params, -asked.log2_scale, keep=asked.verify)
         self.gradients: Sequence[Tensor | None] = ()  # of the last backward pass, kept where they are compared
 
     def forward(self, kept: Kept) -> None:
         asked, ready = self.asked, given.prepared(self.asked.inputs)
         given.require_same_device(self.tree, ready)
         with modules.watched(self.tree) as stack, internals.as_written(), internals.eager():
-            self.recorder = Recorder(stack, kept, self.tree.tensors, asked.norms)
+            self.recorder = Recorder(stack, kept, self.parameters, asked.norms)
             self.recorder.begin(ready.tensors)
             try:
                 with self.recorder:
@@ -116,9 +115,8 @@ class Run:
             raise InvalidProbe("nothing to differentiate: no floating input and no embedding reaches the output")
         self.ends = [op for op, _ in ends]
         asked = self.asked
-        trained = [(name, p) for name, p in self.tree.parameters if p.requires_grad] if asked.params or asked.verify else []
-        hooks = [(p, partial(self._take_parameter, name) if asked.params else None) for name, p in trained]
-        wanted: list[Any] = [*(edge for _, edge in ends), *(p for _, p in trained)]
+        hooks = self.parameters.hooks() if asked.params or asked.verify else []
+        wanted: list[Any] = [*(edge for _, edge in ends), *(p for p, _ in hooks)]
         generator = torch.Generator("cpu").manual_seed(asked.seed)
         self.sinks: list[Sketch] = []
         self.sources: dict[int, list[Sketch]] = {op: [] for op, _ in ends}
@@ -134,13 +132,6 @@ class Run:
                     allow_unused=True,
                 )
                 self._take(ends, gradients)
-
-    def _take_parameter(self, name: str, gradient: Tensor) -> Tensor | None:
-        """Count a parameter's gradient as soon as it is whole. / returns: what autograd keeps of it until the end: a single 0."""
-        self.parameter_gradients[name].append(sketch_of(dense(gradient), -self.asked.log2_scale))
-        if self.asked.verify or gradient.layout is not torch.strided:
-            return None
-        return gradient.new_zeros(()).expand(gradient.shape)
 
     def _take(self, ends: Any, gradients: Any) -> None:
         found: dict[int, Sketch] = {}
@@ -160,7 +151,7 @@ class Run:
         assert sink is not None
         return Trace(
             ops=ops,
-            params=self._parameters() if self.asked.params else (),
+            params=self.parameters.traced(),
             coverage=self._coverage(ops),
             sinks=((sink, tuple(map(log2_norm2, self.sinks))),),
             sources=tuple((op, tuple(map(log2_norm2, found))) for op, found in self.sources.items() if found),
@@ -216,17 +207,6 @@ class Run:
             slopes=tuple(reading.norms.slopes.get(number, ())),
         )
 
-    def _parameters(self) -> tuple[TracedParameter, ...]:
-        return tuple(
-            TracedParameter(
-                name,
-                tuple(p.shape),
-                sketch_of(p),
-                sum(found[1:], found[0]) if (found := self.parameter_gradients.get(name)) else None,
-            )
-            for name, p in self.tree.parameters
-        )
-
     def _coverage(self, ops: tuple[TracedOp, ...]) -> Coverage:
         nodes, claims = self.reading.nodes, self.recorder.claims
         unseen = [node for node in nodes if not claims.known(node)]
@@ -239,12 +219,8 @@ class Run:
             ops_with_gradient=sum(op.gradient is not None for op in ops),
             autograd_nodes=len(nodes),
             nodes_seen=len(nodes) - len(unseen),
-            not_seen=(*missed, *self.recorder.not_seen, *self.reading.not_seen),
+            not_seen=(*missed, *self.recorder.not_seen, *self.reading.not_seen, *self.parameters.not_seen),
         )
-
-
-def dense(tensor: Tensor) -> Tensor:
-    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def log2_norm2(sketch: Sketch) -> float:

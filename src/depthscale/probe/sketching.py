@@ -1,0 +1,28 @@
+"""Sketches of what a model works on, whatever kind of tensor it is."""
+
+import torch
+from torch import Tensor
+
+from depthscale.errors import UnsupportedTensor
+from depthscale.probe import internals
+from depthscale.sketch import Sketch
+
+
+def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
+    """Sketch of a tensor's values: of a complex one its real and imaginary parts, of a nested one its parts, of a sparse one those
+    that it stores. / raises: UnsupportedTensor."""
+    if internals.is_wrapped(tensor):
+        raise UnsupportedTensor("it stands for others inside a torch.func transform; probe the model without the transform")
+    if tensor.is_nested:
+        tensor = torch.cat([part.reshape(-1) for part in tensor.detach().unbind()])
+    elif tensor.layout is not torch.strided:
+        tensor = stored(tensor)
+    return Sketch.of(torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
+
+
+def stored(tensor: Tensor) -> Tensor:
+    """The values that a tensor holds: of a sparse one, those that are not 0 by layout."""
+    if tensor.layout is torch.strided:
+        return tensor
+    tensor = tensor.detach()
+    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()

@@ -23,7 +23,9 @@ Result = TypeVar("Result")
 _PER_THREAD = 1 << 19  # values below which another thread does not pay
 _PER_PASS = 1 << 30  # values whose counts a 32-bit table surely holds
 
-_free_tables: deque[NDArray[np.uint32]] = deque()  # each all zero; taken while counting, put back drained
+# All zero, taken while counting, put back drained; narrow ones stay near the core, and hold what few values can reach.
+_free_tables: dict[type, deque[NDArray[np.unsignedinteger]]] = {np.uint16: deque(), np.uint32: deque()}
+_FEW = kernels.LANES * (2**16 - kernels.LANES)
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -79,9 +81,9 @@ def _count_float32(flat: Tensor) -> Tally:
 
 
 def _count_array(values: NDArray[np.float32]) -> Tally:
-    table = _take_table()
+    table = _take_table(len(values))
     patterns, counts, zeros, rest, *sums = kernels.tally_float32(values, table)
-    _free_tables.append(table)
+    _put_back(table)
     if not rest:
         return Tally(patterns, counts, zeros, (0, 0), (0, 0), 0, *sums)
     tiny_negative, tiny_positive, minus, plus = kernels.count_rare(values)  # what only a second pass tells apart
@@ -92,24 +94,24 @@ def _count_array(values: NDArray[np.float32]) -> Tally:
 
 
 def _count_float64(flat: Tensor, scale: int) -> Tally:
-    table = _take_table()
+    table = _take_table(flat.numel())
     zeros, total, square_total, smallest, largest = kernels.tally_float64(flat.numpy(), scale, table)
     patterns, counts, _ = kernels.drain(table, 1, INFINITE - 1)
     tiny = kernels.take(table, SIGN), kernels.take(table, 0) - zeros
     infinities = kernels.take(table, SIGN | INFINITE), kernels.take(table, INFINITE)
     nans = kernels.take(table, INFINITE + 1)
-    _free_tables.append(table)
+    _put_back(table)
     sums = total, square_total, smallest, largest
     return Tally(patterns, counts, zeros, tiny, infinities, nans, *sums, scale)
 
 
 def _count_16_bits(flat: Tensor) -> Tally:
     """float16 and bfloat16 have only 65,536 values, so their counts say everything and the sums follow from them."""
-    table, halves = _take_table(), flat.view(torch.int16).numpy().view(np.uint16)
+    table, halves = _take_table(flat.numel()), flat.view(torch.int16).numpy().view(np.uint16)
     kernels.count_patterns(halves, 1, table)
     bits, counts, _ = kernels.drain(table, *kernels.magnitude_range(halves))
     zeros = kernels.take(table, 0) + kernels.take(table, SIGN)
-    _free_tables.append(table)
+    _put_back(table)
     values = torch.from_numpy(bits.view(np.int16)).view(flat.dtype).to(torch.float32)
     exact = values.to(torch.float64).numpy()
     finite = np.isfinite(exact)
@@ -157,11 +159,17 @@ def _scale_into_float32(extremes: Iterable[tuple[float, float]]) -> int:
     return frexp(largest)[1] - 127
 
 
-def _take_table() -> NDArray[np.uint32]:
+def _take_table(count: int) -> NDArray[np.unsignedinteger]:
+    """A table for so many values."""
+    counter = np.uint16 if count <= _FEW else np.uint32
     try:
-        return _free_tables.pop()
+        return _free_tables[counter].pop()
     except IndexError:
-        return kernels.empty_table()
+        return kernels.empty_table(counter)
+
+
+def _put_back(table: NDArray[np.unsignedinteger]) -> None:
+    _free_tables[table.dtype.type].append(table)
 
 
 def _threads() -> ThreadPoolExecutor:

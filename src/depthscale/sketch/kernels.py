@@ -25,9 +25,9 @@ _EVERY_BIT = np.uint32(0xFFFFFFFF)
 _LAST_REGULAR = INFINITE - 1
 
 
-def empty_table() -> NDArray[np.uint32]:
+def empty_table(counter: type[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
     """Counters of every pattern, [lanes, patterns and padding]."""
-    return np.zeros((LANES, PATTERNS + _PADDING), np.uint32)
+    return np.zeros((LANES, PATTERNS + _PADDING), counter)
 
 
 def compiled(**options: Any) -> Callable[[Callable], Any]:
@@ -49,12 +49,12 @@ def count_patterns(halves, step, table):
     for i in range(0, n - LANES + 1, LANES):
         first = np.uint64(i * step + step - 1)
         gap = np.uint64(step)
-        table[0, np.uint64(halves[first])] += np.uint32(1)
-        table[1, np.uint64(halves[first + gap])] += np.uint32(1)
-        table[2, np.uint64(halves[first + gap + gap])] += np.uint32(1)
-        table[3, np.uint64(halves[first + gap + gap + gap])] += np.uint32(1)
+        table[0, np.uint64(halves[first])] += 1
+        table[1, np.uint64(halves[first + gap])] += 1
+        table[2, np.uint64(halves[first + gap + gap])] += 1
+        table[3, np.uint64(halves[first + gap + gap + gap])] += 1
     for i in range(n // LANES * LANES, n):
-        table[0, np.uint64(halves[i * step + step - 1])] += np.uint32(1)
+        table[0, np.uint64(halves[i * step + step - 1])] += 1
 
 
 @compiled(fastmath=REORDER)
@@ -111,7 +111,7 @@ def _sum_lanes(table, first, last, counts):
     """Counts of the patterns first..last, lanes added up; empties those rows. / returns: how many are not 0."""
     occupied = np.uint32(0)
     for i in range(last + 1 - first):
-        count = table[0, first + i] + table[1, first + i] + table[2, first + i] + table[3, first + i]
+        count = np.uint32(table[0, first + i]) + table[1, first + i] + table[2, first + i] + table[3, first + i]
         counts[i] = count
         occupied += np.uint32(count > np.uint32(0))
     for lane in range(LANES):
@@ -235,7 +235,7 @@ def tally_float64(values, scale, table):
                 pattern = int(magnitude * 2.0**133)
             if values[start + i] < 0.0:
                 pattern |= SIGN
-            table[i % LANES, pattern] += np.uint32(1)
+            table[i % LANES, pattern] += 1
             if magnitude < np.inf:
                 total += v
                 square_total += v * v

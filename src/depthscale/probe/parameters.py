@@ -65,7 +65,8 @@ class Parameters:
         """What is to be called with the whole gradient of each parameter that is trained."""
         if not self._sketched:
             return [(p, None) for _, p in self.trained]
-        return [(p, partial(self._take, name, p.detach().new_zeros(()).expand(p.shape))) for name, p in self.trained]
+        zeros = {(p.dtype, p.device): torch.zeros((), dtype=p.dtype, device=p.device) for _, p in self.trained}
+        return [(p, partial(self._take, name, zeros[p.dtype, p.device].expand(p.shape))) for name, p in self.trained]
 
     def _take(self, name: str, nothing: Tensor, gradient: Tensor) -> Tensor | None:
         """Count a gradient as soon as it is whole. / returns: what autograd keeps of it until the end, a single 0: it was made

@@ -17,7 +17,7 @@ from depthscale.sketch.bins import INFINITE, LEAST, PATTERNS, SIGN
 
 LANES = 4
 _PADDING = 80  # rows after each lane, lest one pattern's four counters share a cache set
-_BLOCK = 512  # values between two reductions; they stay in the first cache
+_BLOCK = 128  # values between two reductions; they stay in the first cache
 
 REORDER = {"reassoc", "nsz", "contract"}  # sums may run in vector lanes; infinities and NaNs keep their meaning
 _ZERO = np.float32(0)

@@ -66,10 +66,10 @@ def params(model: nn.Module, inputs: Any) -> None:
 
 MODELS: dict[str, tuple[str, Callable[[], tuple[nn.Module, Any]], int]] = {
     "founding": ("BN MLP 10 x 1024, batch 128", founding, 20),
-    "gpt2": ("GPT-2 small, 2 x 256 tokens", gpt2, 3),
+    "gpt2": ("GPT-2 small, 2 x 256 tokens", gpt2, 6),
 }
 CANDIDATES: dict[str, Callable[..., object]] = {"plain": plain, "floor": floor, "probe": probe, "params": params}
-ROUNDS = 3
+ROUNDS = 2
 
 
 def resident() -> int:
@@ -95,7 +95,7 @@ def in_this_process(which: str, how: str, runs: int) -> None:
         start = process_time()
         CANDIDATES[how](*given)
         times.append(process_time() - start)
-    print(peak, loaded, *times[len(times) // 5 :])  # memory settles in the first ones
+    print(peak, loaded, *times[len(times) // 3 :])  # memory settles in the first ones
 
 
 def in_its_own(which: str, how: str, runs: int) -> list[float]:

@@ -313,6 +313,9 @@ def test_inputs_of_the_wrong_shape_or_type_end_in_the_models_own_words() -> None
         ({"loss_scale": 3.0}, "loss_scale must be a power of two"),
         ({"loss_scale": inf}, "loss_scale must be a power of two"),
         ({"seed": "a"}, "seed must be a whole number"),
+        ({"seed": 2**64}, "seed must be a whole number from 0 up to what torch takes"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"repeats": True}, "repeats must be a whole number"),
         ({"loss": lambda y: y}, "loss= must return one number"),
         ({"output": "logits"}, "no 'logits'"),
     ],
@@ -323,6 +326,39 @@ def test_wrong_settings_are_refused_with_what_to_do(settings: dict[str, Any], sa
     with pytest.raises(InvalidProbe, match=says):
         probe(model, x(), **settings)
     assert state(model) == before
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    theirs: dict[str, Any] = {"repeats": np.int64(2), "seed": np.int64(3), "loss_scale": np.float32(8)}
+    one, other = probe(mlp(), x(), repeats=2, seed=3, loss_scale=8.0), probe(mlp(), x(), **theirs)
+    assert [op.log2_gradient_norm2 for op in one.ops] == [op.log2_gradient_norm2 for op in other.ops]
+    assert (other.repeats, other.seed) == (2, 3)
+
+
+@pytest.mark.parametrize("made", [nn.Linear, lambda width: mlp()])
+def test_a_function_that_asks_for_arguments_is_refused(made: Callable[..., nn.Module]) -> None:
+    with pytest.raises(
+        InvalidProbe, match=r"without arguments, .* asks for some .*; give a model, or lambda: (Linear|make)\(\.\.\.\)"
+    ):
+        probe(made, x())
+
+
+def test_whatever_draws_the_weights_follows_the_seed_and_goes_on_as_before() -> None:
+    def drawn() -> nn.Module:
+        model = nn.Linear(6, 6)
+        nn.init.constant_(model.bias, random.random())
+        model.weight.data = torch.from_numpy(np.random.randn(6, 6)).float()  # noqa: NPY002
+        return model
+
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    expected = random.random(), np.random.rand()  # noqa: NPY002
+    random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    once, again, other = (probe(drawn, x(), seed=seed) for seed in (1, 1, 2))
+    assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
+    assert once.ops[1].weights == again.ops[1].weights
+    assert [a != b for a, b in zip(once.ops[1].weights, other.ops[1].weights, strict=True)] == [True, True]
 
 
 @pytest.mark.parametrize("run", [lambda x: x.argmax(1), lambda x: x.detach() * 2, lambda x: "words", lambda x: torch.ones(3)])

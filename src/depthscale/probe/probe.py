@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from math import inf, log2
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -12,11 +14,14 @@ from depthscale.errors import InvalidProbe
 from depthscale.probe import inputs as given
 from depthscale.probe import internals, modules, outputs
 from depthscale.probe.merge import merged
+from depthscale.probe.randomness import seeded
 from depthscale.probe.run import MODES, Asked, Run
 from depthscale.probe.tree import walked
 from depthscale.probe.untouched import untouched
 from depthscale.probe.verify import same_without_probe
 from depthscale.trace import Trace
+
+_LAST_SEED = 2**64 - 1
 
 
 def probe(
@@ -41,7 +46,8 @@ def probe(
     loss: "independent": a standard-normal cotangent for every value of the output; "shared": one for all samples of the first
     axis, E = sum_t w . x_t; or a function of the model's output that returns a scalar. A scalar output is its own loss.
     mode: "train" or "eval"; None takes the model as it stands. / params: every parameter and its gradient, too.
-    repeats: cotangents drawn, one backward pass each; of a function, models made, one after torch.manual_seed(seed + i) each.
+    repeats: cotangents drawn, one backward pass each; of a function, models made, one each after seeding torch, Python and
+    numpy with seed + i.
     output: name of the output's part to differentiate, as "logits" or "0"; None: the tensor, .logits, .last_hidden_state, or
     the first floating one. / loss_scale: a power of two that multiplies the loss; gradients are reported without it.
     norms: record every norm's terms and every activation's slopes, which `explain` reads; about twice the time.
@@ -49,8 +55,8 @@ def probe(
     returns: Trace. / raises: InvalidProbe for what cannot be probed; what the model itself raises, with a note of where it was.
     """
     _require(mode in (None, *MODES), f"mode must be train, eval or None, got {mode!r}")
-    _require(_is_count(repeats) and repeats > 0, f"repeats must be a whole number from 1, got {repeats!r}")
-    _require(_is_count(seed) and seed >= 0, f"seed must be a whole number from 0, got {seed!r}")
+    repeats = _count(repeats, 1, _LAST_SEED, "repeats must be a whole number from 1")
+    seed = _count(seed, 0, _LAST_SEED - repeats, "seed must be a whole number from 0 up to what torch takes, 2^64 - 1")
     _require_power_of_two(loss_scale)
 
     def asked(model: Any, inputs: Any, repeats: int, seed: int) -> Asked:
@@ -62,18 +68,34 @@ def probe(
     return merged([_probe(asked(*_made(model, inputs, seed + i), 1, seed + i)) for i in range(repeats)])
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _count(value: Any, least: int, most: int, otherwise: str) -> int:
+    """The whole number that was given. / raises: InvalidProbe for anything else."""
+    _require(isinstance(value, Integral) and not isinstance(value, bool), f"{otherwise}, got {value!r}")
+    _require(least <= int(value) <= most, f"{otherwise}, got {value!r}")
+    return int(value)
 
 
 def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
     """A model after its seed, and its inputs: the given ones, or those that the factory returns with it."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    _require_no_arguments(factory)
+    with seeded(seed):
         made = factory()
     network, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     given.require_module(network)
     return network, own if inputs is None else inputs
+
+
+def _require_no_arguments(factory: Callable[..., Any]) -> None:
+    try:
+        signature(factory).bind()
+    except TypeError as wrong:
+        name = getattr(factory, "__name__", "make").replace("<lambda>", "make")
+        raise InvalidProbe(
+            f"a function that makes the model is called without arguments, and {name} asks for some ({wrong}); "
+            f"give a model, or lambda: {name}(...)"
+        ) from None
+    except ValueError:  # one written in C may not say what it takes
+        return
 
 
 def _probe(asked: Asked) -> Trace:
@@ -97,7 +119,7 @@ def _probe(asked: Asked) -> Trace:
 
 
 def _require_power_of_two(scale: float) -> None:
-    exponent = log2(scale) if isinstance(scale, int | float) and 0 < scale < inf else 0.5
+    exponent = log2(scale) if isinstance(scale, Real) and 0 < scale < inf else 0.5
     _require(exponent == int(exponent), f"loss_scale must be a power of two, got {scale!r}; rescaling by any other would round")
 
 

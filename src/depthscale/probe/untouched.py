@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from depthscale.errors import InvalidProbe
 from depthscale.probe.internals import version
+from depthscale.probe.randomness import random_states, set_random_states
 from depthscale.probe.tree import Tree, walked
 from depthscale.sketch.sketch import is_own_kind
 
@@ -71,7 +72,7 @@ class Kept:
         self._grad_versions = [(grad, grad._version) for grad in self._grads()]
         self._buffers = [(buffer, buffer.detach().clone(), version(buffer)) for buffer in buffers]
         self._written: dict[int, tuple[Tensor, Tensor, int]] = {}
-        self._random = _random_states({t.device for _, t in tree.tensors})
+        self._random = random_states({t.device for _, t in tree.tensors})
 
     def before_any_write(self) -> None:
         for owners in list(self._owners.values()):
@@ -143,7 +144,7 @@ class Kept:
             self._generators.append(put_back)
 
     def _steps(self) -> Iterator[Callable[[], object]]:
-        yield partial(_set_random_states, self._random)
+        yield partial(set_random_states, self._random)
         yield from self._generators
         for container, content in self._containers:
             if (container or content) and not _same(container, content):
@@ -236,17 +237,3 @@ def _address(tensor: Tensor) -> int:
         return tensor.untyped_storage().data_ptr()
     except (RuntimeError, NotImplementedError):  # no plain memory
         return -id(tensor)
-
-
-def _random_states(devices: set[torch.device]) -> tuple[Any, ...]:
-    on_devices = [(i, torch.cuda.get_rng_state(i)) for i in sorted(each.index for each in devices if each.type == "cuda")]
-    return torch.get_rng_state(), on_devices, random.getstate(), np.random.get_state()  # noqa: NPY002
-
-
-def _set_random_states(states: tuple[Any, ...]) -> None:
-    on_cpu, on_devices, of_python, of_numpy = states
-    torch.set_rng_state(on_cpu)
-    for i, state in on_devices:
-        torch.cuda.set_rng_state(state, i)
-    random.setstate(of_python)
-    np.random.set_state(of_numpy)  # noqa: NPY002

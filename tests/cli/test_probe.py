@@ -203,6 +203,7 @@ GROWTHS = {
     "ordered": r"growth: vanishes x0\.8\d* per linear-tanh, halves in RMS every \d",
     "pre_ln": r"growth: grows as depth\^[01](\.\d+)? .mean square., on average x1\.\d+ ± ",
     "turned": r"growth: turns: explodes x1\.4\d* in RMS over 14 steps, then vanishes x0\.7\d* in RMS over 14 steps",
+    "jumps": r"growth: steady, the jump at 30 included .mean square x\d\.\d+ ± ",
 }
 KNOWN_MODELS = """
 from torch import nn
@@ -214,6 +215,11 @@ def vanilla(): return mlp(30, nn.ReLU)
 def ordered(): return mlp(30, nn.Tanh, sigma_w2=0.7)
 def pre_ln(): return Residuals(30, "pre", layer_norm), torch.randn(32, WIDTH)
 def turned(): return turning(4.0, 1.0)
+
+def jumps():
+    network, x = mlp(30, nn.ReLU)
+    network[30].weight.data *= 1000
+    return network, x
 """
 
 

@@ -57,7 +57,7 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int, unico
         yield text
     if found.findings:
         yield ""
-    yield from (fill(line, width) for line in _growth_line(trace, found.predicted_rate))
+    yield from (fill(line, width) for line in _growth_line(trace, found))
     shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(stations(trace))]
     yield from _sparkline(_levels_along(trace), width, _BARS if unicode else _PLAIN_BARS, _lowest(trace))
     yield _table(trace, shown, whole, width, "…" if unicode else "..")
@@ -83,7 +83,7 @@ def _headline(trace: Trace) -> str:
     )
 
 
-def _growth_line(trace: Trace, predicted: float) -> Iterator[str]:
+def _growth_line(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
     try:
         found = growth(trace)
     except UnreliableGrowth as refused:
@@ -92,7 +92,8 @@ def _growth_line(trace: Trace, predicted: float) -> Iterator[str]:
     if found is None:
         yield "growth: nothing repeats three times along the depth, so there is no rate per step"
     else:
-        yield f"growth: {found.words}{'' if found.turns else _estimate(found, predicted)}"
+        apart = "".join(f", the jump at {jump.where} included" for jump in diagnosis.findings if jump.rule == "gradient-jumps")
+        yield f"growth: {found.words}{apart}{'' if found.turns else _estimate(found, diagnosis.predicted_rate)}"
 
 
 def _estimate(found: Growth, predicted: float) -> str:

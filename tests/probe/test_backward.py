@@ -1,12 +1,14 @@
 """The gradients that a probe reports, against autograd asked for each of them by name on a twin written out by hand."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depthscale.probe import probe
 from depthscale.trace import Trace
 from probe.checks import probed
 
@@ -222,3 +224,40 @@ def test_a_gradient_handed_on_whole_is_counted_once_but_known_twice() -> None:
     add = next(op for op in trace.ops if op.op == "add")
     assert len(add.edges) == 2
     assert add.edges[0].log2_norm2 == add.edges[1].log2_norm2 == add.log2_gradient_norm2
+
+
+class Doubles(torch.autograd.Function):
+    """A backward that writes into what it is given, and hands that on."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        return g.mul_(2)
+
+
+def test_a_gradient_that_is_written_to_on_its_way_is_counted_again() -> None:
+    trace = trace_of(lambda fc, h: Doubles.apply(fc(h)))
+    function = next(op for op in trace.ops if op.op == "Doubles")
+    assert trace["fc"].log2_gradient_ms == pytest.approx(function.log2_gradient_ms + 2, abs=1e-9)
+
+
+def test_a_conjugated_output_has_the_conjugated_gradient() -> None:
+    """They share their memory."""
+
+    class Conjugates(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.complex(self.fc(x), x).conj()
+
+    torch.manual_seed(0)
+    inner = next(op for op in probe(Conjugates(), x()).ops if op.op == "complex").gradient
+    assert inner is not None
+    drawn = torch.randn(x().shape, generator=torch.Generator().manual_seed(0), dtype=torch.complex64)
+    assert inner.mean() == pytest.approx(float(torch.view_as_real(drawn.conj().resolve_conj()).mean()), rel=1e-5)
+    assert inner.mean() != pytest.approx(float(torch.view_as_real(drawn).mean()), rel=1e-2)

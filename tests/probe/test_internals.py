@@ -189,7 +189,8 @@ def test_one_hook_takes_the_whole_gradient_and_what_it_returns_stands_for_it() -
     p, nothing = nn.Parameter(torch.ones(3)), torch.zeros(()).expand(3)
     p.register_hook(lambda g: fired.append("the user's"))
 
-    def hook(gradient: Tensor) -> Tensor:
+    def hook(gradient: Tensor | None) -> Tensor:
+        assert gradient is not None
         fired.append(gradient.tolist())
         return nothing
 

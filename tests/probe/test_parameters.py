@@ -1,6 +1,8 @@
 """Parameters: values and gradients counted while they are at hand, second moments the same however they were read."""
 
 import gc
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -68,10 +70,10 @@ def test_a_gradient_that_was_counted_is_not_kept(monkeypatch: pytest.MonkeyPatch
     taken, alive = Parameters._take, []
     before: list[StorageWeakRef] = []
 
-    def watched(self: Parameters, name: str, nothing: Tensor, gradient: Tensor) -> Any:
+    def watched(self: Parameters, name: str, gradient: Tensor) -> None:
         alive.append(sum(not each.expired() for each in before))
         before.append(StorageWeakRef(gradient.untyped_storage()))
-        return taken(self, name, nothing, gradient)
+        taken(self, name, gradient)
 
     monkeypatch.setattr(Parameters, "_take", watched)
     gc.disable()
@@ -92,3 +94,145 @@ def test_the_user_s_hooks_on_parameters_do_not_run_and_are_there_again() -> None
     assert model[0].weight._backward_hooks is hooks
     handle.remove()
     assert all(not p._backward_hooks for p in model.parameters())
+
+
+class Inner(torch.autograd.Function):
+    """A checkpoint written by hand: its backward computes again and differentiates in a pass of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, inside: nn.Linear, x: Tensor, weight: Tensor, how: str) -> Tensor:
+        ctx.inside, ctx.x, ctx.how = inside, x.detach(), how
+        with torch.no_grad():
+            return inside(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+        with torch.enable_grad():
+            x = ctx.x.requires_grad_()
+            y = ctx.inside(x)
+        if ctx.how == "backward":
+            torch.autograd.backward([y], [g])
+            return None, x.grad, ctx.inside.weight.grad.clone(), None
+        gx, gw = torch.autograd.grad(y, [x, ctx.inside.weight], g)
+        return None, gx / (gw.norm() if ctx.how == "scaled" else 1), gw, None
+
+
+class ByHand(nn.Module):
+    def __init__(self, how: str):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.how = nn.Linear(8, 8), nn.Linear(8, 8, bias=False), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Inner.apply(self.b, self.a(x), self.b.weight, self.how)
+
+
+@pytest.mark.parametrize("verify", [False, True])
+@pytest.mark.parametrize("how", ["grad", "scaled"])
+def test_a_pass_inside_a_backward_is_neither_counted_nor_changed(how: str, verify: bool) -> None:
+    model = ByHand(how)
+    plain, trace = probe(model, x(), repeats=2), probe(model, x(), repeats=2, params=True, verify=verify)
+    assert [op.log2_gradient_norm2 for op in plain.ops] == [op.log2_gradient_norm2 for op in trace.ops]
+    assert [p.gradient and p.gradient.count for p in trace.params] == [2 * 64, 2 * 8, 2 * 64]
+    assert all(p.gradient is not None and not p.gradient.zeros for p in trace.params)
+
+
+def test_another_threads_gradients_are_left_alone() -> None:
+    shared, found = nn.Linear(4, 4), []
+    other = nn.Sequential(shared, nn.Linear(4, 1))
+
+    def elsewhere() -> None:
+        found.append(torch.autograd.grad(other(torch.ones(1, 4)).sum(), shared.weight)[0].abs().sum().item())
+
+    class Waits(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x * 1
+
+        @staticmethod
+        def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+            return g
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.l = shared
+
+        def forward(self, x: Tensor) -> Tensor:
+            return Waits.apply(self.l(x))
+
+    trace = probe(Model(), x(3, 4), params=True)
+    elsewhere()
+    assert found[0] == found[1] > 0
+    assert [p.gradient and p.gradient.count for p in trace.params] == [16, 4]
+
+
+class Odd(nn.Module):
+    """A weight beside a linear map, used by `run`."""
+
+    def __init__(self, weight: Tensor, run: Callable[[nn.Module, Tensor], Tensor]):
+        super().__init__()
+        self.w, self.l, self.run = nn.Parameter(weight), nn.Linear(4, 4), run
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.l(self.run(self, x))
+
+
+class NoGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        ctx.save_for_backward(w)
+        return x @ w
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # type: ignore[override]
+        return g @ ctx.saved_tensors[0].t(), None
+
+
+def offloaded(model: nn.Module, x: Tensor) -> Tensor:
+    y = F.linear(x, model.w)  # type: ignore[arg-type]
+    model.w.data = torch.empty(0)
+    return y
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.parametrize(
+    ("weight", "run", "count"),
+    [
+        (lambda: torch.randn(4, 4), lambda model, x: NoGradient.apply(x, model.w), None),
+        (lambda: torch.randn(4, 4), lambda model, x: NoGradient.apply(x, model.w * 2), None),
+        (lambda: torch.randn(4, 4), offloaded, 16),
+        (lambda: torch.eye(4).to_sparse_csr(), lambda model, x: model.w @ x, 16),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged), lambda model, x: x, None),
+    ],
+    ids=["none", "none further up", "offloaded", "csr", "jagged and unused"],
+)
+def test_gradients_of_odd_parameters(weight: Callable[[], Tensor], run: Callable[..., Tensor], count: int | None) -> None:
+    trace = probe(Odd(weight(), run), x(4, 4), params=True)
+    found = next(p for p in trace.params if p.name == "w")
+    assert (found.gradient and found.gradient.count) == count
+
+
+def test_gradients_of_another_type_than_the_parameter() -> None:
+    model = nn.Linear(8, 3).bfloat16()
+    for p in model.parameters():
+        p.grad_dtype = torch.float32
+    trace = probe(model, x().bfloat16(), params=True)
+    assert [p.gradient and p.gradient.count for p in trace.params] == [24, 3]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_parameters_that_are_made_of_others_have_gradients() -> None:
+    """As adapted ones of meta-learning: no leaves, whose hooks autograd would not call."""
+    model = mlp()
+    expected = probe(model, x(), params=True).params
+    for module in model:
+        for name, p in list(module._parameters.items()):
+            module._parameters[name] = p.clone()  # type: ignore[assignment, union-attr]
+    for found, other in zip(probe(model, x(), params=True).params, expected, strict=True):
+        assert found.gradient is not None
+        assert other.gradient is not None
+        assert found.gradient.mean_square() == other.gradient.mean_square()

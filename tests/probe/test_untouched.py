@@ -295,3 +295,70 @@ def test_weak_keys_see_the_same_parameters() -> None:
     mine = WeakIdKeyDictionary({p: i for i, p in enumerate(model.parameters())})
     probe(model, x(), params=True)
     assert [mine[p] for p in model.parameters()] == list(range(8))
+
+
+class Unsure(dict):
+    """A container whose truth is its own."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def test_containers_that_say_they_are_empty_are_put_back() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.notes = nn.Linear(8, 8), Unsure(a=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.notes["b"] = 2
+            return self.fc(x)
+
+    model = Model()
+    probe(model, x())
+    assert dict(model.notes.items()) == {"a": 1}
+
+
+def test_a_buffer_whose_memory_was_given_back_has_it_again() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+            self.register_buffer("table", torch.arange(1000.0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.table.untyped_storage().resize_(0)  # type: ignore[union-attr, operator]
+            return self.fc(x)
+
+    model = Model()
+    probe(model, x())
+    assert torch.equal(model.table, torch.arange(1000.0))  # type: ignore[arg-type]
+
+
+def test_hooks_that_the_forward_pass_adds_after_accumulation_are_gone() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.fc.weight.register_post_accumulate_grad_hook(lambda p: fired.append("added"))
+            return self.fc(x)
+
+    fired: list[str] = []
+    model = Model()
+    probe(model, x())
+    model.fc.bias.register_post_accumulate_grad_hook(lambda p: fired.append("kept"))
+    probe(model, x())
+    nn.functional.linear(x(), model.fc.weight, model.fc.bias).sum().backward()
+    assert fired == ["kept"]
+
+
+def test_a_gradient_made_in_inference_mode_and_a_tuple_in_a_cycle() -> None:
+    model, ring = nn.Linear(8, 8), []
+    model.ring = (ring,)  # type: ignore[assignment]
+    ring.append(model.ring)
+    with torch.inference_mode():
+        model.weight.grad = torch.ones(8, 8)
+    probe(model, x())
+    assert torch.equal(model.weight.grad, torch.ones(8, 8))  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ class Backward:
                 self.consumers[self._claims.outputs[slot]] += count
         self._count_leaks()
         self._handed: dict[Slot, _Handed] = {}  # on the way to an output that nothing else reaches
-        self._arrived: dict[Slot, Sketch] = {}
+        self._arrived: dict[Slot, tuple[Sketch, int]] = {}  # with the count of what was written to it by then
         self._this_run: dict[int, Sketch] = {}
         self._altering: set[Node] = set()  # nodes taken for reshapes that are none
 
@@ -119,7 +119,8 @@ class Backward:
                 if gradient is None:
                     self._handed.pop((node, number), None)
                     continue
-                known = self._arrived[node, number] = self.arrived(op, (node, number), gradient)
+                known = self.arrived(op, (node, number), gradient)
+                self._arrived[node, number] = known, internals.version(gradient)
                 self.norms.arrive(op, gradient)
                 self._this_run[op] = self._this_run[op] + known if op in self._this_run else known
 
@@ -148,7 +149,8 @@ class Backward:
                 known: Sketch | None = Sketch() if gradient is None else None
                 for number, above in enumerate(grad_outputs):
                     if known is None and gradient is not None and above is not None and _same_memory(gradient, above):
-                        known = self._arrived.get((node, number))
+                        known, then = self._arrived.get((node, number), (None, 0))
+                        known = known if internals.version(above) == then else None  # else written to on its way through
                 if known is None and gradient is not None:
                     known = self.sketch(op, gradient)
                 assert known is not None
@@ -231,6 +233,7 @@ def _same_memory(a: Tensor, b: Tensor) -> bool:
         and a.dtype == b.dtype
         and a.data_ptr() == b.data_ptr()
         and internals.version(a) == internals.version(b)
+        and (a.is_conj(), a.is_neg()) == (b.is_conj(), b.is_neg())
         and (a.is_contiguous() or _fills_storage(a))
         and (b.is_contiguous() or _fills_storage(b))
     )

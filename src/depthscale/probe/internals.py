@@ -23,7 +23,12 @@ _cond = torch.cond
 
 def in_backward() -> bool:
     """Whether autograd is running in this thread, as it is while a checkpoint computes its forward pass again."""
-    return torch._C._current_graph_task_id() != -1
+    return running_pass() != -1
+
+
+def running_pass() -> int:
+    """Autograd's number of the innermost backward pass that is running in this thread, -1 outside."""
+    return torch._C._current_graph_task_id()
 
 
 def depth() -> int:
@@ -116,7 +121,7 @@ def slopes(node: Node, position: int, like: Tensor) -> Tensor | None:
 
 
 @contextmanager
-def only_hooks(hooks: Iterable[tuple[Tensor, Callable[[Tensor], Tensor | None] | None]]) -> Iterator[None]:
+def only_hooks(hooks: Iterable[tuple[Tensor, Callable[[Tensor | None], Tensor | None] | None]]) -> Iterator[None]:
     """While the context lasts, one hook, or none, is called with each of some leaves' whole gradient, and the user's are not.
 
     What the hook returns, unless None, stands for the gradient from there on.

@@ -2,15 +2,17 @@
 gradients."""
 
 from collections import defaultdict
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals
-from depthscale.probe.sketching import sketch_of, stored
+from depthscale.probe.sketching import shape_of, sketch_of, stored
 from depthscale.probe.tree import Tree
 from depthscale.sketch import Sketch
 from depthscale.sketch.cpu import float32_array
@@ -23,14 +25,21 @@ Weight = tuple[str, tuple[int, ...], float | Tensor]  # name, shape, mean square
 class Parameters:
     """Each is read once, when an operation has just brought it near, and again only after it was written to."""
 
-    def __init__(self, tree: Tree, sketched: bool, log2_scale: int, keep: bool):
-        """sketched: whether values and gradients are counted; keep: whether autograd is to hand over gradients that were."""
-        self._tree, self._sketched, self._log2_scale, self._keep = tree, sketched, log2_scale, keep
+    def __init__(self, tree: Tree, log2_scale: int, *, sketched: bool, kept: bool):
+        """sketched: whether values and gradients are counted; kept: whether autograd hands the gradients over whole."""
+        self._tree, self._log2_scale, self._sketched, self._kept = tree, log2_scale, sketched, kept
         self._names = {id(tensor): name for name, tensor in tree.tensors}
         self._mean_squares: dict[tuple[int, int], float | Tensor] = {}
         self._values: dict[tuple[int, int], Sketch] = {}
         self._gradients: dict[str, list[Sketch]] = defaultdict(list)
         self.not_seen: list[NotSeen] = []
+        self._pass: int | None = None  # autograd's number of the probe's own
+        self._taken: set[str] = set()  # names of those whose gradient has been counted in it
+
+    @cached_property
+    def differentiated(self) -> list[tuple[str, nn.Parameter]]:
+        """Whose gradients are asked for; read after the forward pass, which may change what requires one."""
+        return [(name, p) for name, p in self._tree.parameters if p.requires_grad] if self._sketched or self._kept else []
 
     def __contains__(self, tensor: Tensor) -> bool:
         """Whether a tensor is a parameter or a buffer, which no input changes."""
@@ -41,7 +50,7 @@ class Parameters:
         name, now = self._names.get(id(tensor), ""), _now(tensor)
         if not name or now not in self._mean_squares:
             self._mean_squares[now] = self._mean_square(tensor)
-        return name, tuple(tensor.shape), self._mean_squares[now]
+        return name, shape_of(tensor), self._mean_squares[now]
 
     def _mean_square(self, tensor: Tensor) -> float | Tensor:
         if self._sketched and isinstance(tensor, nn.Parameter) and float32_array(tensor) is not None:
@@ -57,23 +66,54 @@ class Parameters:
             self._values[now] = sketch_of(parameter)
         return self._values[now]
 
-    @property
-    def trained(self) -> list[tuple[str, nn.Parameter]]:
-        return [(name, p) for name, p in self._tree.parameters if p.requires_grad]
+    @contextmanager
+    def watched(self, root: Node) -> Iterator[None]:
+        """For one backward pass from a root: each differentiated parameter's whole gradient is seen as it is made, and by no hook
+        of the user's. Other passes, as of other threads or inside a custom Function's backward, are not looked at."""
+        self._pass, self._taken = None, set()
+        handle = root.register_prehook(self._begin)
+        zeros = {(p.dtype, p.device): torch.zeros((), dtype=p.dtype, device=p.device) for _, p in self.differentiated}
+        hooks = [
+            (p, self._hook(name, p, zeros[p.dtype, p.device]) if self._sketched else None) for name, p in self.differentiated
+        ]
+        try:
+            with internals.only_hooks((p, hook) for p, hook in hooks if p.is_leaf):
+                yield
+        finally:
+            handle.remove()
 
-    def hooks(self) -> list[tuple[Tensor, Callable[[Tensor], Tensor | None] | None]]:
-        """What is to be called with the whole gradient of each parameter that is trained."""
-        if not self._sketched:
-            return [(p, None) for _, p in self.trained]
-        zeros = {(p.dtype, p.device): torch.zeros((), dtype=p.dtype, device=p.device) for _, p in self.trained}
-        return [(p, partial(self._take, name, zeros[p.dtype, p.device].expand(p.shape))) for name, p in self.trained]
+    def _begin(self, gradients: object) -> None:
+        if self._pass is None:
+            self._pass = internals.running_pass()
 
-    def _take(self, name: str, nothing: Tensor, gradient: Tensor) -> Tensor | None:
-        """Count a gradient as soon as it is whole. / returns: what autograd keeps of it until the end, a single 0: it was made
-        before the pass, lest it lies behind the gradient's memory and keeps that from being used again."""
-        dense = gradient if gradient.layout is torch.strided else gradient.to_dense()
-        self._gradients[name].append(sketch_of(dense, self._log2_scale))
-        return None if self._keep or gradient is not dense else nothing
+    def _hook(self, name: str, parameter: Tensor, zero: Tensor) -> Callable[[Tensor | None], Tensor | None]:
+        """Counts a gradient as soon as it is whole, and returns what autograd keeps of it until the end: zeros of no size, made
+        before the pass, lest they lie behind the gradient's memory and keep that from being used again."""
+        nothing = zero.expand(parameter.shape) if _is_dense(parameter) and not self._kept else None
+
+        def hook(gradient: Tensor | None) -> Tensor | None:
+            if gradient is None or internals.running_pass() != self._pass:
+                return None
+            self._take(name, gradient)
+            if nothing is None or not _is_dense(gradient) or gradient.shape != nothing.shape or gradient.dtype != nothing.dtype:
+                return None
+            return nothing
+
+        return hook
+
+    def take(self, gradients: Iterable[Tensor | None]) -> None:
+        """What autograd hands over at the end, of the differentiated parameters: those count that no hook has seen."""
+        for (name, _), gradient in zip(self.differentiated, gradients, strict=True):
+            if self._sketched and gradient is not None and name not in self._taken:
+                self._take(name, gradient)
+
+    def _take(self, name: str, gradient: Tensor) -> None:
+        self._taken.add(name)
+        try:
+            dense = gradient if gradient.layout is torch.strided else gradient.to_dense()
+            self._gradients[name].append(sketch_of(dense, self._log2_scale))
+        except UnsupportedTensor as refused:
+            self.not_seen.append(NotSeen(name, f"its gradient: {refused}"))
 
     def traced(self) -> tuple[TracedParameter, ...]:
         """Every parameter that can be counted, if they are asked for."""
@@ -81,10 +121,14 @@ class Parameters:
         for name, p in self._tree.parameters if self._sketched else []:
             try:
                 gradient = sum(given[1:], given[0]) if (given := self._gradients.get(name)) else None
-                found.append(TracedParameter(name, tuple(p.shape), self._value(p), gradient))
+                found.append(TracedParameter(name, shape_of(p), self._value(p), gradient))
             except UnsupportedTensor as refused:
                 self.not_seen.append(NotSeen(name, f"its values: {refused}"))
         return tuple(found)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not tensor.is_nested
 
 
 def _now(tensor: Tensor) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from depthscale.probe.modules import ModuleStack
 from depthscale.probe.nodes import Claims, Exit, Slot
 from depthscale.probe.norm_calls import NormCall, norm_call
 from depthscale.probe.parameters import Parameters, Weight
-from depthscale.probe.sketching import sketch_of
+from depthscale.probe.sketching import shape_of, sketch_of
 from depthscale.probe.untouched import Kept
 from depthscale.sketch import Sketch
 from depthscale.sketch.sketch import is_own_kind
@@ -182,7 +182,7 @@ class Recorder(TorchFunctionMode):
                 module_class=type(top.module).__name__ if path is None else "",
                 call=top.number,
                 leaf_module=path is None and not top.module._modules,
-                shape=_shape(outputs[0]),
+                shape=shape_of(outputs[0]),
                 dtype=str(outputs[0].dtype).removeprefix("torch."),
                 size=sum(t.numel() for t in outputs),
                 activation=self._sketch(name, outputs),
@@ -279,11 +279,6 @@ def _whole(tensor: Tensor, before: dict[int, int]) -> Tensor:
     """What was written to: for a view written in place, the tensor that it is a view of."""
     base = internals.base_of(tensor) if id(tensor) in before else None
     return tensor if base is None else base
-
-
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    """A tensor's shape; of a nested one, whose parts differ, their number."""
-    return (tensor.size(0),) if tensor.is_nested else tuple(tensor.shape)
 
 
 def _counted(tensor: Tensor) -> bool:

@@ -61,7 +61,7 @@ class Run:
 
     def __init__(self, asked: Asked, tree: Tree):
         self.asked, self.tree = asked, tree
-        self.parameters = Parameters(tree, asked.params, -asked.log2_scale, keep=asked.verify)
+        self.parameters = Parameters(tree, -asked.log2_scale, sketched=asked.params, kept=asked.verify)
         self.gradients: Sequence[Tensor | None] = ()  # of the last backward pass, kept where they are compared
 
     def forward(self, kept: Kept) -> None:
@@ -115,14 +115,13 @@ class Run:
             raise InvalidProbe("nothing to differentiate: no floating input and no embedding reaches the output")
         self.ends = [op for op, _ in ends]
         asked = self.asked
-        hooks = self.parameters.hooks() if asked.params or asked.verify else []
-        wanted: list[Any] = [*(edge for _, edge in ends), *(p for p, _ in hooks)]
+        wanted: list[Any] = [*(edge for _, edge in ends), *(p for _, p in self.parameters.differentiated)]
         generator = torch.Generator("cpu").manual_seed(asked.seed)
         self.sinks: list[Sketch] = []
         self.sources: dict[int, list[Sketch]] = {op: [] for op, _ in ends}
         for repeat in range(asked.repeats):
             weight = outputs.cotangent(self.kind, self.target.detach(), generator, asked.loss_scale)
-            with self.reading.watched(), internals.only_hooks(hooks), internals.as_written(), internals.eager():
+            with self.reading.watched(), self.parameters.watched(root), internals.as_written(), internals.eager():
                 self.sinks.append(self.reading.hand(self.root, weight))
                 gradients = torch.autograd.grad(
                     [self.target],
@@ -132,6 +131,7 @@ class Run:
                     allow_unused=True,
                 )
                 self._take(ends, gradients)
+                self.parameters.take(gradients[len(ends) :])
 
     def _take(self, ends: Any, gradients: Any) -> None:
         found: dict[int, Sketch] = {}

@@ -25,4 +25,11 @@ def stored(tensor: Tensor) -> Tensor:
     if tensor.layout is torch.strided:
         return tensor
     tensor = tensor.detach()
-    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()
+    if tensor.layout is torch.sparse_coo:
+        return tensor.coalesce().values()
+    return tensor.to_dense() if tensor.is_mkldnn else tensor.values()
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape; of a nested one, whose parts differ, their number."""
+    return (tensor.size(0),) if tensor.is_nested else tuple(tensor.shape)

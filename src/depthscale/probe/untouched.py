@@ -57,19 +57,22 @@ class Kept:
                 self._take_attributes(module)
         parameters = [p for each in self._trees for _, p in each.parameters]
         buffers = [b for each in self._trees for _, b in each.buffers]
-        self._parameters = [(p, p.grad, p._version) for p in parameters]
+        self._parameters = [(p, p.grad, version(p)) for p in parameters]
         self._tensors = [
             (t, t.requires_grad, t.grad_fn, t._backward_hooks)
             for t in (*parameters, *buffers, *self._loose)
             if not t.is_inference()
         ]
-        self._containers += [(t._backward_hooks, dict(t._backward_hooks)) for t in parameters if t._backward_hooks is not None]
+        for hooks in (each for t in parameters for each in (t._backward_hooks, t._post_accumulate_grad_hooks)):
+            if hooks is not None:
+                self._containers.append((hooks, _content(hooks)))
+        self._unhooked = [p for p in parameters if p._post_accumulate_grad_hooks is None]
         self._containers += [(t.__dict__, _content(t.__dict__)) for t in parameters]
-        self._homes = [(t, t.detach(), _address(t)) for t in (*parameters, *buffers)]
+        self._homes = [(t, t.detach(), *_memory(t)) for t in (*parameters, *buffers)]
         self._owners: dict[int, list[Tensor]] = defaultdict(list)  # by the memory that they look at
         for t in (*self._loose, *parameters, *self._grads()):
-            self._owners[_address(t)].append(t)
-        self._grad_versions = [(grad, grad._version) for grad in self._grads()]
+            self._owners[_memory(t)[0]].append(t)
+        self._grad_versions = [(grad, version(grad)) for grad in self._grads()]
         self._buffers = [(buffer, buffer.detach().clone(), version(buffer)) for buffer in buffers]
         self._written: dict[int, tuple[Tensor, Tensor, int]] = {}
         self._random = random_states({t.device for _, t in tree.tensors})
@@ -85,7 +88,7 @@ class Kept:
 
     def before_write(self, tensor: Tensor) -> None:
         """Keep the values of the model's tensors that look at the same memory."""
-        for owner in self._owners.get(_address(tensor), ()):
+        for owner in self._owners.get(_memory(tensor)[0], ()):
             if id(owner) not in self._written:
                 self._written[id(owner)] = (owner, owner.detach().clone(), version(owner))
 
@@ -103,8 +106,8 @@ class Kept:
 
     def changed(self) -> bool:
         """Whether a parameter or its .grad was written to without the probe seeing it in time."""
-        versions = [*((p, version) for p, _, version in self._parameters), *self._grad_versions]
-        return any(tensor._version != version and id(tensor) not in self._written for tensor, version in versions)
+        before = [*((p, then) for p, _, then in self._parameters), *self._grad_versions]
+        return any(version(tensor) != then and id(tensor) not in self._written for tensor, then in before)
 
     def _grads(self) -> list[Tensor]:
         return [grad for _, grad, _ in self._parameters if grad is not None]
@@ -129,7 +132,7 @@ class Kept:
                 for each in content.values() if isinstance(content, dict) else content:
                     self._take(each, depth - 1)
         elif isinstance(value, tuple):
-            for each in value:
+            for each in value if depth else ():
                 self._take(each, depth - 1)
         elif isinstance(value, Tensor):
             self._loose.append(value)
@@ -147,13 +150,18 @@ class Kept:
         yield partial(set_random_states, self._random)
         yield from self._generators
         for container, content in self._containers:
-            if (container or content) and not _same(container, content):
+            if (len(container) or content) and not _same(container, content):
                 yield partial(_refill, container, content)
         for array, saved in self._arrays:
             yield partial(np.copyto, array, saved)
-        for tensor, home, address in self._homes:
-            if _address(tensor) != address:  # its data was replaced
+        for tensor, home, address, size in self._homes:
+            if _memory(home)[1] != size:  # given back to the system, or grown; what it held is only there if it was copied
+                yield partial(home.untyped_storage().resize_, size)
+            if _memory(tensor)[0] != address:  # its data was replaced
                 yield partial(setattr, tensor, "data", home)
+        for p in self._unhooked:
+            if p._post_accumulate_grad_hooks:
+                yield p._post_accumulate_grad_hooks.clear
         for tensor, requires_grad, grad_fn, hooks in self._tensors:
             if tensor.grad_fn is not grad_fn:  # written to by what has a gradient
                 yield tensor.detach_
@@ -180,7 +188,7 @@ def _generator(value: Any) -> Callable[[], object] | None:
 
 
 def _content(container: Any) -> Any:
-    if not container:
+    if not len(container):  # its truth may be its own
         return _NOTHING
     return dict(container) if isinstance(container, dict) else list(container)
 
@@ -232,8 +240,10 @@ def bit_equal(a: Tensor, b: Tensor) -> bool:
     return torch.equal(*(each.view(_BITS[each.element_size()]) for each in plain))
 
 
-def _address(tensor: Tensor) -> int:
+def _memory(tensor: Tensor) -> tuple[int, int]:
+    """Where a tensor's memory is, and how many bytes."""
     try:
-        return tensor.untyped_storage().data_ptr()
+        storage = tensor.untyped_storage()
+        return storage.data_ptr(), storage.nbytes()
     except (RuntimeError, NotImplementedError):  # no plain memory
-        return -id(tensor)
+        return -id(tensor), 0

@@ -51,9 +51,14 @@ def tally(tensor: Tensor) -> Tally:
 
 def float32_array(tensor: Tensor) -> NDArray[np.float32] | None:
     """The memory of a contiguous float32 tensor on the CPU, not copied; None of any other tensor."""
-    if tensor.dtype is not torch.float32 or tensor.device.type != "cpu" or not tensor.is_contiguous() or tensor.is_neg():
+    if (
+        tensor.dtype is not torch.float32
+        or tensor.device.type != "cpu"
+        or tensor.layout is not torch.strided
+        or tensor.is_nested
+    ):
         return None
-    return tensor.detach().numpy()
+    return tensor.detach().numpy() if tensor.is_contiguous() and not tensor.is_neg() else None
 
 
 def _on_threads(function: Callable[[Tensor], Result], chunks: Sequence[Tensor]) -> list[Result]:

@@ -14,7 +14,7 @@ def log2_mean_square(values: Tensor, log2_scale: int = 0) -> float:
 
     values: contiguous float32 or float64 on the CPU. / error: at most (count + 1) 2^-52, and the rounding of the number.
     """
-    flat = values.detach().reshape(-1).numpy()
+    flat = values.detach().resolve_neg().reshape(-1).numpy()
     if not len(flat):
         return float("nan")
     square_total = kernels.sums(flat)[1]
@@ -28,7 +28,7 @@ def mean_square(values: Tensor) -> float | Tensor:
     """
     if (array := float32_array(values)) is not None:
         return kernels.sums(array.reshape(-1))[1] / max(array.size, 1)
-    values, count = values.detach(), max(values.numel(), 1)
+    values, count = values.detach().resolve_neg(), max(values.numel(), 1)
     if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
         return kernels.sums(values.contiguous().view(-1).numpy())[1] / count
     if values.element_size() == 1:  # float8 takes part in nothing

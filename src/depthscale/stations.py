@@ -1,12 +1,17 @@
 """Stations: the operations of a trace that every gradient path crosses."""
 
 from collections import defaultdict
+from collections.abc import Collection
 
 from depthscale.trace import Trace
 
 
-def stations(trace: Trace) -> list[int]:
-    """Operations that every gradient path crosses, from the outputs to the inputs: dominators in the graph of edges."""
+def stations(trace: Trace, inputs: Collection[int] | None = None) -> list[int]:
+    """Operations that every gradient path crosses, from the outputs to the inputs: dominators in the graph of edges.
+
+    inputs: operations of the inputs to which paths are meant; None: all.
+    """
+    sources = [op for op, _ in trace.sources if inputs is None or op in inputs]
     above: dict[int, int] = {}  # immediate dominator; -1 is the virtual start over all cotangents
     depth: dict[int, int] = {-1: 0}
     starts = {op for op, _ in trace.sinks}
@@ -14,7 +19,7 @@ def stations(trace: Trace) -> list[int]:
     for op in trace.ops:
         for edge in op.edges:
             consumers[edge.source].append(op.id)
-    live = _leading_to_sources(trace)
+    live = _leading_to(sources, trace)
 
     def meet(a: int, b: int) -> int:
         while a != b:
@@ -33,7 +38,7 @@ def stations(trace: Trace) -> list[int]:
         for each in over[1:]:
             dominator = meet(dominator, each)
         above[op.id], depth[op.id] = dominator, depth[dominator] + 1
-    ends = [op for op, _ in trace.sources if op in above]
+    ends = [op for op in sources if op in above]
     if not ends:
         return []
     here = ends[0]
@@ -46,8 +51,8 @@ def stations(trace: Trace) -> list[int]:
     return chain[::-1]
 
 
-def _leading_to_sources(trace: Trace) -> set[int]:
-    live = {op for op, _ in trace.sources}
+def _leading_to(sources: Collection[int], trace: Trace) -> set[int]:
+    live = set(sources)
     for op in trace.ops:
         if any(edge.source in live for edge in op.edges):
             live.add(op.id)

@@ -199,3 +199,31 @@ def test_a_network_that_repeats_too_seldom_says_so() -> None:
     with pytest.raises(UnreliableGrowth, match="4 repetitions of Block leave 2 whole steps") as caught:
         growth(probe(Named(4), x()))
     assert caught.value.estimate is not None
+
+
+class Late(nn.Module):
+    """A tower, and an input that joins it: at its end, or after every layer."""
+
+    def __init__(self, where: str):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers, self.where = nn.ModuleList(nn.Linear(8, 8) for _ in range(12)), where
+
+    def forward(self, x: Tensor, late: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x) + late if self.where == "everywhere" else layer(x)
+            x = x.relu()
+        return x * late if self.where == "end" else x
+
+
+@pytest.mark.parametrize("where", ["end", "everywhere"])
+def test_an_input_that_joins_late_does_not_hide_the_depth(where: str) -> None:
+    """A late input of zeros that is added, or of ones that is multiplied, changes no value: the rates are those of the tower."""
+    late = torch.ones(16, 8) if where == "end" else torch.zeros(16, 8)
+    both, alone = probed(Late(where), (x(), late)), probed(Late(where), (x(), late.requires_grad_(False).long()))
+    found, expected = growth(both), growth(alone)
+    assert found is not None
+    assert expected is not None
+    assert found.step.startswith("linear")
+    assert found.steps == 10
+    assert found.rate == pytest.approx(expected.rate, rel=1e-6)

@@ -36,9 +36,20 @@ class Steps:
 def steps(trace: Trace) -> Steps | None:
     """By a repeated block of the module tree, else by the shortest repeating sequence of operations that every gradient path
     crosses, else by the uses of one module that follow each other, as of a recurrent cell that reads an input at every step; None
-    where nothing repeats three times."""
-    chain = [op for i in reversed(stations(trace)) if (op := trace.ops[i]).op != "input" and op.module != "loss"]
-    return _by_block(trace, chain) or _by_sequence(chain) or _by_use(trace)
+    where nothing repeats three times. Where paths to all inputs share no depth, as where weights of the samples come in late,
+    paths to the one input that has the most of it."""
+    found = _along(trace, None) or max(
+        filter(None, (_along(trace, [op]) for op, _ in trace.sources if len(trace.sources) > 1)),
+        key=lambda each: len(each.pairs),
+        default=None,
+    )
+    return found or _by_use(trace)
+
+
+def _along(trace: Trace, inputs: list[int] | None) -> Steps | None:
+    """Along what every path to some inputs crosses."""
+    chain = [op for i in reversed(stations(trace, inputs)) if (op := trace.ops[i]).op != "input" and op.module != "loss"]
+    return _by_block(trace, chain) or _by_sequence(chain)
 
 
 def _by_block(trace: Trace, chain: list[TracedOp]) -> Steps | None:

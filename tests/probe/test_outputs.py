@@ -48,26 +48,31 @@ def x(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("form", "name", "op"),
+    ("form", "name", "op", "beside"),
     [
-        (lambda h, y: {"deep": [h, {"y": y}]}, None, "linear"),
-        (lambda h, y: {"deep": [h, {"y": y}]}, "deep.1.y", "tanh"),
-        (lambda h, y: {"hidden": h, "logits": y}, None, "tanh"),
-        (lambda h, y: Answer(y, [h]), None, "tanh"),
-        (lambda h, y: Answer(y, [h]), "hidden.0", "linear"),
-        (lambda h, y: Plain(3, y), None, "tanh"),
-        (lambda h, y: Pair(h, y), "b", "tanh"),
-        (lambda h, y: (h.argmax(1), y), None, "tanh"),
-        (lambda h, y: [None, y.detach(), h], None, "linear"),
-        (lambda h, y: y.mean(), None, "mean"),
+        (lambda h, y: {"deep": [h, {"y": y}]}, None, "linear", ["deep.1.y"]),
+        (lambda h, y: {"deep": [h, {"y": y}]}, "deep.1.y", "tanh", []),
+        (lambda h, y: {"hidden": h, "logits": y}, None, "tanh", []),
+        (lambda h, y: Answer(y, [h]), None, "tanh", []),
+        (lambda h, y: Answer(y, [h]), "hidden.0", "linear", ["logits"]),
+        (lambda h, y: Plain(3, y), None, "tanh", []),
+        (lambda h, y: Pair(h, y), "b", "tanh", []),
+        (lambda h, y: (h.argmax(1), y), None, "tanh", []),
+        (lambda h, y: [None, y.detach(), h], None, "linear", []),
+        (lambda h, y: y.mean(), None, "mean", []),
+        (lambda h, y: (h.sin(), [y, h]), None, "sin", ["1.0"]),
     ],
 )
-def test_outputs_of_every_form(form: Callable[[Tensor, Tensor], Any], name: str | None, op: str) -> None:
-    trace = probed(Net(form), x(), output=name)
+def test_outputs_of_every_form(form: Callable[[Tensor, Tensor], Any], name: str | None, op: str, beside: list[str]) -> None:
+    """What is an output, is not differentiated and does not lead to what is, is told by the name that output= takes."""
+    trace = probed(Net(form), x(), output=name, explained=bool(beside))
     (sink, _), *others = trace.sinks
     assert others == []
     assert trace.ops[sink].op == op
     assert trace.loss == ("output" if op == "mean" else "independent")
+    assert [missed.op for missed in trace.coverage.not_seen] == beside
+    assert all("output= names another one" in missed.why for missed in trace.coverage.not_seen)
+    assert trace.coverage.share == 1
 
 
 def gradient_at_input(trace: Trace) -> float:

@@ -25,7 +25,7 @@ def trace_of(name: str) -> Trace:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"not installed: {missing.name}")
-    return probed(model, inputs)
+    return probed(model, inputs, explained=True)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -33,7 +33,8 @@ def trace_of(name: str) -> Trace:
 def test_an_architecture_is_seen_whole(name: str) -> None:
     trace = trace_of(name)
     assert trace.coverage.share == 1
-    assert trace.coverage.not_seen == ()
+    beside = [missed.op for missed in trace.coverage.not_seen]
+    assert beside in ([], ["pooler_output"]), "of some the pooled output is not what is differentiated"
     assert trace.coverage.ops_with_gradient > 2
     assert all(op.activation is not None for op in trace.ops)
 

@@ -69,17 +69,22 @@ def _members(output: Any) -> list[str]:
 
 def leaves(output: Any) -> Iterator[Tensor]:
     """Every tensor in nested tuples, lists, mappings and dataclasses, in order."""
+    return (tensor for _, tensor in named_leaves(output))
+
+
+def named_leaves(output: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The same by name, as `output=` takes it: of the second in a tuple's first part "0.1"."""
     if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from leaves(value)
+        yield path, output
+        return
+    if isinstance(output, Mapping):
+        inside: Any = output.items()
     elif isinstance(output, list | tuple):
-        for value in output:
-            yield from leaves(value)
-    elif is_dataclass(output):
-        for f in fields(output):
-            yield from leaves(getattr(output, f.name))
+        inside = enumerate(output)
+    else:
+        inside = ((f.name, getattr(output, f.name)) for f in fields(output)) if is_dataclass(output) else ()
+    for name, value in inside:
+        yield from named_leaves(value, f"{path}.{name}" if path else str(name))
 
 
 def scalar(loss: Any) -> Tensor:

@@ -24,6 +24,7 @@ from depthscale.sketch import Sketch
 from depthscale.trace import Coverage, Edge, NotSeen, Trace, TracedOp
 
 MODES = ("train", "eval")
+_BESIDE = "an output that is not differentiated, nor what leads to it alone; output= names another one, loss= takes all of them"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Run:
                     wrong.add_note(f"while probing, in {_where(stack.deepest or stack.top)}")
                 raise
         self.recorder.close([self.target])
+        self.outputs = [(name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None]
         self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
         self.drafts = self.recorder.drafts
         if self.target.grad_fn is None:
@@ -214,6 +216,8 @@ class Run:
         for node in unseen:
             kinds[type(node).__name__] = kinds.get(type(node).__name__, 0) + 1
         missed = [NotSeen(kind, "no torch function announced these autograd nodes", n) for kind, n in kinds.items()]
+        inside = set(nodes)
+        missed += [NotSeen(name, _BESIDE) for name, node in self.outputs if node not in inside and not internals.is_leaf(node)]
         return Coverage(
             ops_seen=len(ops),
             ops_with_gradient=sum(op.gradient is not None for op in ops),

@@ -187,6 +187,48 @@ def test_of_an_odd_step_the_operation_that_differs_from_its_kind_is_named() -> N
     assert finding.evidence["log2_step"] == pytest.approx(8, abs=1)
 
 
+def test_one_odd_layer_among_few_is_found() -> None:
+    torch.manual_seed(0)
+    finding = found(one_layer(6, 3, 0.005), "gradient")
+    assert (finding.rule, finding.where) == ("gradient-jumps", "6")
+
+
+def test_over_many_networks_a_jump_is_no_rate() -> None:
+    """Their mean step is known well, and no step but one changes the gradient."""
+    trace = ds.probe(lambda: one_layer(20, 10, 1000.0), repeats=6)
+    assert [each.rule for each in ds.diagnose(trace).findings if each.rule.startswith(("gradient-", "activation-"))][:1] == [
+        "gradient-jumps"
+    ]
+    assert not ds.diagnose(trace).matching(("gradient-explodes", "gradient-vanishes", "gradient-grows"))
+
+
+def test_a_jump_in_a_network_that_explodes_hides_nothing() -> None:
+    def both() -> Made:
+        network, x = mlp(20, nn.ReLU, sigma_w2=4.0)
+        network[20].weight.data *= 1000  # type: ignore[union-attr, operator]
+        return network, x
+
+    found_rules = {each.rule for each in ds.diagnose(ds.probe(both, repeats=4)).findings}
+    assert {"gradient-jumps", "gradient-explodes"} <= found_rules
+
+
+def test_a_rate_that_nothing_is_known_of_gets_no_verdict() -> None:
+    torch.manual_seed(0)
+    network, x = mlp(6, nn.ReLU)
+    for k, factor in ((2, 0.1), (4, 20.0), (6, 0.2), (8, 10.0)):
+        network[k].weight.data *= factor  # type: ignore[union-attr, operator]
+    assert ds.diagnose(ds.probe(network, x)).verdict.startswith("no verdict on the gradient: its rate is not known")
+
+
+def test_networks_that_are_all_the_same_are_told() -> None:
+    def seeded() -> Made:
+        torch.manual_seed(0)
+        return mlp(6, nn.ReLU, width=8)
+
+    verdict = ds.diagnose(ds.probe(seeded, repeats=3)).verdict
+    assert "the 3 networks are all the same" in verdict
+
+
 @pytest.mark.slow
 def test_steady_networks_do_not_jump() -> None:
     for seed in range(100):

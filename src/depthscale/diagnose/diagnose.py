@@ -19,6 +19,7 @@ from depthscale.measure.batch import is_empty
 from depthscale.trace import Trace
 
 _VAGUE = 2.0  # upper over lower end of a rate's interval, from where on "steady" says too much
+_UNKNOWN = 1e3  # the same, from where on nothing is known of it
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     batch_findings,
     number_findings,
@@ -48,6 +49,12 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
     return Diagnosis(tuple(found), _verdict(case, found), case.predicted_rate)
 
 
+def _what_would_tell(trace: Trace) -> str:
+    if trace.repeats > 1 and trace.initializations == 1:
+        return f"the {trace.repeats} networks are all the same (does their function seed itself?); different ones would tell"
+    return "more networks (repeats= of a function) would tell"
+
+
 def _verdict(case: Case, found: list[Finding]) -> str:
     wrong = [finding for finding in found if finding.severity != "info"]
     if wrong:
@@ -60,9 +67,14 @@ def _verdict(case: Case, found: list[Finding]) -> str:
     if growth.words == "steady":
         low, high = growth.interval
         if high > _VAGUE * low:
+            begins = (
+                "no verdict on the gradient: its rate is not"
+                if high > _UNKNOWN * low
+                else "nothing wrong was found, but the rate is not well"
+            )
             return (
-                f"nothing wrong was found, but the rate is not well known: x{growth.rate:.3g} per {growth.step} in mean square, "
-                f"between {low:.3g} and {high:.3g}; more networks (repeats= of a function) would tell"
+                f"{begins} known: x{growth.rate:.3g} per {growth.step} in mean square, between {low:.3g} and {high:.3g}; "
+                f"{_what_would_tell(case.trace)}"
             )
         return (
             f"nothing wrong: the gradient is steady, x{growth.rate:.4g} per {growth.step} in mean square "

@@ -12,7 +12,7 @@ from depthscale.diagnose.words import decades, place
 from depthscale.theory.traces import ends
 from depthscale.trace import TracedOp
 
-_FEWEST = 5  # steps, of which one may be called odd
+_FEWEST = 4  # steps, of which one may be called odd
 _SPREADS = 8.0  # of the other steps, as wide as if they were normal: 1.4826 times the median distance from their median
 _LEAST_SPREAD = 0.1  # log2 of a mean square
 

@@ -36,8 +36,8 @@ class Steps:
 def steps(trace: Trace) -> Steps | None:
     """By a repeated block of the module tree, else by the shortest repeating sequence of operations that every gradient path
     crosses, else by the uses of one module that follow each other, as of a recurrent cell that reads an input at every step; None
-    where nothing repeats three times. Where paths to all inputs share no depth, as where weights of the samples come in late, and no
-    module comes again, the paths to the one input that has the most of it are looked at."""
+    where nothing repeats three times. Where paths to all inputs share no depth, as where weights of the samples come in late, and
+    no module comes again, the paths to the one input that has the most of it are looked at."""
     return _along(trace, None) or _by_use(trace) or _along_one_input(trace)
 
 

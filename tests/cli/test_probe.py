@@ -203,7 +203,10 @@ GROWTHS = {
     "ordered": r"growth: vanishes x0\.8\d* per linear-tanh, halves in RMS every \d",
     "pre_ln": r"growth: grows as depth\^[01](\.\d+)? .mean square., on average x1\.\d+ ± ",
     "turned": r"growth: turns: explodes x1\.4\d* in RMS over 14 steps, then vanishes x0\.7\d* in RMS over 14 steps",
-    "jumps": r"growth: steady, the jump at 30 included .mean square x\d\.\d+ ± ",
+    "slow": r"growth: grows x1\.1 per mul, doubles in RMS every 7\.3 .mean square x1\.21 ± ",
+    "slower": r"growth: shrinks x0\.9 per mul, halves in RMS every 6\.6 .mean square x0\.81 ± ",
+    "one_large": r"growth: not well known .mean square x\d+\.\d+ ± \S+ per linear-relu, 4 steps",
+    "jumps": r"growth: not well known, the jump at 30 included .mean square x\d\.\d+ ± ",
 }
 KNOWN_MODELS = """
 from torch import nn
@@ -215,6 +218,19 @@ def vanilla(): return mlp(30, nn.ReLU)
 def ordered(): return mlp(30, nn.Tanh, sigma_w2=0.7)
 def pre_ln(): return Residuals(30, "pre", layer_norm), torch.randn(32, WIDTH)
 def turned(): return turning(4.0, 1.0)
+
+class Times(nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+    def forward(self, x): return x * self.by
+def slow(): return nn.Sequential(*(Times(1.1) for _ in range(8))), torch.randn(8, WIDTH)
+def slower(): return nn.Sequential(*(Times(0.9) for _ in range(8))), torch.randn(8, WIDTH)
+
+def one_large():
+    network, x = mlp(6, nn.ReLU)
+    network[6].weight.data *= 200
+    return network, x
 
 def jumps():
     network, x = mlp(30, nn.ReLU)

@@ -1,5 +1,6 @@
 """A trace for a terminal: verdict, findings, a line of the gradient along depth, a table of operations."""
 
+import re
 from collections.abc import Iterator, Sequence
 from math import isfinite, isnan
 from textwrap import fill
@@ -30,6 +31,9 @@ _GAIN = "log2 gain backward: the gradient's squared norm that leaves an operatio
 _STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
 _MOST_ROWS = 40
 _FEW_STEPS = 4  # of depth: too few for a line of their own
+_ALARMS = ("gradient-explodes", "gradient-vanishes", "gradient-turns")
+_CALM = {"explodes": "grows", "vanishes": "shrinks"}
+_VAGUE = 2.0  # upper over lower end of a rate's interval, from where on the verdict, too, does not call it steady
 
 
 def require_known(names: Sequence[str]) -> None:
@@ -93,7 +97,17 @@ def _growth_line(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
         yield "growth: nothing repeats three times along the depth, so there is no rate per step"
     else:
         apart = "".join(f", the jump at {jump.where} included" for jump in diagnosis.findings if jump.rule == "gradient-jumps")
-        yield f"growth: {found.words}{apart}{'' if found.turns else _estimate(found, diagnosis.predicted_rate)}"
+        yield f"growth: {_words(found, diagnosis)}{apart}{'' if found.turns else _estimate(found, diagnosis.predicted_rate)}"
+
+
+def _words(found: Growth, diagnosis: Diagnosis) -> str:
+    """What the gradient does, no louder than the verdict: only an alarm explodes or vanishes, and only a known rate is steady."""
+    if found.words == "steady":
+        low, high = found.interval
+        return "not well known" if high > _VAGUE * low else "steady"
+    if any(finding.severity != "info" for finding in diagnosis.matching(_ALARMS)):
+        return found.words
+    return re.sub(r"\b(explodes|vanishes)(?= x)", lambda verb: _CALM[verb[0]], found.words)
 
 
 def _estimate(found: Growth, predicted: float) -> str:

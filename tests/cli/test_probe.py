@@ -44,6 +44,21 @@ class Cut(nn.Module):
     def forward(self, x):
         return self.second(self.first(x).detach())
 
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.frozen, self.cut, self.small, self.large = (nn.Linear(4, 4, bias=False) for _ in range(4))
+        self.idle = nn.Linear(4, 4)
+        self.frozen.requires_grad_(False)
+        nn.init.eye_(self.frozen.weight)
+    def forward(self, x):
+        x = self.frozen(torch.full_like(x, 3.0))
+        return self.small(x) + 2 * self.large(x) + self.cut(x).detach()
+def heads():
+    return Heads(), torch.ones(4, 4)
+def total(output):
+    return output.sum()
+
 class Less(nn.Module):
     def forward(self, x):
         return x * 0.9999
@@ -327,6 +342,22 @@ def test_the_line_of_bars_begins_and_ends_as_the_table_does(
     table = out.split("backward\n", 2)[1].splitlines()
     rows = [line.split() for line in table if re.search(r"\d+x64 ", line)]
     assert bars == (rows[0][4], rows[-1][4])
+
+
+def test_parameters_are_told_of_where_they_are_asked_for(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """dE/dW of E = sum(W x) is the sum of x over 4 samples of 3: 12 at every entry."""
+    argv = (f"{models}:heads", "--loss", f"{models}:total")
+    said = [" ".join(run(capsys, *argv, *more)[1].split()) for more in ([], ["--params"])]
+    told = (
+        "parameters: 2 of 6 with a gradient (1 frozen), RMS 12.0 (small.weight) to 24.0 (large.weight); "
+        "none reaches cut.weight, idle.weight, idle.bias gradient RMS"
+    )
+    assert [told in each for each in said] == [False, True], said[1]
+    assert "parameters:" not in said[0]
+    _, out, _ = run(capsys, f"{models}:Cut", "--input", "float32[8,64]", "--params")
+    assert "none reaches first.0.weight, first.0.bias, first.1.weight and 13 more" in " ".join(out.split())
+    _, out, _ = run(capsys, f"{models}:Less", "--input", "float32[8,64]", "--params")
+    assert "parameters:" not in out, "it has none"
 
 
 def test_no_gain_is_a_zero_with_a_minus(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,7 @@ _GAIN = "log2 gain backward: the gradient's squared norm that leaves an operatio
 _STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
 _MOST_ROWS = 40
 _FEW_STEPS = 4  # of depth: too few for a line of their own
+_FEW_NAMES = 3  # of parameters without a gradient
 _ALARMS = ("gradient-explodes", "gradient-vanishes", "gradient-turns")
 _CALM = {"explodes": "grows", "vanishes": "shrinks"}
 _VAGUE = 2.0  # upper over lower end of a rate's interval, from where on the verdict, too, does not call it steady
@@ -61,7 +62,7 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int, unico
         yield text
     if found.findings:
         yield ""
-    yield from (fill(line, width) for line in _growth_line(trace, found))
+    yield from (fill(line, width) for line in (*_growth_line(trace, found), *_parameters_line(trace)))
     shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(stations(trace))]
     yield from _sparkline(_levels_along(trace), width, _BARS if unicode else _PLAIN_BARS, _lowest(trace))
     yield _table(trace, shown, whole, width, "…" if unicode else "..")
@@ -116,6 +117,25 @@ def _estimate(found: Growth, predicted: float) -> str:
     beside = f", theory x{predicted:.4g}" if isfinite(predicted) else ""
     rate = f"x{found.rate:.4g} ± {found.stderr:.2g}{per}, {found.steps} steps{beside}"
     return f" (mean square {rate})" if found.exponential else f", on average {rate}"
+
+
+def _parameters_line(trace: Trace) -> Iterator[str]:
+    """How many parameters have a gradient, between which sizes, and which have none though nothing shows that they are frozen."""
+    if not trace.params:
+        return
+    frozen = {name for op in trace.ops if op.settings.get("frozen") for name, _, _ in op.weights}
+    levels = {each.name: each.gradient.log2_mean_square() for each in trace.params if each.gradient is not None}
+    missed = [each.name for each in trace.params if each.gradient is None and each.name not in frozen]
+    still = len(trace.params) - len(levels) - len(missed)
+    says = f"parameters: {len(levels)} of {len(trace.params)} with a gradient{f' ({still} frozen)' if still else ''}"
+    known = sorted((name for name, level in levels.items() if not isnan(level)), key=levels.__getitem__)
+    if known:
+        ends = dict.fromkeys((known[0], known[-1]))  # the same where there is one
+        says += f", RMS {' to '.join(f'{_power_or_blank(levels[name])} ({name})' for name in ends)}"
+    if missed:
+        more = f" and {len(missed) - _FEW_NAMES} more" if len(missed) > _FEW_NAMES else ""
+        says += f"; none reaches {', '.join(missed[:_FEW_NAMES])}{more}"
+    yield says
 
 
 def _levels_along(trace: Trace) -> list[float]:

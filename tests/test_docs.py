@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import commands
 from depthscale.report.probe_table import RULES
 from docs import PAGE, PROBE_PAGE, claims_page, probe_page
 
@@ -50,6 +51,19 @@ def test_the_commands_print_what_the_readme_shows() -> None:
         line = command.replace("depthscale", f"{sys.executable} -m depthscale", 1)
         found = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True, cwd=ROOT)
         assert found.stdout == shown
+
+
+def test_report_draws_what_the_readme_says_it_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = README.partition("`depthscale report FILE` draws what ")[2].partition(" wrote")[0]
+    writers = re.findall(r"`(\w+) (--\w+) FILE`", sentence)
+    assert {name for name, _ in writers} == {"simulate", "predict", "probe"}
+    assert "several tensors, `--output logits`" in README
+    for name, option in writers:
+        what = ["torch.nn.Tanh", "--input", "float32[4,8]"] if name == "probe" else ["--depth", "3", "--width", "8"]
+        path, page = tmp_path / f"{name}.json", tmp_path / f"{name}.html"
+        assert commands.run([name, *what, option, str(path)], capsys)[0] == 0
+        assert commands.run(["report", str(path), "--html", str(page)], capsys)[0] == 0
+        assert page.stat().st_size > 0
 
 
 def test_the_page_of_claims_is_up_to_date() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from depthscale.frames import data_frame
 from depthscale.sketch import Sketch
 
 Array = NDArray[np.float64]
+STOPS = "the prediction stops at"  # begins the note that says where, and why
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +114,11 @@ class Profile:
             f"{name}={self.spec[name]!r}" for name in ("model", "depth", "width", "activation", "norm") if name in self.spec
         )
         over = f", {self.seeds} seeds" if self.seeds else ""
-        ends = [f"2^{self.gradient.log2_mean_square[end] / 2:.4g}" for end in (0, -1)]
-        reached = f"; gradient RMS {ends[0]} at the input, {ends[1]} at the output"
-        return f"Profile({self.source}: {described}, loss={self.loss!r}{over}{reached})"
+        levels = [float(self.gradient.log2_mean_square[end]) / 2 for end in (0, -1)]
+        first, last = ("not known" if isnan(level) else f"2^{level:.4g}" for level in levels)
+        reached = f"; gradient RMS {first} at the input, {last} at the output"
+        stops = "".join(f"; {note}" for note in self.notes if note.startswith(STOPS))
+        return f"Profile({self.source}: {described}, loss={self.loss!r}{over}{reached}{stops})"
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import profile_html

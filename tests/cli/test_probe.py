@@ -44,6 +44,21 @@ class Cut(nn.Module):
     def forward(self, x):
         return self.second(self.first(x).detach())
 
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.frozen, self.cut, self.small, self.large = (nn.Linear(4, 4, bias=False) for _ in range(4))
+        self.idle = nn.Linear(4, 4)
+        self.frozen.requires_grad_(False)
+        nn.init.eye_(self.frozen.weight)
+    def forward(self, x):
+        x = self.frozen(torch.full_like(x, 3.0))
+        return self.small(x) + 2 * self.large(x) + self.cut(x).detach()
+def heads():
+    return Heads(), torch.ones(4, 4)
+def total(output):
+    return output.sum()
+
 class Less(nn.Module):
     def forward(self, x):
         return x * 0.9999
@@ -203,7 +218,10 @@ GROWTHS = {
     "ordered": r"growth: vanishes x0\.8\d* per linear-tanh, halves in RMS every \d",
     "pre_ln": r"growth: grows as depth\^[01](\.\d+)? .mean square., on average x1\.\d+ ± ",
     "turned": r"growth: turns: explodes x1\.4\d* in RMS over 14 steps, then vanishes x0\.7\d* in RMS over 14 steps",
-    "jumps": r"growth: steady, the jump at 30 included .mean square x\d\.\d+ ± ",
+    "slow": r"growth: grows x1\.1 per mul, doubles in RMS every 7\.3 .mean square x1\.21 ± ",
+    "slower": r"growth: shrinks x0\.9 per mul, halves in RMS every 6\.6 .mean square x0\.81 ± ",
+    "one_large": r"growth: not well known .mean square x\d+\.\d+ ± \S+ per linear-relu, 4 steps",
+    "jumps": r"growth: not well known, the jump at 30 included .mean square x\d\.\d+ ± ",
 }
 KNOWN_MODELS = """
 from torch import nn
@@ -215,6 +233,19 @@ def vanilla(): return mlp(30, nn.ReLU)
 def ordered(): return mlp(30, nn.Tanh, sigma_w2=0.7)
 def pre_ln(): return Residuals(30, "pre", layer_norm), torch.randn(32, WIDTH)
 def turned(): return turning(4.0, 1.0)
+
+class Times(nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+    def forward(self, x): return x * self.by
+def slow(): return nn.Sequential(*(Times(1.1) for _ in range(8))), torch.randn(8, WIDTH)
+def slower(): return nn.Sequential(*(Times(0.9) for _ in range(8))), torch.randn(8, WIDTH)
+
+def one_large():
+    network, x = mlp(6, nn.ReLU)
+    network[6].weight.data *= 200
+    return network, x
 
 def jumps():
     network, x = mlp(30, nn.ReLU)
@@ -311,6 +342,22 @@ def test_the_line_of_bars_begins_and_ends_as_the_table_does(
     table = out.split("backward\n", 2)[1].splitlines()
     rows = [line.split() for line in table if re.search(r"\d+x64 ", line)]
     assert bars == (rows[0][4], rows[-1][4])
+
+
+def test_parameters_are_told_of_where_they_are_asked_for(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """dE/dW of E = sum(W x) is the sum of x over 4 samples of 3: 12 at every entry."""
+    argv = (f"{models}:heads", "--loss", f"{models}:total")
+    said = [" ".join(run(capsys, *argv, *more)[1].split()) for more in ([], ["--params"])]
+    told = (
+        "parameters: 2 of 6 with a gradient (1 frozen), RMS 12.0 (small.weight) to 24.0 (large.weight); "
+        "none reaches cut.weight, idle.weight, idle.bias gradient RMS"
+    )
+    assert [told in each for each in said] == [False, True], said[1]
+    assert "parameters:" not in said[0]
+    _, out, _ = run(capsys, f"{models}:Cut", "--input", "float32[8,64]", "--params")
+    assert "none reaches first.0.weight, first.0.bias, first.1.weight and 13 more" in " ".join(out.split())
+    _, out, _ = run(capsys, f"{models}:Less", "--input", "float32[8,64]", "--params")
+    assert "parameters:" not in out, "it has none"
 
 
 def test_no_gain_is_a_zero_with_a_minus(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,20 @@ def test_the_rates_lie_apart_in_standard_errors() -> None:
     assert ds.compare(normed, vanilla).standard_errors == pytest.approx(-found.standard_errors)
     assert ds.compare(vanilla, vanilla).standard_errors == 0
     assert found.only_after
-    assert "standard errors apart" in repr(found)
+    said = f"apart by a normal deviate of {found.standard_errors:+.1f}, as unlikely as Student's t of the difference"
+    assert said in repr(found)
+
+
+def test_no_face_takes_a_normal_deviate_for_a_number_of_standard_errors() -> None:
+    """Two seeds each, 2 degrees of freedom: the difference over its error is a third larger, and more, where it matters."""
+    a, b = (ds.simulate(ds.NetSpec(depth=9, width=16, batch=8, norm=norm), seeds=2) for norm in ("none", "batch"))
+    found = ds.compare(b, a)
+    t = abs(2.0 ** found["gradient"].log2_ratio - 1) / found["gradient"].relative_stderr
+    assert (t > 2).any()
+    assert (t > 4 / 3 * abs(found["gradient"].standard_errors))[t > 2].all()
+    for face in (repr(found["gradient"]), found["gradient"]._repr_html_()):
+        assert "a normal deviate of" in face
+        assert "standard errors" not in face
 
 
 def test_without_a_rate_operations_are_compared_all_the_same() -> None:

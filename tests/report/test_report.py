@@ -32,6 +32,7 @@ from depthscale.report.html import Html, tag
 from depthscale.report.mathml import formula
 from depthscale.report.provenance import command
 from depthscale.report.show import page, theory_of
+from depthscale.report.tables import _growth_cells
 from depthscale.report.words import interval, rounded, sentence, verdict, with_error
 from depthscale.spec import NetSpec
 from depthscale.theory import predict
@@ -198,6 +199,21 @@ def test_a_comparison_s_caption_speaks_of_what_is_drawn() -> None:
     assert "Points: measured ± 2 standard errors.<" in page([a, b])
     assert "Points: measured ± 2 standard errors; lines: theory.<" in page([a, predict(SMALL)])
     assert "Lines: theory.<" in page([predict(SMALL), predict(replace(SMALL, batch=64))])
+
+
+def test_a_page_calls_a_normal_deviate_what_is_no_number_of_standard_errors() -> None:
+    a, b = simulate([SMALL, replace(SMALL, norm="none")], seeds=2)
+    for profiles in ([a, b], [a, a], [a, predict(SMALL)], a):
+        said = page(profiles).replace("± 2 standard errors", "").replace("there are no standard errors to go by", "")
+        assert "standard errors" not in said
+        assert "normal deviate" in said
+
+
+def test_a_table_of_rates_gives_its_difference_as_a_normal_deviate() -> None:
+    """Over 4 degrees of freedom t = 3 has the tail 1/2 - 3/8 * 3 / sqrt(13/4) * (1 - 9/39) = 0.01997: 2.054 for a normal number."""
+    measured = Growth(1.3, 0.1, 1, 9, 0.1, 4, steps=8)
+    predicted = Growth(1.0, 0.0, 1, 9, 0.0, inf, steps=8)
+    assert _growth_cells(measured, predicted)[2] == "+2.1"
 
 
 def test_every_setting_of_the_controls_gives_predict_s_curve() -> None:

@@ -1,6 +1,7 @@
 """Pages of two traces: what they say is what `compare` found, and what cannot be compared is named."""
 
 import re
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,10 @@ def pair() -> dict[str, Trace]:
 
 
 def test_the_page_of_two_traces_says_what_compare_found(pair: dict[str, Trace]) -> None:
-    text = page(pair)
+    text = unescape(page(pair))
     found = ds.compare(pair["before"], pair["after"])
     assert found.standard_errors > 3
-    assert f"{found.standard_errors:.1f} standard errors apart." in text
+    assert f": apart by a normal deviate of {found.standard_errors:.1f}, as unlikely as Student's t of the difference." in text
     assert f"<td>{found.standard_errors:+.1f}</td>" in text
     most = found.largest[0]
     assert f'<th scope="row">{most.name}</th>' in text
@@ -71,8 +72,8 @@ def test_what_compare_returned_is_the_same_page_by_other_names(pair: dict[str, T
 
 
 def test_a_trace_against_itself_differs_nowhere(pair: dict[str, Trace]) -> None:
-    text = page([pair["after"]] * 2)
-    assert "They cannot be told apart (0.0 standard errors)." in text
+    text = unescape(page([pair["after"]] * 2))
+    assert "They cannot be told apart (a normal deviate of 0.0, as unlikely as Student's t of the difference)." in text
     assert "30 operations have the same name in both and none differs." in text
 
 
@@ -120,7 +121,7 @@ def test_traces_and_profiles_are_not_mixed(pair: dict[str, Trace]) -> None:
 def test_a_comparison_of_traces_has_a_face_and_a_chart(pair: dict[str, Trace]) -> None:
     found = ds.compare(pair["before"], pair["after"])
     face = found._repr_html_()
-    assert "standard errors apart" in face
+    assert "apart by a normal deviate of" in face
     assert "<svg" in face
     assert "<script" not in face
     assert ds.chart(pair).properties(width=99).to_dict()["width"] == 99

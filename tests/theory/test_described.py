@@ -190,3 +190,13 @@ def test_what_a_rule_leaves_out_is_told_once() -> None:
     assert note.startswith("0 and 1 more: theory leaves out: zeros around the input")
     assert "model='Sequential'" in repr(said)
     assert "2^0 at the output" in repr(said)
+
+
+def test_a_prediction_that_stops_says_where_when_it_is_printed() -> None:
+    layers = nn.Linear(8, 8), nn.Softmax(-1), nn.Linear(8, 8)
+    stopped, whole = (predict(probe(nn.Sequential(*some), torch.randn(4, 8))) for some in (layers, layers[::2]))
+    assert repr(stopped).endswith(
+        "gradient RMS not known at the input, 2^0 at the output; the prediction stops at 1: theory has no rule for softmax)"
+    )
+    assert "stops" not in repr(whole)
+    assert "not known" not in repr(whole)

@@ -24,7 +24,7 @@ _NEURONS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One layer of one network: rms of dE/dx measured and predicted, and their difference in standard errors."""
+    """One layer of one network: rms of dE/dx measured and predicted, and their difference as a normal deviate."""
 
     network: str
     layer: int

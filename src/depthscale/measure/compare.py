@@ -13,6 +13,7 @@ from depthscale.numerics.student import normal_deviate
 from depthscale.profile import Array, Profile, Quantity
 from depthscale.trace import Trace, TracedOp
 
+AS_UNLIKELY = "as unlikely as Student's t of the difference"
 _SHOWN = 5
 _ALIKE = 1e-3  # log2 of a mean square: not worth a line
 _HELD = 1000.0  # log2 of a mean square that floats hold
@@ -23,7 +24,7 @@ class Comparison:
     """log2_ratio: [layers] log2 of a's mean square over b's; relative_stderr: [layers] of that ratio.
 
     standard_errors: [layers] how far the ratio lies from 1, as the standard normal deviate that is as unlikely as Student's t
-    over so few seeds; nan where there is nothing to compare with.
+    over so few seeds (less than the difference over its error); nan where there is nothing to compare with.
     """
 
     log2_ratio: Array
@@ -33,7 +34,8 @@ class Comparison:
     def __repr__(self) -> str:
         known = np.nan_to_num(np.abs(self.standard_errors))
         layer = int(known.argmax())
-        return f"Comparison(layer {layer} differs most: x{2 ** self.log2_ratio[layer]:.4g}, {known[layer]:.1f} standard errors)"
+        ratio, deviate = 2 ** self.log2_ratio[layer], known[layer]
+        return f"Comparison(layer {layer} differs most: x{ratio:.4g}, a normal deviate of {deviate:.1f}, {AS_UNLIKELY})"
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import comparison_html
@@ -109,7 +111,7 @@ class TraceComparison:
             if found is not None
         ]
         if isfinite(self.standard_errors):
-            lines.append(f"  {self.standard_errors:+.1f} standard errors apart")
+            lines.append(f"  apart by a normal deviate of {self.standard_errors:+.1f}, {AS_UNLIKELY}")
         changed = [change for change in self.largest[:_SHOWN] if change.size > _ALIKE]
         lines += [f"  after over before, in RMS: {change}" for change in changed]
         return "\n".join(lines if changed else [*lines, "  each has the gradient and the activation that it had before"])
@@ -135,9 +137,9 @@ def compare(a: Trace, b: Trace) -> TraceComparison: ...
 def compare(a: Profile | Trace, b: Profile | Trace) -> Comparisons | TraceComparison:
     """How far a profile lies from another, as measured from theory; or what changed from a trace, a, to the next, b.
 
-    Of profiles: for "gradient", "activation" and "preactivation_batch_variance", layer by layer, in standard errors: those of
-    both together, as if independent; layers of one network are not independent of each other. Of traces of one model before
-    and after a change: operations of the same name, and the rates of growth.
+    Of profiles: for "gradient", "activation" and "preactivation_batch_variance", layer by layer, by Student's t over
+    the standard errors of both together, as if independent; layers of one network are not independent of each other. Of traces
+    of one model before and after a change: operations of the same name, and the rates of growth.
     raises: ValueError for different depths; InvalidProbe where no operation of one trace has its name in the other.
     """
     if isinstance(a, Trace) and isinstance(b, Trace):

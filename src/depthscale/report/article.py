@@ -268,7 +268,7 @@ def _numbers(found: Founding) -> Part:
         mine = [row for row in rows if row.network == name]
         columns[f"{short} RMS"] = np.array([row.measured for row in mine])
         columns[f"{short} theory"] = np.array([row.predicted for row in mine])
-        columns[f"{short} diff (s.e.)"] = np.array([row.standard_errors for row in mine])
+        columns[f"{short} diff (normal deviate)"] = np.array([row.standard_errors for row in mine])
     columns["vanilla batch variance"] = rms(2 * found.measured[0].preactivation_batch_variance.log2_mean_square)
     columns["BN batch variance"] = rms(2 * found.measured[1].preactivation_batch_variance.log2_mean_square)
     return section("numbers", "All numbers", table_of(columns))

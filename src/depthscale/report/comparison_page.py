@@ -1,4 +1,4 @@
-"""The page of several profiles on the same axes, and how far each lies from the first, in standard errors."""
+"""The page of several profiles on the same axes, and how surely each differs from the first."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -7,6 +7,7 @@ import altair as alt
 import numpy as np
 
 from depthscale.measure import Growth, compare
+from depthscale.measure.compare import AS_UNLIKELY
 from depthscale.profile import Array, Profile
 from depthscale.report.depth import Series, along_depth, layers, selected, thinned, with_selection
 from depthscale.report.html import Html, headline, join, table, tag
@@ -17,7 +18,7 @@ from depthscale.report.theme import AXIS, SERIES_COLOURS, Chart
 from depthscale.report.words import interval, rate, rounded, sentence
 
 _QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}
-_FAR = 3.0  # standard errors
+_FAR = 3.0  # as a normal deviate
 _MOST_POINTS = 400
 
 
@@ -78,13 +79,14 @@ def _verdict(profiles: Mapping[str, Profile]) -> list[str]:
     found = compare(b, a)["gradient"]
     apart = np.nan_to_num(np.abs(found.standard_errors), nan=-1.0)
     if (apart < 0).all():
-        return [f"The gradients of {second} and {first} cannot be told apart in standard errors: there are none to go by."]
+        return [f"The gradients of {second} and {first} cannot be told apart: there are no standard errors to go by."]
     layer = int(apart.argmax())
     factor = rounded(float(2.0 ** np.clip(found.log2_ratio[layer] / 2, -1000, 1000)), digits=4)
-    by = f"by {apart[layer]:.1f} standard errors" if apart[layer] < 1e3 else "beyond any doubt"
+    by = f"a normal deviate of {apart[layer]:.1f}" if apart[layer] < 1e3 else "beyond any doubt"
     if apart[layer] <= _FAR:
         return [
-            f"The gradients of {second} and {first} agree: nowhere do they differ by more than {apart[layer]:.1f} standard errors."
+            f"The gradients of {second} and {first} agree: nowhere do they differ by a normal deviate of more than "
+            f"{apart[layer]:.1f}."
         ]
     return [
         f"The gradients of {second} and {first} differ most at layer {layer}: ",
@@ -107,7 +109,7 @@ def _growths(profiles: Mapping[str, Profile]) -> Html:
 
 
 def _differences(profiles: Mapping[str, Profile]) -> list[Part]:
-    """A chart of the gradient's difference in standard errors, for those of the first one's depth."""
+    """A chart of the gradient's difference as a normal deviate, for those of the first one's depth."""
     first, reference = next(iter(profiles.items()))
     apart = {
         name: compare(profile, reference)["gradient"].standard_errors
@@ -123,8 +125,11 @@ def _differences(profiles: Mapping[str, Profile]) -> list[Part]:
     if not rows:
         return []
     chart = _difference_chart(rows, list(profiles), reference.depth)
-    says = f"Gradient's mean square minus that of {first}, over their standard error; beyond the dashed lines it is no chance."
-    return [section("difference", "Difference in standard errors", figure("apart", chart, "How far apart", says, axis="x"))]
+    says = (
+        f"Gradient's mean square against that of {first}: the normal deviate that is {AS_UNLIKELY}; beyond the dashed lines it is "
+        "no chance."
+    )
+    return [section("difference", "Difference as a normal deviate", figure("apart", chart, "How far apart", says, axis="x"))]
 
 
 def _difference_chart(rows: list[dict], series: list[str], depth: int) -> Chart:
@@ -133,7 +138,7 @@ def _difference_chart(rows: list[dict], series: list[str], depth: int) -> Chart:
     kind = "symlog" if reach > 30 else "linear"
     y = alt.Y(
         "y:Q",
-        title="standard errors",
+        title="normal deviate",
         scale=alt.Scale(type=kind, domain=[-reach, reach], nice=False),
         axis=alt.Axis(tickCount=5, format="~g"),
     )
@@ -145,7 +150,7 @@ def _difference_chart(rows: list[dict], series: list[str], depth: int) -> Chart:
         x=x,
         y=y,
         color=alt.Color("series:N", scale=colours, legend=legend),
-        tooltip=["series:N", alt.Tooltip("at:Q", title="layer"), alt.Tooltip("y:Q", format=".2f", title="standard errors")],
+        tooltip=["series:N", alt.Tooltip("at:Q", title="layer"), alt.Tooltip("y:Q", format=".2f", title="normal deviate")],
     )
     return with_selection(alt.layer(selected(x), limits, drawn).properties(height=220))
 
@@ -158,7 +163,7 @@ def _layers(profiles: Mapping[str, Profile]) -> Part:
         columns[f"gradient RMS, {name}"] = _padded(_shown(profile), deepest)
         if profile is not reference and profile.depth == reference.depth:
             apart = compare(profile, reference)["gradient"].standard_errors
-            columns[f"standard errors from the first, {name}"] = _padded(apart, deepest)
+            columns[f"difference from the first as a normal deviate, {name}"] = _padded(apart, deepest)
     return section("layers", "Layers", table_of(columns))
 
 

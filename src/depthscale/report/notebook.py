@@ -17,7 +17,7 @@ from depthscale.sketch import Sketch
 from depthscale.sketch.formats import FORMATS
 from depthscale.trace import Trace
 
-_FAR = 3.0  # standard errors
+_FAR = 3.0  # as a normal deviate
 
 
 def profile_html(profile: Profile) -> str:
@@ -35,7 +35,7 @@ def comparison_html(found: Comparison) -> str:
     """Where the two differ most."""
     far = int((np.nan_to_num(np.abs(found.standard_errors)) > _FAR).sum())
     layers = len(found.standard_errors)
-    return tag("p", f"{found!r}: beyond {_FAR:g} standard errors at {far} of {layers} layers")
+    return tag("p", f"{found!r}: beyond {_FAR:g} at {far} of {layers} layers")
 
 
 def trace_comparison_html(found: TraceComparison) -> str:

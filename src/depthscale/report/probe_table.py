@@ -1,5 +1,6 @@
 """A trace for a terminal: verdict, findings, a line of the gradient along depth, a table of operations."""
 
+import re
 from collections.abc import Iterator, Sequence
 from math import isfinite, isnan
 from textwrap import fill
@@ -30,6 +31,10 @@ _GAIN = "log2 gain backward: the gradient's squared norm that leaves an operatio
 _STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
 _MOST_ROWS = 40
 _FEW_STEPS = 4  # of depth: too few for a line of their own
+_FEW_NAMES = 3  # of parameters without a gradient
+_ALARMS = ("gradient-explodes", "gradient-vanishes", "gradient-turns")
+_CALM = {"explodes": "grows", "vanishes": "shrinks"}
+_VAGUE = 2.0  # upper over lower end of a rate's interval, from where on the verdict, too, does not call it steady
 
 
 def require_known(names: Sequence[str]) -> None:
@@ -57,7 +62,7 @@ def probe_view(trace: Trace, found: Diagnosis, *, whole: bool, width: int, unico
         yield text
     if found.findings:
         yield ""
-    yield from (fill(line, width) for line in _growth_line(trace, found))
+    yield from (fill(line, width) for line in (*_growth_line(trace, found), *_parameters_line(trace)))
     shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(stations(trace))]
     yield from _sparkline(_levels_along(trace), width, _BARS if unicode else _PLAIN_BARS, _lowest(trace))
     yield _table(trace, shown, whole, width, "…" if unicode else "..")
@@ -93,7 +98,17 @@ def _growth_line(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
         yield "growth: nothing repeats three times along the depth, so there is no rate per step"
     else:
         apart = "".join(f", the jump at {jump.where} included" for jump in diagnosis.findings if jump.rule == "gradient-jumps")
-        yield f"growth: {found.words}{apart}{'' if found.turns else _estimate(found, diagnosis.predicted_rate)}"
+        yield f"growth: {_words(found, diagnosis)}{apart}{'' if found.turns else _estimate(found, diagnosis.predicted_rate)}"
+
+
+def _words(found: Growth, diagnosis: Diagnosis) -> str:
+    """What the gradient does, no louder than the verdict: only an alarm explodes or vanishes, and only a known rate is steady."""
+    if found.words == "steady":
+        low, high = found.interval
+        return "not well known" if high > _VAGUE * low else "steady"
+    if any(finding.severity != "info" for finding in diagnosis.matching(_ALARMS)):
+        return found.words
+    return re.sub(r"\b(explodes|vanishes)(?= x)", lambda verb: _CALM[verb[0]], found.words)
 
 
 def _estimate(found: Growth, predicted: float) -> str:
@@ -102,6 +117,25 @@ def _estimate(found: Growth, predicted: float) -> str:
     beside = f", theory x{predicted:.4g}" if isfinite(predicted) else ""
     rate = f"x{found.rate:.4g} ± {found.stderr:.2g}{per}, {found.steps} steps{beside}"
     return f" (mean square {rate})" if found.exponential else f", on average {rate}"
+
+
+def _parameters_line(trace: Trace) -> Iterator[str]:
+    """How many parameters have a gradient, between which sizes, and which have none though nothing shows that they are frozen."""
+    if not trace.params:
+        return
+    frozen = {name for op in trace.ops if op.settings.get("frozen") for name, _, _ in op.weights}
+    levels = {each.name: each.gradient.log2_mean_square() for each in trace.params if each.gradient is not None}
+    missed = [each.name for each in trace.params if each.gradient is None and each.name not in frozen]
+    still = len(trace.params) - len(levels) - len(missed)
+    says = f"parameters: {len(levels)} of {len(trace.params)} with a gradient{f' ({still} frozen)' if still else ''}"
+    known = sorted((name for name, level in levels.items() if not isnan(level)), key=levels.__getitem__)
+    if known:
+        ends = dict.fromkeys((known[0], known[-1]))  # the same where there is one
+        says += f", RMS {' to '.join(f'{_power_or_blank(levels[name])} ({name})' for name in ends)}"
+    if missed:
+        more = f" and {len(missed) - _FEW_NAMES} more" if len(missed) > _FEW_NAMES else ""
+        says += f"; none reaches {', '.join(missed[:_FEW_NAMES])}{more}"
+    yield says
 
 
 def _levels_along(trace: Trace) -> list[float]:

@@ -120,7 +120,7 @@ def _gradient_columns(profile: Profile, theory: Profile | None) -> dict[str, Arr
         columns["log2 of its mean square"] = gradient.log2_mean_square
     if theory is not None and theory is not profile:
         columns["theory"] = rms(theory.gradient.log2_mean_square)
-        columns["difference in standard errors"] = compare(profile, theory)["gradient"].standard_errors
+        columns["difference as a normal deviate"] = compare(profile, theory)["gradient"].standard_errors
     return columns
 
 

@@ -1,7 +1,8 @@
 """Profiles and the founding experiment as tables for a terminal of 80 columns."""
 
-from math import exp, isfinite, isnan, sqrt
+from math import exp, isfinite, isnan, nan, sqrt
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +12,7 @@ from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES, Row
 from depthscale.measure import Growth
 from depthscale.numerics.estimate import Estimate
+from depthscale.numerics.student import normal_deviate
 from depthscale.profile import Profile, Quantity
 from depthscale.theory.classical import Classical, batch_norm_trainable_depth
 
@@ -20,7 +22,7 @@ _UNLIMITED = 1e9  # layers: what a rate within rounding of 1 gives
 
 def founding_table(found: Founding) -> RenderableType:
     """Every layer of the three networks, then their growth."""
-    title = f"RMS of dE/dx ± standard error, {found.measured[0].seeds} seeds; diff to theory in standard errors"
+    title = f"RMS of dE/dx ± standard error, {found.measured[0].seeds} seeds; diff to theory as a normal deviate"
     table = Table(title=title, box=None, title_justify="left", padding=(0, 1, 0, 0))
     table.add_column("\nlayer", justify="right", no_wrap=True)
     for name in NAMES:
@@ -37,7 +39,8 @@ def founding_table(found: Founding) -> RenderableType:
 
 def growth_table(found: Founding) -> Table:
     """Fitted rates against theory's."""
-    table = Table(title="growth of the gradient per layer, towards the input", box=None, title_justify="left")
+    title = "growth per layer towards the input; diff as a normal deviate"
+    table = Table(title=title, box=None, title_justify="left")
     for heading in ("network", "mean square", "theory", "diff", "RMS", "layers"):
         table.add_column(heading, justify="left" if heading == "network" else "right")
     for name, measured, predicted in found.growths():
@@ -120,11 +123,9 @@ def _growth_cells(measured: Growth | UnreliableGrowth, predicted: Growth | Unrel
     theory = f"{predicted.rate:.4f}" if isinstance(predicted, Growth) else "-"
     if isinstance(measured, UnreliableGrowth):
         return ["too few to say", theory, "-", "-", "-"]
-    apart = (
-        (measured.rate - predicted.rate) / measured.stderr
-        if isinstance(predicted, Growth) and measured.stderr
-        else float("nan")
-    )
+    apart = nan
+    if isinstance(predicted, Growth) and measured.stderr:
+        apart = float(normal_deviate(np.array((measured.rate - predicted.rate) / measured.stderr), measured.degrees))
     return [
         f"{measured.rate:.4f} ± {measured.stderr:.4f}",
         theory,

@@ -9,7 +9,7 @@ import numpy as np
 from depthscale.diagnose import Finding, diagnose
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure import Growth, TraceComparison, compare, growth
-from depthscale.measure.compare import Change
+from depthscale.measure.compare import AS_UNLIKELY, Change
 from depthscale.measure.steps import steps
 from depthscale.profile import Array, Quantity
 from depthscale.report.depth import Series, along_depth
@@ -25,7 +25,7 @@ from depthscale.trace import Trace
 
 _QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}
 _TOLD_APART = ("model", "mode", "loss", "seed", "batch", "repeats", "loss_scale", "initializations")
-_FAR = 3.0  # standard errors
+_FAR = 3.0  # as a normal deviate
 _MOST_SHOWN = 20  # operations that differ
 _MOST_FINDINGS = 6
 _MOST_NAMES = 8
@@ -133,9 +133,9 @@ def _verdict(first: str, second: str, found: TraceComparison | InvalidProbe) -> 
             rates[2] = f", per {b.step} that of {first} by "
         return [
             *rates,
-            f": {apart:.1f} standard errors apart."
+            f": apart by a normal deviate of {apart:.1f}, {AS_UNLIKELY}."
             if apart > _FAR
-            else f". They cannot be told apart ({apart:.1f} standard errors).",
+            else f". They cannot be told apart (a normal deviate of {apart:.1f}, {AS_UNLIKELY}).",
         ]
     most = found.largest[0]
     if most.size < _ALIKE:
@@ -161,9 +161,8 @@ def _growths(traces: Mapping[str, Trace], found: Mapping[str, TraceComparison | 
         other = found.get(name)
         apart = other.standard_errors if isinstance(other, TraceComparison) else nan
         rows.append([name, *_growth_cells(trace), f"{apart:+z.1f}" if isfinite(apart) else "–"])
-    return table(
-        ["growth of the squared gradient", "per step", "95 % interval", "a step", "standard errors from the first"], rows
-    )
+    apart = "difference from the first as a normal deviate"
+    return table(["growth of the squared gradient", "per step", "95 % interval", "a step", apart], rows)
 
 
 def _growth_cells(trace: Trace) -> list[str]:

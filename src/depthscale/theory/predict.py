@@ -10,7 +10,7 @@ import numpy as np
 from depthscale.activations import activation
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.graph import Graph, Linear
-from depthscale.profile import Profile, Quantity
+from depthscale.profile import STOPS, Profile, Quantity
 from depthscale.spec import NORMS, NetSpec
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
@@ -65,7 +65,7 @@ def predict(spec: NetSpec | Trace, loss: str = "independent", inputs: Any = None
         loss=loss,
         log_variance=None if stops else log_variance(graph, signals, gradients),
         notes=(
-            *[f"the prediction stops at {each}" for each in stops[:1]],
+            *[f"{STOPS} {each}" for each in stops[:1]],
             *_notes(spec),
             *_validity(spec),
             *_amplifies(spec, graph, signals),

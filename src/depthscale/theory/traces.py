@@ -5,7 +5,7 @@ from math import nan
 
 import numpy as np
 
-from depthscale.profile import Profile, Quantity
+from depthscale.profile import STOPS, Profile, Quantity
 from depthscale.stations import stations
 from depthscale.theory.described import Described, described
 from depthscale.theory.walk import BETWEEN_SAMPLES, Walk, predict_graph
@@ -90,7 +90,7 @@ def predict_trace(trace: Trace) -> Profile:
         source="theory",
         spec={"model": trace.model, "mode": trace.mode, "stations": [trace.ops[op].name for op in crossed]},
         loss=trace.loss,
-        notes=(*found.missing, *found.caveats),
+        notes=(*[f"{STOPS} {each}" for each in found.missing[:1]], *found.missing[1:], *found.caveats),
         without_rate="its places are operations; growth(trace) and diagnose(trace).predicted_rate are per step of depth",
         axis="station",
     )

@@ -18,8 +18,7 @@ from depthscale.diagnose.words import factor, fold, place
 from depthscale.measure.batch import is_empty
 from depthscale.trace import Trace
 
-_VAGUE = 2.0  # upper over lower end of a rate's interval, from where on "steady" says too much
-_UNKNOWN = 1e3  # the same, from where on nothing is known of it
+_UNKNOWN = 1e3  # upper over lower end of a rate's interval, from where on nothing is known of it
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     batch_findings,
     number_findings,
@@ -66,7 +65,7 @@ def _verdict(case: Case, found: list[Finding]) -> str:
         return f"nothing wrong was found; {case.refused or 'nothing repeats three times along the depth, so there is no rate'}"
     if growth.words == "steady":
         low, high = growth.interval
-        if high > _VAGUE * low:
+        if growth.vague:
             begins = (
                 "no verdict on the gradient: its rate is not"
                 if high > _UNKNOWN * low

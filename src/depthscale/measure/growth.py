@@ -88,6 +88,12 @@ class Growth:
         return self.rate * exp(-k * self.log_stderr), self.rate * exp(k * self.log_stderr)
 
     @property
+    def vague(self) -> bool:
+        """Whether the ends of that interval lie more than a factor 2 apart, where "steady" says too much."""
+        low, high = self.interval
+        return high > 2 * low
+
+    @property
     def words(self) -> str:
         """What it does, in words: steady, explodes, vanishes, grows as a power of depth, at one end only, or turns."""
         if self.turns:

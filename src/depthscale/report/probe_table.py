@@ -34,7 +34,6 @@ _FEW_STEPS = 4  # of depth: too few for a line of their own
 _FEW_NAMES = 3  # of parameters without a gradient
 _ALARMS = ("gradient-explodes", "gradient-vanishes", "gradient-turns")
 _CALM = {"explodes": "grows", "vanishes": "shrinks"}
-_VAGUE = 2.0  # upper over lower end of a rate's interval, from where on the verdict, too, does not call it steady
 
 
 def require_known(names: Sequence[str]) -> None:
@@ -104,8 +103,7 @@ def _growth_line(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
 def _words(found: Growth, diagnosis: Diagnosis) -> str:
     """What the gradient does, no louder than the verdict: only an alarm explodes or vanishes, and only a known rate is steady."""
     if found.words == "steady":
-        low, high = found.interval
-        return "not well known" if high > _VAGUE * low else "steady"
+        return "not well known" if found.vague else "steady"
     if any(finding.severity != "info" for finding in diagnosis.matching(_ALARMS)):
         return found.words
     return re.sub(r"\b(explodes|vanishes)(?= x)", lambda verb: _CALM[verb[0]], found.words)

@@ -289,6 +289,39 @@ def test_where_nan_first_appears_is_followed_back_to_its_origin() -> None:
     assert "parameter" in finding.says
 
 
+def test_values_that_leave_their_type_are_told_from_divisions() -> None:
+    """A map that multiplies by 300 in two layers of float16, and 1 / 0."""
+    torch.manual_seed(0)
+    network = nn.Sequential(*(nn.Linear(8, 8, bias=False) for _ in range(3))).half()
+    for layer in network:
+        layer.weight.data = torch.eye(8).half() * 300  # type: ignore[union-attr]
+    (finding,) = [
+        f for f in ds.diagnose(ds.probe(network, torch.ones(4, 8).half())).findings if f.rule == "activation-not-finite"
+    ]
+    assert (finding.where, "reach 300, and float16 ends at 65,504" in finding.says) == ("1", True)
+    assert "wider range" in finding.advice
+
+    class Divides(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 1 / (x * 0)
+
+    (finding,) = [f for f in ds.diagnose(ds.probe(Divides(), torch.ones(4, 8))).findings if f.rule == "activation-not-finite"]
+    assert "its inputs are finite" in finding.says
+    assert "divides by" in finding.advice
+
+
+def test_samples_around_the_middle_of_a_sigmoid_have_not_collapsed() -> None:
+    torch.manual_seed(0)
+    network, x = (
+        nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, WIDTH), nn.Sigmoid()),
+        torch.randn(32, WIDTH),
+    )
+    for p in network[2].parameters():
+        p.data *= 0.1
+    assert float(torch.corrcoef(network(x).detach()).mean()) < 0.9
+    assert "samples-collapse" not in rules(lambda: (network, x))
+
+
 def test_a_case_without_any_depth_is_said_plainly() -> None:
     trace = ds.probe(mlp(1)[0], torch.randn(4, WIDTH))
     assert Case(trace, ds.Thresholds()).bulk == ()

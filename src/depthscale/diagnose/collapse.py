@@ -9,6 +9,7 @@ from depthscale.diagnose.messages import SMOOTHING, passes_messages
 from depthscale.trace import TracedOp
 
 _DIFFERENT = 0.9  # correlation of what comes in, up to which samples count as different
+_OFFSET = ("sigmoid", "hardsigmoid")  # whose values lie around 1/2, and are alike for that
 _ALIKE = 0.5  # correlation from which few directions mean no more than that: 16 samples at 0.85 have an effective rank of 1.4
 _FEW_ROWS = 8
 _FEW_COLUMNS = 4  # of so narrow an output nothing else can be expected
@@ -18,7 +19,7 @@ _ROUNDING = 1e-6  # of a correlation in float32
 
 def collapse_findings(case: Case) -> Iterator[Finding]:
     """Compared where every path passes: near the input, and at the last such place."""
-    seen = [(op, op.likeness) for op in case.stations if op.likeness is not None]
+    seen = [(op, op.likeness) for op in case.stations if op.likeness is not None and op.op not in _OFFSET]
     if len(seen) < 2 or case.silenced is not None:  # where the signal ends, all samples are alike, of course
         return
     (_, first), (last, now) = seen[0], seen[-1]

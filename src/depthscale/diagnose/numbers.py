@@ -13,6 +13,10 @@ from depthscale.sketch.formats import FORMATS
 from depthscale.trace import TracedOp
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
+_LARGEST = {"float16": 65504.0, "bfloat16": 3.3895e38, "float32": 3.4028e38}
+_NEAR = 2.0**8  # below the largest number, from where on a sum of products overflows
+_LOOK = "look at what this operation divides by, takes a root or a logarithm of, or sums up"
+_ROOM = "keep the values smaller from layer to layer (by the weights' variance, or a norm), or compute in a type of wider range"
 _ROUNDING = -22.0  # log2 of what float32's sums leave of an exact 0, relative to the RMS: it may be lost
 
 
@@ -37,13 +41,16 @@ def _not_finite(case: Case) -> Iterator[Finding]:
         assert spoilt.activation is not None
         wrong = next((name for name, _, ms in spoilt.weights if not isfinite(ms)), None)
         why = f"its parameter {wrong} holds them" if wrong else "its inputs are finite"
-        yield _first(spoilt, spoilt.activation, "activation", "the input holds them" if spoilt.op == "input" else why)
+        overflow = "" if wrong or spoilt.activation.nans else _outgrown(spoilt, [ops[i] for i in spoilt.reads])
+        why = "the input holds them" if spoilt.op == "input" else overflow or why
+        yield _first(spoilt, spoilt.activation, "activation", why, _ROOM if overflow else _LOOK)
         return
     for op in reversed(case.trace.ops):
         if op.gradient is not None and (op.gradient.nans or op.gradient.infs):
             above = [reader for reader in case.trace.ops if any(edge.source == op.id for edge in reader.edges)]
             where = above[0] if above else op
-            yield _first(where, op.gradient, "gradient", f"what arrived there was finite, what it hands to {op.name} is not")
+            why = f"what arrived there was finite, what it hands to {op.name} is not"
+            yield _first(where, op.gradient, "gradient", why, _LOOK)
             return
 
 
@@ -51,7 +58,16 @@ def _infinite(op: TracedOp) -> bool:
     return op.activation is not None and bool(op.activation.nans or op.activation.infs)
 
 
-def _first(op: TracedOp, sketch: Sketch, what: str, why: str) -> Finding:
+def _outgrown(op: TracedOp, reads: list[TracedOp]) -> str:
+    """Why an operation's values are infinite, where what it reads comes near to the largest number of its type."""
+    before = max((each.activation.max_magnitude() for each in reads if each.activation is not None), default=0.0)
+    largest = _LARGEST.get(op.dtype, inf)
+    if not before > largest / _NEAR:
+        return ""
+    return f"its inputs reach {before:,.4g}, and {op.dtype} ends at {largest:,.6g}"
+
+
+def _first(op: TracedOp, sketch: Sketch, what: str, why: str, advice: str) -> Finding:
     counted = [f"{n:,} {name}" for n, name in ((sketch.nans, "NaNs"), (sketch.infs, "infinities")) if n]
     return Finding(
         f"{what}-not-finite",
@@ -60,7 +76,7 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str) -> Finding:
         f"{' and '.join(counted)} among {sketch.count:,} values of the {what} first appear here; {why}",
         {"nans": sketch.nans, "infinities": sketch.infs, "count": sketch.count},
         "",
-        "look at what this operation divides by, takes a root or a logarithm of, or sums up",
+        advice,
     )
 
 

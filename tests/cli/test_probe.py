@@ -220,7 +220,7 @@ GROWTHS = {
     "turned": r"growth: turns: explodes x1\.4\d* in RMS over 14 steps, then vanishes x0\.7\d* in RMS over 14 steps",
     "slow": r"growth: grows x1\.1 per mul, doubles in RMS every 7\.3 .mean square x1\.21 ± ",
     "slower": r"growth: shrinks x0\.9 per mul, halves in RMS every 6\.6 .mean square x0\.81 ± ",
-    "one_large": r"growth: not well known .mean square x\d+\.\d+ ± \S+ per linear-relu, 4 steps",
+    "one_large": r"growth: not well known, the jump at 6 included .mean square x\d+\.\d+ ± \S+ per linear-relu, 4 steps",
     "jumps": r"growth: not well known, the jump at 30 included .mean square x\d\.\d+ ± ",
 }
 KNOWN_MODELS = """

@@ -225,8 +225,8 @@ def test_networks_that_are_all_the_same_are_told() -> None:
         torch.manual_seed(0)
         return mlp(6, nn.ReLU, width=8)
 
-    verdict = ds.diagnose(ds.probe(seeded, repeats=3)).verdict
-    assert "the 3 networks are all the same" in verdict
+    for trace in (ds.probe(seeded, repeats=3), ds.probe(*seeded(), repeats=3)):
+        assert "all 3 repeats are of one network (a model, or a function that seeds itself)" in ds.diagnose(trace).verdict
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
 """Two traces of one model, before and after a change."""
 
-from math import nan, sqrt
+from math import log, nan, sqrt
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import log_ndtr
 from torch import nn
 
 import depthscale as ds
@@ -85,4 +87,9 @@ def test_students_t_in_normal_deviates_and_back() -> None:
     assert 0.5 - t / (2 * sqrt(2 + t * t)) == pytest.approx(0.0013498980316301, rel=1e-6)
     assert float(normal_deviate(torch.tensor(t).double().numpy(), 2)) == pytest.approx(3.0)
     assert as_sure_as(3.0, float("inf")) == 3.0
+    far = float(normal_deviate(np.array(1e200), 2))  # the tail is 1 / (2 t^2) there, below float64
+    assert float(log_ndtr(-far)) == pytest.approx(-log(2) - 400 * log(10), rel=1e-12)
+    near = normal_deviate(np.array([-1e3, 35.0, 1e3, 1e5]), 300)
+    assert np.isfinite(near).all()
+    assert (np.diff(near) > 0).all()
     assert nan != as_sure_as(3.0, 9) > 3.9

@@ -224,7 +224,6 @@ def test_gradients_of_another_type_than_the_parameter() -> None:
     assert [p.gradient and p.gradient.count for p in trace.params] == [24, 3]
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_parameters_that_are_made_of_others_have_gradients() -> None:
     """As adapted ones of meta-learning: no leaves, whose hooks autograd would not call."""
     model = mlp()

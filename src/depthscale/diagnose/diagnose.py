@@ -50,7 +50,8 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
 
 def _what_would_tell(trace: Trace) -> str:
     if trace.repeats > 1 and trace.initializations == 1:
-        return f"the {trace.repeats} networks are all the same (does their function seed itself?); different ones would tell"
+        one = f"all {trace.repeats} repeats are of one network (a model, or a function that seeds itself)"
+        return f"{one}; different ones would tell"
     return "more networks (repeats= of a function) would tell"
 
 

@@ -96,8 +96,12 @@ class Growth:
     @property
     def words(self) -> str:
         """What it does, in words: steady, explodes, vanishes, grows as a power of depth, at one end only, or turns."""
+        return self.said("explodes", "vanishes")
+
+    def said(self, up: str, down: str) -> str:
+        """The same with other verbs for a rate above and below 1."""
         if self.turns:
-            return f"turns: {', then '.join(map(_said, self.stretches))}, from the input on"
+            return f"turns: {', then '.join(_said(each, up, down) for each in self.stretches)}, from the input on"
         if not abs(self.deviates) > 3:
             return "steady"
         if self.plateau is not None and self.by_plateau:
@@ -108,7 +112,7 @@ class Growth:
             verb = "grows" if self.power.exponent > 0 else "shrinks"
             return f"{verb} as depth^{abs(self.power.exponent):.2g} (mean square)"
         halves = abs(log(2) / log(self.rms_rate))
-        verb, twice = ("explodes", "doubles") if self.rate > 1 else ("vanishes", "halves")
+        verb, twice = (up, "doubles") if self.rate > 1 else (down, "halves")
         return f"{verb} x{self.rms_rate:.3g} per {self.step}, {twice} in RMS every {halves:.2g}"
 
     @property
@@ -276,8 +280,8 @@ def _require_more_than_rounding(profile: Profile) -> None:
         )
 
 
-def _said(stretch: Stretch) -> str:
-    verb = ("steady", "explodes", "vanishes")[stretch.direction]
+def _said(stretch: Stretch, up: str, down: str) -> str:
+    verb = ("steady", up, down)[stretch.direction]
     return f"{verb} x{sqrt(stretch.rate):.3g} in RMS over {stretch.steps} steps"
 
 

@@ -24,17 +24,12 @@ _RUNNING = {
     torch.batch_norm: slice(3, 5),
     torch.instance_norm: slice(3, 5),
 }  # where the running statistics are
-_QUESTIONS = {
+QUESTIONS = {  # that only ask a tensor of its shape or kind
     *(Tensor.dim, Tensor.size, Tensor.stride, Tensor.numel, Tensor.nelement, Tensor.is_contiguous, Tensor.element_size),
     *(Tensor.is_floating_point, Tensor.is_complex, Tensor.get_device, Tensor.ndimension),
     *(getattr(Tensor, name).__get__ for name in ("shape", "ndim", "dtype", "device", "layout", "is_cuda", "requires_grad")),
 }
 _NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
-
-
-def is_question(func: Callable[..., Any]) -> bool:
-    """Whether a call only asks a tensor of its shape or kind."""
-    return func in _QUESTIONS
 
 
 def tensors(values: Any) -> list[Tensor]:

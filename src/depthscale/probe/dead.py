@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depthscale.probe.likeness import is_dense
+from depthscale.probe.sketching import is_dense
 from depthscale.sketch.cpu import float32_array
 from depthscale.sketch.kernels import compiled
 

@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depthscale.probe import internals
+from depthscale.probe.sketching import is_dense
 from depthscale.sketch.cpu import float32_array
 from depthscale.sketch.kernels import REORDER, compiled
-from depthscale.sketch.sketch import is_own_kind
 from depthscale.trace import Likeness
 
 ACTIVATIONS = (
@@ -58,12 +57,6 @@ def likeness(products: Products) -> Likeness:
     samples, rank = _summary(_numbers(products.samples))
     positions = nan if products.positions is None else _summary(_numbers(products.positions))[0]
     return Likeness(samples, positions, rank)
-
-
-def is_dense(output: Tensor) -> bool:
-    return (
-        output.layout is torch.strided and not output.is_nested and not is_own_kind(output) and not internals.is_wrapped(output)
-    )
 
 
 def _products(values: NDArray[np.float32] | Tensor) -> Gram:

@@ -12,7 +12,7 @@ from torch.autograd.graph import Node
 
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals
-from depthscale.probe.sketching import shape_of, sketch_of, stored
+from depthscale.probe.sketching import dense, is_dense, shape_of, sketch_of, stored
 from depthscale.probe.tree import Tree
 from depthscale.sketch import Sketch
 from depthscale.sketch.cpu import float32_array
@@ -89,13 +89,13 @@ class Parameters:
     def _hook(self, name: str, parameter: Tensor, zero: Tensor) -> Callable[[Tensor | None], Tensor | None]:
         """Counts a gradient as soon as it is whole, and returns what autograd keeps of it until the end: zeros of no size, made
         before the pass, lest they lie behind the gradient's memory and keep that from being used again."""
-        nothing = zero.expand(parameter.shape) if _is_dense(parameter) and not self._kept else None
+        nothing = zero.expand(parameter.shape) if is_dense(parameter) and not self._kept else None
 
         def hook(gradient: Tensor | None) -> Tensor | None:
             if gradient is None or internals.running_pass() != self._pass:
                 return None
             self._take(name, gradient)
-            if nothing is None or not _is_dense(gradient) or gradient.shape != nothing.shape or gradient.dtype != nothing.dtype:
+            if nothing is None or not is_dense(gradient) or gradient.shape != nothing.shape or gradient.dtype != nothing.dtype:
                 return None
             return nothing
 
@@ -110,8 +110,7 @@ class Parameters:
     def _take(self, name: str, gradient: Tensor) -> None:
         self._taken.add(name)
         try:
-            dense = gradient if gradient.layout is torch.strided else gradient.to_dense()
-            self._gradients[name].append(sketch_of(dense, self._log2_scale))
+            self._gradients[name].append(sketch_of(dense(gradient), self._log2_scale))
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(name, f"its gradient: {refused}"))
 
@@ -125,10 +124,6 @@ class Parameters:
             except UnsupportedTensor as refused:
                 self.not_seen.append(NotSeen(name, f"its values: {refused}"))
         return tuple(found)
-
-
-def _is_dense(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and not tensor.is_nested
 
 
 def _now(tensor: Tensor) -> tuple[int, int]:

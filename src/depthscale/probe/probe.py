@@ -70,8 +70,8 @@ def probe(
 
 def _count(value: Any, least: int, most: int, otherwise: str) -> int:
     """The whole number that was given. / raises: InvalidProbe for anything else."""
-    _require(isinstance(value, Integral) and not isinstance(value, bool), f"{otherwise}, got {value!r}")
-    _require(least <= int(value) <= most, f"{otherwise}, got {value!r}")
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    _require(whole and least <= int(value) <= most, f"{otherwise}, got {value!r}")
     return int(value)
 
 

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals, settings
-from depthscale.probe.calls import is_question, is_reshape, name_of, tensors, written
+from depthscale.probe.calls import QUESTIONS, is_reshape, name_of, tensors, written
 from depthscale.probe.dead import dead_units
 from depthscale.probe.likeness import Products, products_of
 from depthscale.probe.modules import ModuleStack
@@ -97,7 +97,7 @@ class Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if is_question(func) or not self._listens():
+        if func in QUESTIONS or not self._listens():
             return func(*args, **kwargs)
         given = tensors((args, kwargs))
         for tensor in written(func, args, kwargs):

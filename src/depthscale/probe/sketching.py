@@ -6,6 +6,7 @@ from torch import Tensor
 from depthscale.errors import UnsupportedTensor
 from depthscale.probe import internals
 from depthscale.sketch import Sketch
+from depthscale.sketch.sketch import is_own_kind
 
 
 def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
@@ -28,6 +29,18 @@ def stored(tensor: Tensor) -> Tensor:
     if tensor.layout is torch.sparse_coo:
         return tensor.coalesce().values()
     return tensor.to_dense() if tensor.is_mkldnn else tensor.values()
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor has plain memory of its own, with strides."""
+    return (
+        tensor.layout is torch.strided and not tensor.is_nested and not is_own_kind(tensor) and not internals.is_wrapped(tensor)
+    )
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The same values without a layout that leaves some out."""
+    return tensor if tensor.layout is torch.strided else tensor.to_dense()
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:

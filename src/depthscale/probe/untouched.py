@@ -57,7 +57,7 @@ class Kept:
                 self._take_attributes(module)
         parameters = [p for each in self._trees for _, p in each.parameters]
         buffers = [b for each in self._trees for _, b in each.buffers]
-        self._parameters = [(p, p.grad, version(p)) for p in parameters]
+        self._parameters = [(p, _grad_of(p), version(p)) for p in parameters]
         self._tensors = [
             (t, t.requires_grad, t.grad_fn, t._backward_hooks)
             for t in (*parameters, *buffers, *self._loose)
@@ -172,8 +172,13 @@ class Kept:
         for tensor, saved, before in (*self._buffers, *self._written.values()):
             yield partial(_write_back, tensor, saved, written=version(tensor) != before)
         for p, grad, _ in self._parameters:
-            if p.grad is not grad:
+            if _grad_of(p) is not grad:
                 yield partial(setattr, p, "grad", grad)
+
+
+def _grad_of(parameter: Tensor) -> Tensor | None:
+    """One that is made of others has none, and torch warns of asking."""
+    return parameter.grad if parameter.is_leaf or parameter.retains_grad else None
 
 
 def _generator(value: Any) -> Callable[[], object] | None:

@@ -9,6 +9,7 @@ from torch.autograd.graph import get_gradient_edge
 from depthscale.probe import inputs as given
 from depthscale.probe import internals, outputs
 from depthscale.probe.run import Run
+from depthscale.probe.sketching import dense
 from depthscale.probe.untouched import bit_equal, untouched
 
 
@@ -49,8 +50,4 @@ def _of_inputs(run: Run) -> list[Any]:
 def _same(a: Tensor | None, b: Tensor | None) -> bool:
     if a is None or b is None:
         return a is b
-    return a.shape == b.shape and a.dtype == b.dtype and bit_equal(_dense(a), _dense(b))
-
-
-def _dense(tensor: Tensor) -> Tensor:
-    return tensor if tensor.layout is torch.strided else tensor.to_dense()
+    return a.shape == b.shape and a.dtype == b.dtype and bit_equal(dense(a), dense(b))

@@ -1,6 +1,5 @@
 """A trace for a terminal: verdict, findings, a line of the gradient along depth, a table of operations."""
 
-import re
 from collections.abc import Iterator, Sequence
 from math import isfinite, isnan
 from textwrap import fill
@@ -33,7 +32,6 @@ _MOST_ROWS = 40
 _FEW_STEPS = 4  # of depth: too few for a line of their own
 _FEW_NAMES = 3  # of parameters without a gradient
 _ALARMS = ("gradient-explodes", "gradient-vanishes", "gradient-turns")
-_CALM = {"explodes": "grows", "vanishes": "shrinks"}
 
 
 def require_known(names: Sequence[str]) -> None:
@@ -106,7 +104,7 @@ def _words(found: Growth, diagnosis: Diagnosis) -> str:
         return "not well known" if found.vague else "steady"
     if any(finding.severity != "info" for finding in diagnosis.matching(_ALARMS)):
         return found.words
-    return re.sub(r"\b(explodes|vanishes)(?= x)", lambda verb: _CALM[verb[0]], found.words)
+    return found.said("grows", "shrinks")
 
 
 def _estimate(found: Growth, predicted: float) -> str:

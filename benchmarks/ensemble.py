@@ -1,4 +1,5 @@
-"""simulate of three paired networks against three plain torch runs, and against its matrix products and random numbers."""
+"""simulate of three paired networks against three plain torch runs, and against its matrix products
+and random numbers."""
 
 import resource
 import subprocess
@@ -40,7 +41,8 @@ def plain() -> None:
 
 
 def floor() -> None:
-    """The matrix products and random numbers that the three networks need when they share all they can."""
+    """The matrix products and random numbers that the three networks need when they share all they
+    can."""
     weights = [torch.randn(WIDTH, WIDTH).mul_((2 / WIDTH) ** 0.5) for _ in range(DEPTH)]
     x = torch.randn(BATCH, WIDTH)
     x = torch.cat([x @ weights[0].T] * 2)
@@ -54,15 +56,25 @@ def floor() -> None:
 def main() -> None:
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
-        candidates = {"ours": lambda: simulate(SPECS, seeds=1, loss="shared"), "plain": plain, "floor": floor}
+        candidates = {
+            "ours": lambda: simulate(SPECS, seeds=1, loss="shared"),
+            "plain": plain,
+            "floor": floor,
+        }
         found = medians(candidates, 9)
         floor_ratio, plain_ratio = found["ours"] / found["floor"], found["plain"] / found["ours"]
         print(
-            f"simulate, three networks, {threads} thread(s): {found['ours'] * 1e3:.0f} ms, {floor_ratio:.2f} times its floor;",
+            f"simulate, three networks, {threads} thread(s): {found['ours'] * 1e3:.0f} ms, "
+            f"{floor_ratio:.2f} times its floor;",
             end=" ",
         )
         print(f"plain torch takes {plain_ratio:.2f} times as long")
-    deep = subprocess.run([sys.executable, "-m", "benchmarks.ensemble", "deep"], check=True, capture_output=True, text=True)
+    deep = subprocess.run(
+        [sys.executable, "-m", "benchmarks.ensemble", "deep"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     print(deep.stdout, end="")
 
 
@@ -71,7 +83,10 @@ def deep() -> None:
     simulate(NetSpec(depth=10_000, width=WIDTH, batch=16, norm="batch"), seeds=1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     weights = 10_000 * WIDTH**2 * 4 / 2**30
-    print(f"depth 10,000, width {WIDTH}, batch 16: peak memory {peak:.2f} GiB (its weights would take {weights:.0f})")
+    print(
+        f"depth 10,000, width {WIDTH}, batch 16: peak memory {peak:.2f} GiB (its weights would "
+        f"take {weights:.0f})"
+    )
 
 
 if __name__ == "__main__":

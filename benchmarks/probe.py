@@ -1,10 +1,13 @@
-"""probe against a plain forward and backward pass with parameter gradients, in CPU time on one thread, and its peak memory.
+"""probe against a plain forward and backward pass with parameter gradients, in CPU time on one
+thread, and its peak memory.
 
-The floor is the same passes with gradients of the activations alone, which is what the default probe asks autograd for. Each
-candidate runs in processes of its own, as a user would run it, in turn with the others: in one process what one of them frees
-decides how many page faults the next one takes (a plain step's new gradients: 0 or 10,000). The ratios are of medians; those of
-the least times, where a step happened to find all its memory mapped, stand in parentheses. Memory is compared with all libraries
-loaded in both processes; what the compiled loops' one takes when it is first used, once a process, stands beside.
+The floor is the same passes with gradients of the activations alone, which is what the default
+probe asks autograd for. Each candidate runs in processes of its own, as a user would run it, in
+turn with the others: in one process what one of them frees decides how many page faults the next
+one takes (a plain step's new gradients: 0 or 10,000). The ratios are of medians; those of the least
+times, where a step happened to find all its memory mapped, stand in parentheses. Memory is compared
+with all libraries loaded in both processes; what the compiled loops' one takes when it is first
+used, once a process, stands beside.
 """
 
 import resource
@@ -68,7 +71,12 @@ MODELS: dict[str, tuple[str, Callable[[], tuple[nn.Module, Any]], int]] = {
     "founding": ("BN MLP 10 x 1024, batch 128", founding, 20),
     "gpt2": ("GPT-2 small, 2 x 256 tokens", gpt2, 6),
 }
-CANDIDATES: dict[str, Callable[..., object]] = {"plain": plain, "floor": floor, "probe": probe, "params": params}
+CANDIDATES: dict[str, Callable[..., object]] = {
+    "plain": plain,
+    "floor": floor,
+    "probe": probe,
+    "params": params,
+}
 ROUNDS = 2
 
 
@@ -79,7 +87,8 @@ def resident() -> int:
 
 
 def in_this_process(which: str, how: str, runs: int) -> None:
-    """Print peak memory after the first run and memory of what a first probe loads, in KiB, and CPU seconds of so many more."""
+    """Print peak memory after the first run and memory of what a first probe loads, in KiB, and CPU
+    seconds of so many more."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     small = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU()), torch.randn(4, 8)
@@ -100,7 +109,12 @@ def in_this_process(which: str, how: str, runs: int) -> None:
 
 def in_its_own(which: str, how: str, runs: int) -> list[float]:
     command = [sys.executable, "-m", "benchmarks.probe", which, how, str(runs)]
-    return list(map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()))
+    return list(
+        map(
+            float,
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout.split(),
+        )
+    )
 
 
 def main() -> None:
@@ -112,12 +126,15 @@ def main() -> None:
                 peaks[how], loaded, *found = in_its_own(which, how, runs)
                 times[how] += found
         ratios = {
-            how: f"{median(found) / median(times['plain']):.2f} ({min(found) / min(times['plain']):.2f})"
+            how: f"{median(found) / median(times['plain']):.2f} "
+            f"({min(found) / min(times['plain']):.2f})"
             for how, found in times.items()
         }
         print(
-            f"probe, {name}: {ratios['probe']} of plain (at most .80), {ratios['params']} with params (at most 1.20); "
-            f"floor {ratios['floor']}; peak memory {peaks['probe'] / peaks['plain']:.3f} of plain (at most 1.02), "
+            f"probe, {name}: {ratios['probe']} of plain (at most .80), {ratios['params']} with "
+            "params (at most 1.20); "
+            f"floor {ratios['floor']}; peak memory {peaks['probe'] / peaks['plain']:.3f} of plain "
+            "(at most 1.02), "
             f"{loaded / 1024:.0f} MiB once for the libraries"
         )
 

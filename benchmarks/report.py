@@ -1,4 +1,5 @@
-"""Pages: how long each takes to build once what it shows is there, and how large it is, against what was aimed at."""
+"""Pages: how long each takes to build once what it shows is there, and how large it is, against
+what was aimed at."""
 
 from collections.abc import Callable
 from time import perf_counter

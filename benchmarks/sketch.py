@@ -1,4 +1,5 @@
-"""Sketch.of against its floor (one norm) and against what others compute: a 64-bin histogram, finiteness, mean and variance."""
+"""Sketch.of against its floor (one norm) and against what others compute: a 64-bin histogram,
+finiteness, mean and variance."""
 
 import torch
 from torch import Tensor
@@ -33,7 +34,10 @@ def compare(x: Tensor) -> tuple[float, float, float]:
 def main() -> None:
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
-        print(f"Sketch.of, {threads} thread(s)      time   / vector_norm   (histc + isfinite + var_mean) /")
+        print(
+            f"Sketch.of, {threads} thread(s)      time   / vector_norm   (histc + isfinite + "
+            "var_mean) /"
+        )
         for n in (100_000, 8_000_000):
             for name, draw in DATA.items():
                 time, floor, peers = compare(draw(n))

@@ -1,4 +1,5 @@
-"""Fair timing: the candidates in turn, several times round, so that a machine's moods fall on all alike."""
+"""Fair timing: the candidates in turn, several times round, so that a machine's moods fall on all
+alike."""
 
 from collections.abc import Callable
 from statistics import median
@@ -8,8 +9,9 @@ _TURNS = 3
 
 
 def seconds(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Every candidate's times: some rounds of one after the other, three times over. Rounds of one candidate stand together
-    because torch's worker threads go on spinning for some milliseconds, and would take a core from the next candidate."""
+    """Every candidate's times: some rounds of one after the other, three times over. Rounds of one
+    candidate stand together because torch's worker threads go on spinning for some milliseconds,
+    and would take a core from the next candidate."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(_TURNS):
         for name, run in candidates.items():

@@ -1,4 +1,5 @@
-"""Networks that are not what the argument assumes: their weights, and runs by torch alone, recorded as tapes."""
+"""Networks that are not what the argument assumes: their weights, and runs by torch alone, recorded
+as tapes."""
 
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ Cotangent = Callable[[NetSpec, int, Tensor], Tensor]
 
 
 def correlated(spec: NetSpec, seed: int, layer: int) -> Tensor:
-    """Weights of the right variance whose rows share a part with one sign, so that they add up along a column."""
+    """Weights of the right variance whose rows share a part with one sign, so that they add up
+    along a column."""
     free = draw_weight(spec, seed, layer)
     return 0.7 * free + 0.714 * free.mean(1, keepdim=True) * spec.width**0.5
 
@@ -27,8 +29,11 @@ def tied(spec: NetSpec, seed: int, layer: int) -> Tensor:
     return weight.T if layer % 2 else weight
 
 
-def built(weight: Weight = draw_weight, cotangent: Cotangent | None = None) -> Callable[[NetSpec, int, Loss], Tape]:
-    """A run as `growth_argument` takes it, of networks with those weights and gradients at the output."""
+def built(
+    weight: Weight = draw_weight, cotangent: Cotangent | None = None
+) -> Callable[[NetSpec, int, Loss], Tape]:
+    """A run as `growth_argument` takes it, of networks with those weights and gradients at the
+    output."""
 
     def run(spec: NetSpec, seed: int, loss: Loss) -> Tape:
         graph = spec.graph()
@@ -43,7 +48,11 @@ def built(weight: Weight = draw_weight, cotangent: Cotangent | None = None) -> C
                 case Elementwise(name):
                     values.append(elementwise(name).phi(x))
         output = values[-1].detach()
-        at_output = cotangent(spec, seed, output) if cotangent else output_gradient(spec, seed, loss, output)
+        at_output = (
+            cotangent(spec, seed, output)
+            if cotangent
+            else output_gradient(spec, seed, loss, output)
+        )
         return Tape(graph, [each.detach() for each in values], gradients(graph, values, at_output))
 
     return run

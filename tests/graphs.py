@@ -15,7 +15,8 @@ Array = np.ndarray
 
 
 def chain(*operations: Operation | tuple[Operation, Sequence[int]], samples: float = 8) -> Graph:
-    """Operations in a row; one that reads others than the one before stands with their positions."""
+    """Operations in a row; one that reads others than the one before stands with their
+    positions."""
     ops = []
     for i, each in enumerate(operations):
         what, inputs = each if isinstance(each, tuple) else (each, [i - 1] if i else [])
@@ -32,7 +33,8 @@ class Shown:
 
 
 def shown(graph: Graph, shape: Sequence[int], networks: int, first: int = 0) -> Shown:
-    """Networks on white inputs of that shape, samples first, under independent cotangents at the last operation."""
+    """Networks on white inputs of that shape, samples first, under independent cotangents at the
+    last operation."""
     rows = [_one(graph, shape, seed) for seed in range(first, first + networks)]
     return Shown(*(np.array(column) for column in zip(*rows, strict=True)))
 
@@ -51,7 +53,8 @@ def _mean_square(x: Tensor) -> float:
 
 
 def compare(measured: Shown, walk: Walk, k: float = 4.0, bias: float = 0.0) -> None:
-    """Assert that every operation's mean squares lie within k standard errors, the theory's error, and an allowance for width."""
+    """Assert that every operation's mean squares lie within k standard errors, the theory's error,
+    and an allowance for width."""
     for i, op in enumerate(walk.ops):
         for quantity, log2, error in (
             ("signal", op.log2_activation, op.activation_error),
@@ -61,5 +64,6 @@ def compare(measured: Shown, walk: Walk, k: float = 4.0, bias: float = 0.0) -> N
             stderr = found.std(ddof=1) / np.sqrt(len(found))
             off = found.mean() - 1
             assert abs(off) <= k * stderr + error + bias, (
-                f"{op.name}: {quantity} off by {100 * off:.2f} %, standard error {100 * stderr:.2f} %, theory's {100 * error:.2f} %"
+                f"{op.name}: {quantity} off by {100 * off:.2f} %, standard error "
+                f"{100 * stderr:.2f} %, theory's {100 * error:.2f} %"
             )

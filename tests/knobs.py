@@ -1,4 +1,5 @@
-"""Gains and shifts in front of an activation (Yang et al. 2019, figure 4), and Batch Norm's rate with them at infinite batch."""
+"""Gains and shifts in front of an activation (Yang et al. 2019, figure 4), and Batch Norm's rate
+with them at infinite batch."""
 
 KNOBS = {  # activation, gain, shift
     ("relu", 1, -1): "2.3196",

@@ -1,4 +1,5 @@
-"""What a sketch must say, worked out slowly and exactly: struct for the bits, whole numbers and fractions for the sums."""
+"""What a sketch must say, worked out slowly and exactly: struct for the bits, whole numbers and
+fractions for the sums."""
 
 import struct
 from collections import Counter
@@ -14,7 +15,12 @@ from torch import Tensor
 from depthscale.sketch import Sketch
 from depthscale.sketch.tally import Tally
 
-BITS = {torch.float16: torch.int16, torch.bfloat16: torch.int16, torch.float32: torch.int32, torch.float64: torch.int64}
+BITS = {
+    torch.float16: torch.int16,
+    torch.bfloat16: torch.int16,
+    torch.float32: torch.int32,
+    torch.float64: torch.int64,
+}
 DTYPES = tuple(BITS)
 WIDTH = {dtype: torch.finfo(dtype).bits for dtype in DTYPES}
 UNIT = Fraction(1, 2**53)  # relative rounding of one float64 operation
@@ -25,13 +31,17 @@ GREATEST = Fraction(2) ** 1024
 def of_bits(dtype: torch.dtype, patterns: list[int]) -> Tensor:
     """The tensor whose elements have these bits, payloads of NaNs included."""
     half = 1 << (WIDTH[dtype] - 1)
-    return torch.tensor([p - 2 * half if p >= half else p for p in patterns], dtype=BITS[dtype]).view(dtype)
+    return torch.tensor(
+        [p - 2 * half if p >= half else p for p in patterns], dtype=BITS[dtype]
+    ).view(dtype)
 
 
 def to_bits(tensor: Tensor) -> list[int]:
     """The bits of every element, as numbers from 0."""
     mask = (1 << WIDTH[tensor.dtype]) - 1
-    return [b & mask for b in tensor.detach().contiguous().reshape(-1).view(BITS[tensor.dtype]).tolist()]
+    return [
+        b & mask for b in tensor.detach().contiguous().reshape(-1).view(BITS[tensor.dtype]).tolist()
+    ]
 
 
 def value_of(dtype: torch.dtype, bits: int) -> float:
@@ -52,7 +62,8 @@ def values_of(tensor: Tensor) -> list[float]:
 
 
 def pattern_of(x: float, power: int) -> int:
-    """Top 16 bits of x 2^power as a float32, rounded toward zero; x is finite. All in whole numbers."""
+    """Top 16 bits of x 2^power as a float32, rounded toward zero; x is finite. All in whole
+    numbers."""
     sign = 0x8000 if x < 0 else 0
     significand, exponent = frexp(abs(x))  # 2^-1 <= significand < 1
     exponent += power
@@ -67,7 +78,8 @@ def floor_times_two_to(whole: int, power: int) -> int:
 
 @dataclass
 class Reference:
-    """Every number that a sketch gives, exactly. / values: (v, power) for v 2^power; the bins hold v 2^(power - scale)."""
+    """Every number that a sketch gives, exactly. / values: (v, power) for v 2^power; the bins hold
+    v 2^(power - scale)."""
 
     values: list[tuple[float, int]]
     scale: int
@@ -135,7 +147,8 @@ class Reference:
 
 
 def scale_for(tensor: Tensor) -> int:
-    """The power of two by which float64 is divided: 0 if float32 holds all as normal, else the largest -> [2^126, 2^127)."""
+    """The power of two by which float64 is divided: 0 if float32 holds all as normal, else the
+    largest -> [2^126, 2^127)."""
     magnitudes = [abs(x) for x in values_of(tensor) if isfinite(x) and x]
     if tensor.dtype is not torch.float64 or not magnitudes:
         return 0
@@ -148,7 +161,9 @@ def reference(tensor: Tensor, log2_scale: int = 0) -> Reference:
     """What Sketch.of(tensor, log2_scale) must hold."""
     values = values_of(tensor)
     has_scale = any(isfinite(x) and x for x in values)
-    return Reference([(x, log2_scale) for x in values], scale_for(tensor) + log2_scale if has_scale else 0)
+    return Reference(
+        [(x, log2_scale) for x in values], scale_for(tensor) + log2_scale if has_scale else 0
+    )
 
 
 def everything_counted(tally: Tally) -> dict[str, object]:
@@ -190,7 +205,8 @@ def assert_counts(sketch: Sketch, truth: Reference) -> None:
 
 
 def assert_within(measured: float, truth: Fraction | float, bound: Fraction) -> None:
-    """|measured - truth| <= bound, but for float64's own subnormals; nan only where float64 does not hold the truth."""
+    """|measured - truth| <= bound, but for float64's own subnormals; nan only where float64 does
+    not hold the truth."""
     if isinstance(truth, float):
         assert measured == truth
     elif isnan(measured):

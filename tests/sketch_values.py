@@ -1,4 +1,5 @@
-"""Tensors meant to break a sketch: hypothesis draws their bits, so that every NaN and every edge of a bin can come up."""
+"""Tensors meant to break a sketch: hypothesis draws their bits, so that every NaN and every edge of
+a bin can come up."""
 
 import os
 from collections.abc import Callable
@@ -16,13 +17,36 @@ ROAM = bool(os.environ.get("DEPTHSCALE_ROAM"))  # new examples at every run, and
 
 def examples(n: int) -> Callable:
     """How many drawn tensors a test sees."""
-    return settings(max_examples=20 * n if ROAM else n, derandomize=not ROAM, deadline=None, database=None)
+    return settings(
+        max_examples=20 * n if ROAM else n, derandomize=not ROAM, deadline=None, database=None
+    )
 
 
 # The bits where float32 patterns change their meaning, and their neighbours on both sides.
-FLOAT32_TURNS = [0x0, 0x8000, 0xFFFF, 0x10000, 0x10001, 0x7FFFFF, 0x800000, 0x3F7FFFFF, 0x3F800000, 0x3F80FFFF, 0x3F810000]
+FLOAT32_TURNS = [
+    0x0,
+    0x8000,
+    0xFFFF,
+    0x10000,
+    0x10001,
+    0x7FFFFF,
+    0x800000,
+    0x3F7FFFFF,
+    0x3F800000,
+    0x3F80FFFF,
+    0x3F810000,
+]
 FLOAT32_TURNS += [0x1, 0x7F7EFFFF, 0x7F7F0000, 0x7F7FFFFF, 0x7F800000]
-FLOAT32_NANS = [0x7F800001, 0x7F80FFFF, 0x7F808000, 0x7F810000, 0x7FBFFFFF, 0x7FC00000, 0x7FC00001, 0x7FFFFFFF]
+FLOAT32_NANS = [
+    0x7F800001,
+    0x7F80FFFF,
+    0x7F808000,
+    0x7F810000,
+    0x7FBFFFFF,
+    0x7FC00000,
+    0x7FC00001,
+    0x7FFFFFFF,
+]
 FLOAT16_TURNS = [
     0x0,
     0x1,
@@ -41,8 +65,29 @@ FLOAT16_TURNS = [
     0x7E00,
     0x7FFF,
 ]
-BFLOAT16_TURNS = [0x0, 0x1, 0x2, 0x7F, 0x80, 0x81, 0x3F7F, 0x3F80, 0x7F7F, 0x7F80, 0x7F81, 0x7FBF, 0x7FC0, 0x7FFF]
-FLOAT64_NANS = [0x7FF0000000000001, 0x7FF000000000FFFF, 0x7FF7FFFFFFFFFFFF, 0x7FF8000000000000, 0x7FFFFFFFFFFFFFFF]
+BFLOAT16_TURNS = [
+    0x0,
+    0x1,
+    0x2,
+    0x7F,
+    0x80,
+    0x81,
+    0x3F7F,
+    0x3F80,
+    0x7F7F,
+    0x7F80,
+    0x7F81,
+    0x7FBF,
+    0x7FC0,
+    0x7FFF,
+]
+FLOAT64_NANS = [
+    0x7FF0000000000001,
+    0x7FF000000000FFFF,
+    0x7FF7FFFFFFFFFFFF,
+    0x7FF8000000000000,
+    0x7FFFFFFFFFFFFFFF,
+]
 
 
 def float64_bits(x: float) -> int:
@@ -55,7 +100,11 @@ def _around(x: float) -> list[int]:
 
 
 # Ends of float64 and of float32, the tiny bin, a bin's edge.
-FLOAT64_TURNS = [bits for power in (-1074, -1022, -149, -134, -133, -126, 0, 126, 127, 1023) for bits in _around(2.0**power)]
+FLOAT64_TURNS = [
+    bits
+    for power in (-1074, -1022, -149, -134, -133, -126, 0, 126, 127, 1023)
+    for bits in _around(2.0**power)
+]
 FLOAT64_TURNS += [
     0,
     *_around(float(2**128 - 2**104)),
@@ -74,7 +123,11 @@ TURNS = {
 
 
 def _signed(dtype: torch.dtype, magnitudes: st.SearchStrategy[int]) -> st.SearchStrategy[int]:
-    return st.builds(lambda magnitude, negative: magnitude | negative << (WIDTH[dtype] - 1), magnitudes, st.integers(0, 1))
+    return st.builds(
+        lambda magnitude, negative: magnitude | negative << (WIDTH[dtype] - 1),
+        magnitudes,
+        st.integers(0, 1),
+    )
 
 
 def _decades(dtype: torch.dtype, span: int) -> st.SearchStrategy[int]:
@@ -101,7 +154,10 @@ def tensors(dtype: torch.dtype, max_size: int = 40) -> st.SearchStrategy[Tensor]
     mixed = st.lists(one, max_size=max_size)
     equal = st.builds(lambda bits, n: [bits] * n, one, st.integers(1, max_size))
     lopsided = st.builds(
-        lambda few, many, n: [*few, *[many] * n], st.lists(one, min_size=1, max_size=2), one, st.integers(1, max_size)
+        lambda few, many, n: [*few, *[many] * n],
+        st.lists(one, min_size=1, max_size=2),
+        one,
+        st.integers(1, max_size),
     )
     return st.builds(of_bits, st.just(dtype), st.one_of(mixed, equal, lopsided))
 
@@ -121,19 +177,29 @@ def any_finite_tensors(max_size: int = 40) -> st.SearchStrategy[Tensor]:
 
 def scales() -> st.SearchStrategy[int]:
     """log2_scale: mostly small, at times far outside float64."""
-    return st.one_of(st.just(0), st.integers(-40, 40), st.integers(-1200, 1200), st.sampled_from([-3000, 3000]))
+    return st.one_of(
+        st.just(0), st.integers(-40, 40), st.integers(-1200, 1200), st.sampled_from([-3000, 3000])
+    )
 
 
 def edges_near(values: list[Fraction]) -> st.SearchStrategy[list[float]]:
-    """Edges for a histogram: values themselves and their neighbours, edges of bins, powers of ten, infinities."""
+    """Edges for a histogram: values themselves and their neighbours, edges of bins, powers of ten,
+    infinities."""
     held = sorted({float(v) for v in values if abs(v) < Fraction(2) ** 1023})
     own = st.sampled_from(held) if held else st.just(1.0)
     near = st.builds(
-        lambda v, by: v * by, own, st.sampled_from([1 - 2.0**-7, 1 - 2.0**-20, 1 + 2.0**-20, 1 + 2.0**-7, 0.5, 2.0])
+        lambda v, by: v * by,
+        own,
+        st.sampled_from([1 - 2.0**-7, 1 - 2.0**-20, 1 + 2.0**-20, 1 + 2.0**-7, 0.5, 2.0]),
     )
     binned = st.builds(
-        lambda p, m, sign: sign * (1 + m / 128) * 2.0**p, st.integers(-140, 127), st.integers(0, 127), st.sampled_from([-1, 1])
+        lambda p, m, sign: sign * (1 + m / 128) * 2.0**p,
+        st.integers(-140, 127),
+        st.integers(0, 127),
+        st.sampled_from([-1, 1]),
     )
     spread = st.builds(lambda p, sign: sign * 10.0**p, st.floats(-60, 60), st.sampled_from([-1, 1]))
     others = st.sampled_from([0.0, float("inf"), float("-inf"), 1.7e308, -1.7e308, 5e-324])
-    return st.lists(st.one_of(own, near, binned, spread, others), min_size=2, max_size=8, unique=True).map(sorted)
+    return st.lists(
+        st.one_of(own, near, binned, spread, others), min_size=2, max_size=8, unique=True
+    ).map(sorted)

@@ -42,9 +42,12 @@ TORCH: dict[str, Callable[[Tensor], Tensor]] = {
     "softsign": F.softsign,
     "relu6": F.relu6,
 }
-SMOOTH_BUT_SMALL = 2e-14  # torch's 1 + erf, 1 + tanh and 1 - tanh^2 cancel where the function is small
+# torch's 1 + erf, 1 + tanh and 1 - tanh^2 cancel where the function is small
+SMOOTH_BUT_SMALL = 2e-14
 SINGLE = {"hard_sigmoid": 3e-8}  # torch keeps 1/6 in single precision on its way back
-ORDINARY = np.concatenate([np.linspace(-60, 60, 24_001), np.geomspace(1e-300, 1, 601), -np.geomspace(1e-300, 1, 601)])
+ORDINARY = np.concatenate(
+    [np.linspace(-60, 60, 24_001), np.geomspace(1e-300, 1, 601), -np.geomspace(1e-300, 1, 601)]
+)
 HUGE = np.geomspace(60, 1e300, 300)
 laws = settings(max_examples=50, deadline=None, derandomize=True)
 
@@ -91,14 +94,20 @@ def test_up_to_1e300_all_is_finite_and_silent(name):
         assert y.shape == slope.shape == x.shape
         assert np.isfinite(y).all()
         assert np.isfinite(slope).all()
-        np.testing.assert_allclose(y, TORCH[name](torch.tensor(x)).detach().numpy(), rtol=1e-12, atol=1e-290)
+        np.testing.assert_allclose(
+            y, TORCH[name](torch.tensor(x)).detach().numpy(), rtol=1e-12, atol=1e-290
+        )
 
 
 @pytest.mark.parametrize("name", TORCH)
 def test_the_derivative_integrates_to_phi(name):
-    """By Stein's lemma, E (x - 1/2) phi(x) = E phi'(x) at mean 1/2, variance 1: phi and derivative belong together."""
+    """By Stein's lemma, E (x - 1/2) phi(x) = E phi'(x) at mean 1/2, variance 1: phi and derivative
+    belong together."""
     a = activation(name)
-    by_parts, slope = expect(lambda x: (x - 0.5) * a.phi(x), 1.0, a.kinks, 0.5), expect(a.derivative, 1.0, a.kinks, 0.5)
+    by_parts, slope = (
+        expect(lambda x: (x - 0.5) * a.phi(x), 1.0, a.kinks, 0.5),
+        expect(a.derivative, 1.0, a.kinks, 0.5),
+    )
     assert abs(by_parts.value - slope.value) <= by_parts.error + slope.error
     with pytest.raises(AssertionError):
         assert abs(1.001 * by_parts.value - slope.value) <= by_parts.error + slope.error
@@ -151,13 +160,19 @@ def test_a_wrong_name_is_refused_with_the_choices(asked, says):
 
 
 @laws
-@given(st.sampled_from(sorted(ACTIVATIONS)), st.floats(-3, 3).filter(lambda g: abs(g) > 0.1), st.floats(-2, 2))
+@given(
+    st.sampled_from(sorted(ACTIVATIONS)),
+    st.floats(-3, 3).filter(lambda g: abs(g) > 0.1),
+    st.floats(-2, 2),
+)
 def test_gain_and_shift_move_phi_derivative_and_kinks(name, gain, shift):
     a, z = activation(name), np.linspace(-3, 3, 101)
     moved = shifted(a, gain, shift)
     np.testing.assert_array_equal(moved.phi(z), a.phi(gain * z + shift))
     np.testing.assert_array_equal(moved.derivative(z), gain * a.derivative(gain * z + shift))
-    np.testing.assert_allclose(gain * np.array(sorted(moved.kinks, reverse=gain < 0)) + shift, a.kinks, atol=1e-14)
+    np.testing.assert_allclose(
+        gain * np.array(sorted(moved.kinks, reverse=gain < 0)) + shift, a.kinks, atol=1e-14
+    )
     assert list(moved.breaks) == sorted(moved.breaks)
     there, here = expect(moved.phi, 1.0, moved.breaks), expect(a.phi, gain**2, a.kinks, shift)
     assert abs(there.value - here.value) <= there.error + here.error + 1e-14
@@ -183,7 +198,10 @@ def test_gain_0_and_infinities_are_refused(gain, shift):
 def test_a_steep_gain_is_integrated_at_its_bend(gain):
     a = shifted(activation("tanh"), gain, 3 * gain)
     found = expect(lambda z: a.derivative(z) ** 2, 1.0, a.breaks)
-    truth = gain**2 * expect(lambda x: activation("tanh").derivative(x) ** 2, gain**2, (), 3 * gain).value
+    truth = (
+        gain**2
+        * expect(lambda x: activation("tanh").derivative(x) ** 2, gain**2, (), 3 * gain).value
+    )
     assert found.value == pytest.approx(truth, rel=1e-11)
 
 
@@ -205,7 +223,9 @@ def test_a_numpy_callable_brings_its_kinks_and_its_derivative(name):
     assert mine.homogeneous == known.homogeneous
     np.testing.assert_allclose(mine.derivative(x), known.derivative(x), rtol=0, atol=1e-11)
     with pytest.raises(AssertionError):
-        np.testing.assert_allclose(1.001 * mine.derivative(x), known.derivative(x), rtol=0, atol=1e-11)
+        np.testing.assert_allclose(
+            1.001 * mine.derivative(x), known.derivative(x), rtol=0, atol=1e-11
+        )
 
 
 @pytest.mark.parametrize(
@@ -261,13 +281,19 @@ def test_kinks_of_every_size_are_found_and_none_where_there_is_none(f, kinks):
 
 
 @pytest.mark.parametrize(
-    "f", [lambda x: np.maximum(x - 2**0.5, 0) ** 2, lambda x: np.where(x > 2**0.5, np.sin(x) - np.sin(2**0.5), 0)]
+    "f",
+    [
+        lambda x: np.maximum(x - 2**0.5, 0) ** 2,
+        lambda x: np.where(x > 2**0.5, np.sin(x) - np.sin(2**0.5), 0),
+    ],
 )
 def test_a_kink_at_no_round_number_is_found_to_the_last_digits(f):
     assert find_kinks(f) == pytest.approx((2**0.5,), abs=2e-15)
 
 
-@pytest.mark.parametrize("mine", [torch.nn.Softmax(dim=0), torch.nn.Dropout(0.5), lambda x: x - x.mean(), np.cumsum])
+@pytest.mark.parametrize(
+    "mine", [torch.nn.Softmax(dim=0), torch.nn.Dropout(0.5), lambda x: x - x.mean(), np.cumsum]
+)
 def test_what_is_not_elementwise_is_refused(mine):
     with pytest.raises(InvalidSpec, match="not elementwise"):
         activation(mine)

@@ -42,7 +42,17 @@ FACES = {  # how a notebook shows these is `report`'s
     "diagnose/finding.py",
     "sketch/sketch.py",
 }
-TORCH_FREE = {"errors", "files", "numerics", "activations", "initializations", "graph", "spec", "theory", "cli"}
+TORCH_FREE = {
+    "errors",
+    "files",
+    "numerics",
+    "activations",
+    "initializations",
+    "graph",
+    "spec",
+    "theory",
+    "cli",
+}
 
 
 def arrows() -> list[tuple[Path, str]]:
@@ -56,19 +66,27 @@ def arrows() -> list[tuple[Path, str]]:
                 continue
             if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 names = (
-                    [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "depthscale" else [node.module]
+                    [f"{node.module}.{alias.name}" for alias in node.names]
+                    if node.module == "depthscale"
+                    else [node.module]
                 )
                 found += [(path, name) for name in names]
             elif isinstance(node, ast.Import):
                 found += [(path, alias.name) for alias in node.names]
-            assert not (isinstance(node, ast.ImportFrom) and node.level), f"{path} imports relatively"
+            assert not (isinstance(node, ast.ImportFrom) and node.level), (
+                f"{path} imports relatively"
+            )
     return found
 
 
 def faces(tree: ast.Module) -> set[ast.AST]:
     """Imports of `report` inside a `_repr_html_`: the only arrow that may point up."""
     inside = [node for face in ast.walk(tree) if _is_face(face) for node in ast.walk(face)]
-    return {n for n in inside if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("depthscale.report.")}
+    return {
+        n
+        for n in inside
+        if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("depthscale.report.")
+    }
 
 
 def _is_face(node: ast.AST) -> bool:
@@ -102,8 +120,12 @@ def test_arrows_point_down() -> None:
 
 
 def test_an_arrow_upwards_is_named() -> None:
-    assert broken([(SOURCE / "sketch" / "cpu.py", "depthscale.report.charts")]) == ["sketch/cpu.py imports report"]
-    assert broken([(SOURCE / "theory" / "predict.py", "depthscale.nets")]) == ["theory/predict.py imports nets"]
+    assert broken([(SOURCE / "sketch" / "cpu.py", "depthscale.report.charts")]) == [
+        "sketch/cpu.py imports report"
+    ]
+    assert broken([(SOURCE / "theory" / "predict.py", "depthscale.nets")]) == [
+        "theory/predict.py imports nets"
+    ]
     assert broken([(SOURCE / "spec.py", "depthscale")]) == ["spec.py imports __init__"]
 
 

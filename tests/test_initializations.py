@@ -30,7 +30,9 @@ DRAWS = {
 }
 
 
-@pytest.mark.parametrize("shape", [(FAN_OUT, FAN_IN), (FAN_IN, FAN_OUT), (100, 40, 3, 3)], ids=["wide", "tall", "conv"])
+@pytest.mark.parametrize(
+    "shape", [(FAN_OUT, FAN_IN), (FAN_IN, FAN_OUT), (100, 40, 3, 3)], ids=["wide", "tall", "conv"]
+)
 @pytest.mark.parametrize("name", DRAWS)
 def test_the_variance_is_that_of_torchs_draws(name: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
@@ -50,35 +52,50 @@ def test_the_variance_is_that_of_torchs_draws(name: str, shape: tuple[int, ...])
         within(float(squares.mean()), 1.05 * found, stderr)
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(400, 700), nn.Conv2d(40, 60, 3)], ids=["linear", "conv"])
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(400, 700), nn.Conv2d(40, 60, 3)], ids=["linear", "conv"]
+)
 def test_torchs_default_is_a_third_and_its_bias_a_third_of_1_over_fan_in(layer: nn.Module) -> None:
     torch.manual_seed(0)
     layer.reset_parameters()  # pyright: ignore[reportCallIssue]
     weight, bias = (layer.get_parameter(name).detach().double() for name in ("weight", "bias"))
     fan_in = weight[0].numel()
     drawn = initialization("torch", fan_in, 1)
-    for values, expected in ((fan_in * weight.square(), drawn.sigma_w2), (fan_in * bias.square(), fan_in * drawn.sigma_b2)):
+    for values, expected in (
+        (fan_in * weight.square(), drawn.sigma_w2),
+        (fan_in * bias.square(), fan_in * drawn.sigma_b2),
+    ):
         within(float(values.mean()), expected, float(values.std() / values.numel() ** 0.5))
     assert drawn.sigma_w2 == pytest.approx(1 / 3)
 
 
 def test_torchs_default_divides_relus_gradient_by_6() -> None:
     profile = predict(NetSpec(weights="torch"))
-    assert profile.gradient.log2_mean_square[1] - profile.gradient.log2_mean_square[2] == pytest.approx(np.log2(1 / 6))
+    assert profile.gradient.log2_mean_square[1] - profile.gradient.log2_mean_square[
+        2
+    ] == pytest.approx(np.log2(1 / 6))
 
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("he", "unknown initialization 'he'; choose one of torch"), ("torch(2)", "no parameter"), ("normal(x)", "at least 0")],
+    [
+        ("he", "unknown initialization 'he'; choose one of torch"),
+        ("torch(2)", "no parameter"),
+        ("normal(x)", "at least 0"),
+    ],
 )
 def test_what_means_nothing_is_refused(name: str, says: str) -> None:
     with pytest.raises(InvalidSpec, match=says):
         initialization(name, 10, 10)
 
 
-@pytest.mark.parametrize("name", [name for name in INITIALIZATIONS if name not in ("normal", "truncated_normal")])
+@pytest.mark.parametrize(
+    "name", [name for name in INITIALIZATIONS if name not in ("normal", "truncated_normal")]
+)
 def test_networks_drawn_so_show_what_is_predicted(name: str) -> None:
-    spec = NetSpec(depth=4, widths=(300, 500, 200, 400, 300), activation="tanh", batch=8, weights=name)
+    spec = NetSpec(
+        depth=4, widths=(300, 500, 200, 400, 300), activation="tanh", batch=8, weights=name
+    )
     measured, theory = simulate(spec, seeds=24), predict(spec)
     for quantity in ("gradient", "activation"):
         ours, theirs = getattr(measured, quantity), getattr(theory, quantity)
@@ -91,7 +108,8 @@ def test_networks_drawn_so_show_what_is_predicted(name: str) -> None:
 
 
 def test_with_unequal_widths_the_squared_norm_is_kept_and_the_mean_square_is_not() -> None:
-    """He ReLU: the squared norm's factor is sigma_w2 E phi'^2 = 1 at any width, the mean square's that times fan_out / fan_in."""
+    """He ReLU: the squared norm's factor is sigma_w2 E phi'^2 = 1 at any width, the mean square's
+    that times fan_out / fan_in."""
     widths = (400, 100, 800, 200)
     profile = predict(NetSpec(depth=3, widths=widths))
     assert profile.gradient.mean_square == pytest.approx([200 / n for n in widths])
@@ -107,7 +125,10 @@ def test_equal_widths_are_a_width() -> None:
     same = NetSpec(depth=2, widths=(64, 64, 64))
     assert same.width == 64
     assert same.graph() == NetSpec(depth=2, width=64).graph()
-    assert replace(same, norm="group", groups=8).graph() == NetSpec(depth=2, width=64, norm="group", groups=8).graph()
+    assert (
+        replace(same, norm="group", groups=8).graph()
+        == NetSpec(depth=2, width=64, norm="group", groups=8).graph()
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +137,10 @@ def test_equal_widths_are_a_width() -> None:
         ({"widths": (3, 3)}, "widths must be 11 whole numbers"),
         ({"depth": 1, "widths": (3, 0)}, "at least 1, got 0"),
         ({"depth": 1, "widths": (8, 8), "residual": Residual()}, "keeps its width"),
-        ({"depth": 1, "widths": (8, 7), "norm": "group", "groups": 4}, "do not divide a width of 7"),
+        (
+            {"depth": 1, "widths": (8, 7), "norm": "group", "groups": 4},
+            "do not divide a width of 7",
+        ),
         ({"weights": "torch", "sigma_w2": 1.0}, "sets sigma_w2 and sigma_b2"),
         ({"weights": "torch(3)"}, "takes no parameter"),
     ],

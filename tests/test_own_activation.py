@@ -1,4 +1,5 @@
-"""A user's function as the activation of a network: described, predicted and run alike, from one numpy form."""
+"""A user's function as the activation of a network: described, predicted and run alike, from one
+numpy form."""
 
 import json
 from collections.abc import Callable
@@ -33,10 +34,15 @@ def network(phi: Any, **changes: Any) -> NetSpec:
     return NetSpec(**({"depth": 4, "width": 256, "activation": phi} | changes))
 
 
-@pytest.mark.parametrize("changes", [{"batch": 64}, {"norm": "batch", "batch": 16}, {"norm": "layer", "batch": 32}])
+@pytest.mark.parametrize(
+    "changes", [{"batch": 64}, {"norm": "batch", "batch": 16}, {"norm": "layer", "batch": 32}]
+)
 @pytest.mark.parametrize("phi", [quick_gelu, torch_quick_gelu])
-def test_a_function_of_ones_own_is_predicted_as_it_runs(phi: Callable[..., Any], changes: dict[str, Any]) -> None:
-    """The gradient's ratio over four layers; the relative bias at width 256 is at most 1 % a layer."""
+def test_a_function_of_ones_own_is_predicted_as_it_runs(
+    phi: Callable[..., Any], changes: dict[str, Any]
+) -> None:
+    """The gradient's ratio over four layers; the relative bias at width 256 is at most 1 % a
+    layer."""
     spec = network(phi, **changes)
     ratio, stderr = measured(spec)
     expected = gain(spec)
@@ -58,12 +64,19 @@ def gain(spec: NetSpec) -> float:
 
 def test_written_out_a_named_activation_gives_its_numbers_again() -> None:
     for norm in ("none", "batch", "scaled_weight_standardized"):
-        named, own = (predict(network(phi, norm=norm, batch=16)) for phi in ("silu", functional.silu))
+        named, own = (
+            predict(network(phi, norm=norm, batch=16)) for phi in ("silu", functional.silu)
+        )
         assert own.gradient.mean_square == pytest.approx(named.gradient.mean_square, rel=1e-9)
-    silu, own = (simulate(network(phi, norm="batch", batch=16), seeds=2) for phi in ("silu", lambda x: x * expit(x)))
+    silu, own = (
+        simulate(network(phi, norm="batch", batch=16), seeds=2)
+        for phi in ("silu", lambda x: x * expit(x))
+    )
     assert own.gradient.mean_square == pytest.approx(silu.gradient.mean_square, rel=1e-4)
     with pytest.raises(AssertionError):
-        assert own.gradient.mean_square == pytest.approx(simulate(network("gelu"), seeds=2).gradient.mean_square, rel=0.01)
+        assert own.gradient.mean_square == pytest.approx(
+            simulate(network("gelu"), seeds=2).gradient.mean_square, rel=0.01
+        )
 
 
 def test_its_torch_form_has_its_derivative() -> None:
@@ -85,7 +98,10 @@ def test_it_becomes_a_module_as_any_other() -> None:
 def test_a_record_names_it_and_is_refused_as_a_network() -> None:
     record = json.loads(json.dumps(network(quick_gelu).record()))
     assert record["activation"] == "function quick_gelu"
-    with pytest.raises(InvalidSpec, match="function quick_gelu, and does not hold it; make the NetSpec with that function"):
+    with pytest.raises(
+        InvalidSpec,
+        match="function quick_gelu, and does not hold it; make the NetSpec with that function",
+    ):
         NetSpec.from_record(record)
     assert NetSpec.from_record(network("relu").record()) == network("relu")
     assert "function quick_gelu" in repr(predict(network(quick_gelu)))

@@ -20,5 +20,8 @@ def test_an_unknown_name_says_which_there_are() -> None:
 
 
 def test_importing_the_package_loads_no_torch() -> None:
-    code = "import sys, depthscale; assert 'torch' not in sys.modules; depthscale.NetSpec(); assert 'torch' not in sys.modules"
+    code = (
+        "import sys, depthscale; assert 'torch' not in sys.modules; depthscale.NetSpec(); "
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -42,11 +42,25 @@ def test_what_means_nothing_is_refused_in_words(fields: dict, says: str) -> None
 
 
 def test_a_graph_holds_what_the_description_says() -> None:
-    spec = NetSpec(depth=2, width=7, norm="batch", batch=9, eps=0.1, gamma=2.0, beta=0.3, sigma_w2=1.5, sigma_b2=0.2)
+    spec = NetSpec(
+        depth=2,
+        width=7,
+        norm="batch",
+        batch=9,
+        eps=0.1,
+        gamma=2.0,
+        beta=0.3,
+        sigma_w2=1.5,
+        sigma_b2=0.2,
+    )
     graph = spec.graph()
     assert [op.name for op in graph.ops] == [
         "input",
-        *(f"{name}{layer}" for layer in (1, 2) for name in ("linear", "norm", "affine", "activation")),
+        *(
+            f"{name}{layer}"
+            for layer in (1, 2)
+            for name in ("linear", "norm", "affine", "activation")
+        ),
     ]
     assert [op.inputs for op in graph.ops] == [(), *((i,) for i in range(8))]
     assert graph.ops[1].what == Linear(7, 7, 1.5, 0.2)

@@ -29,11 +29,24 @@ def test_a_measured_profile_comes_back_whole(tmp_path: Path) -> None:
     profile = simulate(SMALL, seeds=3)
     again = round_trip(profile, tmp_path)
     for name in ("gradient", "activation", "preactivation_batch_variance"):
-        assert np.array_equal(getattr(profile, name).log2_mean_square, getattr(again, name).log2_mean_square, equal_nan=True)
-        assert np.array_equal(getattr(profile, name).stderr, getattr(again, name).stderr, equal_nan=True)
+        assert np.array_equal(
+            getattr(profile, name).log2_mean_square,
+            getattr(again, name).log2_mean_square,
+            equal_nan=True,
+        )
+        assert np.array_equal(
+            getattr(profile, name).stderr, getattr(again, name).stderr, equal_nan=True
+        )
     assert growth(again) == growth(profile)
-    assert (again.spec, again.loss, again.seeds, again.source) == (profile.spec, "independent", 3, "simulation")
-    assert [s.to_bytes() for s in again.gradient_sketches] == [s.to_bytes() for s in profile.gradient_sketches]
+    assert (again.spec, again.loss, again.seeds, again.source) == (
+        profile.spec,
+        "independent",
+        3,
+        "simulation",
+    )
+    assert [s.to_bytes() for s in again.gradient_sketches] == [
+        s.to_bytes() for s in profile.gradient_sketches
+    ]
 
 
 @pytest.mark.parametrize("batch", [2, 3, 8])
@@ -56,7 +69,15 @@ def test_the_keys_are_those_that_users_rely_on() -> None:
         "activation_ms",
         "preactivation_batch_variance",
     } <= set(record["layers"][0])
-    assert {"rate", "stderr", "rms_rate", "depth_scale", "first_layer", "last_layer", "step"} <= set(record["growth"])
+    assert {
+        "rate",
+        "stderr",
+        "rms_rate",
+        "depth_scale",
+        "first_layer",
+        "last_layer",
+        "step",
+    } <= set(record["growth"])
 
 
 def test_what_is_no_finite_number_is_null() -> None:

@@ -40,11 +40,19 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, Sketch) or isinstance(b, Sketch):
         return isinstance(a, Sketch) and isinstance(b, Sketch) and a.to_bytes() == b.to_bytes()
     if hasattr(a, "__dataclass_fields__"):
-        return type(a) is type(b) and all(same(getattr(a, name), getattr(b, name)) for name in a.__dataclass_fields__)
+        return type(a) is type(b) and all(
+            same(getattr(a, name), getattr(b, name)) for name in a.__dataclass_fields__
+        )
     if isinstance(a, tuple):
-        return isinstance(b, tuple) and len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+        return (
+            isinstance(b, tuple)
+            and len(a) == len(b)
+            and all(same(x, y) for x, y in zip(a, b, strict=True))
+        )
     if isinstance(a, dict):
-        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        return (
+            isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        )
     return (a == b and isinstance(a, type(b))) or (a != a and b != b)
 
 
@@ -59,7 +67,9 @@ def test_a_trace_comes_back_whole(name: str, tmp_path: Path) -> None:
             assert same(getattr(trace, field), getattr(back, field)), field
     assert same(tuple(ds.diagnose(trace)), tuple(ds.diagnose(back)))
     assert ds.diagnose(trace).verdict == ds.diagnose(back).verdict
-    assert json.dumps(record(trace), sort_keys=True, default=str) == json.dumps(record(back), sort_keys=True, default=str)
+    assert json.dumps(record(trace), sort_keys=True, default=str) == json.dumps(
+        record(back), sort_keys=True, default=str
+    )
     if "deleted" not in name and name not in ("not finite", "float16"):
         assert same(ds.ledger(trace), ds.ledger(back))
         found, again = ds.growth(trace), ds.growth(back)
@@ -75,20 +85,38 @@ def test_a_changed_trace_is_not_the_same() -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda r: r | {"schema": "depthscale/2"}, "has schema depthscale/2, this version reads depthscale/1"),
-        (lambda r: {key: value for key, value in r.items() if key != "schema"}, "is not a depthscale record"),
-        (lambda r: {key: value for key, value in r.items() if key != "trace"}, "without its sketches"),
+        (
+            lambda r: r | {"schema": "depthscale/2"},
+            "has schema depthscale/2, this version reads depthscale/1",
+        ),
+        (
+            lambda r: {key: value for key, value in r.items() if key != "schema"},
+            "is not a depthscale record",
+        ),
+        (
+            lambda r: {key: value for key, value in r.items() if key != "trace"},
+            "without its sketches",
+        ),
         (lambda r: r | {"trace": {}}, "a part is missing or wrong"),
-        (lambda r: r | {"trace": r["trace"] | {"ops": [*r["trace"]["ops"][:1], {}]}}, "a part is missing or wrong"),
+        (
+            lambda r: r | {"trace": r["trace"] | {"ops": [*r["trace"]["ops"][:1], {}]}},
+            "a part is missing or wrong",
+        ),
         (lambda r: r | {"coverage": {}}, "a part is missing or wrong"),
         (lambda r: r | {"coverage": None}, "a part is missing or wrong"),
-        (lambda r: r | {"trace": r["trace"] | {"fields": r["trace"]["fields"] | {"colour": 1}}}, "a part is missing or wrong"),
+        (
+            lambda r: r | {"trace": r["trace"] | {"fields": r["trace"]["fields"] | {"colour": 1}}},
+            "a part is missing or wrong",
+        ),
         (lambda r: with_op(r, "activation", "AAAA"), "a part is missing or wrong"),
         (lambda r: with_op(r, "activation", 7), "a part is missing or wrong"),
         (lambda r: with_op(r, "reads", [999]), "a part is missing or wrong"),
         (lambda r: with_op(r, "id", 7), "a part is missing or wrong"),
         (lambda r: with_op(r, "edges", [{"source": 0}]), "a part is missing or wrong"),
-        (lambda r: with_op(r, "edges", [{"source": 999, "log2_norm2": [1.0], "size": 4}]), "a part is missing or wrong"),
+        (
+            lambda r: with_op(r, "edges", [{"source": 999, "log2_norm2": [1.0], "size": 4}]),
+            "a part is missing or wrong",
+        ),
     ],
 )
 def test_damaged_and_newer_records_are_refused(damage: Any, said: str, tmp_path: Path) -> None:
@@ -113,7 +141,8 @@ def test_half_a_file_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_names_that_utf_8_does_not_hold_are_saved_and_drawn(tmp_path: Path) -> None:
-    """A lone surrogate is a string in Python, and so a module's name; JSON spells it out, a page shows a question mark."""
+    """A lone surrogate is a string in Python, and so a module's name; JSON spells it out, a page
+    shows a question mark."""
 
     class Named(nn.Module):
         def __init__(self) -> None:

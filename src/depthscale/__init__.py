@@ -1,6 +1,8 @@
-"""depthscale: whether signal and gradient survive a network's depth, which operation changes them, what theory says, and why.
+"""depthscale: whether signal and gradient survive a network's depth, which operation changes them,
+what theory says, and why.
 
-Verbs and nouns are imported when first used, so that the command line answers `--help` without loading torch.
+Verbs and nouns are imported when first used, so that the command line answers `--help` without
+loading torch.
 """
 
 import sys
@@ -21,7 +23,15 @@ if TYPE_CHECKING:
         UnreliableGrowth,
     )
     from depthscale.explain.trace import Explanation, explain
-    from depthscale.measure import Comparison, Growth, Ledger, TraceComparison, compare, growth, ledger
+    from depthscale.measure import (
+        Comparison,
+        Growth,
+        Ledger,
+        TraceComparison,
+        compare,
+        growth,
+        ledger,
+    )
     from depthscale.nets import simulate
     from depthscale.norms import batchnorm_backward, batchnorm_backward_alt, batchnorm_forward
     from depthscale.probe import probe
@@ -129,9 +139,11 @@ __all__ = [
 
 
 class _Package(ModuleType):
-    """A package in which a verb and the folder that holds it may share a name: `depthscale.probe` is the verb.
+    """A package in which a verb and the folder that holds it may share a name: `depthscale.probe`
+    is the verb.
 
-    Importing a folder makes it an attribute of its package; that would hide the verb, so it is not done for these names.
+    Importing a folder makes it an attribute of its package; that would hide the verb, so it is not
+    done for these names.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

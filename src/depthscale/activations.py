@@ -1,4 +1,5 @@
-"""The activations: phi, its derivative and its kinks, in one table, as functions of numpy arrays; and those of the user."""
+"""The activations: phi, its derivative and its kinks, in one table, as functions of numpy arrays;
+and those of the user."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -23,11 +24,13 @@ Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Activation:
-    """phi, derivative: elementwise functions of float64 arrays; the derivative at a kink is torch's.
+    """phi, derivative: elementwise functions of float64 arrays; the derivative at a kink is
+    torch's.
 
     kinks: points at which phi or one of its derivatives jumps, ascending.
     homogeneous: whether phi(s x) = s phi(x) for every s > 0.
-    bends: points about which a smooth phi may bend over a length far from 1, for integration to begin at.
+    bends: points about which a smooth phi may bend over a length far from 1, for integration to
+    begin at.
     moments: closed forms under a Gaussian, where there are any.
     """
 
@@ -52,10 +55,12 @@ Phi = str | Activation  # a name in the table, or a function of one's own; both 
 
 
 def activation(given: "str | Activation | Callable[..., Any]") -> Activation:
-    """The activation of that name, with a parameter if it takes one ("leaky_relu(0.2)"); or of that callable.
+    """The activation of that name, with a parameter if it takes one ("leaky_relu(0.2)"); or of that
+    callable.
 
-    given: a name; an Activation, returned as it is; an elementwise callable of numpy arrays or torch tensors, whose kinks are
-    searched for and whose derivative is torch's or numerical (`Activation(name, phi, derivative, kinks)` supplies both).
+    given: a name; an Activation, returned as it is; an elementwise callable of numpy arrays or
+    torch tensors, whose kinks are searched for and whose derivative is torch's or numerical
+    (`Activation(name, phi, derivative, kinks)` supplies both).
     raises: InvalidSpec, listing the names there are.
     """
     if isinstance(given, Activation):
@@ -68,7 +73,8 @@ def activation(given: "str | Activation | Callable[..., Any]") -> Activation:
 
 
 def shifted(activation: Activation, gain: float, shift: float) -> Activation:
-    """phi(gain z + shift) as a function of z. / gain: not 0; gain, shift: finite. / raises: InvalidSpec."""
+    """phi(gain z + shift) as a function of z. / gain: not 0; gain, shift: finite. / raises:
+    InvalidSpec."""
     if not (isfinite(gain) and isfinite(shift) and gain != 0):
         asked = f"{activation.name}({gain} z + {shift})"
         raise InvalidSpec(f"{asked}: gain and shift must be finite, and the gain not 0")
@@ -106,10 +112,17 @@ def _leaky(name: str, slope: float, kinks: tuple[float, ...] = (0.0,)) -> Activa
 def _elu(name: str, alpha: float, length: float = 1.0) -> Activation:
     if not alpha > 0:
         raise InvalidSpec(f"{name}: alpha must be > 0, got {alpha}")
-    return Activation(name, lambda x: ew.elu(x, alpha, length), lambda x: ew.elu_derivative(x, alpha, length), (0.0,))
+    return Activation(
+        name,
+        lambda x: ew.elu(x, alpha, length),
+        lambda x: ew.elu_derivative(x, alpha, length),
+        (0.0,),
+    )
 
 
-FAMILIES: dict[str, tuple[float, Callable[[str, float], Activation]]] = {  # name: default of the parameter, maker
+FAMILIES: dict[
+    str, tuple[float, Callable[[str, float], Activation]]
+] = {  # name: default of the parameter, maker
     "leaky_relu": (0.01, _leaky),
     "prelu": (0.25, _leaky),
     "elu": (1.0, _elu),
@@ -120,7 +133,14 @@ ACTIVATIONS = {
     a.name: a
     for a in (
         Activation("linear", lambda x: x, np.ones_like, homogeneous=True, moments=leaky(1.0)),
-        Activation("relu", lambda x: np.maximum(x, 0.0), ew.step, (0.0,), homogeneous=True, moments=leaky(0.0)),
+        Activation(
+            "relu",
+            lambda x: np.maximum(x, 0.0),
+            ew.step,
+            (0.0,),
+            homogeneous=True,
+            moments=leaky(0.0),
+        ),
         *(make(name, default) for name, (default, make) in FAMILIES.items()),
         Activation(
             "selu",
@@ -134,15 +154,24 @@ ACTIVATIONS = {
         Activation("mish", ew.mish, ew.mish_derivative),
         Activation("softplus", ew.softplus, expit),
         Activation("sigmoid", expit, ew.sigmoid_derivative),
-        Activation("hard_sigmoid", ew.hard_sigmoid, lambda x: ew.between(x, -3.0, 3.0) / 6.0, (-3.0, 3.0)),
+        Activation(
+            "hard_sigmoid", ew.hard_sigmoid, lambda x: ew.between(x, -3.0, 3.0) / 6.0, (-3.0, 3.0)
+        ),
         Activation("hard_swish", ew.hard_swish, ew.hard_swish_derivative, (-3.0, 3.0)),
         Activation("tanh", np.tanh, ew.sech2),
-        Activation("hard_tanh", lambda x: np.clip(x, -1.0, 1.0), lambda x: ew.between(x, -1.0, 1.0), (-1.0, 1.0)),
+        Activation(
+            "hard_tanh",
+            lambda x: np.clip(x, -1.0, 1.0),
+            lambda x: ew.between(x, -1.0, 1.0),
+            (-1.0, 1.0),
+        ),
         Activation("erf", erf, ew.erf_derivative, moments=ERF),
         Activation("sin", np.sin, np.cos, moments=SIN),
         Activation("abs", np.abs, np.sign, (0.0,), homogeneous=True, moments=leaky(-1.0)),
         Activation("softsign", ew.softsign, ew.softsign_derivative, (0.0,)),
-        Activation("relu6", lambda x: np.clip(x, 0.0, 6.0), lambda x: ew.between(x, 0.0, 6.0), (0.0, 6.0)),
+        Activation(
+            "relu6", lambda x: np.clip(x, 0.0, 6.0), lambda x: ew.between(x, 0.0, 6.0), (0.0, 6.0)
+        ),
     )
 }
 
@@ -159,7 +188,9 @@ def _named(text: str) -> Activation:
     if parameter is None:
         return ACTIVATIONS[name]
     if name not in FAMILIES:
-        raise InvalidSpec(f"activation {name!r} takes no parameter, got {text!r}; {', '.join(FAMILIES)} take one")
+        raise InvalidSpec(
+            f"activation {name!r} takes no parameter, got {text!r}; {', '.join(FAMILIES)} take one"
+        )
     return FAMILIES[name][1](f"{name}({parameter.strip()})", _parameter(parameter, text))
 
 
@@ -184,10 +215,15 @@ def _of_callable(f: Callable[..., Any]) -> Activation:
     if phi is None:
         phi, derivative = _on_torch(f)
     if phi is None:
-        raise InvalidSpec(f"activation {name!r} maps neither a numpy array nor a torch tensor to one of the same shape")
+        raise InvalidSpec(
+            f"activation {name!r} maps neither a numpy array nor a torch tensor to one of the "
+            "same shape"
+        )
     _require_elementwise(phi, name)
     kinks = find_kinks(phi)
-    return Activation(name, phi, derivative or derivative_of(phi, kinks), kinks, _is_homogeneous(phi))
+    return Activation(
+        name, phi, derivative or derivative_of(phi, kinks), kinks, _is_homogeneous(phi)
+    )
 
 
 def _on_numpy(f: Callable[..., Any]) -> Function | None:
@@ -201,7 +237,8 @@ def _on_numpy(f: Callable[..., Any]) -> Function | None:
 
 
 def _on_torch(f: Callable[..., Any]) -> tuple[Function | None, Function | None]:
-    """f and its derivative as functions of numpy arrays, if it takes a torch tensor to one of its shape."""
+    """f and its derivative as functions of numpy arrays, if it takes a torch tensor to one of its
+    shape."""
     import torch
 
     if isinstance(f, torch.nn.Module):
@@ -215,7 +252,11 @@ def _on_torch(f: Callable[..., Any]) -> tuple[Function | None, Function | None]:
         leaf = torch.tensor(np.asarray(x, float), requires_grad=True)
         with torch.enable_grad():
             y = f(leaf.clone())  # a copy, which an in-place activation may write to
-            return torch.autograd.grad(y.sum(), leaf)[0].numpy() if y.requires_grad else np.zeros_like(leaf.detach().numpy())
+            return (
+                torch.autograd.grad(y.sum(), leaf)[0].numpy()
+                if y.requires_grad
+                else np.zeros_like(leaf.detach().numpy())
+            )
 
     try:
         return (phi, derivative) if phi(_PROBE).shape == _PROBE.shape else (None, None)
@@ -230,10 +271,14 @@ def _require_elementwise(phi: Function, name: str) -> None:
         apart = np.array([phi(_PROBE[i : i + 1].copy())[0] for i in range(len(_PROBE))], float)
     if not np.allclose(whole, apart, rtol=1e-9, atol=1e-12, equal_nan=True):
         raise InvalidSpec(
-            f"activation {name!r} is not elementwise, or random: a value depends on its neighbours or on the call"
+            f"activation {name!r} is not elementwise, or random: a value depends on its "
+            "neighbours or on the call"
         )
 
 
 def _is_homogeneous(phi: Function) -> bool:
     with np.errstate(all="ignore"):
-        return all(np.allclose(phi(s * _PROBE), s * phi(_PROBE), rtol=1e-12, atol=0.0) for s in (2.0**-20, 0.3, 7.0, 2.0**20))
+        return all(
+            np.allclose(phi(s * _PROBE), s * phi(_PROBE), rtol=1e-12, atol=0.0)
+            for s in (2.0**-20, 0.3, 7.0, 2.0**20)
+        )

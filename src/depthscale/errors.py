@@ -2,7 +2,8 @@
 
 
 class DepthscaleError(Exception):
-    """Base of every error that depthscale raises on purpose; its text is fit to be shown to a person."""
+    """Base of every error that depthscale raises on purpose; its text is fit to be shown to a
+    person."""
 
 
 class UnsupportedTensor(DepthscaleError, TypeError):
@@ -10,7 +11,8 @@ class UnsupportedTensor(DepthscaleError, TypeError):
 
 
 class InvalidInput(DepthscaleError, ValueError):
-    """Values, shapes or settings for which a computation has no answer; the text names the one that is wrong."""
+    """Values, shapes or settings for which a computation has no answer; the text names the one that
+    is wrong."""
 
 
 class InvalidSpec(DepthscaleError, ValueError):
@@ -42,7 +44,8 @@ class NoPicture(DepthscaleError, TypeError):
 
 
 class MissingPackage(DepthscaleError, ImportError):
-    """A package that is not needed to install depthscale and was asked for; the text names the line that installs it."""
+    """A package that is not needed to install depthscale and was asked for; the text names the line
+    that installs it."""
 
 
 class UnreliableGrowth(DepthscaleError, ValueError):

@@ -1,4 +1,5 @@
-"""Files that are whole or not there: written beside their place, then renamed into it; and arrays read from files."""
+"""Files that are whole or not there: written beside their place, then renamed into it; and arrays
+read from files."""
 
 import os
 import tempfile
@@ -12,20 +13,24 @@ from depthscale.errors import InvalidInput, UnwritablePath
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Put content at path, replacing what is there, or leave all as it was. / raises: UnwritablePath."""
+    """Put content at path, replacing what is there, or leave all as it was. / raises:
+    UnwritablePath."""
     write_all({path: content})
 
 
 def write_all(contents: Mapping[Path, str | bytes]) -> None:
-    """Put every content at its path, or leave all as it was: nothing is renamed before everything is written.
+    """Put every content at its path, or leave all as it was: nothing is renamed before everything
+    is written.
 
-    A link is followed, a file keeps its rights, and what is no regular file (a device, a pipe) is written to.
+    A link is followed, a file keeps its rights, and what is no regular file (a device, a pipe) is
+    written to.
     raises: UnwritablePath.
     """
     with ExitStack() as on_failure:
         written = {}
         for path, content in contents.items():
-            content = content.encode(errors="replace") if isinstance(content, str) else content  # a lone surrogate becomes ?
+            # a lone surrogate becomes ?
+            content = content.encode(errors="replace") if isinstance(content, str) else content
             with _explained(path):
                 if path.exists() and not path.is_file() and not path.is_dir():
                     path.write_bytes(content)
@@ -46,9 +51,21 @@ def read_array(path: Path) -> np.ndarray:
                 raise ValueError("it is not a .npy file")
             file.seek(0)
             return np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError, TypeError, SyntaxError) as refused:
-        reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
-        raise InvalidInput(f"cannot read {path}: {reason}; write an array of numbers with numpy.save") from None
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        MemoryError,
+        OverflowError,
+        TypeError,
+        SyntaxError,
+    ) as refused:
+        reason = (
+            refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
+        )
+        raise InvalidInput(
+            f"cannot read {path}: {reason}; write an array of numbers with numpy.save"
+        ) from None
 
 
 def check_file(path: Path) -> None:
@@ -61,7 +78,8 @@ def check_file(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """raises: UnwritablePath if files cannot be made in a folder, or the folder not be made; leaves nothing behind."""
+    """raises: UnwritablePath if files cannot be made in a folder, or the folder not be made; leaves
+    nothing behind."""
     with _explained(folder):
         folder = folder.resolve()
         nearest = next(place for place in (folder, *folder.parents) if place.exists())
@@ -94,7 +112,9 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as refused:
-        reason = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
+        reason = (
+            refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
+        )
         raise UnwritablePath(f"cannot write {path}: {reason}; name another place") from None
 
 

@@ -18,9 +18,11 @@ Statistics = Literal["batch", "frozen", "running"]
 
 @dataclass(frozen=True)
 class Input:
-    """Samples with independent, centred Gaussian entries. / variance: of each entry; correlation: between any two samples.
+    """Samples with independent, centred Gaussian entries. / variance: of each entry; correlation:
+    between any two samples.
 
-    size: of an image or a sequence; () for a vector. near: correlation of two of its positions, None: as of two samples.
+    size: of an image or a sequence; () for a vector. near: correlation of two of its positions,
+    None: as of two samples.
     """
 
     variance: float
@@ -31,7 +33,8 @@ class Input:
 
 @dataclass(frozen=True)
 class Embedding:
-    """A drawn vector for each token of a sequence. / variance: of an entry; vocabulary: tokens, of which each is as likely."""
+    """A drawn vector for each token of a sequence. / variance: of an entry; vocabulary: tokens, of
+    which each is as likely."""
 
     variance: float
     vocabulary: float
@@ -40,10 +43,12 @@ class Embedding:
 
 @dataclass(frozen=True)
 class Linear:
-    """y = W x + b with independent, centred weights. / sigma_w2: fan_in times the weights' variance; sigma_b2: the biases'.
+    """y = W x + b with independent, centred weights. / sigma_w2: fan_in times the weights'
+    variance; sigma_b2: the biases'.
 
-    rows: of W: "free" as drawn; "unit" each scaled to norm sqrt(sigma_w2) (weight norm); "standardized" moreover to mean 0
-    (weight standardization), so that y does not see the mean over x's entries.
+    rows: of W: "free" as drawn; "unit" each scaled to norm sqrt(sigma_w2) (weight norm);
+    "standardized" moreover to mean 0 (weight standardization), so that y does not see the mean over
+    x's entries.
     """
 
     fan_in: int
@@ -56,7 +61,8 @@ class Linear:
 
 @dataclass(frozen=True)
 class Window:
-    """A window that slides over an image or a sequence. / size: of that; kernel, stride, padding, dilation: one for each axis."""
+    """A window that slides over an image or a sequence. / size: of that; kernel, stride, padding,
+    dilation: one for each axis."""
 
     size: tuple[int, ...]
     kernel: tuple[int, ...]
@@ -66,9 +72,18 @@ class Window:
     circular: bool = False
 
     @classmethod
-    def of(cls, size: tuple[int, ...], kernel: int, stride: int = 1, padding: int = 0, circular: bool = False) -> "Window":
+    def of(
+        cls,
+        size: tuple[int, ...],
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        circular: bool = False,
+    ) -> "Window":
         """The same along every axis."""
-        kernels, strides, paddings, dilations = ((n,) * len(size) for n in (kernel, stride, padding, 1))
+        kernels, strides, paddings, dilations = (
+            (n,) * len(size) for n in (kernel, stride, padding, 1)
+        )
         return cls(size, kernels, strides, paddings, dilations, circular)
 
     @classmethod
@@ -95,35 +110,53 @@ class Window:
 
     @cached_property
     def inside(self) -> float:
-        """Share of the taps, over all places of the window, that lie on the input and not on a padding of zeros."""
+        """Share of the taps, over all places of the window, that lie on the input and not on a
+        padding of zeros."""
         return prod(float((axis >= 0).mean()) for axis in self.axes)
 
     @cached_property
     def unevenness(self) -> float:
-        """Variance over the places of the window of how many taps lie inside, over the square of its mean."""
+        """Variance over the places of the window of how many taps lie inside, over the square of
+        its mean."""
         counts = [(axis >= 0).sum(axis=1) for axis in self.axes]
         return prod(float((c * c).mean() / c.mean() ** 2) for c in counts) - 1
 
     @cached_property
     def covers(self) -> tuple[float, float]:
-        """In how many places of the window an entry of the input lies: the mean over entries, and the mean of the square."""
-        counts = [np.bincount(axis[axis >= 0], minlength=n) for axis, n in zip(self.axes, self.size, strict=True)]
+        """In how many places of the window an entry of the input lies: the mean over entries, and
+        the mean of the square."""
+        counts = [
+            np.bincount(axis[axis >= 0], minlength=n)
+            for axis, n in zip(self.axes, self.size, strict=True)
+        ]
         return prod(float(c.mean()) for c in counts), prod(float((c * c).mean()) for c in counts)
 
     @cached_property
     def entries(self) -> NDArray[np.intp]:
-        """Which entry of the input, in row-major order, each tap of each place reads. / returns: [taps, places_out], -1 outside."""
+        """Which entry of the input, in row-major order, each tap of each place reads. / returns:
+        [taps, places_out], -1 outside."""
         found = np.zeros((1, 1), np.intp)
         for axis, n in zip(self.axes, self.size, strict=True):
             at = axis.T[None, :, None, :]
-            joined = np.where((found[:, None, :, None] < 0) | (at < 0), -1, found[:, None, :, None] * n + at)
+            joined = np.where(
+                (found[:, None, :, None] < 0) | (at < 0), -1, found[:, None, :, None] * n + at
+            )
             found = joined.reshape(found.shape[0] * at.shape[1], -1)
         return found
 
     @cached_property
     def axes(self) -> list[NDArray[np.intp]]:
-        """Along each axis the entry that each place reads with each tap. / returns: [places, taps] each, -1 outside."""
-        axes = zip(self.size, self.size_out, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+        """Along each axis the entry that each place reads with each tap. / returns: [places, taps]
+        each, -1 outside."""
+        axes = zip(
+            self.size,
+            self.size_out,
+            self.kernel,
+            self.stride,
+            self.padding,
+            self.dilation,
+            strict=True,
+        )
         found = []
         for n, places, kernel, stride, padding, dilation in axes:
             at = np.arange(places)[:, None] * stride - padding + np.arange(kernel) * dilation
@@ -133,7 +166,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution with independent, centred weights. / sigma_w2: fan_in times the weights' variance; sigma_b2: the biases'.
+    """A convolution with independent, centred weights. / sigma_w2: fan_in times the weights'
+    variance; sigma_b2: the biases'.
 
     rows: as of Linear, a row being the weights of one output channel.
     """
@@ -171,7 +205,8 @@ class Flatten:
 
 @dataclass(frozen=True)
 class Attention:
-    """softmax(q k^T / sqrt(entries of a head)) v of its inputs q, k and v. / causal: each position looks at those up to itself."""
+    """softmax(q k^T / sqrt(entries of a head)) v of its inputs q, k and v. / causal: each position
+    looks at those up to itself."""
 
     heads: int = 1
     causal: bool = False
@@ -179,7 +214,8 @@ class Attention:
 
 @dataclass(frozen=True)
 class Part:
-    """The first of the entries, or of the positions of a sequence. / share: of all that there are."""
+    """The first of the entries, or of the positions of a sequence. / share: of all that there
+    are."""
 
     share: float
     of: Literal["entries", "positions"] = "entries"
@@ -194,12 +230,14 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Norm:
-    """z = (y - mean) / sqrt(variance + eps); "rms" takes no mean away. / size: values that the statistics are over.
+    """z = (y - mean) / sqrt(variance + eps); "rms" takes no mean away. / size: values that the
+    statistics are over.
 
-    batch: over `size` points, the samples or, in an image, the samples' positions; layer, rms: over a sample's entries (size inf:
-    many), rms also over groups of `size` of them; group: over `size` entries of a sample, positions included; instance: over the
-    `size` positions of a sample.
-    statistics: "frozen" ones take part in the forward pass alone; "running" ones are 0 and 1, as at initialization.
+    batch: over `size` points, the samples or, in an image, the samples' positions; layer, rms: over
+    a sample's entries (size inf: many), rms also over groups of `size` of them; group: over `size`
+    entries of a sample, positions included; instance: over the `size` positions of a sample.
+    statistics: "frozen" ones take part in the forward pass alone; "running" ones are 0 and 1, as at
+    initialization.
     """
 
     kind: NormKind
@@ -218,7 +256,8 @@ class Affine:
 
 @dataclass(frozen=True)
 class Elementwise:
-    """x = phi(z). / activation: a name in the table of activations, or an Activation of one's own."""
+    """x = phi(z). / activation: a name in the table of activations, or an Activation of one's
+    own."""
 
     activation: Any
 
@@ -257,7 +296,8 @@ Operation = (
 
 @dataclass(frozen=True)
 class Op:
-    """One operation of a graph. / inputs: positions of the operations whose outputs it reads; layer: depth it belongs to."""
+    """One operation of a graph. / inputs: positions of the operations whose outputs it reads;
+    layer: depth it belongs to."""
 
     name: str
     what: Operation
@@ -267,7 +307,8 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """Operations in the order in which they run; the last of each layer gives that layer's output. / samples: in a batch."""
+    """Operations in the order in which they run; the last of each layer gives that layer's output.
+    / samples: in a batch."""
 
     ops: tuple[Op, ...]
     samples: float = inf

@@ -7,7 +7,8 @@ from depthscale.trace import Trace
 
 
 def stations(trace: Trace, inputs: Collection[int] | None = None) -> list[int]:
-    """Operations that every gradient path crosses, from the outputs to the inputs: dominators in the graph of edges.
+    """Operations that every gradient path crosses, from the outputs to the inputs: dominators in
+    the graph of edges.
 
     inputs: operations of the inputs to which paths are meant; None: all.
     """
@@ -31,7 +32,9 @@ def stations(trace: Trace, inputs: Collection[int] | None = None) -> list[int]:
     for op in reversed(trace.ops):
         if op.id not in live:
             continue
-        over = [each for each in consumers[op.id] if each in depth] + ([-1] if op.id in starts else [])
+        over = [each for each in consumers[op.id] if each in depth] + (
+            [-1] if op.id in starts else []
+        )
         if not over:
             continue
         dominator = over[0]

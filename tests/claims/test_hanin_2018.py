@@ -1,4 +1,5 @@
-"""Hanin & Nica 2018 (arXiv:1812.05994), "Products of Many Large Random Matrices": fluctuations of gradients at finite width."""
+"""Hanin & Nica 2018 (arXiv:1812.05994), "Products of Many Large Random Matrices": fluctuations of
+gradients at finite width."""
 
 from math import sqrt
 
@@ -27,7 +28,8 @@ def predicted(spec: NetSpec, loss: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("activation", "sigma_w2", "per_neuron"), [("relu", 2.0, 5.0), ("linear", 1.0, 2.0), ("abs", 1.0, 2.0)]
+    ("activation", "sigma_w2", "per_neuron"),
+    [("relu", 2.0, 5.0), ("linear", 1.0, 2.0), ("abs", 1.0, 2.0)],
 )
 def test_one_samples_log_gain_varies_by_5_over_n_for_relu_and_2_for_linear(
     activation: str, sigma_w2: float, per_neuron: float
@@ -44,7 +46,9 @@ def test_leaky_relus_variance_lies_between() -> None:
 
 
 @pytest.mark.parametrize("loss", ["independent", "shared"])
-@pytest.mark.parametrize(("activation", "sigma_w2", "batch"), [("relu", 2.0, 1), ("relu", 2.0, 32), ("linear", 1.0, 8)])
+@pytest.mark.parametrize(
+    ("activation", "sigma_w2", "batch"), [("relu", 2.0, 1), ("relu", 2.0, 32), ("linear", 1.0, 8)]
+)
 def test_networks_show_the_variance_of_a_batch_and_half_of_it_as_bias(
     activation: str, sigma_w2: float, batch: int, loss: str
 ) -> None:
@@ -58,11 +62,22 @@ def test_networks_show_the_variance_of_a_batch_and_half_of_it_as_bias(
 
 def test_twin_the_variance_of_another_activation_is_seen() -> None:
     found = steps(NetSpec(depth=6, width=200, batch=1), "independent")
-    linear = predicted(NetSpec(depth=6, width=200, batch=1, activation="linear", sigma_w2=1.0), "independent")
+    linear = predicted(
+        NetSpec(depth=6, width=200, batch=1, activation="linear", sigma_w2=1.0), "independent"
+    )
     with pytest.raises(AssertionError):
-        within(float((found.var(axis=0, ddof=1) / linear).mean()), 1.0, sqrt(2 / SEEDS / 6), bias=0.03 + 6 / 200)
+        within(
+            float((found.var(axis=0, ddof=1) / linear).mean()),
+            1.0,
+            sqrt(2 / SEEDS / 6),
+            bias=0.03 + 6 / 200,
+        )
 
 
-@pytest.mark.parametrize("spec", [NetSpec(activation="tanh"), NetSpec(norm="batch"), NetSpec(weights="orthogonal")], ids=str)
+@pytest.mark.parametrize(
+    "spec",
+    [NetSpec(activation="tanh"), NetSpec(norm="batch"), NetSpec(weights="orthogonal")],
+    ids=str,
+)
 def test_where_the_law_does_not_hold_there_is_no_number(spec: NetSpec) -> None:
     assert predict(spec).log_variance is None

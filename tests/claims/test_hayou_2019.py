@@ -1,5 +1,5 @@
-"""Hayou et al. 2019 (arXiv:1902.06853), "On the Impact of the Activation Function on Deep Neural Networks Training": critical
-lines.
+"""Hayou et al. 2019 (arXiv:1902.06853), "On the Impact of the Activation Function on Deep Neural
+Networks Training": critical lines.
 """
 
 from math import pi, sqrt
@@ -55,7 +55,9 @@ def test_the_gelu_point_at_0_2_has_q_0_576_and_is_not_where_depth_leads() -> Non
     assert tanh.stable
 
 
-@pytest.mark.parametrize(("activation", "sigma_w2"), [("relu", 2.0), ("leaky_relu(0.2)", 2 / 1.04), ("linear", 1.0)])
+@pytest.mark.parametrize(
+    ("activation", "sigma_w2"), [("relu", 2.0), ("leaky_relu(0.2)", 2 / 1.04), ("linear", 1.0)]
+)
 def test_relu_is_critical_only_at_2_and_0(activation: str, sigma_w2: float) -> None:
     (point,) = critical_line(activation, 0.0)
     assert point.sigma_w2.value == pytest.approx(sigma_w2, rel=1e-14)
@@ -63,8 +65,12 @@ def test_relu_is_critical_only_at_2_and_0(activation: str, sigma_w2: float) -> N
     assert classical(activation, sigma_w2, 0.0).phase == "critical"
 
 
-@pytest.mark.parametrize(("activation", "sigma_w"), [("tanh", 1.0), ("erf", sqrt(pi) / 2), ("sin", 1.0)])
-def test_without_biases_tanh_is_critical_at_1_and_erf_at_0_8862(activation: str, sigma_w: float) -> None:
+@pytest.mark.parametrize(
+    ("activation", "sigma_w"), [("tanh", 1.0), ("erf", sqrt(pi) / 2), ("sin", 1.0)]
+)
+def test_without_biases_tanh_is_critical_at_1_and_erf_at_0_8862(
+    activation: str, sigma_w: float
+) -> None:
     (point,) = critical_line(activation, 0.0)
     assert sqrt(point.sigma_w2.value) == pytest.approx(sigma_w, rel=1e-12)
     assert point.q_star == 0.0
@@ -72,7 +78,9 @@ def test_without_biases_tanh_is_critical_at_1_and_erf_at_0_8862(activation: str,
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softplus"])
 @pytest.mark.parametrize("sigma_b2", [0.0, 0.1, 1.0])
-def test_sigmoid_and_softplus_have_no_critical_point_of_variance_below_10(activation: str, sigma_b2: float) -> None:
+def test_sigmoid_and_softplus_have_no_critical_point_of_variance_below_10(
+    activation: str, sigma_b2: float
+) -> None:
     assert all(point.q_star > 10 for point in critical_line(activation, sigma_b2))
 
 

@@ -1,4 +1,5 @@
-"""Luther 2020, the argument itself: what each term of Batch Norm's backward pass costs, measured and in closed form."""
+"""Luther 2020, the argument itself: what each term of Batch Norm's backward pass costs, measured
+and in closed form."""
 
 from functools import cache
 from math import pi, sqrt
@@ -17,7 +18,9 @@ ORDER = 10 / 1024  # depth / width: what theory leaves out, relative
 
 @cache
 def argument(batch: int = 128, loss: str = "shared") -> Argument:
-    spec = NetSpec(norm="batch", depth=10, width=1024, batch=batch, input_variance=0.5 if batch == 512 else 1.0)
+    spec = NetSpec(
+        norm="batch", depth=10, width=1024, batch=batch, input_variance=0.5 if batch == 512 else 1.0
+    )
     return growth_argument(spec, loss, SEEDS if batch == 128 else 4)
 
 
@@ -41,7 +44,7 @@ def slope(c: float) -> float:
 
 
 @pytest.mark.parametrize(("batch", "printed"), [(128, "0.0039"), (512, "0.00098")])
-def test_the_term_through_the_mean_takes_0_0039_of_the_gradient_over_128_inputs_and_0_00098_over_512(
+def test_the_term_through_the_mean_takes_0_0039_of_the_gradient_over_128_inputs_0_00098_over_512(
     batch: int, printed: str
 ) -> None:
     expected = (1 - slope(-1 / (batch - 1))) / batch
@@ -52,7 +55,9 @@ def test_the_term_through_the_mean_takes_0_0039_of_the_gradient_over_128_inputs_
 
 
 @pytest.mark.parametrize(("batch", "printed"), [(128, "0.0054"), (512, "0.00133")])
-def test_the_term_through_sigma_takes_0_0054_over_128_inputs_and_0_00133_over_512(batch: int, printed: str) -> None:
+def test_the_term_through_sigma_takes_0_0054_over_128_inputs_and_0_00133_over_512(
+    batch: int, printed: str
+) -> None:
     expected = (1 - j(-1 / (batch - 1))) / batch
     assert argument(batch).of("through_sigma")[4].predicted == pytest.approx(expected, rel=1e-12)
     agrees(expected, printed)
@@ -62,7 +67,8 @@ def test_the_term_through_sigma_takes_0_0054_over_128_inputs_and_0_00133_over_51
 
 @pytest.mark.parametrize("batch", [128, 512])
 def test_in_the_top_layer_under_a_shared_loss_they_take_a_half_and_1_over_pi(batch: int) -> None:
-    """J'(rho) + (1 - J'(rho)) / B and J(rho) + (1 - J(rho)) / B, which the limit makes 1/2 and 1/pi."""
+    """J'(rho) + (1 - J'(rho)) / B and J(rho) + (1 - J(rho)) / B, which the limit makes 1/2 and
+    1/pi."""
     rho = -1 / (batch - 1)
     for step, kernel, limit in (("through_mean", slope, 1 / 2), ("through_sigma", j, 1 / pi)):
         row = top(step, batch)
@@ -91,7 +97,8 @@ def test_sigma2_is_2_at_first_and_then_0_68026() -> None:
 
 
 def test_the_mean_of_1_over_sigma2_is_1_49354_and_not_1_2() -> None:
-    """Published as 1.2, which is the root of it; E 1/sigma^2 E sigma^2 = (B - 1) / (B - 3) exactly, times 1 + O(1 / width)."""
+    """Published as 1.2, which is the root of it; E 1/sigma^2 E sigma^2 = (B - 1) / (B - 3) exactly,
+    times 1 + O(1 / width)."""
     rows = argument().of("inverse")[1:]
     for row, flat in zip(rows, argument().of("flatness")[1:], strict=True):
         agrees(row.predicted, "1.49354")
@@ -107,7 +114,8 @@ def test_twin_the_published_mean_of_1_over_sigma2_is_not_measured() -> None:
 
 
 def test_sigma_varies_by_an_eighth_between_neurons() -> None:
-    """sqrt(2 / (B - 1)) = .1255 in an infinitely wide network; .094 / .68 = .138 to .144 at width 1024, plus O(B / width)."""
+    """sqrt(2 / (B - 1)) = .1255 in an infinitely wide network; .094 / .68 = .138 to .144 at width
+    1024, plus O(B / width)."""
     rows = argument().of("spread")
     agrees(sqrt(rows[0].predicted), "0.1255")
     for row in rows:
@@ -124,7 +132,8 @@ def test_without_a_norm_the_variance_over_the_batch_falls_as_2_times_1_minus_c()
 
 
 def test_gradients_do_not_know_the_forward_pass() -> None:
-    """The independence that the argument needs, tested: no correlation of squares, of slopes, or of z itself."""
+    """The independence that the argument needs, tested: no correlation of squares, of slopes, or of
+    z itself."""
     for step in ("slopes_independent", "squares_independent", "z_independent"):
         for row in argument().of(step):
             within(row.measured, 0.0, row.stderr, k=5, bias=1e-6)
@@ -133,8 +142,12 @@ def test_gradients_do_not_know_the_forward_pass() -> None:
 def test_the_steps_multiply_up_to_the_rate() -> None:
     """2 times 1/2 times (1/sigma^2)(1 - shares) is the layer's factor, on every network exactly."""
     found = argument()
-    for product, half, norm, layer in zip(*(found.of(s) for s in ("product", "slope", "norm", "layer")), strict=True):
-        assert product.predicted * half.predicted * norm.predicted == pytest.approx(layer.predicted, rel=1e-12)
+    for product, half, norm, layer in zip(
+        *(found.of(s) for s in ("product", "slope", "norm", "layer")), strict=True
+    ):
+        assert product.predicted * half.predicted * norm.predicted == pytest.approx(
+            layer.predicted, rel=1e-12
+        )
     row = found.of("rate")[0]
     agrees(row.predicted, "1.47968")
     within(row.measured, row.predicted, row.stderr, bias=0.01 * 0.48)

@@ -1,4 +1,5 @@
-"""Dynamical isometry, arXiv:1711.04735 (Pennington, Schoenholz, Ganguli 2017): the spectrum of J J^T."""
+"""Dynamical isometry, arXiv:1711.04735 (Pennington, Schoenholz, Ganguli 2017): the spectrum of J
+J^T."""
 
 from math import log
 
@@ -28,7 +29,9 @@ DEPTH, WIDTH = 6, 300
     ],
 )
 @pytest.mark.parametrize("depth", [1, 10, 100])
-def test_the_spread_is_2_l_for_relu_and_l_for_orthogonal_relu(name, sigma_w2, weights, per_layer, depth) -> None:
+def test_the_spread_is_2_l_for_relu_and_l_for_orthogonal_relu(
+    name, sigma_w2, weights, per_layer, depth
+) -> None:
     """Linear: L, and 0 for orthogonal weights; so ReLU cannot be an isometry."""
     found = spectrum(name, depth, sigma_w2, weights=weights)
     assert found.relative_variance == pytest.approx(per_layer * depth, abs=1e-12)
@@ -38,7 +41,9 @@ def test_the_spread_is_2_l_for_relu_and_l_for_orthogonal_relu(name, sigma_w2, we
 def test_twin_leaky_relu_spreads_less() -> None:
     """mu_2 / mu_1^2 = 2 (1 + a^4) / (1 + a^2)^2."""
     slope = 0.5
-    found = spectrum(f"leaky_relu({slope})", 10, 2 / (1 + slope**2), weights="orthogonal").relative_variance
+    found = spectrum(
+        f"leaky_relu({slope})", 10, 2 / (1 + slope**2), weights="orthogonal"
+    ).relative_variance
     assert found == pytest.approx(10 * (2 * (1 + slope**4) / (1 + slope**2) ** 2 - 1), rel=1e-12)
     with pytest.raises(AssertionError):
         assert found == pytest.approx(10, rel=0.5)
@@ -72,7 +77,12 @@ def test_networks_have_that_mean_and_spread(name: str, sigma_w2: float, weights:
     spread = float(np.mean(second) / mean**2 - 1)
     per_net = np.array(second) / mean**2 - 2 * np.array(first) / mean * np.mean(second) / mean**2
     spread_stderr = float(per_net.std(ddof=1) / np.sqrt(len(first))) + 1e-6
-    within(spread, expected.relative_variance, spread_stderr, bias=expected.relative_variance * DEPTH / WIDTH * 2)
+    within(
+        spread,
+        expected.relative_variance,
+        spread_stderr,
+        bias=expected.relative_variance * DEPTH / WIDTH * 2,
+    )
     with pytest.raises(AssertionError):
         within(spread, expected.relative_variance + DEPTH, spread_stderr)
 

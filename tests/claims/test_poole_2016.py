@@ -1,4 +1,5 @@
-"""Poole et al. 2016 (arXiv:1606.05340), "Exponential expressivity in deep neural networks through transient chaos": its maps."""
+"""Poole et al. 2016 (arXiv:1606.05340), "Exponential expressivity in deep neural networks through
+transient chaos": its maps."""
 
 from math import exp, pi, sinh, sqrt
 
@@ -38,7 +39,10 @@ def iterated(activation: str, sigma_w2: float, sigma_b2: float, layers: int) -> 
 def test_the_variance_of_tanh_at_1_and_05_settles_at_19359_and_six_others_as_printed(
     activation: str, sigma_w2: float, sigma_b2: float, q_star: str
 ) -> None:
-    agrees(classical(activation, sigma_w2, sigma_b2).q_star.value, q_star if q_star[0] != "." else f"0{q_star}")
+    agrees(
+        classical(activation, sigma_w2, sigma_b2).q_star.value,
+        q_star if q_star[0] != "." else f"0{q_star}",
+    )
 
 
 def test_twin_another_bias_has_another_q_star() -> None:
@@ -60,10 +64,16 @@ def test_twin_with_biases_relu_maps_0_to_more_than_1_over_pi() -> None:
 
 @pytest.mark.parametrize(("q", "c"), [(0.3, 0.2), (2.0, 0.9)])
 def test_erf_sin_and_leaky_relu_have_their_closed_maps(q: float, c: float) -> None:
-    assert c_map("sin", c, q, 1.0, 0.0).value == pytest.approx(exp(-q) * sinh(q * c) / ((1 - exp(-2 * q)) / 2), rel=1e-12)
+    assert c_map("sin", c, q, 1.0, 0.0).value == pytest.approx(
+        exp(-q) * sinh(q * c) / ((1 - exp(-2 * q)) / 2), rel=1e-12
+    )
     assert chi_1("erf", q, 1.0).value == pytest.approx(4 / pi / sqrt(1 + 4 * q), rel=1e-12)
-    assert chi_c("erf", c, q, 1.0).value == pytest.approx(4 / pi / sqrt((1 + 2 * q) ** 2 - 4 * (q * c) ** 2), rel=1e-12)
-    assert q_map("leaky_relu(0.2)", q, 1.5, 0.1).value == pytest.approx(1.5 * 1.04 * q / 2 + 0.1, rel=1e-12)
+    assert chi_c("erf", c, q, 1.0).value == pytest.approx(
+        4 / pi / sqrt((1 + 2 * q) ** 2 - 4 * (q * c) ** 2), rel=1e-12
+    )
+    assert q_map("leaky_relu(0.2)", q, 1.5, 0.1).value == pytest.approx(
+        1.5 * 1.04 * q / 2 + 0.1, rel=1e-12
+    )
     assert chi_1("leaky_relu(0.2)", q, 1.5).value == pytest.approx(1.5 * 1.04 / 2, rel=1e-12)
 
 
@@ -73,9 +83,14 @@ def test_the_c_map_of_tanh_at_3_and_05_is_a_double_integral_over_the_plane() -> 
     law = multivariate_normal(cov=[[q, q * c], [q * c, q]])  # pyright: ignore[reportArgumentType]
     grid = np.linspace(-9, 9, 721)
     u, v = np.meshgrid(grid, grid)
-    total = float(np.sum(np.tanh(u) * np.tanh(v) * law.pdf(np.dstack([u, v])))) * (grid[1] - grid[0]) ** 2
+    total = (
+        float(np.sum(np.tanh(u) * np.tanh(v) * law.pdf(np.dstack([u, v]))))
+        * (grid[1] - grid[0]) ** 2
+    )
     square = quad(lambda x: np.tanh(x) ** 2 * np.exp(-(x**2) / 2 / q) / sqrt(2 * pi * q), -9, 9)[0]
-    assert c_map("tanh", c, q, 3.0, 0.05).value == pytest.approx((3 * total + 0.05) / (3 * square + 0.05), rel=1e-9)
+    assert c_map("tanh", c, q, 3.0, 0.05).value == pytest.approx(
+        (3 * total + 0.05) / (3 * square + 0.05), rel=1e-9
+    )
 
 
 def test_tanh_at_3_and_05_is_chaotic_and_forgets_down_to_a_correlation_of_0_2993() -> None:

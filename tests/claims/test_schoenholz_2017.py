@@ -1,4 +1,5 @@
-"""Schoenholz et al. 2017 (arXiv:1611.01232), "Deep Information Propagation": slopes, depth scales and trainable depths."""
+"""Schoenholz et al. 2017 (arXiv:1611.01232), "Deep Information Propagation": slopes, depth scales
+and trainable depths."""
 
 from math import inf
 
@@ -46,7 +47,9 @@ def test_twin_one_percent_off_the_critical_weights_it_is_150_layers() -> None:
 
 
 @pytest.mark.parametrize(("sigma_w2", "sigma_b2"), [(1.5, 0.05), (3.0, 0.05)])
-def test_distances_from_the_fixed_points_shrink_by_chi_q_and_chi_c_per_layer(sigma_w2: float, sigma_b2: float) -> None:
+def test_distances_from_the_fixed_points_shrink_by_chi_q_and_chi_c_per_layer(
+    sigma_w2: float, sigma_b2: float
+) -> None:
     found = classical("tanh", sigma_w2, sigma_b2)
     q, c = found.q_star.value, found.c_star.value
     off_q, off_c = q * 1.0001, c - 1e-4
@@ -61,7 +64,9 @@ def test_networks_are_trainable_to_6_xi_c_which_is_95_layers_for_tanh_at_1_5() -
     assert classical("relu", 2.0, 0.0).trainable_depth == inf
 
 
-def test_batch_norm_networks_are_trainable_to_16_over_log_rate_which_is_41_8_layers_for_relu() -> None:
+def test_batch_norm_networks_are_trainable_to_16_over_log_rate_which_is_41_8_layers_for_relu() -> (
+    None
+):
     agrees(batch_norm_trainable_depth(1.46694), "41.8")
     agrees(batch_norm_trainable_depth(3.08406), "14.2")
     assert batch_norm_trainable_depth(1.0) == inf
@@ -93,7 +98,9 @@ inf 0.7335 1.0000
 """
 
 
-@pytest.mark.parametrize(("batch", "lambda_m", "lambda_l"), [line.split() for line in RELAXATION.split("\n") if line])
+@pytest.mark.parametrize(
+    ("batch", "lambda_m", "lambda_l"), [line.split() for line in RELAXATION.split("\n") if line]
+)
 def test_batch_norm_relu_forgets_correlations_by_0_5386_and_norms_by_0_7436_over_8_samples(
     batch: str, lambda_m: str, lambda_l: str
 ) -> None:

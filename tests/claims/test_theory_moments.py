@@ -1,6 +1,7 @@
 """The moments of the activations and what follows from them, to every digit that the theory prints.
 
-Gaussian moments: batch norm at infinite batch and the other normalizers (arXiv:1902.08129; 2102.06171 for the gain); finite
+Gaussian moments: batch norm at infinite batch and the other normalizers (arXiv:1902.08129;
+2102.06171 for the gain); finite
 batch: arXiv:1902.08129, theorem 7; closed forms: arXiv:1606.05340 and the arc-cosine kernels.
 """
 
@@ -50,7 +51,9 @@ def rate_at_infinite_batch(a: Activation) -> float:
 # ---- the Gaussian moments, variance 1
 
 # sin: 16 depth scales are 58.7498, which rounds to 58.7.
-MOMENTS = {  # E phi, E phi^2, Var phi, E phi'^2, rate, its root, depth scale, 16 depth scales, layer-norm rate, gain
+# E phi, E phi^2, Var phi, E phi'^2, rate, its root, depth scale, 16 depth scales, layer-norm rate,
+# gain
+MOMENTS = {
     "linear": "0 1 1 1 1 1 inf inf 1 1",
     "relu": ".39894 .50000 .34085 .50000 1.46694 1.21117 2.610 41.8 1 1.71286",
     "leaky_relu": ".39495 .50005 .34406 .50005 1.45337 1.20556 2.675 42.8 1 1.7048",
@@ -67,7 +70,18 @@ def moments_row(name: str) -> list[float]:
     variance = square - mean**2
     rate = slope / variance
     scale = 1 / log(rate) if rate > 1 + ROUNDING else float("inf")
-    return [mean, square, variance, slope, rate, sqrt(rate), scale, 16 * scale, slope / square, 1 / sqrt(variance)]
+    return [
+        mean,
+        square,
+        variance,
+        slope,
+        rate,
+        sqrt(rate),
+        scale,
+        16 * scale,
+        slope / square,
+        1 / sqrt(variance),
+    ]
 
 
 @pytest.mark.parametrize("name", MOMENTS)
@@ -90,7 +104,9 @@ def test_moments_of_another_variance_do_not_pass_for_those_of_variance_1(name):
 def test_batch_norm_relu_gradients_grow_by_pi_over_pi_minus_1_per_layer():
     assert rate_at_infinite_batch(activation("relu")) == pytest.approx(pi / (pi - 1), rel=1e-12)
     with pytest.raises(AssertionError):  # its root is the growth of the norm, not of the square
-        assert rate_at_infinite_batch(activation("relu")) == pytest.approx(sqrt(pi / (pi - 1)), rel=1e-3)
+        assert rate_at_infinite_batch(activation("relu")) == pytest.approx(
+            sqrt(pi / (pi - 1)), rel=1e-3
+        )
 
 
 @pytest.mark.parametrize("a", [0.01, 0.2, 0.9, -0.5])
@@ -107,7 +123,11 @@ def test_batch_norm_leaky_relu_has_its_closed_rate_at_slope_0_2(a):
     ("name", "closed", "wrong"),
     [
         ("abs", 1 / (1 - 2 / pi), 1 / (1 - 1 / pi)),
-        ("erf", (4 / (pi * sqrt(5))) / ((2 / pi) * asin(2 / 3)), (4 / (pi * sqrt(3))) / ((2 / pi) * asin(2 / 3))),
+        (
+            "erf",
+            (4 / (pi * sqrt(5))) / ((2 / pi) * asin(2 / 3)),
+            (4 / (pi * sqrt(3))) / ((2 / pi) * asin(2 / 3)),
+        ),
         ("sin", 1 / tanh(1), 1 / tanh(2)),
     ],
 )
@@ -122,14 +142,19 @@ def test_batch_norm_rates_of_abs_erf_and_sin_are_closed(name, closed, wrong):
 def test_a_shift_of_2_brings_batch_norm_relu_down_to_1_01776(knob):
     name, gain, shift = knob
     require_digits(rate_at_infinite_batch(shifted(activation(name), gain, shift)), KNOBS[knob])
-    require_no_digits(rate_at_infinite_batch(shifted(activation(name), gain, shift + 0.1)), KNOBS[knob])
+    require_no_digits(
+        rate_at_infinite_batch(shifted(activation(name), gain, shift + 0.1)), KNOBS[knob]
+    )
 
 
 # ---- closed forms of pairs
 
 CLOSED = {  # (q, c) -> E phi phi, (q, c) -> E phi' phi', from the formulas as they are printed
     "relu": (lambda q, c: q * j(c) / 2, lambda q, c: slope_of_j(c) / 2),
-    "leaky_relu(0.2)": (lambda q, c: q * (0.2 * c + 0.64 * j(c) / 2), lambda q, c: 0.2 + 0.64 * slope_of_j(c) / 2),
+    "leaky_relu(0.2)": (
+        lambda q, c: q * (0.2 * c + 0.64 * j(c) / 2),
+        lambda q, c: 0.2 + 0.64 * slope_of_j(c) / 2,
+    ),
     "abs": (lambda q, c: q * (-c + 2 * j(c)), lambda q, c: -1 + 2 * slope_of_j(c)),
     "erf": (
         lambda q, c: (2 / pi) * asin(2 * q * c / (1 + 2 * q)),
@@ -154,14 +179,19 @@ def slope_of_j(c: float) -> float:
 def test_kernels_of_six_activations_are_closed_to_1e_12(name, q, c):
     a, (kernel, slopes) = activation(name), CLOSED[name]
     assert a.moments is not None
-    for f, closed, coded in ((a.phi, kernel, a.moments.kernel), (a.derivative, slopes, a.moments.slopes)):
+    for f, closed, coded in (
+        (a.phi, kernel, a.moments.kernel),
+        (a.derivative, slopes, a.moments.slopes),
+    ):
         integrated = gaussian.expect_pair(f, f, q, q, c, a.kinks, a.kinks).value
         assert integrated == pytest.approx(closed(q, c), rel=1e-12, abs=1e-15)
         assert float(coded(q, c)) == pytest.approx(closed(q, c), rel=1e-12, abs=1e-15)
         if name != "linear":
             with pytest.raises(AssertionError):
                 assert integrated == pytest.approx(closed(q, 0.99 * c - 0.01), rel=1e-12, abs=1e-15)
-    assert float(a.moments.mean(q)) == pytest.approx(gaussian.expect(a.phi, q, a.kinks).value, rel=1e-12, abs=1e-15)
+    assert float(a.moments.mean(q)) == pytest.approx(
+        gaussian.expect(a.phi, q, a.kinks).value, rel=1e-12, abs=1e-15
+    )
 
 
 @pytest.mark.parametrize("c", [-1.0, -1 + 1e-12, -0.9999, -0.88, -0.877, 0.0, 1 - 1e-12, 1.0])
@@ -199,8 +229,12 @@ class FiniteBatch:
         self.square = sphere.expect(lambda z: a.phi(z) ** 2, batch, a.kinks).value
         self.product = sphere.expect_pair(lambda x, y: a.phi(x) * a.phi(y), batch, a.kinks).value
         self.slope = sphere.expect(lambda z: a.derivative(z) ** 2, batch, a.kinks).value
-        self.own = sphere.expect(lambda z: (batch - 1 - z * z) * a.derivative(z) ** 2, batch, a.kinks).value
-        self.others = sphere.expect_pair(lambda x, y: (1 + x * y) * a.derivative(x) * a.derivative(y), batch, a.kinks).value
+        self.own = sphere.expect(
+            lambda z: (batch - 1 - z * z) * a.derivative(z) ** 2, batch, a.kinks
+        ).value
+        self.others = sphere.expect_pair(
+            lambda x, y: (1 + x * y) * a.derivative(x) * a.derivative(y), batch, a.kinks
+        ).value
 
     @property
     def rate(self) -> float:
@@ -232,7 +266,9 @@ def test_the_relu_rate_at_batch_8_is_closed_and_that_of_linear_is_6_over_5(batch
     assert FiniteBatch("relu", batch).rate == pytest.approx(closed, rel=1e-12)
     assert FiniteBatch("linear", batch).rate == pytest.approx((batch - 2) / (batch - 3), rel=1e-12)
     with pytest.raises(AssertionError):
-        assert FiniteBatch("linear", batch).rate == pytest.approx((batch - 1) / (batch - 3), rel=1e-12)
+        assert FiniteBatch("linear", batch).rate == pytest.approx(
+            (batch - 1) / (batch - 3), rel=1e-12
+        )
 
 
 def test_frozen_statistics_fixed_correlation_and_the_shares_of_both_terms_at_batch_4_to_512():
@@ -242,7 +278,12 @@ def test_frozen_statistics_fixed_correlation_and_the_shares_of_both_terms_at_bat
         spread = relu.square - relu.product
         slopes = sphere.expect_pair(lambda x, y: 1.0 * (x > 0) * (y > 0), batch, (0.0,)).value
         frozen = relu.slope * batch / ((batch - 3) * spread)
-        values = (frozen, relu.product / relu.square, 2 * (relu.slope - slopes) / batch, 2 * spread / batch)
+        values = (
+            frozen,
+            relu.product / relu.square,
+            2 * (relu.slope - slopes) / batch,
+            2 * spread / batch,
+        )
         for value, digits in zip(values, printed, strict=True):
             require_digits(value, digits)
             require_no_digits(value * 1.02, digits)
@@ -253,7 +294,9 @@ def gegenbauer_rate(name: str, batch: int, degree: int = 150) -> float:
     alpha, k = (batch - 3) / 2, np.arange(degree + 1)
     t, w = roots_gegenbauer(400, alpha)
     log_norm2 = gammaln(k + 2 * alpha) - gammaln(k + 1) - np.log(k + alpha)
-    a2 = (eval_gegenbauer(k[:, None], alpha, t) @ (w * activation(name).phi(sqrt(batch - 1) * t))) ** 2 / np.exp(log_norm2)
+    a2 = (
+        eval_gegenbauer(k[:, None], alpha, t) @ (w * activation(name).phi(sqrt(batch - 1) * t))
+    ) ** 2 / np.exp(log_norm2)
     c = 1 - eval_gegenbauer(k, alpha, -1 / (batch - 1)) / eval_gegenbauer(k, alpha, 1.0)
     return float((k * (batch - 3 + k) / (batch - 3) * c) @ a2 / (c @ a2))
 
@@ -263,7 +306,9 @@ def gegenbauer_rate(name: str, batch: int, degree: int = 150) -> float:
 def test_the_rate_of_a_smooth_activation_at_batch_8_is_its_gegenbauer_series(name, batch):
     assert FiniteBatch(name, batch).rate == pytest.approx(gegenbauer_rate(name, batch), rel=1e-11)
     with pytest.raises(AssertionError):
-        assert FiniteBatch(name, batch).rate == pytest.approx(gegenbauer_rate(name, batch, degree=5), rel=1e-11)
+        assert FiniteBatch(name, batch).rate == pytest.approx(
+            gegenbauer_rate(name, batch, degree=5), rel=1e-11
+        )
 
 
 @pytest.mark.parametrize("m", [5, 8, 64])
@@ -273,7 +318,9 @@ def test_relu_after_rms_norm_over_8_units_grows_by_7_over_6_and_after_group_norm
 
     def rate(shape: sphere.Sphere) -> float:
         d = shape.dimension
-        own = sphere.expect(lambda z: (d - z * z) * relu.derivative(z) ** 2, shape, relu.kinks).value
+        own = sphere.expect(
+            lambda z: (d - z * z) * relu.derivative(z) ** 2, shape, relu.kinks
+        ).value
         return own / ((d - 2) * sphere.expect(lambda z: relu.phi(z) ** 2, shape, relu.kinks).value)
 
     assert rate(whole) == pytest.approx((m - 1) / (m - 2), rel=1e-12)

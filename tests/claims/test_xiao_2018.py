@@ -1,4 +1,5 @@
-"""Convolutional networks, arXiv:1806.05393 (Xiao et al.), with pooling and the norms over positions of arXiv:1607.08022."""
+"""Convolutional networks, arXiv:1806.05393 (Xiao et al.), with pooling and the norms over positions
+of arXiv:1607.08022."""
 
 from dataclasses import replace
 from functools import cache
@@ -7,7 +8,19 @@ from math import prod
 import numpy as np
 import pytest
 
-from depthscale.graph import Conv, Dropout, Elementwise, Flatten, Graph, Input, Linear, Norm, Operation, Pool, Window
+from depthscale.graph import (
+    Conv,
+    Dropout,
+    Elementwise,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Norm,
+    Operation,
+    Pool,
+    Window,
+)
 from depthscale.theory import Walk, predict_graph
 from graphs import Shown, chain, shown
 from tolerances import agrees, within
@@ -16,13 +29,19 @@ C = 64
 RELU = Elementwise("relu")
 
 
-def conv(size: tuple[int, ...], circular: bool = True, stride: int = 1, **changes: float | int) -> Conv:
+def conv(
+    size: tuple[int, ...], circular: bool = True, stride: int = 1, **changes: float | int
+) -> Conv:
     return Conv(C, C, Window.of(size, 3, stride, 1, circular), **({"sigma_w2": 2.0} | changes))  # pyright: ignore[reportArgumentType]
 
 
-def stack(size: tuple[int, ...], norm: Norm, blocks: int = 5, circular: bool = True, samples: int = 4) -> Graph:
+def stack(
+    size: tuple[int, ...], norm: Norm, blocks: int = 5, circular: bool = True, samples: int = 4
+) -> Graph:
     """Input, then blocks of convolution, norm and ReLU."""
-    return chain(Input(1.0, size=size), *[conv(size, circular), norm, RELU] * blocks, samples=samples)
+    return chain(
+        Input(1.0, size=size), *[conv(size, circular), norm, RELU] * blocks, samples=samples
+    )
 
 
 def rate(graph: Graph, inputs: np.ndarray | None = None) -> float:
@@ -36,33 +55,50 @@ def differs(found: float, printed: str) -> None:
         agrees(found, printed)
 
 
-@pytest.mark.parametrize(("size", "samples", "printed"), [((4, 4), 4, "1.49306"), ((4, 4), 8, "1.47968"), ((8,), 2, "1.58995")])
-def test_batch_norm_over_positions_grows_at_the_rate_of_b_h_w_samples(size, samples: int, printed: str) -> None:
-    """On white inputs and with convolutions that wrap around, positions are as independent of each other as samples."""
+@pytest.mark.parametrize(
+    ("size", "samples", "printed"),
+    [((4, 4), 4, "1.49306"), ((4, 4), 8, "1.47968"), ((8,), 2, "1.58995")],
+)
+def test_batch_norm_over_positions_grows_at_the_rate_of_b_h_w_samples(
+    size, samples: int, printed: str
+) -> None:
+    """On white inputs and with convolutions that wrap around, positions are as independent of each
+    other as samples."""
     found = rate(stack(size, Norm("batch", samples * prod(size)), samples=samples))
     agrees(found, printed)
     differs(rate(stack(size, Norm("batch", 2 * samples * prod(size)), samples=samples)), printed)
 
 
 @pytest.mark.parametrize(
-    ("size", "printed"), [((4, 4), "1.58995"), ((8, 8), "1.49306"), ((8, 16), "1.47968"), ((2, 4), "1.78819")]
+    ("size", "printed"),
+    [((4, 4), "1.58995"), ((8, 8), "1.49306"), ((8, 16), "1.47968"), ((2, 4), "1.78819")],
 )
 def test_instance_norm_grows_at_the_rate_of_h_w_samples(size, printed: str) -> None:
     agrees(rate(stack(size, Norm("instance", prod(size)))), printed)
     differs(rate(stack(size, Norm("batch", 4 * prod(size)))), printed)
 
 
-@pytest.mark.parametrize(("changes", "factor"), [({}, 1.0), ({"sigma_w2": 1.7, "sigma_b2": 0.1}, 0.85), ({"groups": 8}, 1.0)])
-def test_a_convolution_that_wraps_around_has_the_maps_of_a_linear_layer(changes: dict, factor: float) -> None:
+@pytest.mark.parametrize(
+    ("changes", "factor"),
+    [({}, 1.0), ({"sigma_w2": 1.7, "sigma_b2": 0.1}, 0.85), ({"groups": 8}, 1.0)],
+)
+def test_a_convolution_that_wraps_around_has_the_maps_of_a_linear_layer(
+    changes: dict, factor: float
+) -> None:
     size = (6, 6)
     layer = conv(size, **changes)
     linear = Linear(C, C, layer.sigma_w2, layer.sigma_b2)
     ours, theirs = (
-        predict_graph(chain(Input(1.0, size=size), *[each, RELU] * 4, samples=4)).ops[1:] for each in (layer, linear)
+        predict_graph(chain(Input(1.0, size=size), *[each, RELU] * 4, samples=4)).ops[1:]
+        for each in (layer, linear)
     )
     for a, b in zip(ours, theirs, strict=True):
-        assert (a.log2_activation, a.log2_gradient) == pytest.approx((b.log2_activation, b.log2_gradient), abs=1e-12)
-    assert 2.0 ** (ours[2].log2_gradient - ours[4].log2_gradient) == pytest.approx(factor / 1.0, rel=1e-12)
+        assert (a.log2_activation, a.log2_gradient) == pytest.approx(
+            (b.log2_activation, b.log2_gradient), abs=1e-12
+        )
+    assert 2.0 ** (ours[2].log2_gradient - ours[4].log2_gradient) == pytest.approx(
+        factor / 1.0, rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -74,7 +110,8 @@ def test_a_convolution_sends_each_entry_var_w_c_out_k2_over_s2(stride: int) -> N
 
 
 def gain(*operations: Operation) -> float:
-    """Mean square that the second operation sends to the first, over that of its own gradient, below fresh weights."""
+    """Mean square that the second operation sends to the first, over that of its own gradient,
+    below fresh weights."""
     return 2.0 ** predict_graph(chain(*operations, samples=4)).ops[-2].log2_gains[0]
 
 
@@ -97,7 +134,9 @@ def test_max_pooling_divides_the_gradient_by_k2_and_keeps_its_norm(k: int) -> No
 
 def test_the_global_average_divides_the_gradients_norm_by_h_w() -> None:
     whole = Window.whole((5, 7))
-    walk = predict_graph(chain(Input(1.0, size=(5, 7)), Pool("average", whole), Flatten(), Linear(C, C, 1.0, 0.0)))
+    walk = predict_graph(
+        chain(Input(1.0, size=(5, 7)), Pool("average", whole), Flatten(), Linear(C, C, 1.0, 0.0))
+    )
     assert 2.0 ** walk.ops[1].log2_gains[0] * 35 == pytest.approx(1 / 35, rel=1e-12)
 
 
@@ -107,7 +146,9 @@ def test_dropout_multiplies_signal_and_gradient_by_1_over_keep(keep: float, prin
     walk = predict_graph(chain(Input(1.0), *[Linear(C, C, 2.0, 0.0), RELU, Dropout(keep)] * 3))
     agrees(2.0 ** (walk.ops[3].log2_gradient - walk.ops[6].log2_gradient), printed)
     agrees(2.0 ** (walk.ops[6].log2_activation - walk.ops[3].log2_activation), printed)
-    still = predict_graph(chain(Input(1.0), *[Linear(C, C, 2.0 * keep, 0.0), RELU, Dropout(keep)] * 3))
+    still = predict_graph(
+        chain(Input(1.0), *[Linear(C, C, 2.0 * keep, 0.0), RELU, Dropout(keep)] * 3)
+    )
     assert still.ops[0].log2_gradient == pytest.approx(0, abs=1e-12)
 
 
@@ -115,7 +156,8 @@ def test_dropout_multiplies_signal_and_gradient_by_1_over_keep(keep: float, prin
 
 
 def white(samples: int, size: tuple[int, ...]) -> np.ndarray:
-    """Inputs whose second moments between any two points are exactly white. / returns: [samples, channels, *size]."""
+    """Inputs whose second moments between any two points are exactly white. / returns: [samples,
+    channels, *size]."""
     points = samples * prod(size)
     q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((2 * points, points)))
     return np.moveaxis((q.T * (2 * points) ** 0.5).reshape(samples, *size, 2 * points), -1, 1)
@@ -124,8 +166,15 @@ def white(samples: int, size: tuple[int, ...]) -> np.ndarray:
 @cache
 def zero_padded() -> tuple[Walk, Shown]:
     graph = stack((4, 4), Norm("batch", 64), 8, circular=False)
-    wide = [replace(op.what, channels_in=256, channels_out=256) if isinstance(op.what, Conv) else op.what for op in graph.ops]
-    return predict_graph(graph, inputs=white(4, (4, 4))), shown(chain(*wide, samples=4), (4, 256, 4, 4), 24)
+    wide = [
+        replace(op.what, channels_in=256, channels_out=256)
+        if isinstance(op.what, Conv)
+        else op.what
+        for op in graph.ops
+    ]
+    return predict_graph(graph, inputs=white(4, (4, 4))), shown(
+        chain(*wide, samples=4), (4, 256, 4, 4), 24
+    )
 
 
 def bulk(log2_gradient: np.ndarray) -> np.ndarray:
@@ -151,4 +200,7 @@ def test_the_walk_that_takes_positions_as_alike_says_how_far_zeros_may_lead() ->
     assert "zeros around the input" in walk.ops[4].caveat
     full, _ = zero_padded()
     for alike, apart in zip(walk.ops[::3], full.ops[::3], strict=True):  # the blocks' outputs
-        assert abs(2.0 ** (apart.log2_gradient - alike.log2_gradient) - 1) <= alike.gradient_error + 4 * apart.gradient_error
+        assert (
+            abs(2.0 ** (apart.log2_gradient - alike.log2_gradient) - 1)
+            <= alike.gradient_error + 4 * apart.gradient_error
+        )

@@ -1,4 +1,5 @@
-"""Yang et al. 2019 (arXiv:1902.08129), "A Mean Field Theory of Batch Normalization": its numbers, layer by layer."""
+"""Yang et al. 2019 (arXiv:1902.08129), "A Mean Field Theory of Batch Normalization": its numbers,
+layer by layer."""
 
 from math import inf, pi
 
@@ -27,16 +28,25 @@ inf 1.46694 1.00000 1.17781 1.22570 1.31884 1.21208 1.46694 .26653 .31831 41.8
 """
 ACTIVATIONS = ("relu", "linear", "tanh", "erf", "gelu", "silu")
 ROWS = [line.split() for line in TABLE.split("\n") if line]
-CELLS = [(row[0], name, printed) for row in ROWS for name, printed in zip(ACTIVATIONS, row[1:7], strict=True)]
+CELLS = [
+    (row[0], name, printed)
+    for row in ROWS
+    for name, printed in zip(ACTIVATIONS, row[1:7], strict=True)
+]
 
 
 def network(batch: str, **changes: float | str) -> NetSpec:
-    fields = {"norm": "batch", "batch": inf if batch == "inf" else int(batch), "depth": 20} | changes
+    fields = {
+        "norm": "batch",
+        "batch": inf if batch == "inf" else int(batch),
+        "depth": 20,
+    } | changes
     return NetSpec(**fields)  # pyright: ignore[reportArgumentType]
 
 
 def rate(batch: str = "inf", /, **changes: float | str) -> float:
-    """Of the deepest layer's step that is neither the input's nor the loss's: what went before has settled."""
+    """Of the deepest layer's step that is neither the input's nor the loss's: what went before has
+    settled."""
     log2 = predict(network(batch, **changes)).gradient.log2_mean_square
     return float(2.0 ** (log2[-3] - log2[-2]))
 
@@ -47,8 +57,11 @@ def differs(found: float, printed: str) -> None:
 
 
 @pytest.mark.parametrize(("batch", "name", "printed"), CELLS)
-def test_the_rates_of_six_activations_over_4_to_512_inputs_are_the_tables(batch: str, name: str, printed: str) -> None:
-    """lambda(B) = {E (B-1-z1^2) phi'^2 + E (1+z1 z2) phi' phi'} / {(B-3) (E phi^2 - E phi phi)} on the sphere; theorem 3.10."""
+def test_the_rates_of_six_activations_over_4_to_512_inputs_are_the_tables(
+    batch: str, name: str, printed: str
+) -> None:
+    """lambda(B) = {E (B-1-z1^2) phi'^2 + E (1+z1 z2) phi' phi'} / {(B-3) (E phi^2 - E phi phi)} on
+    the sphere; theorem 3.10."""
     agrees(growth(predict(network(batch, activation=name))).rate, printed)
 
 
@@ -61,13 +74,16 @@ def test_twin_over_one_input_more_no_rate_of_the_table_is_met(name: str) -> None
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_frozen_rates_top_factors_and_16_depth_scales_are_the_tables(row: list[str]) -> None:
-    """Also c*: the mean batch variance of y is (1 - 1/B) sigma_w2 q (1 - c*), and q the activation's mean square."""
+    """Also c*: the mean batch variance of y is (1 - 1/B) sigma_w2 q (1 - c*), and q the
+    activation's mean square."""
     frozen, top, correlation, depth_scales = row[7:]
     found = predict(network(row[0]))
     agrees(rate(row[0], statistics="frozen"), frozen)
     agrees(predict(network(row[0]), loss="shared").gradient.mean_square[19], f"0{top}")
     share = 1 - 1 / float(row[0])
-    spread = found.preactivation_batch_variance.mean_square[-1] / (share * 2 * found.activation.mean_square[-1])
+    spread = found.preactivation_batch_variance.mean_square[-1] / (
+        share * 2 * found.activation.mean_square[-1]
+    )
     agrees(1 - spread, f"0{correlation}")
     agrees(16 * growth(found).depth_scale, depth_scales)
 
@@ -94,10 +110,18 @@ def test_a_linear_network_explodes_least_of_all() -> None:
     for batch in (4, 8, 64):
         linear = growth(predict(network(str(batch), activation="linear"))).rate
         assert linear == pytest.approx((batch - 2) / (batch - 3))
-        assert all(linear < rate(str(batch), activation=name) for name in ACTIVATIONS if name != "linear")
+        assert all(
+            linear < rate(str(batch), activation=name) for name in ACTIVATIONS if name != "linear"
+        )
 
 
-INFINITE = {"relu": "1.46694", "leaky_relu": "1.45337", "tanh": "1.17781", "erf": "1.22570", "gelu": "1.31884"}
+INFINITE = {
+    "relu": "1.46694",
+    "leaky_relu": "1.45337",
+    "tanh": "1.17781",
+    "erf": "1.22570",
+    "gelu": "1.31884",
+}
 INFINITE |= {"silu": "1.21208", "sin": "1.31304", "linear": "1.00000"}
 
 
@@ -111,15 +135,23 @@ def test_over_an_infinite_batch_relu_grows_by_1_46694_and_sin_by_1_31304(name: s
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-def test_a_shift_of_2_brings_relu_down_to_1_01776_and_a_gain_of_2_tanh_up_to_1_6116(knob: tuple[str, float, float]) -> None:
+def test_a_shift_of_2_brings_relu_down_to_1_01776_and_a_gain_of_2_tanh_up_to_1_6116(
+    knob: tuple[str, float, float],
+) -> None:
     name, gain, shift = knob
     agrees(rate(activation=name, gamma=gain, beta=shift), KNOBS[knob])
     differs(rate(activation=name, gamma=gain, beta=shift + 0.1), KNOBS[knob])
 
 
-@pytest.mark.parametrize(("eps", "printed"), [(0.1, "1.46694"), (0.5, "1.46694"), (0.8, "1.25"), (1.0, "1.0"), (1.5, "0.667")])
-def test_the_transition_lies_at_eps_0_68_and_the_rate_is_1_at_eps_1(eps: float, printed: str) -> None:
-    """Below eps = sigma_w2 Var relu = (pi - 1)/pi, sigma^2 + eps settles there and the rate stays; above, sigma^2 -> 0.
+@pytest.mark.parametrize(
+    ("eps", "printed"),
+    [(0.1, "1.46694"), (0.5, "1.46694"), (0.8, "1.25"), (1.0, "1.0"), (1.5, "0.667")],
+)
+def test_the_transition_lies_at_eps_0_68_and_the_rate_is_1_at_eps_1(
+    eps: float, printed: str
+) -> None:
+    """Below eps = sigma_w2 Var relu = (pi - 1)/pi, sigma^2 + eps settles there and the rate stays;
+    above, sigma^2 -> 0.
 
     The rate is then sigma_w2 E phi'^2 / eps = 1 / eps.
     """
@@ -134,9 +166,12 @@ def test_twin_an_eps_of_0_7_no_longer_keeps_the_rate() -> None:
     agrees(2 ** (deep[300] - deep[301]), "1.43")  # 1 / 0.7
 
 
-@pytest.mark.parametrize(("name", "printed"), [("relu", "1.4669"), ("tanh", "1.3443"), ("gelu", "1.3791")])
+@pytest.mark.parametrize(
+    ("name", "printed"), [("relu", "1.4669"), ("tanh", "1.3443"), ("gelu", "1.3791")]
+)
 def test_batch_norm_after_tanh_grows_by_1_3443(name: str, printed: str) -> None:
-    """y = W x, x = BN(phi(y)): sigma_w2 E phi'(sigma_w g)^2 / Var phi(sigma_w g), here at sigma_w2 = 2."""
+    """y = W x, x = BN(phi(y)): sigma_w2 E phi'(sigma_w g)^2 / Var phi(sigma_w g), here at sigma_w2
+    = 2."""
     agrees(rate(activation=name, position="after"), printed)
     if name == "relu":
         agrees(rate(activation=name, position="after", sigma_w2=1.0), printed)
@@ -145,17 +180,23 @@ def test_batch_norm_after_tanh_grows_by_1_3443(name: str, printed: str) -> None:
 
 
 def shared_top_factor(name: str) -> float:
-    """[E phi'^2 - (E phi')^2 - (E g phi')^2] / Var phi: the mean's term deletes a_1, that of sigma a_2."""
+    """[E phi'^2 - (E phi')^2 - (E g phi')^2] / Var phi: the mean's term deletes a_1, that of sigma
+    a_2."""
     a = activation(name)
 
     def expect(f) -> float:
         halves = (
-            quad(lambda g: f(np.array([g]))[0] * np.exp(-g * g / 2), *ends, epsabs=1e-13)[0] for ends in ((-9, 0), (0, 9))
+            quad(lambda g: f(np.array([g]))[0] * np.exp(-g * g / 2), *ends, epsabs=1e-13)[0]
+            for ends in ((-9, 0), (0, 9))
         )
         return sum(halves) / np.sqrt(2 * pi)
 
     variance = expect(lambda g: a.phi(g) ** 2) - expect(a.phi) ** 2
-    left = expect(lambda g: a.derivative(g) ** 2) - expect(a.derivative) ** 2 - expect(lambda g: g * a.derivative(g)) ** 2
+    left = (
+        expect(lambda g: a.derivative(g) ** 2)
+        - expect(a.derivative) ** 2
+        - expect(lambda g: g * a.derivative(g)) ** 2
+    )
     return left / variance
 
 
@@ -166,7 +207,9 @@ def test_under_a_shared_loss_the_top_layer_keeps_0_2665_of_relus_square(name: st
     if name == "relu":
         agrees(found, "0.2665")
     with pytest.raises(AssertionError):
-        assert predict(network("inf", activation=name)).gradient.mean_square[19] == pytest.approx(found, rel=0.01)
+        assert predict(network("inf", activation=name)).gradient.mean_square[19] == pytest.approx(
+            found, rel=0.01
+        )
 
 
 def test_under_a_shared_loss_a_linear_top_layer_keeps_0() -> None:
@@ -176,20 +219,34 @@ def test_under_a_shared_loss_a_linear_top_layer_keeps_0() -> None:
 
 @pytest.mark.parametrize("batch", [8, 32])
 def test_weights_have_gradients_that_grow_as_the_activations_do(batch: int) -> None:
-    """E (dE/dW)^2 = B p E phi^2 (1 - c), p the mean square of the centred dE/dy: the same rate, and autograd's numbers."""
+    """E (dE/dW)^2 = B p E phi^2 (1 - c), p the mean square of the centred dE/dy: the same rate, and
+    autograd's numbers."""
     spec = NetSpec(depth=5, width=256, norm="batch", batch=batch)
     ops = predict_graph(spec.graph()).ops
     linears = [i for i, op in enumerate(ops) if op.name.startswith("linear")]
     log2 = [ops[i].log2_weight_gradient for i in linears]
     c = float(arc_cosine(-1 / (batch - 1)))
     for i, found in zip(linears[1:], log2[1:], strict=True):
-        assert 2.0**found == pytest.approx(batch * 2.0 ** ops[i].log2_gradient * 0.5 * (1 - c), rel=1e-12)
-    assert log2[1] - log2[2] == pytest.approx(ops[linears[1]].log2_gradient - ops[linears[2]].log2_gradient)
-    measured = np.array([weight_gradients(spec, seed) for seed in range(24)]) / 2.0 ** np.array(log2)
+        assert 2.0**found == pytest.approx(
+            batch * 2.0 ** ops[i].log2_gradient * 0.5 * (1 - c), rel=1e-12
+        )
+    assert log2[1] - log2[2] == pytest.approx(
+        ops[linears[1]].log2_gradient - ops[linears[2]].log2_gradient
+    )
+    measured = np.array([weight_gradients(spec, seed) for seed in range(24)]) / 2.0 ** np.array(
+        log2
+    )
     for column in measured.T:
-        within(float(column.mean()), 1.0, float(column.std(ddof=1) / np.sqrt(len(column))), bias=0.03)
+        within(
+            float(column.mean()), 1.0, float(column.std(ddof=1) / np.sqrt(len(column))), bias=0.03
+        )
     with pytest.raises(AssertionError):  # as if samples' gradients were independent
-        within(float(measured[:, 3].mean()), 1 / (1 - c), float(measured[:, 3].std(ddof=1) / 24**0.5), bias=0.03)
+        within(
+            float(measured[:, 3].mean()),
+            1 / (1 - c),
+            float(measured[:, 3].std(ddof=1) / 24**0.5),
+            bias=0.03,
+        )
 
 
 def weight_gradients(spec: NetSpec, seed: int) -> list[float]:

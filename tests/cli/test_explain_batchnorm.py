@@ -20,7 +20,8 @@ def saved(tmp_path: Path, name: str, array: Any) -> str:
 
 
 def test_the_readers_own_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two samples 1 and 3 of the second neuron: mean 2, variance 1, x_hat -1 and 1, and only dgamma and dbeta to learn."""
+    """Two samples 1 and 3 of the second neuron: mean 2, variance 1, x_hat -1 and 1, and only dgamma
+    and dbeta to learn."""
     x = saved(tmp_path, "x.npy", np.array([[0, 1], [5, 3]]))
     dout = saved(tmp_path, "d.npy", np.array([[0.0, 2.0], [0.0, 5.0]]))
     settings = ["--gamma", "1,2", "--beta=-1,-3", "--eps", "0", "--neuron", "1", "--json", "-"]
@@ -33,9 +34,13 @@ def test_the_readers_own_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [check["holds"] for check in record["checks"]] == [True] * 4
 
 
-def test_a_page_and_a_record_beside_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_page_and_a_record_beside_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     page, record = tmp_path / "walk.html", tmp_path / "walk.json"
-    status, out, err = run(["--batch", "5", "--width", "2", "--html", str(page), "--json", str(record)], capsys)
+    status, out, err = run(
+        ["--batch", "5", "--width", "2", "--html", str(page), "--json", str(record)], capsys
+    )
     assert (status, err) == (0, "")
     assert "input 5 x 2, neuron 0 over 5 values" in out
     assert f"written to {page}" in out
@@ -63,7 +68,10 @@ def test_the_seed_chooses_the_numbers(capsys: pytest.CaptureFixture[str]) -> Non
         (["--input", "constant.npy", "--eps", "0"], "its values are equal"),
         (["--input", "constant.npy", "--dout", "line.npy"], "dout must be of shape (4, 3)"),
         (["--input", "constant.npy", "--batch", "3"], "leave them out beside --input"),
-        (["--gamma", "big"], "--gamma takes a number, or one for each neuron with commas between, got 'big'"),
+        (
+            ["--gamma", "big"],
+            "--gamma takes a number, or one for each neuron with commas between, got 'big'",
+        ),
         (["--beta", "1,2"], "one for each of the 3 neurons, got 2"),
         (["--neuron", "3"], "neurons 0 to 2, none numbered 3"),
         (["--batch", "0"], "batch and width must be at least 1"),
@@ -74,10 +82,18 @@ def test_the_seed_chooses_the_numbers(capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )
 def test_wrong_use_is_one_clear_line_and_status_2(
-    argv: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    argv: list[str],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, array in (("line", np.ones(3)), ("empty", np.ones((0, 3))), ("constant", np.ones((4, 3)))):
+    for name, array in (
+        ("line", np.ones(3)),
+        ("empty", np.ones((0, 3))),
+        ("constant", np.ones((4, 3))),
+    ):
         saved(tmp_path, f"{name}.npy", array)
     saved(tmp_path, "words.npy", np.array(["one"]))
     saved(tmp_path, "complex.npy", np.ones((2, 2), complex))

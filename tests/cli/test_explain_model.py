@@ -45,7 +45,11 @@ def models(tmp_path: Path) -> str:
 @pytest.mark.parametrize("name", ["mlp", "transformer", "few"])
 @pytest.mark.parametrize("more", [[], ["--all"], ["--repeats", "3", "--mode", "eval"]])
 def test_tables_fit_80_columns(
-    name: str, more: list[str], models: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str,
+    more: list[str],
+    models: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     status, out, err = run(["explain", "model", f"{models}:{name}", *more], capsys)
@@ -55,7 +59,9 @@ def test_tables_fit_80_columns(
     assert "nan" not in out
 
 
-def test_one_line_a_norm_and_one_norm_in_full(models: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_a_norm_and_one_norm_in_full(
+    models: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, short, _ = run(["explain", "model", f"{models}:few"], capsys)
     assert "Some step of the argument fails at all 3 norms" in short
     assert sum(line.split()[:1] in (["1"], ["4"], ["7"]) for line in short.splitlines()) == 3
@@ -65,15 +71,29 @@ def test_one_line_a_norm_and_one_norm_in_full(models: str, capsys: pytest.Captur
     assert all(f"\n{at:2}  " in full for at in range(1, 15))
 
 
-def test_the_record_has_every_row_and_the_reading(models: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_record_has_every_row_and_the_reading(
+    models: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, out, err = run(["explain", "model", f"{models}:mlp", "--json", "-"], capsys)
     assert (status, err) == (0, "")
     record = json.loads(out)
-    assert (record["schema"], record["command"], record["networks"]) == ("depthscale/1", "explain model", 1)
-    assert [norm["name"] for norm in record["norms"]] == ["1", "4", "7"]
-    assert {"step", "statement", "formula", "argued", "predicted", "measured", "stderr", "verdict", "why"} <= set(
-        record["norms"][0]["rows"][0]
+    assert (record["schema"], record["command"], record["networks"]) == (
+        "depthscale/1",
+        "explain model",
+        1,
     )
+    assert [norm["name"] for norm in record["norms"]] == ["1", "4", "7"]
+    assert {
+        "step",
+        "statement",
+        "formula",
+        "argued",
+        "predicted",
+        "measured",
+        "stderr",
+        "verdict",
+        "why",
+    } <= set(record["norms"][0]["rows"][0])
     assert len(record["norms"][0]["rows"]) == 14
     assert record["reading"][0].startswith("Every step")
 
@@ -98,13 +118,17 @@ def test_a_wrong_argument_gets_one_line_and_status_2(
     assert err.count("\n") == 1
 
 
-def test_a_model_may_be_named_without_the_command(models: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_may_be_named_without_the_command(
+    models: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, short, _ = run(["explain", f"{models}:mlp"], capsys)
     assert (status, short) == run(["explain", "model", f"{models}:mlp"], capsys)[:2]
     assert status == 0
 
 
-def test_html_writes_a_page_of_every_norm(models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_writes_a_page_of_every_norm(
+    models: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     place = tmp_path / "page.html"
     status, out, err = run(["explain", f"{models}:mlp", "--html", str(place)], capsys)
     assert (status, err) == (0, "")

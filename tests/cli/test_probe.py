@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 def bn(depth=20):
-    return nn.Sequential(*(part for _ in range(depth) for part in (nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU())))
+    layers = [(nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU()) for _ in range(depth)]
+    return nn.Sequential(*(part for layer in layers for part in layer))
 
 def with_inputs():
     return bn(4), torch.randn(8, 64)
@@ -26,9 +27,9 @@ def with_inputs():
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.a_body_whose_name_is_longer_than_any_column_of_a_terminal_would_ever_be_so_that_its_beginning_goes = bn(4)
+        self.a_body_with_a_name_longer_than_a_column_of_any_terminal_so_its_start_goes = bn(4)
     def forward(self, x):
-        return self.a_body_whose_name_is_longer_than_any_column_of_a_terminal_would_ever_be_so_that_its_beginning_goes(x)
+        return self.a_body_with_a_name_longer_than_a_column_of_any_terminal_so_its_start_goes(x)
 
 class Tokens(nn.Module):
     def __init__(self):
@@ -47,7 +48,8 @@ class Cut(nn.Module):
 class Heads(nn.Module):
     def __init__(self):
         super().__init__()
-        self.frozen, self.cut, self.small, self.large = (nn.Linear(4, 4, bias=False) for _ in range(4))
+        parts = (nn.Linear(4, 4, bias=False) for _ in range(4))
+        self.frozen, self.cut, self.small, self.large = parts
         self.idle = nn.Linear(4, 4)
         self.frozen.requires_grad_(False)
         nn.init.eye_(self.frozen.weight)
@@ -96,7 +98,9 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> tuple[int, str
 
 
 @pytest.mark.parametrize("name", ["bn", "Net", "ready"])
-def test_a_model_is_named_in_a_file(name: str, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_is_named_in_a_file(
+    name: str, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, out, err = run(capsys, f"{models}:{name}", "--input", "float32[8,64]")
     assert (status, err) == (0, "")
     assert "autograd nodes seen" in " ".join(out.split())
@@ -112,7 +116,9 @@ def test_a_model_is_named_in_a_module_or_by_a_dotted_path(
     assert run(capsys, "torch.nn:Tanh", "--input", "float64[4,8]")[0] == 0
 
 
-def test_inputs_are_described_by_place_or_by_name(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_inputs_are_described_by_place_or_by_name(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     described = ("int64[2,8]<50", "int64[2,8] < 50")
     for each in described:
         assert run(capsys, f"{models}:Tokens", "--input", each)[0] == 0
@@ -120,7 +126,19 @@ def test_inputs_are_described_by_place_or_by_name(models: Path, capsys: pytest.C
     status, out, _ = run(capsys, f"{models}:Tokens", *keywords, "--output", "hidden", "--json", "-")
     assert status == 0
     assert json.loads(out)["ops"][-1]["op"] != ""
-    assert run(capsys, f"{models}:with_inputs", "--loss", f"{models}:half", "--params", "--repeats", "2", "--verify")[0] == 0
+    assert (
+        run(
+            capsys,
+            f"{models}:with_inputs",
+            "--loss",
+            f"{models}:half",
+            "--params",
+            "--repeats",
+            "2",
+            "--verify",
+        )[0]
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +150,10 @@ def test_inputs_are_described_by_place_or_by_name(models: Path, capsys: pytest.C
         (["no_such_module:bn"], "cannot load no_such_module .* ModuleNotFoundError"),
         (["FILE:number"], "is a int; name a function or class"),
         (["FILE:needs"], "cannot be called without arguments"),
-        (["FILE:not_a_model"], "probe takes a torch.nn.Module, or a function that makes one, got int"),
+        (
+            ["FILE:not_a_model"],
+            "probe takes a torch.nn.Module, or a function that makes one, got int",
+        ),
         (["FILE:broken"], "raised RuntimeError: no such weights"),
         (["FILE:bn"], "probe needs inputs"),
         (["FILE:bn", "--input", "float32(8,64)"], "is not understood; write"),
@@ -141,30 +162,48 @@ def test_inputs_are_described_by_place_or_by_name(models: Path, capsys: pytest.C
         (["FILE:bn", "--input", "int64[8]<0"], "integers need a limit from 1"),
         (["FILE:bn", "--input", "float32[8,64]<5"], "only integers take a limit"),
         (["FILE:bn", "--input", "float32[99999,99999]"], "has 9,999,800,001 values"),
-        (["FILE:bn", "--input", "float32[8,64]", "--kw", "x=bool[1]"], "give --input or --kw, not both"),
+        (
+            ["FILE:bn", "--input", "float32[8,64]", "--kw", "x=bool[1]"],
+            "give --input or --kw, not both",
+        ),
         (["FILE:bn", "--kw", "float32[8,64]"], "has no value; write name="),
-        (["FILE:bn", "--input", "float32[8,63]"], "raised RuntimeError: .*shapes cannot be multiplied.*while probing"),
+        (
+            ["FILE:bn", "--input", "float32[8,63]"],
+            "raised RuntimeError: .*shapes cannot be multiplied.*while probing",
+        ),
         (["FILE:bn", "--input", "int64[8,64]<3"], "raised RuntimeError"),
         (["FILE:with_inputs", "--loss", "sum"], "loss must be one of independent, shared"),
         (["FILE:with_inputs", "--loss", "FILE:no_loss"], "scalar|one number|single"),
-        (["FILE:with_inputs", "--mode", "training"], "mode must be train, eval or None, got 'training'"),
+        (
+            ["FILE:with_inputs", "--mode", "training"],
+            "mode must be train, eval or None, got 'training'",
+        ),
         (["FILE:with_inputs", "--repeats", "0"], "repeats must be a whole number from 1"),
         (["FILE:with_inputs", "--repeats", "1.5"], "not a whole number"),
         (["FILE:with_inputs", "--output", "logits"], "output"),
-        (["FILE:with_inputs", "--fail-on", "gradient-explods"], "names no severity .* and no rule; rules: activation-explodes"),
+        (
+            ["FILE:with_inputs", "--fail-on", "gradient-explods"],
+            "names no severity .* and no rule; rules: activation-explodes",
+        ),
         (["FILE:with_inputs", "--save", "no/such/place/t.json", "--json", "no.json/x"], "no"),
         (["FILE:with_inputs", "--colour"], "colour"),
         ([], "MODEL|argument"),
     ],
 )
 def test_wrong_use_ends_in_one_line_and_writes_nothing(
-    argv: list[str], said: str, models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    argv: list[str],
+    said: str,
+    models: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     work = models.parent / "empty"
     work.mkdir()
     monkeypatch.chdir(work)
     saving = [] if "--save" in argv else ["--save", "trace.json", "--json", "record.json"]
-    status, out, err = run(capsys, *(each.replace("FILE", str(models)) for each in argv), *(saving if argv else []))
+    status, out, err = run(
+        capsys, *(each.replace("FILE", str(models)) for each in argv), *(saving if argv else [])
+    )
     assert status == 2
     assert out == ""
     assert err.count("\n") == 1
@@ -173,7 +212,9 @@ def test_wrong_use_ends_in_one_line_and_writes_nothing(
     assert list(work.rglob("*.json")) == []
 
 
-def test_fail_on_gives_status_1_for_what_it_names(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fail_on_gives_status_1_for_what_it_names(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     argv = (f"{models}:bn", "--input", "float32[64,64]")
     assert run(capsys, *argv, "--fail-on", "gradient-explodes")[0] == 1
     assert run(capsys, *argv, "--fail-on", "gradient")[0] == 1
@@ -182,45 +223,62 @@ def test_fail_on_gives_status_1_for_what_it_names(models: Path, capsys: pytest.C
     assert run(capsys, *argv, "--fail-on", "gradient-vanishes")[0] == 0
 
 
-def test_the_record_has_the_designs_keys_and_no_other_output(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_record_has_the_designs_keys_and_no_other_output(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, out, err = run(capsys, f"{models}:bn", "--input", "float32[64,64]", "--json", "-")
     assert (status, err) == (0, "")
     record = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert record["schema"] == "depthscale/1"
     assert record["command"] == "probe"
     assert record["mode"] == "train"
-    assert {"ops_seen", "ops_with_gradient", "autograd_nodes", "nodes_seen", "not_seen"} <= record["coverage"].keys()
+    assert {"ops_seen", "ops_with_gradient", "autograd_nodes", "nodes_seen", "not_seen"} <= record[
+        "coverage"
+    ].keys()
     op = record["ops"][1]
     assert {"id", "name", "op", "shape", "activation", "gradient", "edges"} <= op.keys()
     assert {"ms", "rms", "zeros", "nonfinite"} <= op["activation"].keys()
     assert {"from", "gain_norm2", "gain_ms", "predicted_gain_ms"} <= op["edges"][0].keys()
     assert {"total_log2_norm2", "closure_error", "by_kind"} <= record["ledger"].keys()
     assert record["growth"]["rate"] == pytest.approx(1.47, abs=0.1)
-    assert {"rule", "severity", "where", "says", "evidence", "source"} <= record["findings"][0].keys()
+    assert {"rule", "severity", "where", "says", "evidence", "source"} <= record["findings"][
+        0
+    ].keys()
     assert record["findings"][0]["rule"] == "gradient-explodes"
 
 
-def test_a_saved_trace_is_read_back(models: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_saved_trace_is_read_back(
+    models: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     path, short = tmp_path / "trace.json", tmp_path / "record.json"
-    assert run(capsys, f"{models}:bn", "--input", "float32[64,64]", "--save", path, "--json", short)[0] == 0
+    assert (
+        run(capsys, f"{models}:bn", "--input", "float32[64,64]", "--save", path, "--json", short)[0]
+        == 0
+    )
     trace = ds.load(path)
     assert isinstance(trace, ds.Trace)
     found = ds.growth(trace)
     assert found is not None
     assert found.rate == json.loads(short.read_text())["growth"]["rate"]
-    with pytest.raises(ds.InvalidRecord, match="without its sketches; write a whole one with save, or probe --save"):
+    with pytest.raises(
+        ds.InvalidRecord, match="without its sketches; write a whole one with save, or probe --save"
+    ):
         ds.load(short)
 
 
 GROWTHS = {
-    "founding": r"growth: explodes x1\.2\d* per linear-batch_norm-relu, doubles in RMS every 3\.\d .mean square x1\.4\d* ± ",
-    "vanilla": r"growth: steady .mean square x(1\.0|0\.9)\d* ± \S+ per linear-relu, 28 steps, theory x",
+    "founding": r"growth: explodes x1\.2\d* per linear-batch_norm-relu, doubles in RMS every "
+    r"3\.\d .mean square x1\.4\d* ± ",
+    "vanilla": r"growth: steady .mean square x(1\.0|0\.9)\d* ± \S+ per linear-relu, 28 steps, "
+    r"theory x",
     "ordered": r"growth: vanishes x0\.8\d* per linear-tanh, halves in RMS every \d",
     "pre_ln": r"growth: grows as depth\^[01](\.\d+)? .mean square., on average x1\.\d+ ± ",
-    "turned": r"growth: turns: explodes x1\.4\d* in RMS over 14 steps, then vanishes x0\.7\d* in RMS over 14 steps",
+    "turned": r"growth: turns: explodes x1\.4\d* in RMS over 14 steps, then vanishes x0\.7\d* in "
+    r"RMS over 14 steps",
     "slow": r"growth: grows x1\.1 per mul, doubles in RMS every 7\.3 .mean square x1\.21 ± ",
     "slower": r"growth: shrinks x0\.9 per mul, halves in RMS every 6\.6 .mean square x0\.81 ± ",
-    "one_large": r"growth: not well known, the jump at 6 included .mean square x\d+\.\d+ ± \S+ per linear-relu, 4 steps",
+    "one_large": r"growth: not well known, the jump at 6 included .mean square x\d+\.\d+ ± \S+ "
+    r"per linear-relu, 4 steps",
     "jumps": r"growth: not well known, the jump at 30 included .mean square x\d\.\d+ ± ",
 }
 KNOWN_MODELS = """
@@ -255,7 +313,9 @@ def jumps():
 
 
 @pytest.mark.parametrize("name", GROWTHS)
-def test_growth_is_said_in_a_sentence(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_growth_is_said_in_a_sentence(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "growing_models.py"
     path.write_text(KNOWN_MODELS)
     status, out, _ = run(capsys, f"{path}:{name}")
@@ -264,13 +324,20 @@ def test_growth_is_said_in_a_sentence(name: str, tmp_path: Path, capsys: pytest.
     said = " ".join(out.split())
     assert re.search(GROWTHS[name], said), said[:1500]
     assert not any(re.search(other, said) for key, other in GROWTHS.items() if key != name)
-    assert "log2 gain backward: the gradient's squared norm that leaves an operation, over what arrives at it" in said
+    assert (
+        "log2 gain backward: the gradient's squared norm that leaves an operation, over what "
+        "arrives at it" in said
+    )
 
 
 @pytest.mark.parametrize("name", ["bn", "Net", "Tokens"])
 @pytest.mark.parametrize("width", [72, 80, 120])
 def test_no_line_is_wider_than_the_terminal(
-    name: str, width: int, models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str,
+    width: int,
+    models: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     described = "int64[2,8]<50" if name == "Tokens" else "float32[8,64]"
@@ -280,11 +347,21 @@ def test_no_line_is_wider_than_the_terminal(
         assert "log2 gain" in out
         cut = [line for line in out.splitlines() if line.startswith("…")]
         assert bool(cut) == (name == "Net")
-        assert all(line.split()[0].rpartition(".")[2].isdigit() for line in cut), "the end of a name is kept"
+        assert all(line.split()[0].rpartition(".")[2].isdigit() for line in cut), (
+            "the end of a name is kept"
+        )
 
 
 def test_piped_it_is_quiet_and_a_terminal_without_unicode_gets_ascii(models: Path) -> None:
-    argv = [sys.executable, "-m", "depthscale", "probe", f"{models}:bn", "--input", "float32[64,64]"]
+    argv = [
+        sys.executable,
+        "-m",
+        "depthscale",
+        "probe",
+        f"{models}:bn",
+        "--input",
+        "float32[64,64]",
+    ]
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "COLUMNS": "80"}
     done = subprocess.run(argv, capture_output=True, env=environment, check=True)
     assert done.stderr == b""
@@ -307,14 +384,19 @@ def test_help_loads_no_torch() -> None:
     assert "--fail-on" in done.stdout
 
 
-def test_what_a_model_prints_stays_out_of_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_model_prints_stays_out_of_the_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "talks.py").write_text(
         "from torch import nn\nprint('loading')\n"
         "class Net(nn.Module):\n"
-        "    def __init__(self):\n        super().__init__()\n        print('made')\n        self.fc = nn.Linear(4, 4)\n"
+        "    def __init__(self):\n        super().__init__()\n        print('made')\n        "
+        "self.fc = nn.Linear(4, 4)\n"
         "    def forward(self, x):\n        print('run')\n        return self.fc(x)\n"
     )
-    status, out, err = run(capsys, f"{tmp_path}/talks.py:Net", "--input", "float32[3,4]", "--json", "-")
+    status, out, err = run(
+        capsys, f"{tmp_path}/talks.py:Net", "--input", "float32[3,4]", "--json", "-"
+    )
     assert status == 0
     assert json.loads(out)["model"] == "Net"
     assert err.split() == ["loading", "made", "run"]
@@ -323,10 +405,14 @@ def test_what_a_model_prints_stays_out_of_the_record(tmp_path: Path, capsys: pyt
 def test_a_cut_gradient_fails_and_every_line_says_where_the_account_ends(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, out, _ = run(capsys, f"{models}:Cut", "--input", "float32[8,64]", "--fail-on", "gradient-cut")
+    status, out, _ = run(
+        capsys, f"{models}:Cut", "--input", "float32[8,64]", "--fail-on", "gradient-cut"
+    )
     said = " ".join(out.split())
     assert status == 1
-    assert "No gradient reaches first.0 ... first.10: it stops at detach in front of second.0." in said
+    assert (
+        "No gradient reaches first.0 ... first.10: it stops at detach in front of second.0." in said
+    )
     assert "from the output to second.0 the gradient's squared norm changes" in said
     assert "the account ends at second.0: no gradient reaches input" in said
     assert re.search(r"gradient RMS \S+ \S+ \S+ \(second\.0 to output\)", said)
@@ -344,18 +430,23 @@ def test_the_line_of_bars_begins_and_ends_as_the_table_does(
     assert bars == (rows[0][4], rows[-1][4])
 
 
-def test_parameters_are_told_of_where_they_are_asked_for(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parameters_are_told_of_where_they_are_asked_for(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """dE/dW of E = sum(W x) is the sum of x over 4 samples of 3: 12 at every entry."""
     argv = (f"{models}:heads", "--loss", f"{models}:total")
     said = [" ".join(run(capsys, *argv, *more)[1].split()) for more in ([], ["--params"])]
     told = (
-        "parameters: 2 of 6 with a gradient (1 frozen), RMS 12.0 (small.weight) to 24.0 (large.weight); "
+        "parameters: 2 of 6 with a gradient (1 frozen), RMS 12.0 (small.weight) to 24.0 "
+        "(large.weight); "
         "none reaches cut.weight, idle.weight, idle.bias gradient RMS"
     )
     assert [told in each for each in said] == [False, True], said[1]
     assert "parameters:" not in said[0]
     _, out, _ = run(capsys, f"{models}:Cut", "--input", "float32[8,64]", "--params")
-    assert "none reaches first.0.weight, first.0.bias, first.1.weight and 13 more" in " ".join(out.split())
+    assert "none reaches first.0.weight, first.0.bias, first.1.weight and 13 more" in " ".join(
+        out.split()
+    )
     _, out, _ = run(capsys, f"{models}:Less", "--input", "float32[8,64]", "--params")
     assert "parameters:" not in out, "it has none"
 

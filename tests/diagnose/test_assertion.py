@@ -1,4 +1,5 @@
-"""assert_propagation: passes what is healthy, fails with the operation's name, and only where it is sure."""
+"""assert_propagation: passes what is healthy, fails with the operation's name, and only where it is
+sure."""
 
 import pytest
 import torch
@@ -17,13 +18,20 @@ def test_healthy_networks_pass_and_give_their_trace() -> None:
 
 
 def test_the_message_names_the_operation_and_what_it_does() -> None:
-    with pytest.raises(AssertionError, match=r"x1\.4.* more than 3 standard errors above max_rate=1\.05.*batch_norm does it"):
+    with pytest.raises(
+        AssertionError,
+        match=r"x1\.4.* more than 3 standard errors above max_rate=1\.05.*batch_norm does it",
+    ):
         ds.assert_propagation(*mlp(30, batch_norm, nn.ReLU))
     with pytest.raises(
-        ds.PropagationFailed, match=r"below min_rate=0\.9.*The weights of module \d+ have fan_in x variance 0\.33"
+        ds.PropagationFailed,
+        match=r"below min_rate=0\.9.*The weights of module \d+ have fan_in x variance 0\.33",
     ):
         ds.assert_propagation(*mlp(20, nn.ReLU, layer=nn.Linear), min_rate=0.9)
-    with pytest.raises(ds.PropagationFailed, match=r"above max_rate=1\.05.*The weights of module \d+ have fan_in x variance"):
+    with pytest.raises(
+        ds.PropagationFailed,
+        match=r"above max_rate=1\.05.*The weights of module \d+ have fan_in x variance",
+    ):
         ds.assert_propagation(*mlp(20, nn.ReLU, sigma_w2=4.0))
 
 
@@ -39,7 +47,9 @@ def test_it_fails_only_where_the_rate_is_surely_beyond() -> None:
     found = ds.growth(trace)
     assert found is not None
     low, high = found.interval
-    assert low < found.rate - 3 * found.stderr, "18 steps: Student's t is wider than 3 standard errors"
+    assert low < found.rate - 3 * found.stderr, (
+        "18 steps: Student's t is wider than 3 standard errors"
+    )
     ds.assert_propagation(trace, max_rate=low * 1.0001)
     with pytest.raises(ds.PropagationFailed):
         ds.assert_propagation(trace, max_rate=low * 0.9999)
@@ -51,7 +61,9 @@ def test_it_fails_only_where_the_rate_is_surely_beyond() -> None:
 def test_without_depth_there_is_a_clear_error() -> None:
     with pytest.raises(ds.InvalidProbe, match="nothing repeats three times"):
         ds.assert_propagation(nn.Linear(4, 4), torch.randn(2, 4))
-    with pytest.raises(ds.UnreliableGrowth, match="4 repetitions of linear-relu leave 2 whole steps"):
+    with pytest.raises(
+        ds.UnreliableGrowth, match="4 repetitions of linear-relu leave 2 whole steps"
+    ):
         ds.assert_propagation(*mlp(4, nn.ReLU))
 
 
@@ -65,16 +77,25 @@ def test_it_takes_the_arguments_of_probe() -> None:
 
 
 def test_findings_fail_where_no_rate_can_be_asked_for() -> None:
-    """Good and bad model of a shape that has no rate: one passes, the other fails with what is wrong and where."""
+    """Good and bad model of a shape that has no rate: one passes, the other fails with what is
+    wrong and where."""
     torch.manual_seed(0)
     good, bad = ds.probe(*beside(1.0)), ds.probe(*beside(0.03))
-    for trace, refused in ((good, ds.InvalidProbe), (bad, ds.InvalidProbe), (ds.probe(*mlp(4, nn.ReLU)), ds.UnreliableGrowth)):
+    for trace, refused in (
+        (good, ds.InvalidProbe),
+        (bad, ds.InvalidProbe),
+        (ds.probe(*mlp(4, nn.ReLU)), ds.UnreliableGrowth),
+    ):
         with pytest.raises(refused, match=r'max_rate=None, fail_on="warn"'):
             ds.assert_propagation(trace)
     assert ds.assert_propagation(good, max_rate=None, fail_on="warn") is good
-    with pytest.raises(ds.PropagationFailed, match=r"fail_on='warn':\n  warn: branch-vanishes at branch\.\d+"):
+    with pytest.raises(
+        ds.PropagationFailed, match=r"fail_on='warn':\n  warn: branch-vanishes at branch\.\d+"
+    ):
         ds.assert_propagation(bad, max_rate=None, fail_on="warn")
-    assert ds.assert_propagation(bad, max_rate=None, fail_on="error") is bad, "a warning is no error"
+    assert ds.assert_propagation(bad, max_rate=None, fail_on="error") is bad, (
+        "a warning is no error"
+    )
     assert ds.assert_propagation(bad, max_rate=None) is bad, "findings are not asked for"
 
 
@@ -92,7 +113,10 @@ def test_findings_are_asked_for_beside_the_rates() -> None:
 @pytest.mark.parametrize(
     ("limits", "said"),
     [
-        ({"max_rate": "1.05"}, r"max_rate must be a positive number, as 1\.05, or None for no limit, got '1\.05'"),
+        (
+            {"max_rate": "1.05"},
+            r"max_rate must be a positive number, as 1\.05, or None for no limit, got '1\.05'",
+        ),
         ({"min_rate": 0}, "min_rate must be a positive number"),
         ({"max_rate": float("nan")}, "max_rate must be a positive number"),
         ({"min_rate": True}, "min_rate must be a positive number"),

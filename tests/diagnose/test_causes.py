@@ -1,4 +1,5 @@
-"""Who does it: the branch that does nothing, the one odd layer, the kind of operation, the layer where the signal ends."""
+"""Who does it: the branch that does nothing, the one odd layer, the kind of operation, the layer
+where the signal ends."""
 
 from math import log2
 
@@ -9,7 +10,19 @@ from torch import Tensor, nn
 import depthscale as ds
 from depthscale.diagnose.case import Case
 from depthscale.diagnose.route import route_to
-from known_networks import BATCH, KNOWN, WIDTH, Beside, Made, beside, he, layer_norm, mlp, one_layer, silent
+from known_networks import (
+    BATCH,
+    KNOWN,
+    WIDTH,
+    Beside,
+    Made,
+    beside,
+    he,
+    layer_norm,
+    mlp,
+    one_layer,
+    silent,
+)
 
 
 def found(made: Made, rule: str, **probing) -> ds.Finding:
@@ -100,7 +113,11 @@ def test_only_weights_of_zero_begin_at_zero() -> None:
     branch = nn.Sequential(he(WIDTH, WIDTH), he(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH, bias=False))
     nn.init.zeros_(branch[1].weight)  # type: ignore[arg-type]
     finding = found((Beside(branch), torch.randn(BATCH, WIDTH)), "branch-begins-at-zero")
-    assert (finding.where, finding.evidence["zeros"], finding.evidence["operations"]) == ("branch.1", 1, 1)
+    assert (finding.where, finding.evidence["zeros"], finding.evidence["operations"]) == (
+        "branch.1",
+        1,
+        1,
+    )
 
 
 def test_zeros_behind_zeros_never_train() -> None:
@@ -110,15 +127,23 @@ def test_zeros_behind_zeros_never_train() -> None:
     network, x = Beside(branch), torch.randn(BATCH, WIDTH)
     assert found((network, x), "branch-vanishes").severity == "warn"
     network(x).square().sum().backward()
-    assert all(not p.grad.any() for name, p in branch.named_parameters() if p.grad is not None and name != "1.6.bias")
+    assert all(
+        not p.grad.any()
+        for name, p in branch.named_parameters()
+        if p.grad is not None and name != "1.6.bias"
+    )
 
 
 # ---- one odd step
 
 
-@pytest.mark.parametrize(("factor", "verb"), [(100.0, "grows"), (1000.0, "grows"), (0.01, "shrinks"), (1e-4, "shrinks")])
+@pytest.mark.parametrize(
+    ("factor", "verb"), [(100.0, "grows"), (1000.0, "grows"), (0.01, "shrinks"), (1e-4, "shrinks")]
+)
 @pytest.mark.parametrize("which", [3, 10])
-def test_one_odd_layer_is_found_with_its_fold_and_its_weights(factor: float, verb: str, which: int) -> None:
+def test_one_odd_layer_is_found_with_its_fold_and_its_weights(
+    factor: float, verb: str, which: int
+) -> None:
     torch.manual_seed(1)
     finding = found(one_layer(20, which, factor), "gradient")
     assert finding.rule == "gradient-jumps"
@@ -130,8 +155,12 @@ def test_one_odd_layer_is_found_with_its_fold_and_its_weights(factor: float, ver
     assert f"module {2 * which}" in finding.headline
 
 
-@pytest.mark.parametrize(("which", "factor", "severity"), [(0, 0.01, "warn"), (19, 200.0, "warn"), (19, 0.005, "info")])
-def test_the_first_and_the_last_layer_may_be_odd_too(which: int, factor: float, severity: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "factor", "severity"), [(0, 0.01, "warn"), (19, 200.0, "warn"), (19, 0.005, "info")]
+)
+def test_the_first_and_the_last_layer_may_be_odd_too(
+    which: int, factor: float, severity: str
+) -> None:
     """A last layer that begins small is usual, as in policies and in classifiers."""
     torch.manual_seed(0)
     finding = found(one_layer(20, which, factor), "gradient-jumps")
@@ -176,7 +205,8 @@ class Times(nn.Module):
 
 
 def test_of_an_odd_step_the_operation_that_differs_from_its_kind_is_named() -> None:
-    """Every step multiplies by 8 after weights of an eighth, which is even; in one of them the weights are 16 times as large."""
+    """Every step multiplies by 8 after weights of an eighth, which is even; in one of them the
+    weights are 16 times as large."""
     torch.manual_seed(0)
     network, x = mlp(12, nn.ReLU, Times)
     for name, part in network.named_children():
@@ -196,10 +226,14 @@ def test_one_odd_layer_among_few_is_found() -> None:
 def test_over_many_networks_a_jump_is_no_rate() -> None:
     """Their mean step is known well, and no step but one changes the gradient."""
     trace = ds.probe(lambda: one_layer(20, 10, 1000.0), repeats=6)
-    assert [each.rule for each in ds.diagnose(trace).findings if each.rule.startswith(("gradient-", "activation-"))][:1] == [
-        "gradient-jumps"
-    ]
-    assert not ds.diagnose(trace).matching(("gradient-explodes", "gradient-vanishes", "gradient-grows"))
+    assert [
+        each.rule
+        for each in ds.diagnose(trace).findings
+        if each.rule.startswith(("gradient-", "activation-"))
+    ][:1] == ["gradient-jumps"]
+    assert not ds.diagnose(trace).matching(
+        ("gradient-explodes", "gradient-vanishes", "gradient-grows")
+    )
 
 
 def test_a_jump_in_a_network_that_explodes_hides_nothing() -> None:
@@ -217,7 +251,9 @@ def test_a_rate_that_nothing_is_known_of_gets_no_verdict() -> None:
     network, x = mlp(6, nn.ReLU)
     for k, factor in ((2, 0.1), (4, 20.0), (6, 0.2), (8, 10.0)):
         network[k].weight.data *= factor  # type: ignore[union-attr, operator]
-    assert ds.diagnose(ds.probe(network, x)).verdict.startswith("no verdict on the gradient: its rate is not known")
+    assert ds.diagnose(ds.probe(network, x)).verdict.startswith(
+        "no verdict on the gradient: its rate is not known"
+    )
 
 
 def test_networks_that_are_all_the_same_are_told() -> None:
@@ -226,7 +262,10 @@ def test_networks_that_are_all_the_same_are_told() -> None:
         return mlp(6, nn.ReLU, width=8)
 
     for trace in (ds.probe(seeded, repeats=3), ds.probe(*seeded(), repeats=3)):
-        assert "all 3 repeats are of one network (a model, or a function that seeds itself)" in ds.diagnose(trace).verdict
+        assert (
+            "all 3 repeats are of one network (a model, or a function that seeds itself)"
+            in ds.diagnose(trace).verdict
+        )
 
 
 @pytest.mark.slow
@@ -282,7 +321,8 @@ def test_a_route_adds_up_to_what_was_measured() -> None:
 
 @pytest.mark.parametrize("layer", [he, nn.Linear])
 def test_a_dead_layer_is_one_finding_at_its_root(layer) -> None:
-    """With biases of 0 every layer above it is silent too; with others they are not, and no gradient passes either way."""
+    """With biases of 0 every layer above it is silent too; with others they are not, and no
+    gradient passes either way."""
     torch.manual_seed(0)
     network, _ = silent(20, 10)
     for name, part in network.named_children():
@@ -291,7 +331,9 @@ def test_a_dead_layer_is_one_finding_at_its_root(layer) -> None:
     diagnosis = ds.diagnose(ds.probe(network, torch.randn(BATCH, WIDTH)))
     worst = [each for each in diagnosis if each.severity != "info"]
     assert [(each.rule, each.where) for each in worst] == [("gradient-deleted", "21")]
-    assert diagnosis.verdict.startswith("module 21: no gradient passes relu: its output is 0 for every sample")
+    assert diagnosis.verdict.startswith(
+        "module 21: no gradient passes relu: its output is 0 for every sample"
+    )
     assert ("none passes module 39 either" in diagnosis.verdict) == (layer is he)
     assert "biases" in worst[0].advice
 

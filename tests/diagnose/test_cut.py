@@ -1,4 +1,5 @@
-"""A gradient that is cut is an error by what it takes with it; stop-gradients that are usual practice are none."""
+"""A gradient that is cut is an error by what it takes with it; stop-gradients that are usual
+practice are none."""
 
 from collections.abc import Callable
 
@@ -82,7 +83,9 @@ def test_a_cut_across_the_network_is_an_error_that_says_what_gets_none(how: str)
 def test_a_cut_leads_the_verdict_and_the_gradient_is_as_autograd_says() -> None:
     net, x = Halves(ACROSS["detach"][0]), torch.randn(16, WIDTH)
     found = ds.diagnose(ds.probe(net, x))
-    assert found.verdict.startswith("no gradient reaches first.0 ... first.10: it stops at detach in front of second.0")
+    assert found.verdict.startswith(
+        "no gradient reaches first.0 ... first.10: it stops at detach in front of second.0"
+    )
     net(x).sum().backward()
     assert all(p.grad is None for p in net.first.parameters())
     assert all(p.grad is not None for p in net.second.parameters())
@@ -91,8 +94,12 @@ def test_a_cut_leads_the_verdict_and_the_gradient_is_as_autograd_says() -> None:
 PRACTICE: dict[str, Callable[[Halves, Tensor], Tensor]] = {
     "no cut": lambda net, x: net.second(net.first(x)),
     "a straight-through estimate": quantized,
-    "a weight of the loss": lambda net, x: net.second(h := net.first(x)) * h.abs().mean(-1, keepdim=True).detach(),
-    "the same weights beside themselves": lambda net, x: net.second(net.first(x)) - without_grad(net.first, x),
+    "a weight of the loss": lambda net, x: (
+        net.second(h := net.first(x)) * h.abs().mean(-1, keepdim=True).detach()
+    ),
+    "the same weights beside themselves": lambda net, x: (
+        net.second(net.first(x)) - without_grad(net.first, x)
+    ),
     "truncated backpropagation through time": truncated,
     "a mask": lambda net, x: net.second(h := net.first(x)) * (h > 0),
     "input that needs none": lambda net, x: net.second(net.first(x.detach())),
@@ -153,11 +160,17 @@ def test_a_branch_of_trained_features_that_is_cut_off_is_an_error() -> None:
 
 
 class Language(nn.Module):
-    """Tokens with positions that are a buffer; a low-rank addition to a frozen layer; a second output; a codebook."""
+    """Tokens with positions that are a buffer; a low-rank addition to a frozen layer; a second
+    output; a codebook."""
 
     def __init__(self, part: str):
         super().__init__()
-        self.tokens, self.body, self.head, self.second = nn.Embedding(20, 8), he(8, 8), he(8, 8), he(8, 8)
+        self.tokens, self.body, self.head, self.second = (
+            nn.Embedding(20, 8),
+            he(8, 8),
+            he(8, 8),
+            he(8, 8),
+        )
         self.a, self.b = nn.Linear(8, 2, bias=False), nn.Linear(2, 8, bias=False)
         self.register_buffer("positions", torch.randn(5, 8))
         self.part = part
@@ -178,9 +191,16 @@ class Language(nn.Module):
         return self.head(x)
 
 
-@pytest.mark.parametrize(("part", "severity"), [("plain", None), ("low rank", None), ("second output", None), ("beam", "warn")])
-def test_integer_inputs_buffers_frozen_layers_and_other_outputs_cut_nothing(part: str, severity: str | None) -> None:
-    found = ds.diagnose(ds.probe(Language(part), torch.randint(0, 20, (3, 5)))).matching(("gradient-cut",))
+@pytest.mark.parametrize(
+    ("part", "severity"),
+    [("plain", None), ("low rank", None), ("second output", None), ("beam", "warn")],
+)
+def test_integer_inputs_buffers_frozen_layers_and_other_outputs_cut_nothing(
+    part: str, severity: str | None
+) -> None:
+    found = ds.diagnose(ds.probe(Language(part), torch.randint(0, 20, (3, 5)))).matching(
+        ("gradient-cut",)
+    )
     assert [each.severity for each in found] == ([severity] if severity else [])
 
 
@@ -192,18 +212,24 @@ def test_the_account_says_where_it_ends() -> None:
 
 def test_a_network_with_nothing_to_train_and_integer_inputs_says_so() -> None:
     frozen = Language("plain").requires_grad_(False)
-    with pytest.raises(ds.InvalidProbe, match=r"inputs are integers, and every parameter has requires_grad=False"):
+    with pytest.raises(
+        ds.InvalidProbe, match=r"inputs are integers, and every parameter has requires_grad=False"
+    ):
         ds.probe(frozen, torch.randint(0, 20, (3, 5)))
     with pytest.raises(ds.InvalidProbe, match="under no_grad, or detached"):
         ds.probe(Halves(lambda net, x: net.second(x).detach()), torch.randn(4, WIDTH))
 
 
 class Refined(nn.Module):
-    """Boxes are made better layer by layer, each from the last one's without its gradient; heads have outputs of their own."""
+    """Boxes are made better layer by layer, each from the last one's without its gradient; heads
+    have outputs of their own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers, self.heads = nn.ModuleList(he(64, 64) for _ in range(6)), nn.ModuleList(he(64, 2) for _ in range(6))
+        self.layers, self.heads = (
+            nn.ModuleList(he(64, 64) for _ in range(6)),
+            nn.ModuleList(he(64, 2) for _ in range(6)),
+        )
         self.places = he(2, 64)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:

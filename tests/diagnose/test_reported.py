@@ -16,9 +16,10 @@ from depthscale.theory import predict, predict_operations
 from known_networks import he, mlp, turning
 
 
-def rules(model: nn.Module, inputs: Tensor, **asked: object) -> set[str]:
+def rules(model: nn.Module, inputs: Tensor, **asked: Any) -> set[str]:
     torch.manual_seed(0)
-    return {found.rule for found in diagnose(probe(model, inputs, **asked)) if found.severity != "info"}  # type: ignore[arg-type]
+    found = diagnose(probe(model, inputs, **asked))
+    return {each.rule for each in found if each.severity != "info"}
 
 
 class ZeroBranches(nn.Module):
@@ -45,7 +46,9 @@ def test_a_branch_that_begins_at_zero_deletes_no_gradient() -> None:
 def test_a_zero_on_every_path_does() -> None:
     head = nn.Linear(16, 4)
     nn.init.zeros_(head.weight)
-    assert rules(nn.Sequential(nn.Linear(16, 16), nn.ReLU(), head), torch.randn(8, 16)) == {"gradient-deleted"}
+    assert rules(nn.Sequential(nn.Linear(16, 16), nn.ReLU(), head), torch.randn(8, 16)) == {
+        "gradient-deleted"
+    }
 
 
 @pytest.mark.parametrize("width", [16, 64, 100, 128, 1000])
@@ -72,12 +75,16 @@ class Recurrent(nn.Module):
 
 def test_a_recurrent_cell_that_reads_an_input_at_every_step_has_a_rate() -> None:
     """A small orthogonal map of gain .6: .36 a step in mean square, less what tanh takes."""
-    trace = probe(Recurrent(0.6), 0.1 * torch.randn(16, 30, 8, generator=torch.Generator().manual_seed(0)))
+    trace = probe(
+        Recurrent(0.6), 0.1 * torch.randn(16, 30, 8, generator=torch.Generator().manual_seed(0))
+    )
     found = growth(trace)
     assert found is not None
     assert found.step == "use of cell"
     assert 0.28 < found.rate < 0.37
-    assert "gradient-vanishes" in {finding.rule for finding in diagnose(trace) if finding.severity == "error"}
+    assert "gradient-vanishes" in {
+        finding.rule for finding in diagnose(trace) if finding.severity == "error"
+    }
 
 
 class Tower(nn.Module):
@@ -104,7 +111,13 @@ def test_an_explosion_without_a_rate_is_told_by_its_size() -> None:
 
 
 def test_one_number_a_sample_is_no_collapse() -> None:
-    assert rules(nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1), nn.Tanh()), torch.randn(32, 64)) == set()
+    assert (
+        rules(
+            nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 1), nn.Tanh()),
+            torch.randn(32, 64),
+        )
+        == set()
+    )
 
 
 class Reciprocal(nn.Module):
@@ -125,7 +138,11 @@ def test_what_all_samples_share_is_not_predicted() -> None:
     class Positions(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.tokens, self.places, self.out = nn.Embedding(50, 64), nn.Embedding(16, 64), nn.Linear(64, 8)
+            self.tokens, self.places, self.out = (
+                nn.Embedding(50, 64),
+                nn.Embedding(16, 64),
+                nn.Linear(64, 8),
+            )
 
         def forward(self, ids: Tensor) -> Tensor:
             return self.out(self.tokens(ids) + self.places(torch.arange(ids.shape[1])))
@@ -134,7 +151,9 @@ def test_what_all_samples_share_is_not_predicted() -> None:
     found = predict_operations(trace)
     assert found.missing == ()
     assert found.log2_gradient(trace["places"].id) != found.log2_gradient(trace["places"].id)
-    assert found.log2_gradient(trace["tokens"].id) == pytest.approx(trace["tokens"].log2_gradient_ms, abs=0.3)
+    assert found.log2_gradient(trace["tokens"].id) == pytest.approx(
+        trace["tokens"].log2_gradient_ms, abs=0.3
+    )
 
 
 def test_a_prediction_along_operations_has_no_rate_a_layer() -> None:
@@ -154,7 +173,9 @@ def test_only_operations_of_one_kind_are_compared() -> None:
 
 def normed(depth: int, batch: int) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
-    parts = (part for _ in range(depth) for part in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU()))
+    parts = (
+        part for _ in range(depth) for part in (nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU())
+    )
     return nn.Sequential(*parts), torch.randn(batch, 32)
 
 
@@ -163,7 +184,9 @@ def test_an_empty_batch_is_the_only_finding_and_no_rate() -> None:
     (found,) = diagnose(trace).findings
     assert (found.rule, found.severity) == ("nothing-measured", "error")
     assert "give inputs with at least one sample" in found.advice
-    with pytest.raises(UnreliableGrowth, match="the batch is empty, 0 samples went in; give inputs"):
+    with pytest.raises(
+        UnreliableGrowth, match="the batch is empty, 0 samples went in; give inputs"
+    ):
         assert_propagation(trace)
 
 
@@ -185,8 +208,13 @@ def test_two_or_three_samples_under_a_batch_norm_have_no_rate_and_no_theory(batc
 def test_one_such_norm_outside_the_steps_leaves_them_their_rate() -> None:
     """A pooled branch's norm sees a value a sample, the norms of the bulk many."""
     torch.manual_seed(0)
-    bulk = [part for _ in range(8) for part in (nn.Conv1d(16, 16, 1), nn.BatchNorm1d(16), nn.ReLU())]
-    trace = probe(nn.Sequential(*bulk, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.BatchNorm1d(16)), torch.randn(3, 16, 64))
+    bulk = [
+        part for _ in range(8) for part in (nn.Conv1d(16, 16, 1), nn.BatchNorm1d(16), nn.ReLU())
+    ]
+    trace = probe(
+        nn.Sequential(*bulk, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.BatchNorm1d(16)),
+        torch.randn(3, 16, 64),
+    )
     assert growth(trace) is not None
     (found,) = [each for each in diagnose(trace) if each.rule == "batch-too-small"]
     assert found.severity == "info"
@@ -212,7 +240,8 @@ def test_a_depth_that_turns_is_said_in_words_and_fails_an_assertion() -> None:
 
 
 def test_two_rates_of_one_direction_are_no_power_of_depth() -> None:
-    """20 layers whose gradients double, then 10 that lose 15 %: 374-fold in RMS, once excused as depth^9."""
+    """20 layers whose gradients double, then 10 that lose 15 %: 374-fold in RMS, once excused as
+    depth^9."""
     torch.manual_seed(0)
     assert "gradient-explodes" in rules(*turning(4.0, 4.0, 1.7, depth=10))
 
@@ -228,7 +257,8 @@ def test_a_signal_that_levels_off_is_said_so() -> None:
 
 
 class Graph(nn.Module):
-    """Rounds of message passing over 60 nodes of some 6 neighbours: sums or means, by an index or by a matrix."""
+    """Rounds of message passing over 60 nodes of some 6 neighbours: sums or means, by an index or
+    by a matrix."""
 
     def __init__(self, by: str, mean: bool) -> None:
         super().__init__()
@@ -253,7 +283,9 @@ class Graph(nn.Module):
 
 def advice(model: nn.Module) -> dict[str, str]:
     found = diagnose(probe(model, torch.randn(60, 64, generator=torch.Generator().manual_seed(0))))
-    assert not any(each.rule == "theory-differs" for each in found), "theory knows no mixing of samples"
+    assert not any(each.rule == "theory-differs" for each in found), (
+        "theory knows no mixing of samples"
+    )
     return {each.rule: each.advice for each in found if each.severity != "info"}
 
 
@@ -274,10 +306,14 @@ def test_networks_without_neighbours_get_none_of_it() -> None:
 
 
 def test_an_exponent_that_no_residual_network_has_is_no_power_of_depth() -> None:
-    """Steps that follow depth^37 exactly are a constant factor with a little slope; depth^3 is a bottleneck's."""
+    """Steps that follow depth^37 exactly are a constant factor with a little slope; depth^3 is a
+    bottleneck's."""
     position = np.arange(1.0, 7.0)
     wiggle = 1e-3 * np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
-    steep, usual = (power_law(p * np.log((position + 17) / (position + 16)) + wiggle, position) for p in (-37.0, -3.0))
+    steep, usual = (
+        power_law(p * np.log((position + 17) / (position + 16)) + wiggle, position)
+        for p in (-37.0, -3.0)
+    )
     assert steep is not None
     assert usual is not None
     assert steep.exponent == pytest.approx(-37, rel=0.05)
@@ -311,7 +347,10 @@ def advised(cell: Any, bias: slice | None) -> nn.Module:
     return cell
 
 
-@pytest.mark.parametrize(("kind", "bias"), [(nn.RNNCell, None), (nn.GRUCell, slice(32, 64)), (nn.LSTMCell, slice(32, 64))])
+@pytest.mark.parametrize(
+    ("kind", "bias"),
+    [(nn.RNNCell, None), (nn.GRUCell, slice(32, 64)), (nn.LSTMCell, slice(32, 64))],
+)
 def test_recurrent_cells_get_advice_that_helps_them(kind: Any, bias: slice | None) -> None:
     """Bits that the gradient's mean square loses in a step: at most half of them are left."""
     torch.manual_seed(0)
@@ -336,10 +375,16 @@ def test_half_the_units_are_idle_by_chance_in_a_batch_of_one() -> None:
         for each in maps:
             nn.init.kaiming_normal_(each.weight)
         model = nn.Sequential(*(part for each in maps for part in (each, nn.ReLU())))
-        silent += all(found.rule != "dead-units" for found in diagnose(probe(model, torch.randn(1, 64))).findings)
+        silent += all(
+            found.rule != "dead-units"
+            for found in diagnose(probe(model, torch.randn(1, 64))).findings
+        )
         with torch.no_grad():
             maps[3].weight.mul_(1e-3)
             maps[3].bias.fill_(-1.0)
             maps[3].bias[0] = 1.0
-        assert any(found.rule == "dead-units" for found in diagnose(probe(model, torch.randn(1, 64))).findings)
+        assert any(
+            found.rule == "dead-units"
+            for found in diagnose(probe(model, torch.randn(1, 64))).findings
+        )
     assert silent == 20

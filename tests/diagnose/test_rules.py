@@ -1,4 +1,5 @@
-"""Every rule speaks where it should and is silent beside it; every threshold is one that a rule reads."""
+"""Every rule speaks where it should and is silent beside it; every threshold is one that a rule
+reads."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -69,21 +70,55 @@ def trained_once(made: Made) -> Made:
     return made
 
 
-FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[str, ds.Finding]]]] = [
+FIRES: list[
+    tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[str, ds.Finding]]]
+] = [
     (
         "gradient-explodes",
         lambda: rules(KNOWN["batch norm, 40 layers, batch 128"].make),
         lambda: rules(lambda: mlp(40, nn.ReLU)),
     ),
-    ("gradient-vanishes", lambda: rules(lambda: torch_default(20)), lambda: rules(lambda: mlp(20, nn.ReLU))),
-    ("gradient-grows", lambda: rules(KNOWN["selu, LeCun"].make), lambda: rules(lambda: mlp(40, nn.ReLU))),
-    ("gradient-shrinks", lambda: rules(KNOWN["tanh, critical"].make), lambda: rules(lambda: mlp(40, nn.ReLU))),
-    ("activation-explodes", lambda: rules(lambda: one_way(2.0)), lambda: rules(lambda: one_way(1.0))),
-    ("activation-vanishes", lambda: rules(lambda: one_way(0.5)), lambda: rules(lambda: one_way(1.0))),
+    (
+        "gradient-vanishes",
+        lambda: rules(lambda: torch_default(20)),
+        lambda: rules(lambda: mlp(20, nn.ReLU)),
+    ),
+    (
+        "gradient-grows",
+        lambda: rules(KNOWN["selu, LeCun"].make),
+        lambda: rules(lambda: mlp(40, nn.ReLU)),
+    ),
+    (
+        "gradient-shrinks",
+        lambda: rules(KNOWN["tanh, critical"].make),
+        lambda: rules(lambda: mlp(40, nn.ReLU)),
+    ),
+    (
+        "activation-explodes",
+        lambda: rules(lambda: one_way(2.0)),
+        lambda: rules(lambda: one_way(1.0)),
+    ),
+    (
+        "activation-vanishes",
+        lambda: rules(lambda: one_way(0.5)),
+        lambda: rules(lambda: one_way(1.0)),
+    ),
     ("activation-grows", lambda: rules(lambda: one_way(1.05)), lambda: rules(lambda: one_way(1.0))),
-    ("activation-shrinks", lambda: rules(lambda: one_way(0.95)), lambda: rules(lambda: one_way(1.0))),
-    ("gradient-turns", lambda: rules(lambda: turning(4.0, 1.0)), lambda: rules(lambda: turning(4.0, 4.0))),
-    ("activation-turns", lambda: rules(lambda: two_ways(1.5, 1 / 1.5)), lambda: rules(lambda: two_ways(1.5, 1.5))),
+    (
+        "activation-shrinks",
+        lambda: rules(lambda: one_way(0.95)),
+        lambda: rules(lambda: one_way(1.0)),
+    ),
+    (
+        "gradient-turns",
+        lambda: rules(lambda: turning(4.0, 1.0)),
+        lambda: rules(lambda: turning(4.0, 4.0)),
+    ),
+    (
+        "activation-turns",
+        lambda: rules(lambda: two_ways(1.5, 1 / 1.5)),
+        lambda: rules(lambda: two_ways(1.5, 1.5)),
+    ),
     ("theory-differs", lambda: rules(lambda: aligned(0.5)), lambda: rules(lambda: aligned(0.0))),
     ("dead-units", lambda: rules(lambda: dead(4)), lambda: rules(lambda: mlp(4, nn.ReLU))),
     (
@@ -91,34 +126,74 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
         lambda: rules(lambda: mlp(4, nn.Tanh, sigma_w2=100.0)),
         lambda: rules(lambda: mlp(4, nn.Tanh, sigma_w2=1.0)),
     ),
-    ("samples-collapse", lambda: rules(lambda: torch_default(12)), lambda: rules(lambda: mlp(12, nn.ReLU))),
+    (
+        "samples-collapse",
+        lambda: rules(lambda: torch_default(12)),
+        lambda: rules(lambda: mlp(12, nn.ReLU)),
+    ),
     ("positions-collapse", lambda: sequence(0.9), lambda: sequence(0.0)),
     (
         "rank-collapse",
         lambda: rules(lambda: mlp(400, lambda: nn.RMSNorm(16), width=16, sigma_w2=1.0)),
         lambda: rules(lambda: mlp(4, nn.Tanh, sigma_w2=1.0)),
     ),
-    ("activation-not-finite", lambda: rules(lambda: (LogInside(), torch.randn(4, WIDTH))), lambda: rules(masked)),
-    ("gradient-not-finite", lambda: rules(lambda: (RootInside(), torch.randn(4, WIDTH))), lambda: rules(masked)),
+    (
+        "activation-not-finite",
+        lambda: rules(lambda: (LogInside(), torch.randn(4, WIDTH))),
+        lambda: rules(masked),
+    ),
+    (
+        "gradient-not-finite",
+        lambda: rules(lambda: (RootInside(), torch.randn(4, WIDTH))),
+        lambda: rules(masked),
+    ),
     (
         "gradient-deleted",
         lambda: rules(lambda: mlp(3, nn.ReLU, batch_norm), loss="shared"),
         lambda: rules(lambda: mlp(3, nn.ReLU, batch_norm)),
     ),
     ("branch-vanishes", lambda: rules(lambda: beside(0.03)), lambda: rules(lambda: beside(1.0))),
-    ("branch-begins-at-zero", lambda: rules(lambda: beside(1.0, last=0.0)), lambda: rules(lambda: beside(1.0, last=0.1))),
-    ("gradient-jumps", lambda: rules(lambda: one_layer(20, 10, 100.0)), lambda: rules(lambda: one_layer(20, 10, 2.0))),
-    ("gradient-cut", lambda: rules(lambda: cut_in_two(True)), lambda: rules(lambda: cut_in_two(False))),
-    ("gradient-underflows-float16", lambda: rules(lambda: torch_default(20)), lambda: rules(lambda: mlp(20, nn.ReLU))),
+    (
+        "branch-begins-at-zero",
+        lambda: rules(lambda: beside(1.0, last=0.0)),
+        lambda: rules(lambda: beside(1.0, last=0.1)),
+    ),
+    (
+        "gradient-jumps",
+        lambda: rules(lambda: one_layer(20, 10, 100.0)),
+        lambda: rules(lambda: one_layer(20, 10, 2.0)),
+    ),
+    (
+        "gradient-cut",
+        lambda: rules(lambda: cut_in_two(True)),
+        lambda: rules(lambda: cut_in_two(False)),
+    ),
+    (
+        "gradient-underflows-float16",
+        lambda: rules(lambda: torch_default(20)),
+        lambda: rules(lambda: mlp(20, nn.ReLU)),
+    ),
     (
         "gradient-overflows-float16",
         lambda: rules(KNOWN["batch norm, 100 layers, batch 8"].make),
         lambda: rules(lambda: mlp(12, nn.ReLU)),
     ),
-    ("activation-underflows-float16", lambda: rules(lambda: scaled(1e-8)), lambda: rules(lambda: scaled(1.0))),
-    ("activation-overflows-float16", lambda: rules(lambda: scaled(1e6)), lambda: rules(lambda: scaled(1.0))),
+    (
+        "activation-underflows-float16",
+        lambda: rules(lambda: scaled(1e-8)),
+        lambda: rules(lambda: scaled(1.0)),
+    ),
+    (
+        "activation-overflows-float16",
+        lambda: rules(lambda: scaled(1e6)),
+        lambda: rules(lambda: scaled(1.0)),
+    ),
     ("activation-overflows-bfloat16", lambda: overflown(), lambda: rules(lambda: scaled(1e6))),
-    ("nothing-measured", lambda: rules(lambda: mlp(6, nn.ReLU, batch=0)), lambda: rules(lambda: mlp(6, nn.ReLU, batch=1))),
+    (
+        "nothing-measured",
+        lambda: rules(lambda: mlp(6, nn.ReLU, batch=0)),
+        lambda: rules(lambda: mlp(6, nn.ReLU, batch=1)),
+    ),
     (
         "batch-too-small",
         lambda: rules(lambda: mlp(6, batch_norm, nn.ReLU, batch=3)),
@@ -129,7 +204,11 @@ FIRES: list[tuple[str, Callable[[], dict[str, ds.Finding]], Callable[[], dict[st
         lambda: rules(lambda: mlp(2, batch_norm, nn.ReLU), mode="eval"),
         lambda: rules(lambda: trained_once(mlp(2, batch_norm, nn.ReLU)), mode="eval"),
     ),
-    ("mixed-modes", lambda: rules(lambda: half_trained(False)), lambda: rules(lambda: half_trained(True))),
+    (
+        "mixed-modes",
+        lambda: rules(lambda: half_trained(False)),
+        lambda: rules(lambda: half_trained(True)),
+    ),
 ]
 
 
@@ -182,11 +261,14 @@ def one_way(gain: float) -> Made:
 
 
 def two_ways(first: float, then: float) -> Made:
-    return nn.Sequential(*(Amplifier(gain) for gain in [first] * 15 + [then] * 15)), torch.randn(16, 64)
+    return nn.Sequential(*(Amplifier(gain) for gain in [first] * 15 + [then] * 15)), torch.randn(
+        16, 64
+    )
 
 
 def aligned(share: float) -> Made:
-    """Layers that share a part of their weights with the identity: independent weights of the same size would do less."""
+    """Layers that share a part of their weights with the identity: independent weights of the same
+    size would do less."""
     network, x = mlp(12, nn.ReLU)
     for weight in (each for name, each in network.named_parameters() if name.endswith("weight")):
         weight.data.mul_((1 - share) ** 0.5).add_((2 * share) ** 0.5 * torch.eye(WIDTH))
@@ -205,7 +287,9 @@ def test_a_rule_speaks_where_it_should_and_is_silent_beside(rule: str, where, be
 
 
 def test_every_rule_that_a_user_may_name_is_tested() -> None:
-    assert {rule for rule in RULES if not any(name.startswith(rule) for name, _, _ in FIRES)} == set()
+    assert {
+        rule for rule in RULES if not any(name.startswith(rule) for name, _, _ in FIRES)
+    } == set()
     assert all(any(name.startswith(rule) for rule in RULES) for name, _, _ in FIRES)
 
 
@@ -227,12 +311,21 @@ def test_thresholds_move_the_verdict() -> None:
 
 
 def test_findings_come_worst_first_and_are_matched_by_rule_beginning_and_severity() -> None:
-    named: tuple[tuple[str, Severity], ...] = (("gradient-explodes", "error"), ("dead-units", "warn"), ("mixed-modes", "info"))
-    found = ds.Diagnosis(tuple(ds.Finding(rule, severity, "a", "x") for rule, severity in named), "")
+    named: tuple[tuple[str, Severity], ...] = (
+        ("gradient-explodes", "error"),
+        ("dead-units", "warn"),
+        ("mixed-modes", "info"),
+    )
+    found = ds.Diagnosis(
+        tuple(ds.Finding(rule, severity, "a", "x") for rule, severity in named), ""
+    )
     assert [f.rule for f in found.matching(("gradient",))] == ["gradient-explodes"]
     assert [f.rule for f in found.matching(("warn",))] == ["gradient-explodes", "dead-units"]
     assert len(found.matching(("info",))) == 3
-    assert [f.rule for f in found.matching(("mixed-modes", "error"))] == ["gradient-explodes", "mixed-modes"]
+    assert [f.rule for f in found.matching(("mixed-modes", "error"))] == [
+        "gradient-explodes",
+        "mixed-modes",
+    ]
     assert found.matching(("activation",)) == ()
     assert not found.healthy
     severities = [f.severity for f in ds.diagnose(ds.probe(KNOWN["samples collapse"].make))]
@@ -240,11 +333,14 @@ def test_findings_come_worst_first_and_are_matched_by_rule_beginning_and_severit
 
 
 def test_the_parts_of_the_operations_add_up_from_end_to_end() -> None:
-    """backward and forward parts, each along the gradient's paths: what the mean squares change by between the network's ends."""
+    """backward and forward parts, each along the gradient's paths: what the mean squares change by
+    between the network's ends."""
     trace = ds.probe(KNOWN["post-LN residual"].make)
     account = ds.ledger(trace)
     first, last = trace.ops[0], trace.ops[-1]
-    assert sum(e.backward for e in account.entries) == pytest.approx(first.log2_gradient_ms - last.log2_gradient_ms, abs=1e-6)
+    assert sum(e.backward for e in account.entries) == pytest.approx(
+        first.log2_gradient_ms - last.log2_gradient_ms, abs=1e-6
+    )
     assert sum(e.forward for e in account.entries) == pytest.approx(
         last.log2_activation_ms - first.log2_activation_ms, abs=1e-6
     )
@@ -268,7 +364,9 @@ def test_widths_inside_a_branch_cancel_in_the_parts() -> None:
     account = ds.ledger(trace)
     change = trace.ops[0].log2_gradient_ms - trace.ops[-1].log2_gradient_ms
     assert sum(e.backward for e in account.entries) == pytest.approx(change, abs=1e-6)
-    assert account.total_log2_norm2 == pytest.approx(sum(e.contribution for e in account.entries), abs=1e-6)
+    assert account.total_log2_norm2 == pytest.approx(
+        sum(e.contribution for e in account.entries), abs=1e-6
+    )
 
 
 def test_where_nan_first_appears_is_followed_back_to_its_origin() -> None:
@@ -276,7 +374,11 @@ def test_where_nan_first_appears_is_followed_back_to_its_origin() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.exp(x * 1000.0) - torch.exp(x * 1000.0)
 
-    (finding,) = [f for f in ds.diagnose(ds.probe(Late(), torch.ones(2, 4))) if f.rule == "activation-not-finite"]
+    (finding,) = [
+        f
+        for f in ds.diagnose(ds.probe(Late(), torch.ones(2, 4)))
+        if f.rule == "activation-not-finite"
+    ]
     assert finding.where == "exp", "infinity minus infinity is NaN, but exp made the infinities"
     network, x = mlp(2, nn.ReLU)
     x[0, 0] = nan
@@ -296,7 +398,9 @@ def test_values_that_leave_their_type_are_told_from_divisions() -> None:
     for layer in network:
         layer.weight.data = torch.eye(8).half() * 300  # type: ignore[union-attr]
     (finding,) = [
-        f for f in ds.diagnose(ds.probe(network, torch.ones(4, 8).half())).findings if f.rule == "activation-not-finite"
+        f
+        for f in ds.diagnose(ds.probe(network, torch.ones(4, 8).half())).findings
+        if f.rule == "activation-not-finite"
     ]
     assert (finding.where, "reach 300, and float16 ends at 65,504" in finding.says) == ("1", True)
     assert "wider range" in finding.advice
@@ -305,7 +409,11 @@ def test_values_that_leave_their_type_are_told_from_divisions() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return 1 / (x * 0)
 
-    (finding,) = [f for f in ds.diagnose(ds.probe(Divides(), torch.ones(4, 8))).findings if f.rule == "activation-not-finite"]
+    (finding,) = [
+        f
+        for f in ds.diagnose(ds.probe(Divides(), torch.ones(4, 8))).findings
+        if f.rule == "activation-not-finite"
+    ]
     assert "its inputs are finite" in finding.says
     assert "divides by" in finding.advice
 
@@ -338,6 +446,8 @@ def test_a_case_without_any_depth_is_said_plainly() -> None:
         (None, "a variance of 1 / fan_in"),
     ],
 )
-def test_weights_of_a_wrong_size_get_advice_for_their_activation(phi: type[nn.Module] | None, asked: str) -> None:
+def test_weights_of_a_wrong_size_get_advice_for_their_activation(
+    phi: type[nn.Module] | None, asked: str
+) -> None:
     found = rules(lambda: mlp(20, *([phi] if phi else []), sigma_w2=0.3))["gradient-vanishes"]
     assert asked in found.advice

@@ -15,7 +15,11 @@ PUBLISHED = ("ResNet-50", "GPT-2", "ViT", "BERT", "Llama, 7B's 32 layers")
 
 @cache
 def theory_rate(known: Known) -> float | None:
-    return known.theory if not isinstance(known.theory, ds.NetSpec) else ds.growth(ds.predict(known.theory)).rate
+    return (
+        known.theory
+        if not isinstance(known.theory, ds.NetSpec)
+        else ds.growth(ds.predict(known.theory)).rate
+    )
 
 
 def judged_right(name: str, seed: int) -> ds.Trace:
@@ -35,8 +39,9 @@ def judged_right(name: str, seed: int) -> ds.Trace:
 
 
 def theory_agrees(known: Known, trace: ds.Trace) -> None:
-    """Rates within 4 standard errors; one network of this width lies off by 2.5/width without norm, about 1 % under Batch Norm
-    (5 / width is the variance of a log step, 2.5 / width its mean: arXiv:1812.05994)."""
+    """Rates within 4 standard errors; one network of this width lies off by 2.5/width without norm,
+    about 1 % under Batch Norm (5 / width is the variance of a log step, 2.5 / width its mean:
+    arXiv:1812.05994)."""
     expected = theory_rate(known)
     if expected is None:
         return
@@ -72,7 +77,8 @@ def test_a_wrong_theory_would_be_seen() -> None:
 
 
 def test_what_really_grows_in_a_published_network_is_said_with_its_evidence() -> None:
-    """Gradients of a ResNet grow within each stage, by a power of depth: a remark with numbers, not an alarm."""
+    """Gradients of a ResNet grow within each stage, by a power of depth: a remark with numbers, not
+    an alarm."""
     found = ds.diagnose(judged_right("ResNet-50", 0))
     (remark,) = found.matching(("gradient-grows",))
     assert remark.severity == "info"
@@ -82,7 +88,8 @@ def test_what_really_grows_in_a_published_network_is_said_with_its_evidence() ->
 
 @pytest.mark.slow
 def test_few_healthy_networks_are_called_anything_but_steady() -> None:
-    """3 standard errors after Student's t, or a power law: 1 in 370 of 200, and some for what the choice of the law adds."""
+    """3 standard errors after Student's t, or a power law: 1 in 370 of 200, and some for what the
+    choice of the law adds."""
     alarms = 0
     for seed in range(200):
         trace = ds.probe(lambda: mlp(30, nn.ReLU, width=128, batch=16), seed=seed)
@@ -95,7 +102,8 @@ def test_few_healthy_networks_are_called_anything_but_steady() -> None:
 
 @pytest.mark.slow
 def test_few_growing_networks_are_called_steady() -> None:
-    """Weights 20 % too large: 0.18 a step against a spread of some 0.2 over 28 steps, 4 to 5 standard errors."""
+    """Weights 20 % too large: 0.18 a step against a spread of some 0.2 over 28 steps, 4 to 5
+    standard errors."""
     missed = 0
     for seed in range(50):
         found = ds.growth(ds.probe(lambda: mlp(30, nn.ReLU, batch=16, sigma_w2=2.4), seed=seed))

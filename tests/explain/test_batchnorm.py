@@ -17,7 +17,9 @@ from depthscale.norms.staged import normalization
 RECORDS = {
     "eps 1e-5": explain_batchnorm(random_input(4, 3, 0), gamma=(1.5,), beta=(0.5,)),
     "eps 0": explain_batchnorm(random_input(5, 2, 1), gamma=(0.5, -2.0), eps=0, neuron=1),
-    "eps 2, images": explain_batchnorm(random_input(24, 2, 2).reshape(4, 3, 2, 2), beta=(1, 2, 3), eps=2, neuron=2),
+    "eps 2, images": explain_batchnorm(
+        random_input(24, 2, 2).reshape(4, 3, 2, 2), beta=(1, 2, 3), eps=2, neuron=2
+    ),
 }
 every_record = pytest.mark.parametrize("walk", RECORDS.values(), ids=RECORDS)
 
@@ -49,9 +51,14 @@ def test_every_formula_gives_the_numbers_that_stand_beside_it(walk: BatchnormWal
 @every_record
 def test_dx_is_autograds(walk: BatchnormWalk) -> None:
     """One neuron alone, from its numbers in the record."""
-    x, gamma, beta = (torch.tensor(walk.leaves[name], dtype=torch.float64).requires_grad_() for name in ("x", "gamma", "beta"))
+    x, gamma, beta = (
+        torch.tensor(walk.leaves[name], dtype=torch.float64).requires_grad_()
+        for name in ("x", "gamma", "beta")
+    )
     out = F.batch_norm(x[:, None], None, None, gamma, beta, training=True, eps=walk.eps or 1e-300)
-    theirs = torch.autograd.grad(out[:, 0], (x, gamma, beta), torch.tensor(walk.dout, dtype=torch.float64))
+    theirs = torch.autograd.grad(
+        out[:, 0], (x, gamma, beta), torch.tensor(walk.dout, dtype=torch.float64)
+    )
     for name, expected in zip(("x", "gamma", "beta"), theirs, strict=True):
         np.testing.assert_allclose(walk.gradients[name], expected, rtol=1e-10, atol=1e-12)
 
@@ -61,9 +68,13 @@ def test_every_check_holds_and_its_formula_has_the_sides_it_reports(walk: Batchn
     for check in walk.checks:
         left, right = (value(side, walk) for side in check.formula.split("=="))
         assert float(np.abs(left - right).max()) <= check.rounding
-        assert float(np.abs(right).max()) == pytest.approx(abs(check.predicted), rel=1e-10, abs=check.rounding)
+        assert float(np.abs(right).max()) == pytest.approx(
+            abs(check.predicted), rel=1e-10, abs=check.rounding
+        )
         assert check.holds
-        assert not replace(check, measured=check.predicted + 1e-3 * (1 + abs(check.predicted))).holds
+        assert not replace(
+            check, measured=check.predicted + 1e-3 * (1 + abs(check.predicted))
+        ).holds
 
 
 def test_dx_is_orthogonal_to_x_hat_for_eps_0_and_not_for_eps_2() -> None:
@@ -100,7 +111,9 @@ def test_the_shares_are_those_of_the_flows(walk: BatchnormWalk) -> None:
     flows = {flow.name: np.array(flow.numbers) for step in walk.steps for flow in step.flows}
     direct = np.square(flows["dxmu1"]).sum()
     for way, name in (("mean", "dx2"), ("variance", "dxmu2")):
-        assert walk.shares[f"through_{way}"] == pytest.approx(np.square(flows[name]).sum() / direct, rel=1e-9)
+        assert walk.shares[f"through_{way}"] == pytest.approx(
+            np.square(flows[name]).sum() / direct, rel=1e-9
+        )
 
 
 @every_record
@@ -109,7 +122,11 @@ def test_each_wire_has_its_value_and_its_gradient(walk: BatchnormWalk) -> None:
     edges = walk.edges()
     assert len(edges) == 14  # 13 into nodes, without eps, and the one to y
     for step in walk.steps:
-        out = [np.broadcast_to(g, len(step.arriving)) for (start, _), (_, g) in edges.items() if start == step.node]
+        out = [
+            np.broadcast_to(g, len(step.arriving))
+            for (start, _), (_, g) in edges.items()
+            if start == step.node
+        ]
         np.testing.assert_allclose(sum(out), step.arriving, rtol=1e-12, atol=1e-15)
 
 
@@ -148,7 +165,11 @@ def test_checks_hold_where_values_cancel(far: float) -> None:
         (np.array([[np.nan, 1]]), {}, "x holds NaN or infinity"),
         (np.eye(3), {"dout": np.ones((3, 4))}, "dout must be of shape \\(3, 3\\)"),
         (np.eye(3), {"dout": np.full((3, 3), np.inf)}, "dout holds NaN or infinity"),
-        (np.eye(3), {"gamma": (1, 2)}, "gamma must be one number, or one for each of the 3 neurons, got 2"),
+        (
+            np.eye(3),
+            {"gamma": (1, 2)},
+            "gamma must be one number, or one for each of the 3 neurons, got 2",
+        ),
         (np.eye(3), {"beta": (np.nan,)}, "beta holds NaN"),
         (np.eye(3), {"neuron": 3}, "neurons 0 to 2, none numbered 3"),
         (np.eye(3), {"neuron": -1}, "none numbered -1"),
@@ -156,6 +177,8 @@ def test_checks_hold_where_values_cancel(far: float) -> None:
         (np.eye(3), {"seed": -1}, "seed must be a whole number from 0"),
     ],
 )
-def test_what_has_no_record_is_refused_by_name(x: np.ndarray, settings: dict[str, Any], says: str) -> None:
+def test_what_has_no_record_is_refused_by_name(
+    x: np.ndarray, settings: dict[str, Any], says: str
+) -> None:
     with pytest.raises(DepthscaleError, match=says):
         explain_batchnorm(x, **settings)

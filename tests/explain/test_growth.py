@@ -51,7 +51,10 @@ def common(spec: NetSpec, seed: int, output: Tensor) -> Tensor:
 def test_correlated_weights_break_the_matrix_product() -> None:
     found = growth_argument(SMALL, "independent", 4, run=built(correlated))
     assert len(failing(found, "product")) >= 3
-    assert "theory gives 2 here too, and is missed" in next(row for row in found.of("product") if row.verdict == "fails").why
+    assert (
+        "theory gives 2 here too, and is missed"
+        in next(row for row in found.of("product") if row.verdict == "fails").why
+    )
 
 
 def test_weights_that_come_back_break_the_independence_of_slopes_and_gradients() -> None:
@@ -67,7 +70,9 @@ def test_a_last_layer_that_is_not_centred_breaks_the_terms_there_alone() -> None
 
 
 def test_a_gradient_made_of_the_activations_breaks_forward_and_backward_independence() -> None:
-    found = growth_argument(SMALL, "independent", 4, run=built(cotangent=lambda spec, seed, output: output))
+    found = growth_argument(
+        SMALL, "independent", 4, run=built(cotangent=lambda spec, seed, output: output)
+    )
     for step in ("slopes_independent", "squares_independent", "z_independent"):
         assert failing(found, step) == [6]
 
@@ -114,8 +119,11 @@ def test_a_step_that_a_network_does_not_have_says_so(changes: dict, step: str, s
         ({"norm": "none"}, 1.0),
     ],
 )
-def test_other_networks_have_their_own_number_and_it_is_measured(changes: dict, rate: float) -> None:
-    """tanh over 128 inputs by arXiv:1902.08129, theorem 7's integral; the others E phi'^2 / E phi^2 or Var phi by quadrature."""
+def test_other_networks_have_their_own_number_and_it_is_measured(
+    changes: dict, rate: float
+) -> None:
+    """tanh over 128 inputs by arXiv:1902.08129, theorem 7's integral; the others E phi'^2 / E phi^2
+    or Var phi by quadrature."""
     row = argument(replace(WIDE, depth=5, batch=128, **changes)).of("rate")[0]
     assert row.predicted == pytest.approx(rate, abs=5e-6)
     assert row.verdict.startswith("holds")
@@ -126,7 +134,10 @@ def test_what_cannot_be_asked_is_refused() -> None:
         growth_argument(SMALL, "independent", 2)
     with pytest.raises(InvalidSpec, match="leave the residual out"):
         growth_argument(replace(SMALL, residual=Residual()), "independent", 3)
-    with pytest.raises(InvalidSpec, match=r"layer 6 deletes the whole gradient of a shared loss.*--loss independent"):
+    with pytest.raises(
+        InvalidSpec,
+        match=r"layer 6 deletes the whole gradient of a shared loss.*--loss independent",
+    ):
         growth_argument(replace(SMALL, position="after"), "shared", 3)
     with pytest.raises(NoTheory):
         growth_argument(SMALL, lambda output: output.sum(), 3)  # pyright: ignore[reportArgumentType]
@@ -156,7 +167,8 @@ def test_the_verdict_is_that_of_the_three_numbers(found: Found, verdict: str) ->
 
 
 def test_few_seeds_widen_the_allowance_as_students_t_does() -> None:
-    """2.12 is 12 % off, with 2 % allowed and 2.5 % a standard error: 3 of many seeds' do not reach it, those of 4 do."""
+    """2.12 is 12 % off, with 2 % allowed and 2.5 % a standard error: 3 of many seeds' do not reach
+    it, those of 4 do."""
     many, few = (Found("factor", 2.0, 2.0, 2.24, 0.05, seeds) for seeds in (1000, 4))
     assert judge(many, 0.0, str)[0] == "fails"
     assert judge(few, 0.0, str)[0] != "fails"

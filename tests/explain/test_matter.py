@@ -30,11 +30,16 @@ def _toy(samples: int = 64) -> Dataset:
 
 
 def _alone(data: Dataset, depth: int, rate: float, seed: int, normed: bool) -> tuple[float, float]:
-    """One network by torch's own modules and SGD: |dE/dy_1| / |dE/dy_L| at step 0, and the last layer's norm in the end."""
+    """One network by torch's own modules and SGD: |dE/dy_1| / |dE/dy_L| at step 0, and the last
+    layer's norm in the end."""
     sizes = [data.train.shape[1], *[TINY.width] * depth]
-    layers = [nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)] + [nn.Linear(TINY.width, data.classes, bias=False)]
+    layers = [nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)] + [
+        nn.Linear(TINY.width, data.classes, bias=False)
+    ]
     for n, layer in enumerate(layers, start=1):
-        layer.weight.data = draw_rows(Linear(layer.in_features, layer.out_features, 2.0 if n <= depth else 1.0, 0.0), seed, n)
+        layer.weight.data = draw_rows(
+            Linear(layer.in_features, layer.out_features, 2.0 if n <= depth else 1.0, 0.0), seed, n
+        )
     optimizer = torch.optim.SGD([p for layer in layers for p in layer.parameters()], lr=rate)
     generator, ratio = torch.Generator().manual_seed(seed), 0.0
     for step in range(TINY.steps):
@@ -42,7 +47,9 @@ def _alone(data: Dataset, depth: int, rate: float, seed: int, normed: bool) -> t
         x, ys = data.train[rows], []
         for layer in layers[:-1]:
             ys.append(layer(x))
-            x = torch.relu(F.batch_norm(ys[-1], None, None, training=True, eps=EPS) if normed else ys[-1])
+            x = torch.relu(
+                F.batch_norm(ys[-1], None, None, training=True, eps=EPS) if normed else ys[-1]
+            )
         loss = F.cross_entropy(layers[-1](x), data.train_labels[rows])
         if step == 0:
             first, last = torch.autograd.grad(loss, [ys[0], ys[-1]], retain_graph=True)
@@ -54,7 +61,9 @@ def _alone(data: Dataset, depth: int, rate: float, seed: int, normed: bool) -> t
 
 
 @pytest.mark.parametrize("network", ["vanilla", "batch norm"])
-def test_networks_side_by_side_are_networks_alone(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_side_by_side_are_networks_alone(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ends: list[torch.Tensor] = []
     finish = training._trained
     monkeypatch.setattr(training, "_trained", lambda *args: ends.extend(args[6]) or finish(*args))
@@ -67,7 +76,9 @@ def test_networks_side_by_side_are_networks_alone(network: str, monkeypatch: pyt
     assert [(run.seed, run.rate) for run in runs] == [(s, r) for s in seeds for r in rates]
 
 
-def test_a_network_that_leaves_the_numbers_counts_as_a_guess_and_leaves_its_neighbours_alone() -> None:
+def test_a_network_that_leaves_the_numbers_counts_as_a_guess_and_leaves_its_neighbours_alone() -> (
+    None
+):
     wild, calm = train(_toy(), "vanilla", 3, (1e4, 0.01), (0,), Settings(16, 16, 40))
     assert wild.diverged
     assert wild.accuracy == 1 / 4
@@ -78,11 +89,16 @@ def test_a_network_that_leaves_the_numbers_counts_as_a_guess_and_leaves_its_neig
 
 @pytest.fixture(scope="module")
 def found() -> Matter:
-    return matter(depths=(4, 24), rates=(0.01, 0.1), seeds=2, settings=Settings(width=64, batch=32, steps=60))
+    return matter(
+        depths=(4, 24), rates=(0.01, 0.1), seeds=2, settings=Settings(width=64, batch=32, steps=60)
+    )
 
 
-def test_batch_norm_starts_with_theorys_ratio_and_loses_it_in_the_first_steps(found: Matter) -> None:
-    """Width 64 over 32 samples: one network's ratio varies by about a fifth around theory's, on the data's own Gram matrix."""
+def test_batch_norm_starts_with_theorys_ratio_and_loses_it_in_the_first_steps(
+    found: Matter,
+) -> None:
+    """Width 64 over 32 samples: one network's ratio varies by about a fifth around theory's, on the
+    data's own Gram matrix."""
     deep = found.of("batch norm")[-1]
     assert deep.predicted > 60
     assert abs(np.log(deep.ratios[0] / deep.predicted)) < 0.6
@@ -94,12 +110,16 @@ def test_the_reading_has_the_runs_numbers(found: Matter) -> None:
     said = " ".join(reading(found))
     assert f"{found.of('batch norm')[-1].accuracy:.2f} at 24" in said
     assert "60 steps of plain SGD" in said
-    assert found.trainable_depth == pytest.approx(38.1, abs=0.3)  # 16 / ln 1.522, theorem 8 of arXiv:1902.08129 at B = 32
+    assert found.trainable_depth == pytest.approx(
+        38.1, abs=0.3
+    )  # 16 / ln 1.522, theorem 8 of arXiv:1902.08129 at B = 32
 
 
 def _write_idx(path: Path, values: np.ndarray) -> None:
     content = (
-        bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape) + values.astype(np.uint8).tobytes()
+        bytes([0, 0, 8, values.ndim])
+        + b"".join(n.to_bytes(4, "big") for n in values.shape)
+        + values.astype(np.uint8).tobytes()
     )
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
@@ -115,7 +135,9 @@ def test_idx_files_are_read_gzipped_or_not(tmp_path: Path) -> None:
     assert data.test_labels.tolist() == labels[:7].tolist()
     flat = torch.from_numpy(pictures.reshape(40, 6)).float()
     torch.testing.assert_close(data.train, (flat - flat.mean()) / flat.std(correction=0))
-    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"\0\0\x08\x01\0\0\0\x09abc"))
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(b"\0\0\x08\x01\0\0\0\x09abc")
+    )
     with pytest.raises(InvalidSpec, match="is not an idx file"):
         dataset(tmp_path)
 

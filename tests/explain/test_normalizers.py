@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from depthscale.errors import InvalidSpec
-from depthscale.explain.normalizers import NORMALIZERS, Cell, Normalizers, answers, between_samples, keeping, normalizers
+from depthscale.explain.normalizers import (
+    NORMALIZERS,
+    Cell,
+    Normalizers,
+    answers,
+    between_samples,
+    keeping,
+    normalizers,
+)
 from depthscale.spec import NetSpec
 from depthscale.store import dumps, normalizers_record
 from depthscale.theory import predict
@@ -41,7 +49,9 @@ def cell(activation: str, normalizer: str) -> Cell:
         ("silu", "layer", 1.06663),
     ],
 )
-def test_rates_are_theorys_and_networks_have_them(activation: str, normalizer: str, rate: float) -> None:
+def test_rates_are_theorys_and_networks_have_them(
+    activation: str, normalizer: str, rate: float
+) -> None:
     each = cell(activation, normalizer)
     assert each.predicted == pytest.approx(rate, abs=6e-6)
     if not each.departs:
@@ -54,14 +64,17 @@ def test_most_of_the_table_agrees_with_theory() -> None:
 
 
 def test_a_departure_is_said_and_an_unstable_fixed_point_is_found() -> None:
-    """SiLU with mean squares kept at 1 but by nothing held there: chi_q > 1, so a finite width moves away."""
+    """SiLU with mean squares kept at 1 but by nothing held there: chi_q > 1, so a finite width
+    moves away."""
     assert "an unstable fixed point" in cell("silu", "none").departs
     assert cell("silu", "layer").departs == ""
 
 
 def test_the_prices_are_seen_samples_alike_or_a_signal_that_fades() -> None:
     assert cell("relu", "layer").correlation > 0.75 > 0.4 > cell("relu", "batch").correlation
-    assert cell("relu", "weight std.").signal == pytest.approx(1 - 1 / pi, rel=0.05)  # Var relu(g) over E relu(g)^2
+    assert cell("relu", "weight std.").signal == pytest.approx(
+        1 - 1 / pi, rel=0.05
+    )  # Var relu(g) over E relu(g)^2
     assert cell("relu", "none").signal == pytest.approx(1.0, rel=0.1)
 
 
@@ -74,7 +87,9 @@ def test_the_answers_are_counted_from_the_cells() -> None:
 
 
 def test_the_scale_is_1_over_the_log_of_the_rate() -> None:
-    assert cell("relu", "batch").depth_scale == pytest.approx(2.1566, abs=1e-3)  # 34.5 / 16, arXiv:1902.08129's rule
+    assert cell("relu", "batch").depth_scale == pytest.approx(
+        2.1566, abs=1e-3
+    )  # 34.5 / 16, arXiv:1902.08129's rule
     assert cell("relu", "layer").depth_scale == inf
 
 
@@ -86,7 +101,9 @@ def test_kaimings_2_is_what_keeps_relus_mean_square() -> None:
 def test_correlation_between_samples_by_pairs() -> None:
     x = torch.randn(5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     pairs = [float(x[i] @ x[j]) for i in range(5) for j in range(5) if i != j]
-    assert between_samples(x) == pytest.approx(sum(pairs) / 20 / (float(x.square().sum()) / 5), rel=1e-12)
+    assert between_samples(x) == pytest.approx(
+        sum(pairs) / 20 / (float(x.square().sum()) / 5), rel=1e-12
+    )
 
 
 def test_the_record_is_strict_json_with_a_row_for_each_cell() -> None:
@@ -104,8 +121,8 @@ def test_what_gives_no_error_bar_is_refused() -> None:
 
 
 def test_networks_that_cannot_be_run_keep_theorys_rate_and_the_reason() -> None:
-    """Over 4 white inputs one neuron in 16 gives ReLU nothing positive, and the norm after it has a variance of 0; above that
-    layer inputs are centred, so that this cannot be."""
+    """Over 4 white inputs one neuron in 16 gives ReLU nothing positive, and the norm after it has a
+    variance of 0; above that layer inputs are centred, so that this cannot be."""
     few = normalizers(["relu"], depth=4, width=32, batch=4).of("batch after")[0]
     assert "NaN" in few.departs
     assert few.verdict == "explodes"

@@ -23,15 +23,29 @@ from tolerances import within
 
 SPEC = NetSpec(norm="batch", depth=6, width=256, batch=128)
 SHARED_STEPS = {
-    "product", "slope", "norm", "through_mean", "through_sigma", "sigma2", "spread", "inverse", "flatness", "slopes_independent",
-    "z_independent", "layer",
-}  # fmt: skip
+    "product",
+    "slope",
+    "norm",
+    "through_mean",
+    "through_sigma",
+    "sigma2",
+    "spread",
+    "inverse",
+    "flatness",
+    "slopes_independent",
+    "z_independent",
+    "layer",
+}
 
 
 def of_spec(
-    spec: NetSpec, seed: int = 0, loss: str = "independent", weight: Callable[..., Tensor] | None = None
+    spec: NetSpec,
+    seed: int = 0,
+    loss: str = "independent",
+    weight: Callable[..., Tensor] | None = None,
 ) -> Explanation:
-    """The network, input and cotangent of a seed as `explain growth` has them, probed as a model of one's own."""
+    """The network, input and cotangent of a seed as `explain growth` has them, probed as a model of
+    one's own."""
     model = build(spec, seed)
     if weight is not None:
         linears = [module for module in model if isinstance(module, nn.Linear)]
@@ -54,18 +68,26 @@ def failing(found: Explanation, step: str) -> list[str]:
 
 
 def test_the_rows_are_those_of_explain_growth_on_the_same_network() -> None:
-    """Its tape holds every value and gradient by torch.autograd.grad; here they are read at the nodes of a probed module."""
-    for norm, numbers in zip(founding().norms, measured(record(SPEC, 0, "independent")), strict=True):
+    """Its tape holds every value and gradient by torch.autograd.grad; here they are read at the
+    nodes of a probed module."""
+    for norm, numbers in zip(
+        founding().norms, measured(record(SPEC, 0, "independent")), strict=True
+    ):
         assert set(numbers) >= SHARED_STEPS
         for step in SHARED_STEPS:
             assert norm[step].measured == pytest.approx(numbers[step], rel=2e-5, abs=2e-6), step
 
 
 def test_theory_beside_them_is_that_of_the_description_up_to_the_weights_that_were_drawn() -> None:
-    """The mean square of 256² weights has the relative standard error sqrt(2) / 256; a norm's numbers read two of them."""
-    for norm, numbers in list(zip(founding().norms, expected(SPEC, "independent"), strict=True))[1:]:
+    """The mean square of 256² weights has the relative standard error sqrt(2) / 256; a norm's
+    numbers read two of them."""
+    for norm, numbers in list(zip(founding().norms, expected(SPEC, "independent"), strict=True))[
+        1:
+    ]:
         for step in SHARED_STEPS:
-            assert norm[step].predicted == pytest.approx(numbers[step], rel=4 * 2 / SPEC.width, abs=1e-6), step
+            assert norm[step].predicted == pytest.approx(
+                numbers[step], rel=4 * 2 / SPEC.width, abs=1e-6
+            ), step
 
 
 def test_on_the_founding_network_every_step_holds_and_a_sentence_says_so() -> None:
@@ -109,7 +131,10 @@ def test_a_loss_common_to_all_samples_breaks_the_top_norm_alone() -> None:
     assert found["16"]["through_mean"].measured == pytest.approx(0.5, abs=0.02)
     assert found["16"]["through_sigma"].measured == pytest.approx(1 / torch.pi, abs=0.02)
     assert reading(found)[0] == "Every step of the argument holds at 5 of 6 norms; elsewhere fails:"
-    assert any(clause.startswith("the term through the mean takes a share") and "at 16" in clause for clause in reading(found))
+    assert any(
+        clause.startswith("the term through the mean takes a share") and "at 16" in clause
+        for clause in reading(found)
+    )
 
 
 class Convolutional(nn.Module):
@@ -134,29 +159,41 @@ def test_a_convolutional_network_has_every_step() -> None:
     found = ds.explain(convolutional)
     assert [norm.values for norm in found.norms] == [16 * 16 * 16, 16 * 8 * 8]
     assert all(
-        row.verdict.startswith("holds") for row in found["bn1"].rows if row.step not in ("inverse", "flatness", "spread")
+        row.verdict.startswith("holds")
+        for row in found["bn1"].rows
+        if row.step not in ("inverse", "flatness", "spread")
     )
-    assert found["bn1"]["scale"].argued == pytest.approx(13 / 12, abs=4 * sqrt(0.0944 / 64))  # of U(1/2, 3/2)
+    assert found["bn1"]["scale"].argued == pytest.approx(
+        13 / 12, abs=4 * sqrt(0.0944 / 64)
+    )  # of U(1/2, 3/2)
     assert all(norm.rest < 1e-9 for norm in found.norms)
 
 
 def test_a_convolutions_argued_gain_counts_the_outputs_that_read_an_entry() -> None:
-    """Independent weights: <|J^T g|²> = fan_out <w²>, by a float64 Monte Carlo over the convolution alone."""
+    """Independent weights: <|J^T g|²> = fan_out <w²>, by a float64 Monte Carlo over the convolution
+    alone."""
     torch.manual_seed(0)
     gains = []
     for seed in range(20):
         conv = nn.Conv2d(32, 64, 3, stride=2, padding=1, bias=False, dtype=torch.float64)
         x = torch.zeros(1, 32, 16, 16, dtype=torch.float64, requires_grad=True)
         y = conv(x)
-        cotangent = torch.randn(y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        cotangent = torch.randn(
+            y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+        )
         (below,) = torch.autograd.grad(y, x, cotangent)
         gains.append(float(below.square().mean() / cotangent.square().mean()))
     found = torch.tensor(gains)
-    within(ds.explain(convolutional)["bn1"]["product"].argued, float(found.mean()), float(found.std()) / sqrt(20) + 0.001)
+    within(
+        ds.explain(convolutional)["bn1"]["product"].argued,
+        float(found.mean()),
+        float(found.std()) / sqrt(20) + 0.001,
+    )
 
 
 def test_a_transformers_layer_norms_have_shares_of_one_over_their_size() -> None:
-    """Under independent cotangents at the last norm, <g>² and <z g>² are g² / 64 in the mean, each a chi-squared of one."""
+    """Under independent cotangents at the last norm, <g>² and <z g>² are g² / 64 in the mean, each
+    a chi-squared of one."""
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, batch_first=True)
     found = ds.explain(layer, torch.randn(8, 16, 64))
@@ -181,7 +218,10 @@ def test_in_eval_mode_nothing_goes_through_statistics() -> None:
     assert isinstance(bn, nn.BatchNorm2d)
     for step in ("through_mean", "through_sigma"):
         row = found["bn1"][step]
-        assert (row.verdict, row.why) == ("no such step", "its statistics are constants, as in eval mode")
+        assert (row.verdict, row.why) == (
+            "no such step",
+            "its statistics are constants, as in eval mode",
+        )
     assert bn.running_var is not None
     variance = bn.running_var.double() + bn.eps
     assert found["bn1"]["sigma2"].measured == pytest.approx(float(variance.mean()), rel=1e-6)
@@ -196,10 +236,15 @@ def test_an_rms_norm_takes_no_mean_away() -> None:
 
 
 def of_groups(groups: int) -> tuple[nn.Module, Tensor]:
-    maps = [nn.Conv2d(16, 64, 3, padding=1, bias=False), nn.Conv2d(64, 64, 3, padding=1, bias=False)]
+    maps = [
+        nn.Conv2d(16, 64, 3, padding=1, bias=False),
+        nn.Conv2d(64, 64, 3, padding=1, bias=False),
+    ]
     for each in maps:
         nn.init.kaiming_normal_(each.weight)
-    return nn.Sequential(maps[0], nn.GroupNorm(groups, 64), nn.ReLU(), maps[1]), torch.randn(8, 16, 16, 16)
+    return nn.Sequential(maps[0], nn.GroupNorm(groups, 64), nn.ReLU(), maps[1]), torch.randn(
+        8, 16, 16, 16
+    )
 
 
 def test_a_group_norm_over_channels_and_positions_takes_what_theory_says() -> None:
@@ -211,7 +256,11 @@ def test_a_group_norm_over_channels_and_positions_takes_what_theory_says() -> No
             rows.setdefault(step, []).append((norm[step].predicted, norm[step].measured))
     for found in rows.values():
         predicted, measured = torch.tensor(found, dtype=torch.float64).T
-        within(float(measured.mean()), float(predicted.mean()), float((measured - predicted).std()) / sqrt(8))
+        within(
+            float(measured.mean()),
+            float(predicted.mean()),
+            float((measured - predicted).std()) / sqrt(8),
+        )
 
 
 @pytest.mark.parametrize("groups", [1, 8, 64])
@@ -231,7 +280,10 @@ def test_what_cannot_be_explained_is_refused() -> None:
     model, x = convolutional()
     with pytest.raises(InvalidProbe, match="probe with norms=True"):
         ds.explain(ds.probe(model, x))
-    with pytest.raises(InvalidProbe, match=r"Linear has no norm to explain: none of its operations is one of batch_norm"):
+    with pytest.raises(
+        InvalidProbe,
+        match=r"Linear has no norm to explain: none of its operations is one of batch_norm",
+    ):
         ds.explain(nn.Linear(4, 4), torch.randn(2, 4))
     with pytest.raises(InvalidProbe, match="no norm 'bn2' was explained; there is bn0, bn1"):
         ds.explain(model, x)["bn2"]

@@ -41,13 +41,20 @@ def test_the_rates_lie_apart_in_standard_errors() -> None:
     assert ds.compare(normed, vanilla).standard_errors == pytest.approx(-found.standard_errors)
     assert ds.compare(vanilla, vanilla).standard_errors == 0
     assert found.only_after
-    said = f"apart by a normal deviate of {found.standard_errors:+.1f}, as unlikely as Student's t of the difference"
+    said = (
+        f"apart by a normal deviate of {found.standard_errors:+.1f}, as unlikely as Student's "
+        "t of the difference"
+    )
     assert said in repr(found)
 
 
 def test_no_face_takes_a_normal_deviate_for_a_number_of_standard_errors() -> None:
-    """Two seeds each, 2 degrees of freedom: the difference over its error is a third larger, and more, where it matters."""
-    a, b = (ds.simulate(ds.NetSpec(depth=9, width=16, batch=8, norm=norm), seeds=2) for norm in ("none", "batch"))
+    """Two seeds each, 2 degrees of freedom: the difference over its error is a third larger, and
+    more, where it matters."""
+    a, b = (
+        ds.simulate(ds.NetSpec(depth=9, width=16, batch=8, norm=norm), seeds=2)
+        for norm in ("none", "batch")
+    )
     found = ds.compare(b, a)
     t = abs(2.0 ** found["gradient"].log2_ratio - 1) / found["gradient"].relative_stderr
     assert (t > 2).any()
@@ -75,7 +82,10 @@ def test_traces_that_share_no_operation_are_refused() -> None:
         def forward(self, x):
             return self.fc(x)
 
-    with pytest.raises(ds.InvalidProbe, match=r"no operation of Sequential has its name in Other \(0, 1, 2 against fc\)"):
+    with pytest.raises(
+        ds.InvalidProbe,
+        match=r"no operation of Sequential has its name in Other \(0, 1, 2 against fc\)",
+    ):
         ds.compare(traced(nn.ReLU), ds.probe(Other(), torch.randn(4, WIDTH)))
     with pytest.raises(TypeError, match="two Profiles or two Traces, got Trace and int"):
         ds.compare(traced(nn.ReLU), 3)  # type: ignore[call-overload]

@@ -15,12 +15,15 @@ from depthscale.theory import predict
 
 
 def walk(seeds: int, depth: int, rate: float, spread: float, rng: np.random.Generator) -> Profile:
-    """A profile whose log gain is a random walk with given steps; the ends are far off and must not matter."""
+    """A profile whose log gain is a random walk with given steps; the ends are far off and must not
+    matter."""
     steps = rng.normal(log(rate), spread, (seeds, depth - 2)) / log(2)
     bulk = np.concatenate([np.zeros((seeds, 1)), np.cumsum(steps, axis=1)], axis=1)[:, ::-1]
     edge = np.full((seeds, 1), 50.0)
     quantity = Quantity.over_seeds(np.concatenate([edge, bulk, -edge], axis=1))
-    return Profile(quantity, quantity, quantity, "simulation", {"depth": depth}, "independent", seeds)
+    return Profile(
+        quantity, quantity, quantity, "simulation", {"depth": depth}, "independent", seeds
+    )
 
 
 def test_the_rate_is_the_mean_step_of_the_bulk() -> None:
@@ -39,7 +42,9 @@ def test_an_activations_growth_is_towards_the_output() -> None:
 
 
 def test_another_quantity_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="of the 'gradient' or of the 'activation', got 'activations'"):
+    with pytest.raises(
+        InvalidInput, match="of the 'gradient' or of the 'activation', got 'activations'"
+    ):
         growth(walk(1, 30, 1.3, 0.0, np.random.default_rng(0)), "activations")  # type: ignore[call-overload]
 
 
@@ -59,7 +64,8 @@ def test_its_standard_error_covers_as_student_says(seeds: int, depth: int) -> No
 
 
 def test_the_residuals_of_a_line_would_not_cover() -> None:
-    """The twin: levels of a random walk are not independent, so a line's own error finds growth where there is none."""
+    """The twin: levels of a random walk are not independent, so a line's own error finds growth
+    where there is none."""
     rng, beyond = np.random.default_rng(2), 0
     for _ in range(300):
         levels = walk(1, 60, 1.0, 0.1, rng).gradient.log2_mean_square[1:60] * log(2)
@@ -110,7 +116,8 @@ def test_a_prediction_has_no_error_and_is_never_refused() -> None:
 
 
 def test_what_a_norm_deleted_is_refused_and_a_steep_fall_is_not() -> None:
-    """Both fall by more than 2^36 in a layer: the one to rounding, the other because its weights are small."""
+    """Both fall by more than 2^36 in a layer: the one to rounding, the other because its weights
+    are small."""
     deleted = NetSpec(depth=5, width=32, batch=8, norm="batch", activation="linear")
     with pytest.raises(UnreliableGrowth, match="from layer 5 to 4 the gradient falls"):
         growth(simulate(deleted, seeds=8, loss="shared"))

@@ -1,4 +1,5 @@
-"""The shortest repetition that covers the most: against a search of every beginning and every period."""
+"""The shortest repetition that covers the most: against a search of every beginning and every
+period."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,14 +9,24 @@ from depthscale.measure.steps import FEWEST, _repeated
 
 def repetitions(words: str, start: int, period: int) -> int:
     count = 1
-    while words[start : start + period] == words[start + count * period : start + (count + 1) * period]:
+    while (
+        words[start : start + period]
+        == words[start + count * period : start + (count + 1) * period]
+    ):
         count += 1
     return count if start + count * period <= len(words) else 0
 
 
 @settings(max_examples=500, deadline=None, derandomize=True)
-@given(st.text("abc", max_size=4), st.text("abc", min_size=1, max_size=5), st.integers(1, 6), st.text("abc", max_size=4))
-def test_no_repetition_covers_more_or_as_much_with_a_shorter_period(before: str, unit: str, times: int, after: str) -> None:
+@given(
+    st.text("abc", max_size=4),
+    st.text("abc", min_size=1, max_size=5),
+    st.integers(1, 6),
+    st.text("abc", max_size=4),
+)
+def test_no_repetition_covers_more_or_as_much_with_a_shorter_period(
+    before: str, unit: str, times: int, after: str
+) -> None:
     words = before + unit * times + after
     each = [
         (count * period, -period)

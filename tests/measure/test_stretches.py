@@ -1,4 +1,5 @@
-"""Laws of depth: a power, a transient onto a plateau, and depths that turn are told from each other and from chance."""
+"""Laws of depth: a power, a transient onto a plateau, and depths that turn are told from each other
+and from chance."""
 
 import numpy as np
 import pytest
@@ -18,7 +19,12 @@ def steps(*parts: tuple[float, int], spread: float = 0.05, seed: int = 0) -> np.
 
 @pytest.mark.parametrize(
     "parts",
-    [((0.7, 14), (-0.7, 14)), ((-0.7, 9), (0.7, 19)), ((0.7, 9), (-0.7, 10), (0.7, 9)), ((0.5, 9), (0.0, 9), (-0.5, 10))],
+    [
+        ((0.7, 14), (-0.7, 14)),
+        ((-0.7, 9), (0.7, 19)),
+        ((0.7, 9), (-0.7, 10), (0.7, 9)),
+        ((0.5, 9), (0.0, 9), (-0.5, 10)),
+    ],
 )
 def test_a_depth_that_turns_is_cut_where_it_turns(parts: tuple[tuple[float, int], ...]) -> None:
     found = stretches(steps(*parts))
@@ -45,7 +51,8 @@ def test_what_goes_one_way_does_not_turn(parts: tuple[tuple[float, int], ...]) -
 
 @pytest.mark.parametrize("n", [6, 28, 60])
 def test_chance_does_not_turn(n: int) -> None:
-    """Random walks, of Gaussian steps and of steps with heavy tails: under 1 in 500 (5 of 600 has probability 0.01 at that)."""
+    """Random walks, of Gaussian steps and of steps with heavy tails: under 1 in 500 (5 of 600 has
+    probability 0.01 at that)."""
     rng = np.random.default_rng(n)
     walks = [rng.normal(0, 0.3, n) if k % 2 else 0.3 * rng.standard_t(4, n) for k in range(600)]
     assert sum(bool(stretches(walk)) for walk in walks) < 5
@@ -57,7 +64,8 @@ def test_a_stretch_without_spread_is_sure() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_transient_onto_a_plateau_is_no_power_of_depth(seed: int) -> None:
-    """Steps 1, .6, .36, ...: their sum is 2.5, and beyond ten steps nothing is left; from either end, up or down."""
+    """Steps 1, .6, .36, ...: their sum is 2.5, and beyond ten steps nothing is left; from either
+    end, up or down."""
     noise = np.random.default_rng(seed).normal(0, 0.02, N)
     for sign, turned in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
         log_steps = sign * (0.6 ** (PLACE - 1))[::turned] + noise
@@ -73,7 +81,9 @@ def test_a_transient_onto_a_plateau_is_no_power_of_depth(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_power_of_depth_is_no_plateau_and_no_cut(exponent: float, seed: int) -> None:
     """As residual networks grow: steps exponent log((k + 1) / k)."""
-    log_steps = exponent * np.log((PLACE + 1) / PLACE) + np.random.default_rng(seed).normal(0, 0.03, N)
+    log_steps = exponent * np.log((PLACE + 1) / PLACE) + np.random.default_rng(seed).normal(
+        0, 0.03, N
+    )
     law, level = power_law(log_steps, PLACE), plateau(log_steps)
     assert law is not None
     assert level is not None

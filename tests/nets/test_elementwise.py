@@ -13,7 +13,9 @@ def test_every_activation_has_a_torch_form() -> None:
     assert set(ACTIVATIONS) == NAMES
 
 
-@pytest.mark.parametrize("name", [*sorted(ACTIVATIONS), "leaky_relu(0.3)", "elu(0.5)", "celu(2)", "prelu(-0.1)"])
+@pytest.mark.parametrize(
+    "name", [*sorted(ACTIVATIONS), "leaky_relu(0.3)", "elu(0.5)", "celu(2)", "prelu(-0.1)"]
+)
 def test_both_forms_agree(name: str) -> None:
     z = np.linspace(-4, 4, 401)[1::2]  # no kink among them
     gradient = np.cos(z)

@@ -47,7 +47,9 @@ def tensors(specs: list[NetSpec], seed: int, loss: str) -> dict[tuple[str, int, 
     for seen in ensemble.run(specs, seed, loss):
         if seen.values is not None and seen.quantity != "activation":
             assert seen.sketch is not None
-            found[seen.quantity, seen.net, seen.layer] = seen.values.double() * 2.0**seen.sketch.log2_scale
+            found[seen.quantity, seen.net, seen.layer] = (
+                seen.values.double() * 2.0**seen.sketch.log2_scale
+            )
         elif seen.quantity == "activation":
             found["log2_activation", seen.net, seen.layer] = torch.tensor(seen.log2_ms)
     return found
@@ -60,13 +62,20 @@ def test_gradients_and_activations_are_those_of_autograd(spec: NetSpec, loss: st
     found = tensors([spec], 3, loss)
     for layer in range(spec.depth + 1):
         ours, theirs = found["gradient", 0, layer], gradients[layer].double()
-        assert torch.allclose(ours, theirs, rtol=0, atol=RELATIVE[torch.float32] * float(theirs.abs().max()))
+        assert torch.allclose(
+            ours, theirs, rtol=0, atol=RELATIVE[torch.float32] * float(theirs.abs().max())
+        )
         log2_ms = activations[layer].double().square().mean().log2()
         assert abs(float(found["log2_activation", 0, layer] - log2_ms)) < 1e-5
 
 
 def test_an_ensemble_gives_each_network_what_it_has_alone() -> None:
-    specs = [SMALL, replace(SMALL, norm="batch"), replace(SMALL, norm="batch", statistics="frozen"), SMALL]
+    specs = [
+        SMALL,
+        replace(SMALL, norm="batch"),
+        replace(SMALL, norm="batch", statistics="frozen"),
+        SMALL,
+    ]
     together = tensors(specs, 5, "shared")
     for net, spec in enumerate(specs):
         for (quantity, _, layer), alone in tensors([spec], 5, "shared").items():
@@ -84,12 +93,21 @@ def test_weights_drawn_again_are_the_same_weights(monkeypatch: pytest.MonkeyPatc
 
 
 def test_numbers_outside_float64_are_carried_by_powers_of_two() -> None:
-    """Scaling every weight by 2^6 scales a vanilla network's activations and gradients exactly, layer by layer."""
+    """Scaling every weight by 2^6 scales a vanilla network's activations and gradients exactly,
+    layer by layer."""
     plain = simulate(replace(SMALL, depth=200), seeds=2)
     scaled = simulate(replace(SMALL, depth=200, sigma_w2=2.0 * 4.0**6), seeds=2)
     layers = np.arange(201)
-    assert np.allclose(scaled.activation.log2_mean_square - plain.activation.log2_mean_square, 12 * layers, atol=1e-9)
-    assert np.allclose(scaled.gradient.log2_mean_square - plain.gradient.log2_mean_square, 12 * layers[::-1], atol=1e-9)
+    assert np.allclose(
+        scaled.activation.log2_mean_square - plain.activation.log2_mean_square,
+        12 * layers,
+        atol=1e-9,
+    )
+    assert np.allclose(
+        scaled.gradient.log2_mean_square - plain.gradient.log2_mean_square,
+        12 * layers[::-1],
+        atol=1e-9,
+    )
     assert np.isnan(scaled.gradient.mean_square[0])
     assert scaled.gradient_sketches[0].log2_scale > 1000
 

@@ -51,9 +51,21 @@ def test_sketches_hold_every_value_of_every_seed() -> None:
 
 
 def test_the_first_layer_has_the_variance_of_its_inputs() -> None:
-    spec = NetSpec(depth=1, width=256, batch=64, sigma_w2=1.7, sigma_b2=0.4, input_variance=0.6, activation="linear")
+    spec = NetSpec(
+        depth=1,
+        width=256,
+        batch=64,
+        sigma_w2=1.7,
+        sigma_b2=0.4,
+        input_variance=0.6,
+        activation="linear",
+    )
     profile = simulate(spec, seeds=30)
-    within(float(profile.activation.mean_square[1]), 1.7 * 0.6 + 0.4, float(profile.activation.stderr[1]))
+    within(
+        float(profile.activation.mean_square[1]),
+        1.7 * 0.6 + 0.4,
+        float(profile.activation.stderr[1]),
+    )
     variance = profile.preactivation_batch_variance
     within(float(variance.mean_square[1]), 1.7 * 0.6 * 63 / 64, float(variance.stderr[1]))
 
@@ -64,7 +76,9 @@ def test_a_loss_of_ones_own_is_differentiated() -> None:
 
     profile = simulate(SMALL, seeds=2, loss=half_square)
     assert profile.loss == "half_square"
-    assert np.allclose(profile.gradient.log2_mean_square[-1], profile.activation.log2_mean_square[-1])
+    assert np.allclose(
+        profile.gradient.log2_mean_square[-1], profile.activation.log2_mean_square[-1]
+    )
 
 
 def test_orthogonal_weights_are_orthogonal() -> None:
@@ -74,7 +88,11 @@ def test_orthogonal_weights_are_orthogonal() -> None:
 
 def test_streams_do_not_meet() -> None:
     spec = NetSpec(width=8, batch=4)
-    drawn = {draw_weight(spec, seed, layer).numpy().tobytes() for seed in range(40) for layer in range(1, 60)}
+    drawn = {
+        draw_weight(spec, seed, layer).numpy().tobytes()
+        for seed in range(40)
+        for layer in range(1, 60)
+    }
     drawn |= {draw_input(spec, seed).numpy().tobytes() for seed in range(40)}
     assert len(drawn) == 40 * 60
 
@@ -84,9 +102,18 @@ def test_streams_do_not_meet() -> None:
     [
         (lambda: simulate([], seeds=1), "empty list"),
         (lambda: simulate(SMALL, seeds=0), "seeds must be a whole number of at least 1, got 0"),
-        (lambda: simulate(SMALL, loss="sum"), "unknown loss 'sum'; choose one of independent, shared"),
-        (lambda: simulate(SMALL, seeds=1, loss=lambda output: output), "must return one real number"),
-        (lambda: simulate(replace(SMALL, batch=inf, norm="batch")), "batch inf can be predicted but not simulated"),
+        (
+            lambda: simulate(SMALL, loss="sum"),
+            "unknown loss 'sum'; choose one of independent, shared",
+        ),
+        (
+            lambda: simulate(SMALL, seeds=1, loss=lambda output: output),
+            "must return one real number",
+        ),
+        (
+            lambda: simulate(replace(SMALL, batch=inf, norm="batch")),
+            "batch inf can be predicted but not simulated",
+        ),
         (lambda: simulate(NetSpec(width=10_000_000)), "GiB are free; lower one of them"),
         (lambda: simulate(NetSpec(depth=10**9)), "GiB are free; lower one of them"),
     ],

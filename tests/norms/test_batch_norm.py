@@ -22,7 +22,9 @@ def check_backward(ours: Tensor, y: Tensor, cotangent: Tensor, eps: float) -> No
     leaf = y.clone().requires_grad_()
     z = torch.nn.functional.batch_norm(leaf, None, None, training=True, eps=eps or 1e-300)
     (theirs,) = torch.autograd.grad(z, leaf, cotangent)
-    assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)  # numbers near 1; over two samples all is rounding
+    assert torch.allclose(
+        ours, theirs, rtol=1e-12, atol=1e-12
+    )  # numbers near 1; over two samples all is rounding
 
 
 @pytest.mark.parametrize("eps", [0.0, 1e-5, 0.7])
@@ -45,7 +47,9 @@ def test_backward_is_the_central_difference() -> None:
     for i, j in ((0, 0), (3, 1), (5, 2)):
         step = torch.zeros_like(y)
         step[i, j] = h
-        difference = ((forward(y + step, 0.3)[0] - forward(y - step, 0.3)[0]) * cotangent).sum() / (2 * h)
+        difference = ((forward(y + step, 0.3)[0] - forward(y - step, 0.3)[0]) * cotangent).sum() / (
+            2 * h
+        )
         assert float(ours[i, j]) == pytest.approx(float(difference), rel=1e-7, abs=1e-8)
 
 
@@ -55,4 +59,6 @@ def test_frozen_backward_is_autograds_with_detached_statistics() -> None:
     still = leaf.detach()
     z = (leaf - still.mean(0)) / (still.var(0, correction=0) + 0.2).sqrt()
     (theirs,) = torch.autograd.grad(z, leaf, cotangent)
-    assert torch.allclose(batch_norm.frozen_backward(cotangent, forward(y, 0.2)[1]), theirs, rtol=1e-12)
+    assert torch.allclose(
+        batch_norm.frozen_backward(cotangent, forward(y, 0.2)[1]), theirs, rtol=1e-12
+    )

@@ -50,11 +50,16 @@ EDGES = [name for name, _ in slightly_wrong(normalization((0,)))]
 
 @pytest.mark.parametrize("edge", EDGES)
 @every_case
-def test_a_local_gradient_wrong_by_a_thousandth_is_caught_by_every_check(case: Case, edge: str) -> None:
-    """For each node in turn, by the comparison with autograd and by the one with central differences."""
+def test_a_local_gradient_wrong_by_a_thousandth_is_caught_by_every_check(
+    case: Case, edge: str
+) -> None:
+    """For each node in turn, by the comparison with autograd and by the one with central
+    differences."""
     x, gamma, beta, dout = case.drawn()
     right = case.forward(x, gamma, beta, 0.3)[1]
-    wrong = dict(slightly_wrong(right.circuit)).get(edge.replace("centre", "x") if case.kind == "rms" else edge)
+    wrong = dict(slightly_wrong(right.circuit)).get(
+        edge.replace("centre", "x") if case.kind == "rms" else edge
+    )
     if wrong is None:
         assert case.kind == "rms"  # it has neither mean nor centre
         assert edge.split(" <- ")[0] in ("mean", "centre")
@@ -72,17 +77,31 @@ def test_a_local_gradient_wrong_by_a_thousandth_is_caught_by_every_check(case: C
 
 def test_there_are_nine_nodes_and_fourteen_edges() -> None:
     names = [node.name for node in normalization((0,))]
-    assert names == ["mean", "centre", "square", "variance", "square root", "inverse", "normalize", "scale", "shift"]
+    assert names == [
+        "mean",
+        "centre",
+        "square",
+        "variance",
+        "square root",
+        "inverse",
+        "normalize",
+        "scale",
+        "shift",
+    ]
     assert len(EDGES) == 14
 
 
-def test_a_group_of_one_channel_is_instance_norm_and_one_group_is_layer_norm_over_a_flat_sample() -> None:
+def test_a_group_of_one_channel_is_instance_norm_and_one_group_is_layer_norm_over_a_sample() -> (
+    None
+):
     x = torch.randn(3, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     ones, zeros = torch.ones(4, dtype=torch.float64), torch.zeros(4, dtype=torch.float64)
     instance = reference.forward("instance", x, ones, zeros, 0.1)[0]
     assert torch.equal(instance, reference.forward("group", x, ones, zeros, 0.1, groups=4)[0])
     layer = reference.forward("layer", x, torch.ones(4, 5), torch.zeros(4, 5), 0.1)[0]
-    assert torch.allclose(layer, reference.forward("group", x, ones, zeros, 0.1, groups=1)[0], rtol=1e-12, atol=1e-14)
+    assert torch.allclose(
+        layer, reference.forward("group", x, ones, zeros, 0.1, groups=1)[0], rtol=1e-12, atol=1e-14
+    )
 
 
 def test_groups_must_divide_the_channels_and_a_kind_must_be_known() -> None:

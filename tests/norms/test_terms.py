@@ -1,4 +1,5 @@
-"""One norm's terms from plain tensors: the oracle is torch's own norms under autograd, in float64."""
+"""One norm's terms from plain tensors: the oracle is torch's own norms under autograd, in
+float64."""
 
 from collections.abc import Callable
 
@@ -16,7 +17,9 @@ Apply = Callable[[Tensor], Tensor]
 
 
 def drawn(*shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(len(shape)))
+    return torch.randn(
+        *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(len(shape))
+    )
 
 
 def through(apply: Apply, norm: Norm, shape: tuple[int, ...]) -> tuple[Terms, Tensor, Tensor]:
@@ -29,13 +32,29 @@ def through(apply: Apply, norm: Norm, shape: tuple[int, ...]) -> tuple[Terms, Te
 
 
 CASES = {
-    "batch": (lambda y: F.batch_norm(y, None, None, training=True, eps=EPS), Norm("batch", 32, EPS), (32, 5)),
-    "batch of maps": (lambda y: F.batch_norm(y, None, None, training=True, eps=EPS), Norm("batch", 8 * 9, EPS), (8, 4, 3, 3)),
+    "batch": (
+        lambda y: F.batch_norm(y, None, None, training=True, eps=EPS),
+        Norm("batch", 32, EPS),
+        (32, 5),
+    ),
+    "batch of maps": (
+        lambda y: F.batch_norm(y, None, None, training=True, eps=EPS),
+        Norm("batch", 8 * 9, EPS),
+        (8, 4, 3, 3),
+    ),
     "layer": (lambda y: F.layer_norm(y, (24,), eps=EPS), Norm("layer", 24, EPS), (6, 4, 24)),
-    "layer, whole sample": (lambda y: F.layer_norm(y, (24,), eps=EPS), Norm("layer", float("inf"), EPS), (6, 24)),
+    "layer, whole sample": (
+        lambda y: F.layer_norm(y, (24,), eps=EPS),
+        Norm("layer", float("inf"), EPS),
+        (6, 24),
+    ),
     "rms": (lambda y: F.rms_norm(y, (24,), eps=EPS), Norm("rms", 24, EPS), (6, 24)),
     "group": (lambda y: F.group_norm(y, 3, eps=EPS), Norm("group", 8, EPS), (6, 24)),
-    "group of maps": (lambda y: F.group_norm(y, 2, eps=EPS), Norm("group", 2 * 9, EPS), (6, 4, 3, 3)),
+    "group of maps": (
+        lambda y: F.group_norm(y, 2, eps=EPS),
+        Norm("group", 2 * 9, EPS),
+        (6, 4, 3, 3),
+    ),
 }
 
 
@@ -66,12 +85,18 @@ def test_a_gradient_that_is_not_this_norms_leaves_a_rest(wrong: str) -> None:
     z = apply(y)
     (at_y,) = torch.autograd.grad(z, y, z.detach() + drawn(*shape))
     sigma = (y.detach().var(0, correction=0) + EPS).sqrt()
-    left = {"frozen": (z.detach() + drawn(*shape)) / sigma, "of another eps": at_y, "0.1 % too large": at_y * 1.001}[wrong]
+    left = {
+        "frozen": (z.detach() + drawn(*shape)) / sigma,
+        "of another eps": at_y,
+        "0.1 % too large": at_y * 1.001,
+    }[wrong]
     norm = Norm("batch", 32, 0.2) if wrong == "of another eps" else norm
     assert terms(y, z.detach() + drawn(*shape), left, norm).rest > 5e-7
 
 
 def test_correlation_is_pearsons_and_none_with_a_constant() -> None:
     a, b = drawn(40), drawn(4, 10).flatten()
-    assert correlation(a, b) == pytest.approx(float(torch.corrcoef(torch.stack([a, b]))[0, 1]), rel=1e-12)
+    assert correlation(a, b) == pytest.approx(
+        float(torch.corrcoef(torch.stack([a, b]))[0, 1]), rel=1e-12
+    )
     assert correlation(a, torch.ones(40)) != correlation(a, torch.ones(40))

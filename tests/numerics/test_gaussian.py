@@ -1,4 +1,5 @@
-"""Expectations over a Gaussian: against closed forms and mpmath, always inside the error that is returned."""
+"""Expectations over a Gaussian: against closed forms and mpmath, always inside the error that is
+returned."""
 
 from math import erfc, exp, pi, sqrt
 from typing import Any
@@ -46,7 +47,9 @@ def test_closed_forms_of_one_variable_hold_at_every_variance(q):
     require_sharp(expect(relu, q, (0.0,)), sqrt(q / (2 * pi)))
     require_sharp(expect(lambda x: relu(x) ** 2, q, (0.0,)), q / 2)
     require_sharp(expect(lambda x: erf(x) ** 2, q), float(ERF.kernel(q, 1.0)))
-    require_sharp(expect(lambda x: np.where(x > 1, 1.0, 2.0), q, (1.0,)), 2 - erfc(1 / sqrt(2 * q)) / 2)
+    require_sharp(
+        expect(lambda x: np.where(x > 1, 1.0, 2.0), q, (1.0,)), 2 - erfc(1 / sqrt(2 * q)) / 2
+    )
     require_sharp(expect(lambda x: np.exp(-x * x), q), 1 / sqrt(1 + 2 * q))
 
 
@@ -54,18 +57,28 @@ def test_closed_forms_of_one_variable_hold_at_every_variance(q):
 def test_tanh_squared_agrees_with_forty_digits(q):
     with mp.workdps(50):
         s = mp.sqrt(mp.mpf(q))
-        cuts = sorted({mp.mpf(0), *(c for c in (1 / s, 3 / s, 10 / s, 30 / s) if c < 30), *map(mp.mpf, (1, 3, 6, 12, 30))})
+        cuts = sorted(
+            {
+                mp.mpf(0),
+                *(c for c in (1 / s, 3 / s, 10 / s, 30 / s) if c < 30),
+                *map(mp.mpf, (1, 3, 6, 12, 30)),
+            }
+        )
         truth = float(2 * mp.quad(lambda g: mp.tanh(s * g) ** 2 * mp.npdf(g), cuts))
     require_sharp(expect(lambda x: np.tanh(x) ** 2, q), truth)
 
 
-@pytest.mark.parametrize(("mean", "q"), [(0.7, 2.0), (-3.0, 1.0), (1e-8, 1e-20), (50.0, 4.0), (-2.0, 1e6)])
+@pytest.mark.parametrize(
+    ("mean", "q"), [(0.7, 2.0), (-3.0, 1.0), (1e-8, 1e-20), (50.0, 4.0), (-2.0, 1e6)]
+)
 def test_a_mean_and_a_kink_off_centre(mean, q):
     with mp.workdps(40):
         m, s = mp.mpf(mean), mp.sqrt(mp.mpf(q))
         truth = float(m * mp.ncdf(m / s) + s * mp.npdf(m / s))
     require_sharp(expect(relu, q, (0.0,), mean), truth)
-    require_sharp(expect(lambda x: relu(x + mean), q, (-mean,)), expect(relu, q, (0.0,), mean).value)
+    require_sharp(
+        expect(lambda x: relu(x + mean), q, (-mean,)), expect(relu, q, (0.0,), mean).value
+    )
 
 
 def test_variance_zero_is_the_value_at_the_mean():
@@ -78,13 +91,16 @@ def test_variance_zero_is_the_value_at_the_mean():
 
 @pytest.mark.parametrize("gain", [1.0, 30.0, 1e3])
 def test_a_smooth_bend_far_from_the_centre_is_found(gain):
-    """Of tanh(gain (x + 3)), which is tanh of a Gaussian of another mean; from a length of 0.01 on it must be told where."""
+    """Of tanh(gain (x + 3)), which is tanh of a Gaussian of another mean; from a length of 0.01 on
+    it must be told where."""
     moved = expect(lambda x: np.tanh(gain * x + 3 * gain) ** 2, 1.0, (-3.0,) if gain > 100 else ())
     other = expect(lambda x: np.tanh(x) ** 2, gain**2, (), 3 * gain)
     assert moved.value == pytest.approx(other.value, rel=1e-13)
 
 
-@pytest.mark.parametrize("f", [lambda x: relu(x - 0.3), lambda x: step(x - 0.3), lambda x: np.abs(np.sin(3 * x))])
+@pytest.mark.parametrize(
+    "f", [lambda x: relu(x - 0.3), lambda x: step(x - 0.3), lambda x: np.abs(np.sin(3 * x))]
+)
 def test_a_kink_that_was_not_given_leaves_the_error_honest(f):
     places = [0.3, *(k * pi / 3 for k in range(-9, 10))]
     require_honest(expect(f), expect(f, 1.0, places).value, factor=10)
@@ -94,13 +110,18 @@ def test_a_kink_that_was_not_given_leaves_the_error_honest(f):
 @pytest.mark.parametrize("c", CORRELATIONS)
 def test_closed_forms_of_a_pair_hold_at_every_correlation(q, c):
     kink = (0.0,)
-    require_sharp_or_tiny(expect_pair(relu, relu, q, q, c, kink, kink), float(leaky(0.0).kernel(q, c)), q)
-    require_sharp_or_tiny(expect_pair(step, step, q, q, c, kink, kink), float(leaky(0.0).slopes(q, c)), 1.0)
+    require_sharp_or_tiny(
+        expect_pair(relu, relu, q, q, c, kink, kink), float(leaky(0.0).kernel(q, c)), q
+    )
+    require_sharp_or_tiny(
+        expect_pair(step, step, q, q, c, kink, kink), float(leaky(0.0).slopes(q, c)), 1.0
+    )
     require_sharp_or_tiny(expect_pair(erf, erf, q, q, c), float(ERF.kernel(q, c)), min(q, 1.0))
 
 
 def require_sharp_or_tiny(estimate: Estimate, truth: float, size: float) -> None:
-    """Honest up to the rounding of the closed form, and right to 1e-12 of the truth or 1e-15 of the size of the terms."""
+    """Honest up to the rounding of the closed form, and right to 1e-12 of the truth or 1e-15 of the
+    size of the terms."""
     assert abs(estimate.value - truth) <= estimate.error + 4e-16 * abs(truth)
     assert estimate.error <= 1e-12 * abs(truth) + 4e-15 * size
 
@@ -113,7 +134,13 @@ def test_a_pair_with_two_variances_and_kinks_apart(c):
     with mp.workdps(30):
         h, k, r = mp.mpf(1) / 2, mp.mpf(4), mp.sqrt(1 - mp.mpf(c) ** 2)
         cuts = sorted(
-            {h, h + 1, h + 4, h + 10, *(p for p in (-k / mp.mpf(c or 1) + d for d in (-1e-2, 0, 1e-2)) if h < p < 10)}
+            {
+                h,
+                h + 1,
+                h + 4,
+                h + 10,
+                *(p for p in (-k / mp.mpf(c or 1) + d for d in (-1e-2, 0, 1e-2)) if h < p < 10),
+            }
         )
         truth = float(mp.quad(lambda a: mp.npdf(a) * mp.ncdf((-k - c * a) / r), cuts))
     require_honest(found, truth)
@@ -123,7 +150,8 @@ def test_a_pair_with_two_variances_and_kinks_apart(c):
 @pytest.mark.parametrize("q", [1e16, 1e30])
 @pytest.mark.parametrize("c", [-0.5, 0.01, 0.9])
 def test_what_is_local_meets_the_density_at_the_origin_alone(q, c):
-    """Of integral 2 each, E f(u) f(v) -> 4 / (2 pi q sqrt(1 - c^2)) up to O(1 / q): no digit is lost next to a large mean."""
+    """Of integral 2 each, E f(u) f(v) -> 4 / (2 pi q sqrt(1 - c^2)) up to O(1 / q): no digit is
+    lost next to a large mean."""
 
     def f(x):
         return 1 / np.cosh(np.clip(x, -300, 300)) ** 2
@@ -160,9 +188,13 @@ def test_many_settings_equal_one_at_a_time_in_few_calls():
     many = expect_each(f, q)
     assert len(calls) < 20
     assert sum(calls) < 1_000_000
-    assert all(many.value[i] == pytest.approx(expect(f, q[i]).value, rel=1e-15) for i in range(0, 1000, 50))
+    assert all(
+        many.value[i] == pytest.approx(expect(f, q[i]).value, rel=1e-15) for i in range(0, 1000, 50)
+    )
     hard = expect_each(lambda x: np.clip(x, -1, 1), q, (-1.0, 1.0), 0.5)
-    assert hard.value[37] == pytest.approx(expect(lambda x: np.clip(x, -1, 1), q[37], (-1.0, 1.0), 0.5).value, rel=1e-15)
+    assert hard.value[37] == pytest.approx(
+        expect(lambda x: np.clip(x, -1, 1), q[37], (-1.0, 1.0), 0.5).value, rel=1e-15
+    )
     pairs = expect_pair_each(np.tanh, np.tanh, 1.0, 1.0, [0.2, 0.4])
     assert pairs[1] == expect_pair(np.tanh, np.tanh, 1.0, 1.0, 0.4)
 
@@ -206,10 +238,17 @@ def test_polynomials_are_exact(coefficients, q):
     found = expect(lambda x: np.polyval(coefficients, x), q)
     degree = len(coefficients) - 1
     terms = [
-        a * odd_factorial(degree - i) * q ** ((degree - i) / 2) for i, a in enumerate(coefficients) if (degree - i) % 2 == 0
+        a * odd_factorial(degree - i) * q ** ((degree - i) / 2)
+        for i, a in enumerate(coefficients)
+        if (degree - i) % 2 == 0
     ]
     require_honest(found, sum(terms))
-    assert found.error <= 1e-13 * sum(abs(a) * (degree + 1) ** degree * (q + 1) ** (degree / 2) for a in coefficients) + 1e-300
+    assert (
+        found.error
+        <= 1e-13
+        * sum(abs(a) * (degree + 1) ** degree * (q + 1) ** (degree / 2) for a in coefficients)
+        + 1e-300
+    )
 
 
 def odd_factorial(k: int) -> float:

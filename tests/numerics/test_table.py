@@ -20,7 +20,9 @@ laws = settings(max_examples=100, deadline=None, derandomize=True)
 
 
 def require_same(table: Estimate, truth: float) -> None:
-    assert abs(table.value - truth) <= table.error + 4e-16 * abs(truth), f"{table} against {truth!r}"
+    assert abs(table.value - truth) <= table.error + 4e-16 * abs(truth), (
+        f"{table} against {truth!r}"
+    )
     assert table.error <= 1e-12 * abs(truth)
 
 
@@ -90,7 +92,8 @@ def test_refusals_are_those_of_the_expectation():
 
 
 def test_several_numbers_together_are_computed_a_few_times_and_told_from_then_on():
-    """E x^2 and E |x|: their closed forms, at first as computed and then by series; the twin is 1e-11 off."""
+    """E x^2 and E |x|: their closed forms, at first as computed and then by series; the twin is
+    1e-11 off."""
     calls = []
 
     def both(q: float) -> tuple[Estimate, Estimate]:

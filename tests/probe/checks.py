@@ -1,4 +1,5 @@
-"""What every probe owes: the model as it was, every node accounted for, the same bits as without it, and a ledger that closes."""
+"""What every probe owes: the model as it was, every node accounted for, the same bits as without
+it, and a ledger that closes."""
 
 import random
 from hashlib import sha256
@@ -16,14 +17,40 @@ CLOSES = 1e-5  # log2, of the closure error
 
 
 def state(model: nn.Module) -> list[Any]:
-    """All that a probe could leave behind: values by their bits, everything else by identity and in order."""
-    found: list[Any] = [_bits(torch.get_rng_state()), hash(random.getstate()), hash(repr(np.random.get_state()))]  # noqa: NPY002
+    """All that a probe could leave behind: values by their bits, everything else by identity and in
+    order."""
+    found: list[Any] = [
+        _bits(torch.get_rng_state()),
+        hash(random.getstate()),
+        hash(repr(np.random.get_state())),  # noqa: NPY002
+    ]
     for path, module in model.named_modules():
-        found.append((path, module.training, [(name, id(value), _content(value)) for name, value in module.__dict__.items()]))
+        found.append(
+            (
+                path,
+                module.training,
+                [(name, id(value), _content(value)) for name, value in module.__dict__.items()],
+            )
+        )
     for name, p in model.named_parameters():
-        found.append((name, id(p), p.data_ptr(), _bits(p), p.requires_grad, id(p.grad), _hooks(p._backward_hooks)))
-        found.append((_hooks(p._post_accumulate_grad_hooks), None if p.grad is None else _bits(p.grad)))
-    return found + [(name, id(b), _bits(b), b.layout is torch.strided and b.data_ptr()) for name, b in model.named_buffers()]
+        found.append(
+            (
+                name,
+                id(p),
+                p.data_ptr(),
+                _bits(p),
+                p.requires_grad,
+                id(p.grad),
+                _hooks(p._backward_hooks),
+            )
+        )
+        found.append(
+            (_hooks(p._post_accumulate_grad_hooks), None if p.grad is None else _bits(p.grad))
+        )
+    return found + [
+        (name, id(b), _bits(b), b.layout is torch.strided and b.data_ptr())
+        for name, b in model.named_buffers()
+    ]
 
 
 def _bits(tensor: Tensor) -> str:
@@ -44,8 +71,8 @@ def _hooks(hooks: Any) -> Any:
 
 
 def probed(model: nn.Module, inputs: Any, *, explained: bool = False, **settings: Any) -> Trace:
-    """A trace of a model, after checking that the probe left none and missed nothing. / explained: something may be missed,
-    if the trace says so."""
+    """A trace of a model, after checking that the probe left none and missed nothing. / explained:
+    something may be missed, if the trace says so."""
     before = state(model)
     trace = probe(model, inputs, verify=True, **settings)
     assert state(model) == before

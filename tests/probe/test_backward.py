@@ -1,4 +1,5 @@
-"""The gradients that a probe reports, against autograd asked for each of them by name on a twin written out by hand."""
+"""The gradients that a probe reports, against autograd asked for each of them by name on a twin
+written out by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,8 @@ from probe.checks import probed
 
 
 class Tape:
-    """Keeps the gradient of every value that is named, and of every path by which a value goes into an operation."""
+    """Keeps the gradient of every value that is named, and of every path by which a value goes into
+    an operation."""
 
     def __init__(self) -> None:
         self.values: list[Tensor] = []
@@ -102,14 +104,18 @@ def view_twin(fc: nn.Linear, x: Tensor, tape: Tape) -> Tensor:
 
 
 def norm_model(fc: nn.Linear, x: Tensor) -> Tensor:
-    return F.batch_norm(fc(F.batch_norm(x, None, None, training=True)), None, None, training=True, eps=0.1)
+    return F.batch_norm(
+        fc(F.batch_norm(x, None, None, training=True)), None, None, training=True, eps=0.1
+    )
 
 
 def norm_twin(fc: nn.Linear, x: Tensor, tape: Tape) -> Tensor:
     x = tape.is_op(x.clone())
     n = tape.is_op((y := tape.into(1, x)).sub(y.mean(0)) / (y.var(0, unbiased=False) + 1e-5).sqrt())
     h = tape.is_op(fc(tape.into(2, n)))
-    return tape.is_op((y := tape.into(3, h)).sub(y.mean(0)) / (y.var(0, unbiased=False) + 0.1).sqrt())
+    return tape.is_op(
+        (y := tape.into(3, h)).sub(y.mean(0)) / (y.var(0, unbiased=False) + 0.1).sqrt()
+    )
 
 
 class Net(nn.Module):
@@ -153,7 +159,11 @@ def test_every_gradient_and_every_edge(
         assert op.gradient is not None
         assert op.gradient.count == value.numel()
         assert 2.0 ** op.log2_gradient_norm2[0] == pytest.approx(norm2(value.grad), rel=1e-9), op
-    found = {(op.id, s): sum(2.0 ** e.log2_norm2[0] for e in op.edges if e.source == s) for op in ops for s in set(op.reads)}
+    found = {
+        (op.id, s): sum(2.0 ** e.log2_norm2[0] for e in op.edges if e.source == s)
+        for op in ops
+        for s in set(op.reads)
+    }
     expected = {where: norm2(*(path.grad for path in paths)) for where, paths in tape.paths.items()}
     assert found.keys() == expected.keys()
     for where, measured in found.items():
@@ -209,8 +219,12 @@ def test_parameters_and_their_gradients_are_those_of_a_plain_run() -> None:
     for found, p in zip(trace.params, net.parameters(), strict=True):
         assert found.gradient is not None
         assert p.grad is not None
-        assert found.value.mean_square() == pytest.approx(float(p.detach().square().mean()), rel=1e-12)
-        assert found.gradient.mean_square() == pytest.approx(float(p.grad.square().mean()), rel=1e-9)
+        assert found.value.mean_square() == pytest.approx(
+            float(p.detach().square().mean()), rel=1e-12
+        )
+        assert found.gradient.mean_square() == pytest.approx(
+            float(p.grad.square().mean()), rel=1e-9
+        )
         assert found.gradient.max_magnitude() == float(p.grad.abs().max())
 
 
@@ -219,7 +233,8 @@ def trace_of(run: Callable[[nn.Linear, Tensor], Tensor]) -> Trace:
 
 
 def test_a_gradient_handed_on_whole_is_counted_once_but_known_twice() -> None:
-    """What add hands to both of its readers is the same memory: one count, two edges of equal norm."""
+    """What add hands to both of its readers is the same memory: one count, two edges of equal
+    norm."""
     trace = trace_of(residual_model)
     add = next(op for op in trace.ops if op.op == "add")
     assert len(add.edges) == 2
@@ -258,6 +273,10 @@ def test_a_conjugated_output_has_the_conjugated_gradient() -> None:
     torch.manual_seed(0)
     inner = next(op for op in probe(Conjugates(), x()).ops if op.op == "complex").gradient
     assert inner is not None
-    drawn = torch.randn(x().shape, generator=torch.Generator().manual_seed(0), dtype=torch.complex64)
-    assert inner.mean() == pytest.approx(float(torch.view_as_real(drawn.conj().resolve_conj()).mean()), rel=1e-5)
+    drawn = torch.randn(
+        x().shape, generator=torch.Generator().manual_seed(0), dtype=torch.complex64
+    )
+    assert inner.mean() == pytest.approx(
+        float(torch.view_as_real(drawn.conj().resolve_conj()).mean()), rel=1e-5
+    )
     assert inner.mean() != pytest.approx(float(torch.view_as_real(drawn).mean()), rel=1e-2)

@@ -62,7 +62,8 @@ def looked_up(fc: nn.Linear, x: Tensor) -> Tensor:
 def multiplied(fc: nn.Linear, x: Tensor) -> Tensor:
     h = fc(x)
     return (
-        torch.einsum("bi,bj,ij->bi", h, x, fc.weight) + torch.baddbmm(h[:, None], h[:, None], fc.weight.expand(4, 6, 6))[:, 0]
+        torch.einsum("bi,bj,ij->bi", h, x, fc.weight)
+        + torch.baddbmm(h[:, None], h[:, None], fc.weight.expand(4, 6, 6))[:, 0]
     )
 
 
@@ -158,7 +159,9 @@ def test_an_activation_is_counted_before_it_is_overwritten() -> None:
     assert kinds(trace)[:3] == ["linear", "add", "relu"]
     for op, plain in zip(trace.ops[1:4], (h, both, both.relu()), strict=True):
         assert op.activation is not None
-        assert op.activation.mean_square() == pytest.approx(float(plain.double().square().mean()), rel=1e-12)
+        assert op.activation.mean_square() == pytest.approx(
+            float(plain.double().square().mean()), rel=1e-12
+        )
 
 
 def test_each_use_of_a_module_has_a_row() -> None:
@@ -192,7 +195,9 @@ def test_a_class_token_joins_parameters_and_inputs() -> None:
             self.fc = nn.Linear(6, 6)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.fc(torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.place).mean(1)
+            return self.fc(torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.place).mean(
+                1
+            )
 
     trace = probed(Tokens(), x(5, 3, 6))
     assert kinds(trace) == ["cat", "add", "linear", "mean"]

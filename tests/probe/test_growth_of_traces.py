@@ -17,7 +17,9 @@ def x(*shape: int, seed: int = 1) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def stack(layers: int, width: int, *parts: Callable[[int], nn.Module], seed: int = 0, gain: float = 2.0) -> nn.Sequential:
+def stack(
+    layers: int, width: int, *parts: Callable[[int], nn.Module], seed: int = 0, gain: float = 2.0
+) -> nn.Sequential:
     """Linear layers of weight variance gain / width without bias, each followed by others."""
     torch.manual_seed(seed)
     model = nn.Sequential()
@@ -40,16 +42,20 @@ def grown(model: nn.Module, inputs: Tensor, **settings: str) -> Growth:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_batch_norm_and_relu_explode_at_the_known_rate(seed: int) -> None:
-    """source: arXiv:1902.08129: pi / (pi - 1) per layer in mean square, for wide layers and large batches."""
+    """source: arXiv:1902.08129: pi / (pi - 1) per layer in mean square, for wide layers and large
+    batches."""
     found = grown(stack(20, 128, nn.BatchNorm1d, relu, seed=seed), x(128, 128, seed=seed))
-    within(log(found.rate), log(pi / (pi - 1)), found.log_stderr, bias=0.02)  # width and batch are finite
+    within(
+        log(found.rate), log(pi / (pi - 1)), found.log_stderr, bias=0.02
+    )  # width and batch are finite
     assert found.deviates > 3
     assert found.words.startswith("explodes x1.2")
     assert found.step == "linear-batch_norm-relu"
 
 
 def test_a_twin_at_another_rate_is_told_apart() -> None:
-    """The twin: without the norm the rate is 1, and the check above would fail by many standard errors."""
+    """The twin: without the norm the rate is 1, and the check above would fail by many standard
+    errors."""
     found = grown(stack(20, 128, relu), x(128, 128))
     with pytest.raises(AssertionError, match="standard errors from"):
         within(log(found.rate), log(pi / (pi - 1)), found.log_stderr, bias=0.02)
@@ -84,7 +90,8 @@ class Scaled(nn.Module):
 
 
 def test_a_power_law_is_told_from_a_constant_factor() -> None:
-    """Layer k multiplies by ((k + 1) / k)^1.5 in mean square: depth^1.5, exactly; a constant factor stays one."""
+    """Layer k multiplies by ((k + 1) / k)^1.5 in mean square: depth^1.5, exactly; a constant factor
+    stays one."""
     torch.manual_seed(0)
     by_power = nn.Sequential(*(Scaled(8, ((k + 1) / k) ** 0.75) for k in range(1, 25)))
     found = grown(by_power, x(16, 8))
@@ -93,7 +100,9 @@ def test_a_power_law_is_told_from_a_constant_factor() -> None:
     assert found.power.exponent == pytest.approx(1.5, abs=0.05)
     assert found.words == "grows as depth^1.5 (mean square)"
     torch.manual_seed(0)
-    constant = grown(nn.Sequential(*(Scaled(8, 1.1 + 0.01 * (-1) ** k) for k in range(24))), x(16, 8))
+    constant = grown(
+        nn.Sequential(*(Scaled(8, 1.1 + 0.01 * (-1) ** k) for k in range(24))), x(16, 8)
+    )
     assert constant.power is not None
     assert not constant.power.better
     assert constant.words.startswith("explodes x1.1 per Scaled")
@@ -116,5 +125,7 @@ def test_the_sum_of_the_steps_is_the_change_over_the_bulk() -> None:
     found = growth(trace)
     assert found is not None
     ops = [op for op in trace.ops if op.op == "relu"]
-    assert found.change == pytest.approx(ops[0].log2_gradient_ms - ops[7].log2_gradient_ms, rel=1e-9)
+    assert found.change == pytest.approx(
+        ops[0].log2_gradient_ms - ops[7].log2_gradient_ms, rel=1e-9
+    )
     assert (found.steps, found.first_layer, found.last_layer) == (7, 1, 8)

@@ -1,4 +1,5 @@
-"""Every private name of torch that the probe leans on: it exists, and does what the probe takes it to do."""
+"""Every private name of torch that the probe leans on: it exists, and does what the probe takes it
+to do."""
 
 import sys
 import threading
@@ -84,12 +85,16 @@ def test_a_views_base_is_what_it_looks_at() -> None:
 def test_a_batch_norms_node_keeps_its_statistics(shape: tuple[int, ...], affine: bool) -> None:
     y = torch.randn(shape, dtype=torch.float64).requires_grad_()
     gamma = torch.rand(5, dtype=torch.float64) if affine else None
-    found = internals.saved_statistics(node(F.batch_norm(y, None, None, gamma, training=True, eps=0.5)))
+    found = internals.saved_statistics(
+        node(F.batch_norm(y, None, None, gamma, training=True, eps=0.5))
+    )
     assert found is not None
     dims = [d for d in range(y.dim()) if d != 1]
     torch.testing.assert_close(found.x, y)
     torch.testing.assert_close(found.mean, y.mean(dims).detach())
-    torch.testing.assert_close(found.inverse_sigma, (y.var(dims, unbiased=False) + 0.5).rsqrt().detach())
+    torch.testing.assert_close(
+        found.inverse_sigma, (y.var(dims, unbiased=False) + 0.5).rsqrt().detach()
+    )
     assert found.eps == 0.5
     assert (found.gamma is None) == (not affine)
     if found.gamma is not None and gamma is not None:

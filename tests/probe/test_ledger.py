@@ -27,7 +27,11 @@ def x(*shape: int) -> Tensor:
 class Block(nn.Module):
     def __init__(self, width: int = 6):
         super().__init__()
-        self.norm, self.up, self.down = nn.LayerNorm(width), nn.Linear(width, 9), nn.Linear(9, width)
+        self.norm, self.up, self.down = (
+            nn.LayerNorm(width),
+            nn.Linear(width, 9),
+            nn.Linear(9, width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.down(torch.nn.functional.gelu(self.up(self.norm(x))) * 1.5)
@@ -40,7 +44,9 @@ def residual(blocks: int = 3) -> nn.Module:
 
 def plain(layers: int = 4) -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(*(m for _ in range(layers) for m in (nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh())))
+    return nn.Sequential(
+        *(m for _ in range(layers) for m in (nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh()))
+    )
 
 
 @pytest.mark.parametrize("make", [plain, residual])
@@ -48,16 +54,24 @@ def test_it_closes_and_its_parts_add_up(make: Callable[[], nn.Module]) -> None:
     trace = probed(make(), x(), repeats=2)
     account = ledger(trace)
     assert account.closure_error < CLOSED
-    assert sum(entry.contribution for entry in account.entries) == pytest.approx(account.total_log2_norm2, abs=1e-9)
+    assert sum(entry.contribution for entry in account.entries) == pytest.approx(
+        account.total_log2_norm2, abs=1e-9
+    )
     for grouped in (account.by_kind, account.by_class):
-        assert sum(value for _, value in grouped) == pytest.approx(account.total_log2_norm2, abs=1e-9)
-    assert sum(stage.log2_gain_norm2 for stage in account.stages) == pytest.approx(account.total_log2_norm2, abs=1e-9)
+        assert sum(value for _, value in grouped) == pytest.approx(
+            account.total_log2_norm2, abs=1e-9
+        )
+    assert sum(stage.log2_gain_norm2 for stage in account.stages) == pytest.approx(
+        account.total_log2_norm2, abs=1e-9
+    )
 
 
 def test_a_chains_gains_multiply_up_to_the_total() -> None:
     trace = probed(plain(), x())
     account = ledger(trace)
-    assert sum(entry.log2_gain_norm2 for entry in account.entries) == pytest.approx(account.total_log2_norm2, abs=1e-9)
+    assert sum(entry.log2_gain_norm2 for entry in account.entries) == pytest.approx(
+        account.total_log2_norm2, abs=1e-9
+    )
     for entry in account.entries:
         assert entry.contribution == pytest.approx(entry.log2_gain_norm2, abs=1e-9)
         assert entry.share == pytest.approx(1)
@@ -70,11 +84,14 @@ def test_the_total_is_what_a_plain_run_measures() -> None:
     given = x().double().requires_grad_()
     (model(given) * w).sum().backward()
     assert given.grad is not None
-    assert account.total_log2_norm2 == pytest.approx(log2(float(given.grad.square().sum())), abs=1e-9)
+    assert account.total_log2_norm2 == pytest.approx(
+        log2(float(given.grad.square().sum())), abs=1e-9
+    )
 
 
 def test_by_kind_names_who_did_it() -> None:
-    """Weights twice as large: 4 in squared norm for each of 3 linear layers, and for nobody else."""
+    """Weights twice as large: 4 in squared norm for each of 3 linear layers, and for nobody
+    else."""
 
     class Halves(nn.Module):
         def __init__(self) -> None:
@@ -136,7 +153,8 @@ def test_independent_paths_share_out_what_reaches_the_sources() -> None:
 
 
 def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tuple[Trace, str]:
-    """A trace in which operation number `hidden` (inputs not counted) was taken for a pure reshape."""
+    """A trace in which operation number `hidden` (inputs not counted) was taken for a pure
+    reshape."""
     seen: list[str] = []
     saw = recorder.is_reshape
 
@@ -152,13 +170,19 @@ def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tu
 
 
 @pytest.mark.parametrize("make", [plain, residual])
-def test_an_operation_that_is_hidden_opens_it(monkeypatch: pytest.MonkeyPatch, make: Callable[[], nn.Module]) -> None:
+def test_an_operation_that_is_hidden_opens_it(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[], nn.Module]
+) -> None:
     """Every operation in turn; those of gain 1 or of several inputs aside."""
     model = make()
     whole = probe(model, x())
     account = ledger(whole)
     ops = [op for op in whole.ops if op.op != "input"]
-    hidden = [k for k, op in enumerate(ops[:-1], 1) if len(op.reads) == 1 and abs(account[op.id].log2_gain_norm2) > 0.01]
+    hidden = [
+        k
+        for k, op in enumerate(ops[:-1], 1)
+        if len(op.reads) == 1 and abs(account[op.id].log2_gain_norm2) > 0.01
+    ]
     assert len(hidden) > 8
     for k in hidden:
         trace, name = hiding(monkeypatch, model, k)
@@ -188,7 +212,9 @@ def test_a_gradient_measured_wrongly_opens_it() -> None:
     assert ledger(replace(trace, ops=ops)).closure_error == pytest.approx(1e-3, rel=1e-6)
 
 
-def test_an_operation_that_no_call_announces_is_found_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_no_call_announces_is_found_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The recorder ignores tanh; autograd's graph does not."""
     saw = recorder.Recorder._saw
 
@@ -199,8 +225,12 @@ def test_an_operation_that_no_call_announces_is_found_all_the_same(monkeypatch: 
     whole = probe(plain(), x())
     monkeypatch.setattr(recorder.Recorder, "_saw", ignoring)
     trace = probe(plain(), x())
-    assert [op.name for op in trace.ops if op.op == "Tanh"] == [op.name for op in whole.ops if op.op == "tanh"]
-    assert [op.log2_gradient_norm2 for op in trace.ops] == [op.log2_gradient_norm2 for op in whole.ops]
+    assert [op.name for op in trace.ops if op.op == "Tanh"] == [
+        op.name for op in whole.ops if op.op == "tanh"
+    ]
+    assert [op.log2_gradient_norm2 for op in trace.ops] == [
+        op.log2_gradient_norm2 for op in whole.ops
+    ]
     assert ledger(trace).closure_error < CLOSED
 
 
@@ -208,7 +238,8 @@ def test_an_operation_that_no_call_announces_is_found_all_the_same(monkeypatch: 
 
 
 class Forked(nn.Module):
-    """Two readers of one output, and a hook of the model's own that multiplies what comes back by some factor."""
+    """Two readers of one output, and a hook of the model's own that multiplies what comes back by
+    some factor."""
 
     def __init__(self, factor: float):
         super().__init__()
@@ -223,16 +254,20 @@ class Forked(nn.Module):
 
 
 def test_a_sum_of_two_edges_is_at_most_twice_the_sum_of_their_squares() -> None:
-    """Cauchy and Schwarz: tanh and sin nearly agree, so their join is nearly log2 2; with a hook that doubles it is past that."""
+    """Cauchy and Schwarz: tanh and sin nearly agree, so their join is nearly log2 2; with a hook
+    that doubles it is past that."""
     plain = ledger(probe(Forked(0.0), x()))
     joins = [entry.log2_join for entry in plain.entries if entry.log2_join is not None]
     assert joins == [pytest.approx(1.0, abs=0.1)]
     assert max(joins) <= 1.0
     assert plain.open == ()
     altered = ledger(probe(Forked(2.0), x()))
-    assert altered.closure_error == pytest.approx(joins[0] + 2, abs=1e-6), "no interference is assumed"
+    assert altered.closure_error == pytest.approx(joins[0] + 2, abs=1e-6), (
+        "no interference is assumed"
+    )
     assert altered.open == (
-        "more gradient arrives at first than its 2 edges can add up to: something changes it on the way, as a hook of the model's "
+        "more gradient arrives at first than its 2 edges can add up to: something changes it on "
+        "the way, as a hook of the model's "
         "own does",
     )
 
@@ -287,12 +322,15 @@ def test_an_edge_without_a_gradient_adds_nothing_at_a_fork() -> None:
 
 def test_a_gradient_that_nothing_else_hands_on_is_an_error() -> None:
     found = diagnose(probe(Swallowing(False), x()))
-    assert [(each.rule, each.severity, each.where) for each in found] == [("gradient-deleted", "error", "PassesOne")]
+    assert [(each.rule, each.severity, each.where) for each in found] == [
+        ("gradient-deleted", "error", "PassesOne")
+    ]
     assert "returns no gradient (None) for tanh" in found.verdict
 
 
 def test_an_unused_half_counts_as_a_gradient_of_0() -> None:
-    """Its mean square is over the whole output, as that of what was cut in two; both halves used, nothing is left out."""
+    """Its mean square is over the whole output, as that of what was cut in two; both halves used,
+    nothing is left out."""
 
     class Half(nn.Module):
         def __init__(self, both: bool):
@@ -362,5 +400,7 @@ def test_stations_by_brute_force() -> None:
                 live |= {edge.source for edge in op.edges} - {without}
         return any(op in live for op, _ in trace.sources)
 
-    assert sorted(stations(trace)) == [op.id for op in trace.ops if op.gradient is not None and not reaches(op.id)]
+    assert sorted(stations(trace)) == [
+        op.id for op in trace.ops if op.gradient is not None and not reaches(op.id)
+    ]
     assert not isinf(ledger(trace).closure_error)

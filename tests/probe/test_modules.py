@@ -1,4 +1,5 @@
-"""Hostile modules: wrappers, checkpoints, compiled and scripted code, hooks, parametrizations, recurrent and fused ones."""
+"""Hostile modules: wrappers, checkpoints, compiled and scripted code, hooks, parametrizations,
+recurrent and fused ones."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,9 @@ def x(*shape: int) -> Tensor:
 
 def mlp(*between: nn.Module, layers: int = 3, width: int = 6) -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(*(m for _ in range(layers) for m in (nn.Linear(width, width), *map(deepcopy, between))))
+    return nn.Sequential(
+        *(m for _ in range(layers) for m in (nn.Linear(width, width), *map(deepcopy, between)))
+    )
 
 
 class Checkpointed(nn.Module):
@@ -31,7 +34,9 @@ class Checkpointed(nn.Module):
         self.body, self.settings = body, settings
 
     def forward(self, x: Tensor) -> Tensor:
-        return checkpoint(self.body, x, **self.settings).sin() if self.settings else self.body(x).sin()
+        return (
+            checkpoint(self.body, x, **self.settings).sin() if self.settings else self.body(x).sin()
+        )
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
@@ -41,13 +46,17 @@ def test_checkpoints_are_seen_inside(reentrant: bool) -> None:
     trace = probed(Checkpointed(body, use_reentrant=reentrant), x())
     assert kinds(trace) == kinds(plain)
     assert [op.name for op in trace.ops] == [op.name for op in plain.ops]
-    assert [op.log2_gradient_norm2 for op in trace.ops] == [op.log2_gradient_norm2 for op in plain.ops]
+    assert [op.log2_gradient_norm2 for op in trace.ops] == [
+        op.log2_gradient_norm2 for op in plain.ops
+    ]
 
 
 def test_a_compiled_model_runs_as_written() -> None:
     model = mlp(nn.ReLU())
     compiled: Any = torch.compile(model, backend="eager")
-    assert [op.name for op in probed(compiled, x()).ops] == [op.name for op in probed(model, x()).ops]
+    assert [op.name for op in probed(compiled, x()).ops] == [
+        op.name for op in probed(model, x()).ops
+    ]
     inside = mlp(nn.ReLU())
     inside[0] = torch.compile(inside[0], backend="eager")  # type: ignore[assignment]
     assert [op.name for op in probed(inside, x()).ops] == [op.name for op in probed(model, x()).ops]
@@ -62,7 +71,9 @@ class Chooses(nn.Module):
         self.up, self.down = nn.Linear(6, 6), nn.Linear(6, 6)
 
     def forward(self, x: Tensor, up: Tensor) -> Tensor:
-        return torch.cond(up.sum() > 0, lambda t: self.up(t).relu(), lambda t: self.down(t).tanh(), (x,))
+        return torch.cond(
+            up.sum() > 0, lambda t: self.up(t).relu(), lambda t: self.down(t).tanh(), (x,)
+        )
 
 
 def test_of_a_condition_s_branches_the_one_taken_is_seen() -> None:
@@ -97,19 +108,25 @@ def test_a_nested_tensor_is_counted_by_its_parts(layout: torch.layout) -> None:
     given = x(2, 4, 6)
     layer = Ragged(layout).fc
     expected = torch.cat([layer(given[0, :2]), layer(given[1, :3])])
-    assert made.activation.mean_square() == pytest.approx(float(expected.detach().double().square().mean()), rel=1e-6)
+    assert made.activation.mean_square() == pytest.approx(
+        float(expected.detach().double().square().mean()), rel=1e-6
+    )
 
 
 def test_data_parallel_is_looked_through() -> None:
     model = mlp(nn.ReLU())
-    assert [op.name for op in probed(nn.DataParallel(model), x()).ops] == [op.name for op in probed(model, x()).ops]
+    assert [op.name for op in probed(nn.DataParallel(model), x()).ops] == [
+        op.name for op in probed(model, x()).ops
+    ]
 
 
 @pytest.mark.parametrize("how", ["script", "trace"])
 def test_a_scripted_module_is_one_operation(how: str) -> None:
     inside = mlp(nn.ReLU())
     with pytest.warns(DeprecationWarning, match="torch.jit"):
-        scripted = torch.jit.script(inside[:2]) if how == "script" else torch.jit.trace(inside[:2], x())
+        scripted = (
+            torch.jit.script(inside[:2]) if how == "script" else torch.jit.trace(inside[:2], x())
+        )
     model = nn.Sequential(nn.Linear(6, 6), scripted, nn.Linear(6, 6))  # type: ignore[arg-type]
     trace = probed(model, x(), explained=True)
     assert trace.coverage.share == 1
@@ -167,7 +184,10 @@ def test_recurrent_nets_are_one_operation_each(kind: type[nn.LSTM]) -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.rnn, self.out = kind(6, 5, 2, batch_first=True, bidirectional=True), nn.Linear(10, 3)
+            self.rnn, self.out = (
+                kind(6, 5, 2, batch_first=True, bidirectional=True),
+                nn.Linear(10, 3),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             return self.out(self.rnn(x)[0])
@@ -187,7 +207,11 @@ def test_attention_is_one_operation() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x + self.attend(x, x, x, need_weights=False)[0]
 
-    assert [op.name for op in probed(Net(), x(2, 5, 8)).ops] == ["input", "attend.multi_head_attention_forward", "add"]
+    assert [op.name for op in probed(Net(), x(2, 5, 8)).ops] == [
+        "input",
+        "attend.multi_head_attention_forward",
+        "add",
+    ]
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -237,7 +261,9 @@ def test_an_initialization_that_waits_for_data_is_undone() -> None:
 
 def test_a_lazy_module_is_refused() -> None:
     model = nn.Sequential(nn.LazyLinear(4), nn.ReLU())
-    with pytest.raises(InvalidProbe, match=r"parameter 0\.weight has no shape yet; run the model once"):
+    with pytest.raises(
+        InvalidProbe, match=r"parameter 0\.weight has no shape yet; run the model once"
+    ):
         probe(model, x())
     assert isinstance(model[0], nn.LazyLinear)
 
@@ -284,7 +310,10 @@ def test_a_model_may_probe_its_own_part() -> None:
             assert len(found) == 7
             return self.body(x)
 
-    assert [op.name for op in probed(Curious(), x()).ops] == ["input", *(f"body.{i}" for i in range(6))]
+    assert [op.name for op in probed(Curious(), x()).ops] == [
+        "input",
+        *(f"body.{i}" for i in range(6)),
+    ]
 
 
 def test_sparse_gradients_are_counted_dense() -> None:
@@ -346,5 +375,9 @@ def test_an_architecture_s_digest_is_one_of_classes_names_and_shapes_and_not_of_
     assert _digest(network()) == found  # other weights
     assert _digest(nn.DataParallel(network())) == found
     assert _digest(network().eval()) == found
-    others = [_digest(network(9)), _digest(network(last=nn.Tanh)), _digest(nn.Sequential(network()))]
+    others = [
+        _digest(network(9)),
+        _digest(network(last=nn.Tanh)),
+        _digest(nn.Sequential(network())),
+    ]
     assert len({found, *others}) == 4

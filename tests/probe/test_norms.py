@@ -1,4 +1,5 @@
-"""probe(norms=True): the numbers of every norm and every activation, against the same run written out in float64."""
+"""probe(norms=True): the numbers of every norm and every activation, against the same run written
+out in float64."""
 
 from math import prod
 from pathlib import Path
@@ -15,7 +16,8 @@ from depthscale.trace import Slopes, Terms, Trace
 
 
 class Around(nn.Module):
-    """A norm with gain and shift, read by two others, with its input and output kept for a look at their gradients."""
+    """A norm with gain and shift, read by two others, with its input and output kept for a look at
+    their gradients."""
 
     def __init__(self, norm: nn.Module):
         super().__init__()
@@ -65,7 +67,9 @@ def test_a_norms_terms_are_those_of_retained_gradients(kind: str) -> None:
     out = model(x)
     for each in (model.y, model.out):
         each.retain_grad()
-    out.backward(torch.randn(out.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    out.backward(
+        torch.randn(out.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )
     y, at_y, at_out = model.y.detach(), model.y.grad, model.out.grad
     assert at_y is not None
     assert at_out is not None
@@ -73,7 +77,9 @@ def test_a_norms_terms_are_those_of_retained_gradients(kind: str) -> None:
     mu = torch.zeros(()) if kind == "rms" else y.mean(dims, keepdim=True)
     variance = (y - mu).square().mean(dims, keepdim=True) + 1e-5
     sigma, total = variance.sqrt(), g.square().sum()
-    through_mean = float((_below(y, g, dims, live="mean", rms=kind == "rms") * sigma - g).square().sum() / total)
+    through_mean = float(
+        (_below(y, g, dims, live="mean", rms=kind == "rms") * sigma - g).square().sum() / total
+    )
     kept = float((sigma * at_y).square().sum() / total)
     expected = Terms(
         through_mean=through_mean,
@@ -82,13 +88,17 @@ def test_a_norms_terms_are_those_of_retained_gradients(kind: str) -> None:
         variance=float(variance.mean()),
         spread=float(variance.var(correction=0) / variance.mean() ** 2),
         inverse=float((1 / variance).mean()),
-        along_z=float(torch.corrcoef(torch.stack([((y - mu) / sigma).flatten(), g.flatten()]))[0, 1]),
+        along_z=float(
+            torch.corrcoef(torch.stack([((y - mu) / sigma).flatten(), g.flatten()]))[0, 1]
+        ),
         direct=float((g / sigma).square().sum() / total),
         gain=float(at_y.square().sum() / total),
         scale=float(total / at_out.square().sum()),
     )
     for name in Terms.__dataclass_fields__:
-        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9, abs=1e-12), name
+        assert getattr(found, name) == pytest.approx(
+            getattr(expected, name), rel=1e-9, abs=1e-12
+        ), name
     assert abs(found.scale - 1) > 0.05
     assert trace.verified
 
@@ -133,7 +143,9 @@ def test_an_activations_slopes_are_autograds_where_no_gradient_arrives_too(name:
     z.requires_grad_()
     out = model(z)
     model.x.retain_grad()
-    out.backward(torch.randn(out.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    out.backward(
+        torch.randn(out.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )
     at_x = model.x.grad
     assert at_x is not None
     assert float((at_x == 0).double().mean()) >= 0.75
@@ -160,7 +172,9 @@ def test_the_model_is_left_as_it_was_and_runs_as_it_would() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None and not p._backward_hooks for p in model.parameters())
     plain = ds.probe(model, x, params=True)
-    assert [op.log2_gradient_norm2 for op in plain.ops] == [op.log2_gradient_norm2 for op in trace.ops]
+    assert [op.log2_gradient_norm2 for op in plain.ops] == [
+        op.log2_gradient_norm2 for op in trace.ops
+    ]
     assert not any(op.terms or op.slopes for op in plain.ops)
 
 

@@ -1,4 +1,5 @@
-"""Tensors without plain memory, checkpoints of what is compiled, hooks that give once, defaults set elsewhere."""
+"""Tensors without plain memory, checkpoints of what is compiled, hooks that give once, defaults set
+elsewhere."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,13 +28,17 @@ class Does(nn.Module):
         torch.manual_seed(0)
         self._does = does
         for name, part in parts.items():
-            self.register_buffer(name, part) if isinstance(part, Tensor) else setattr(self, name, part)
+            self.register_buffer(name, part) if isinstance(part, Tensor) else setattr(
+                self, name, part
+            )
 
     def forward(self, *given: Tensor) -> Tensor:
         return self._does(self, *given)
 
 
-@pytest.mark.filterwarnings("ignore:Sparse CSR")  # torch says so once a process, whoever comes first
+@pytest.mark.filterwarnings(
+    "ignore:Sparse CSR"
+)  # torch says so once a process, whoever comes first
 def test_a_sparse_matrix_among_the_inputs() -> None:
     """As graphs are given; its own values are not differentiated."""
     model = Does(lambda self, h, a: torch.sparse.mm(a, self.fc(h)).relu(), fc=nn.Linear(6, 6))
@@ -44,7 +49,10 @@ def test_a_sparse_matrix_among_the_inputs() -> None:
 
 
 def test_a_nested_output_is_refused_in_words() -> None:
-    model = Does(lambda self, h: torch.nested.as_nested_tensor([self.fc(h)], layout=torch.jagged), fc=nn.Linear(6, 6))
+    model = Does(
+        lambda self, h: torch.nested.as_nested_tensor([self.fc(h)], layout=torch.jagged),
+        fc=nn.Linear(6, 6),
+    )
     with pytest.raises(InvalidProbe, match="nested tensor; return it padded"):
         probe(model, x())
 
@@ -54,8 +62,14 @@ def test_a_checkpoint_of_what_is_compiled_or_chosen(reentrant: bool) -> None:
     def chosen(h: Tensor) -> Tensor:
         return torch.cond(h.sum() > -1e9, lambda t: t.sin(), lambda t: t.cos(), (h,))
 
-    for inside in (torch.compile(nn.Sequential(nn.Linear(6, 6), nn.Tanh()), backend="aot_eager"), chosen):
-        model = Does(lambda self, h: checkpoint(self.inside, self.fc(h), use_reentrant=reentrant), fc=nn.Linear(6, 6))
+    for inside in (
+        torch.compile(nn.Sequential(nn.Linear(6, 6), nn.Tanh()), backend="aot_eager"),
+        chosen,
+    ):
+        model = Does(
+            lambda self, h: checkpoint(self.inside, self.fc(h), use_reentrant=reentrant),
+            fc=nn.Linear(6, 6),
+        )
         model.inside = inside  # type: ignore[assignment]
         assert probe(model, x()).coverage.share == 1
 
@@ -86,7 +100,10 @@ def test_weights_of_eight_bits(kind: torch.dtype) -> None:
 
 
 def test_a_weight_cast_to_the_type_of_the_signal_stays_a_weight() -> None:
-    model = Does(lambda self, h: F.linear(h, self.fc.weight.type_as(h)), fc=nn.Linear(6, 6, bias=False).double())
+    model = Does(
+        lambda self, h: F.linear(h, self.fc.weight.type_as(h)),
+        fc=nn.Linear(6, 6, bias=False).double(),
+    )
     trace = probed(model, x())
     assert [op.op for op in trace.ops] == ["input", "linear"]
     assert len(trace.ops[-1].weights) == 1
@@ -119,9 +136,17 @@ def test_one_network_made_again_and_again_is_one_network() -> None:
         (nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8), nn.ReLU()), x(4, 3)),
         (nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.ReLU()), x(40, 1, 2, 2)),
     ],
-    ids=["conv1d and group norm", "an image alone", "linear on four axes", "layer norm", "flattened images"],
+    ids=[
+        "conv1d and group norm",
+        "an image alone",
+        "linear on four axes",
+        "layer norm",
+        "flattened images",
+    ],
 )
-def test_dead_units_lie_on_the_axis_of_the_map_that_made_them(model: nn.Sequential, given: Tensor) -> None:
+def test_dead_units_lie_on_the_axis_of_the_map_that_made_them(
+    model: nn.Sequential, given: Tensor
+) -> None:
     """The first half of the map's outputs is negative whatever comes in."""
     made, norm = model[0], model[1]
     assert isinstance(made, nn.Linear | nn.Conv1d | nn.Conv2d)

@@ -63,8 +63,11 @@ def x(*shape: int) -> Tensor:
         (lambda h, y: (h.sin(), [y, h]), None, "sin", ["1.0"]),
     ],
 )
-def test_outputs_of_every_form(form: Callable[[Tensor, Tensor], Any], name: str | None, op: str, beside: list[str]) -> None:
-    """What is an output, is not differentiated and does not lead to what is, is told by the name that output= takes."""
+def test_outputs_of_every_form(
+    form: Callable[[Tensor, Tensor], Any], name: str | None, op: str, beside: list[str]
+) -> None:
+    """What is an output, is not differentiated and does not lead to what is, is told by the name
+    that output= takes."""
     trace = probed(Net(form), x(), output=name, explained=bool(beside))
     (sink, _), *others = trace.sinks
     assert others == []
@@ -107,7 +110,9 @@ def test_independent_and_shared_cotangents() -> None:
     assert gradient_at_input(trace) == pytest.approx(by_hand(lambda y: (y * w).sum()), rel=1e-5)
     shared = torch.randn(5, generator=torch.Generator().manual_seed(3))
     trace = probed(Net(), x(), seed=3, loss="shared")
-    assert gradient_at_input(trace) == pytest.approx(by_hand(lambda y: (y * shared).sum()), rel=1e-5)
+    assert gradient_at_input(trace) == pytest.approx(
+        by_hand(lambda y: (y * shared).sum()), rel=1e-5
+    )
 
 
 def test_repeats_are_what_single_probes_see() -> None:
@@ -115,7 +120,9 @@ def test_repeats_are_what_single_probes_see() -> None:
     generator = torch.Generator().manual_seed(0)
     cotangents = [torch.randn(4, 5, generator=generator) for _ in range(3)]
     expected = [by_hand(lambda y, w=w: (y * w).sum()) for w in cotangents]
-    assert [2.0**level for level in trace.ops[0].log2_gradient_norm2] == pytest.approx(expected, rel=1e-5)
+    assert [2.0**level for level in trace.ops[0].log2_gradient_norm2] == pytest.approx(
+        expected, rel=1e-5
+    )
     assert trace.ops[0].gradient is not None
     assert trace.ops[0].gradient.count == 3 * 24
     assert len(trace.sinks[0][1]) == 3
@@ -126,11 +133,16 @@ def test_repeats_are_what_single_probes_see() -> None:
 
 @pytest.mark.parametrize("log2_scale", [-30, 16, 40])
 def test_a_scaled_loss_is_reported_unscaled(log2_scale: int) -> None:
-    plain, scaled = probed(Net(), x(), params=True), probed(Net(), x(), params=True, loss_scale=2.0**log2_scale)
+    plain, scaled = (
+        probed(Net(), x(), params=True),
+        probed(Net(), x(), params=True, loss_scale=2.0**log2_scale),
+    )
     assert scaled.loss_scale == 2.0**log2_scale
     for a, b in zip(plain.ops, scaled.ops, strict=True):
         assert a.log2_gradient_norm2 == pytest.approx(b.log2_gradient_norm2, rel=1e-13)
-        assert [e.log2_norm2[0] for e in a.edges] == pytest.approx([e.log2_norm2[0] for e in b.edges], rel=1e-13)
+        assert [e.log2_norm2[0] for e in a.edges] == pytest.approx(
+            [e.log2_norm2[0] for e in b.edges], rel=1e-13
+        )
     assert plain.params[0].gradient is not None
     assert scaled.params[0].gradient is not None
     assert plain.params[0].gradient.rms() == scaled.params[0].gradient.rms()

@@ -1,4 +1,5 @@
-"""Parameters: values and gradients counted while they are at hand, second moments the same however they were read."""
+"""Parameters: values and gradients counted while they are at hand, second moments the same however
+they were read."""
 
 import gc
 import threading
@@ -27,8 +28,12 @@ def x(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("bad", [None, float("nan"), float("inf")])
-@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-12), (torch.float64, 1e-12), (torch.bfloat16, 1e-6)])
-def test_second_moments_are_the_same_with_parameters_as_without(dtype: torch.dtype, rounding: float, bad: float | None) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "rounding"), [(torch.float32, 1e-12), (torch.float64, 1e-12), (torch.bfloat16, 1e-6)]
+)
+def test_second_moments_are_the_same_with_parameters_as_without(
+    dtype: torch.dtype, rounding: float, bad: float | None
+) -> None:
     """They are summed in float64, those of a half-precision type in float32."""
     model = mlp().to(dtype)
     if bad is not None:
@@ -59,10 +64,14 @@ def test_a_parameter_that_is_written_to_on_the_way_is_counted_as_it_stands_at_ea
 
 def test_one_that_cannot_be_counted_is_told() -> None:
     model = mlp()
-    model.register_parameter("table", nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False))
+    model.register_parameter(
+        "table", nn.Parameter(torch.ones(3, dtype=torch.int8), requires_grad=False)
+    )
     trace = probe(model, x(), params=True)
     assert len(trace.params) == 16
-    assert [(missed.op, "int8" in missed.why) for missed in trace.coverage.not_seen] == [("table", True)]
+    assert [(missed.op, "int8" in missed.why) for missed in trace.coverage.not_seen] == [
+        ("table", True)
+    ]
 
 
 def test_a_gradient_that_was_counted_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +106,8 @@ def test_the_user_s_hooks_on_parameters_do_not_run_and_are_there_again() -> None
 
 
 class Inner(torch.autograd.Function):
-    """A checkpoint written by hand: its backward computes again and differentiates in a pass of its own."""
+    """A checkpoint written by hand: its backward computes again and differentiates in a pass of its
+    own."""
 
     @staticmethod
     def forward(ctx: Any, inside: nn.Linear, x: Tensor, weight: Tensor, how: str) -> Tensor:
@@ -131,8 +141,13 @@ class ByHand(nn.Module):
 @pytest.mark.parametrize("how", ["grad", "scaled"])
 def test_a_pass_inside_a_backward_is_neither_counted_nor_changed(how: str, verify: bool) -> None:
     model = ByHand(how)
-    plain, trace = probe(model, x(), repeats=2), probe(model, x(), repeats=2, params=True, verify=verify)
-    assert [op.log2_gradient_norm2 for op in plain.ops] == [op.log2_gradient_norm2 for op in trace.ops]
+    plain, trace = (
+        probe(model, x(), repeats=2),
+        probe(model, x(), repeats=2, params=True, verify=verify),
+    )
+    assert [op.log2_gradient_norm2 for op in plain.ops] == [
+        op.log2_gradient_norm2 for op in trace.ops
+    ]
     assert [p.gradient and p.gradient.count for p in trace.params] == [2 * 64, 2 * 8, 2 * 64]
     assert all(p.gradient is not None and not p.gradient.zeros for p in trace.params)
 
@@ -142,7 +157,9 @@ def test_another_threads_gradients_are_left_alone() -> None:
     other = nn.Sequential(shared, nn.Linear(4, 1))
 
     def elsewhere() -> None:
-        found.append(torch.autograd.grad(other(torch.ones(1, 4)).sum(), shared.weight)[0].abs().sum().item())
+        found.append(
+            torch.autograd.grad(other(torch.ones(1, 4)).sum(), shared.weight)[0].abs().sum().item()
+        )
 
     class Waits(torch.autograd.Function):
         @staticmethod
@@ -206,11 +223,17 @@ def offloaded(model: nn.Module, x: Tensor) -> Tensor:
         (lambda: torch.randn(4, 4), lambda model, x: NoGradient.apply(x, model.w * 2), None),
         (lambda: torch.randn(4, 4), offloaded, 16),
         (lambda: torch.eye(4).to_sparse_csr(), lambda model, x: model.w @ x, 16),
-        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged), lambda model, x: x, None),
+        (
+            lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+            lambda model, x: x,
+            None,
+        ),
     ],
     ids=["none", "none further up", "offloaded", "csr", "jagged and unused"],
 )
-def test_gradients_of_odd_parameters(weight: Callable[[], Tensor], run: Callable[..., Tensor], count: int | None) -> None:
+def test_gradients_of_odd_parameters(
+    weight: Callable[[], Tensor], run: Callable[..., Tensor], count: int | None
+) -> None:
     trace = probe(Odd(weight(), run), x(4, 4), params=True)
     found = next(p for p in trace.params if p.name == "w")
     assert (found.gradient and found.gradient.count) == count

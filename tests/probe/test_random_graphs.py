@@ -1,4 +1,5 @@
-"""Networks of random operations: whatever is put together, every node is seen, the ledger closes, and the total is autograd's."""
+"""Networks of random operations: whatever is put together, every node is seen, the ledger closes,
+and the total is autograd's."""
 
 import random
 from collections.abc import Callable
@@ -18,7 +19,10 @@ class Parts(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fc, self.norm, self.layer_norm = nn.Linear(6, 6), nn.BatchNorm1d(6), nn.LayerNorm(6)
-        self.rnn, self.attend = nn.GRU(6, 6, batch_first=True), nn.MultiheadAttention(6, 2, batch_first=True)
+        self.rnn, self.attend = (
+            nn.GRU(6, 6, batch_first=True),
+            nn.MultiheadAttention(6, 2, batch_first=True),
+        )
         self.conv = nn.Conv1d(6, 6, 3, padding=1)
 
 
@@ -94,13 +98,21 @@ STEPS: list[Callable[[Parts, Tensor, Tensor], Tensor]] = [
     lambda p, a, b: torch.stack(a.unbind(1)[::-1], 1),
     lambda p, a, b: torch.stack([a, b]).mean(0),
     lambda p, a, b: a.t().contiguous().t(),
-    lambda p, a, b: a.view(-1).view(2, 4, 6).transpose(0, 1).reshape(8, 6) if a.is_contiguous() else a.reshape(8, 6),
+    lambda p, a, b: (
+        a.view(-1).view(2, 4, 6).transpose(0, 1).reshape(8, 6)
+        if a.is_contiguous()
+        else a.reshape(8, 6)
+    ),
     lambda p, a, b: a.expand(3, 8, 6).sum(0) + b.broadcast_to(2, 8, 6)[1],
     lambda p, a, b: a[:, [5, 4, 3, 2, 1, 0]].gather(1, torch.arange(6).roll(2).expand(8, 6)),
     lambda p, a, b: torch.einsum("bi,bj->bi", a, b) * 0.3,
     lambda p, a, b: torch.addmm(a, b, p.fc.weight),
-    lambda p, a, b: F.scaled_dot_product_attention(a[None, None], b[None, None], a[None, None])[0, 0],
-    lambda p, a, b: F.softmax(a, 1) + a.max(1, keepdim=True)[0] * torch.linalg.norm(b, dim=1, keepdim=True),
+    lambda p, a, b: F.scaled_dot_product_attention(a[None, None], b[None, None], a[None, None])[
+        0, 0
+    ],
+    lambda p, a, b: (
+        F.softmax(a, 1) + a.max(1, keepdim=True)[0] * torch.linalg.norm(b, dim=1, keepdim=True)
+    ),
     lambda p, a, b: torch.fft.ifft(torch.fft.fft(a)).real,
     lambda p, a, b: a.to(torch.bfloat16).float(),
     lambda p, a, b: F.dropout(a, 0.2),
@@ -149,8 +161,12 @@ def test_any_network_is_seen_whole(seed: int) -> None:
     trace = probed(model, x(seed), loss=lambda y: (y * w).sum())
     account, expected = ledger(trace), given.grad
     assert expected is not None
-    assert account.total_log2_norm2 == pytest.approx(log2(float(expected.double().square().sum())), abs=1e-5)
-    assert sum(entry.contribution for entry in account.entries) == pytest.approx(account.total_log2_norm2, abs=1e-6)
+    assert account.total_log2_norm2 == pytest.approx(
+        log2(float(expected.double().square().sum())), abs=1e-5
+    )
+    assert sum(entry.contribution for entry in account.entries) == pytest.approx(
+        account.total_log2_norm2, abs=1e-6
+    )
 
 
 def test_every_step_is_drawn() -> None:

@@ -1,4 +1,5 @@
-"""What a trace says of every operation: its name, its function, its values, what it read, how much of the run was seen."""
+"""What a trace says of every operation: its name, its function, its values, what it read, how much
+of the run was seen."""
 
 from itertools import count
 from math import inf
@@ -41,14 +42,27 @@ def test_names_are_paths_with_the_function_where_a_module_runs_several() -> None
         f"{i}.{what}" for i in (0, 1) for what in ("norm", "fc", "relu", "add", "add#2")
     ]
     assert [op.module for op in trace.ops][1:6] == ["0.norm", "0.fc", "0", "0", "0"]
-    assert [op.module_class for op in trace.ops][1:6] == ["LayerNorm", "Linear", "Block", "Block", "Block"]
+    assert [op.module_class for op in trace.ops][1:6] == [
+        "LayerNorm",
+        "Linear",
+        "Block",
+        "Block",
+        "Block",
+    ]
     assert [op.id for op in trace.ops] == list(range(11))
 
 
 def test_what_reads_what() -> None:
     trace = probed(blocks(1), x())
     assert [op.reads for op in trace.ops] == [(), (0,), (1,), (2,), (3,), (0, 4)]
-    assert [sorted(e.source for e in op.edges) for op in trace.ops] == [[], [0], [1], [2], [3], [0, 4]]
+    assert [sorted(e.source for e in op.edges) for op in trace.ops] == [
+        [],
+        [0],
+        [1],
+        [2],
+        [3],
+        [0, 4],
+    ]
     assert [op.consumers for op in trace.ops] == [2, 1, 1, 1, 1, 1]
 
 
@@ -60,7 +74,9 @@ def test_activations_are_those_of_a_plain_run() -> None:
     model(x())
     expected, plain[:] = list(plain), []
     trace = probe(model, x())
-    for op, value in zip([op for op in trace.ops if op.op in ("linear", "layer_norm")], expected, strict=True):
+    for op, value in zip(
+        [op for op in trace.ops if op.op in ("linear", "layer_norm")], expected, strict=True
+    ):
         assert op.activation is not None
         assert op.activation.count == value.numel()
         assert op.activation.mean_square() == pytest.approx(float(value.square().mean()), rel=1e-12)
@@ -82,7 +98,16 @@ def test_weights_and_settings_are_noted() -> None:
 def test_pure_reshapes_have_no_row_and_cuts_do() -> None:
     class Shapes(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            h = x.view(2, 2, 6).transpose(0, 1).reshape(4, 6).contiguous()[None].squeeze(0).flatten().unflatten(0, (4, 6)).T.mT
+            h = (
+                x.view(2, 2, 6)
+                .transpose(0, 1)
+                .reshape(4, 6)
+                .contiguous()[None]
+                .squeeze(0)
+                .flatten()
+                .unflatten(0, (4, 6))
+                .T.mT
+            )
             h = h.permute(1, 0).clone().to(torch.float32).unsqueeze(-1).expand(6, 4, 3)
             return h.select(2, 0)[:, 1:].narrow(0, 1, 2)
 
@@ -93,8 +118,15 @@ def test_pure_reshapes_have_no_row_and_cuts_do() -> None:
 def test_the_notes_on_modules_tell_blocks_that_repeat() -> None:
     trace = probed(nn.Sequential(*blocks(3), nn.Linear(6, 6)), x())
     structures = {note.path: note.structure for note in trace.modules}
-    assert structures["0"] == structures["1"] == structures["2"] == "Block(fc:Linear,norm:LayerNorm)"
-    assert [note.module_class for note in trace.modules if "." not in note.path] == ["Block", "Block", "Block", "Linear"]
+    assert (
+        structures["0"] == structures["1"] == structures["2"] == "Block(fc:Linear,norm:LayerNorm)"
+    )
+    assert [note.module_class for note in trace.modules if "." not in note.path] == [
+        "Block",
+        "Block",
+        "Block",
+        "Linear",
+    ]
 
 
 def test_a_trace_is_found_in_by_name() -> None:
@@ -104,12 +136,18 @@ def test_a_trace_is_found_in_by_name() -> None:
         trace["1.fd"]
     assert len(trace) == 11
     assert "2 of" not in repr(trace)
-    assert repr(trace).startswith("Trace(Sequential: 11 operations, 11 with gradient, train mode, loss='independent'")
+    assert repr(trace).startswith(
+        "Trace(Sequential: 11 operations, 11 with gradient, train mode, loss='independent'"
+    )
     assert "1.fc [linear]" in repr(trace["1.fc"])
 
 
 def test_the_same_seed_is_the_same_trace() -> None:
-    a, b, c = probe(blocks(), x(), seed=1), probe(blocks(), x(), seed=1), probe(blocks(), x(), seed=2)
+    a, b, c = (
+        probe(blocks(), x(), seed=1),
+        probe(blocks(), x(), seed=1),
+        probe(blocks(), x(), seed=2),
+    )
     assert [op.log2_gradient_norm2 for op in a.ops] == [op.log2_gradient_norm2 for op in b.ops]
     assert a.ops[0].log2_gradient_norm2 != c.ops[0].log2_gradient_norm2
 
@@ -152,7 +190,9 @@ class Hooked(nn.Module):
         return h.sin()
 
 
-@pytest.mark.parametrize("change", [lambda g: g * 2, lambda g: g.mul_(2) and None if g.numel() == 1 else g.mul_(2)])
+@pytest.mark.parametrize(
+    "change", [lambda g: g * 2, lambda g: g.mul_(2) and None if g.numel() == 1 else g.mul_(2)]
+)
 def test_a_hook_that_changes_the_gradient_is_told_and_opens_the_ledger(change: Any) -> None:
     trace = probe(Hooked(change), x(), verify=True)
     assert trace.verified
@@ -180,7 +220,13 @@ def test_what_cannot_be_counted_is_told() -> None:
     """Inside a transform tensors stand for others; what comes out of it is an operation as any."""
     trace = probed(Transformed(), x(), explained=True)
     assert trace.coverage.share == 1
-    assert {missed.op for missed in trace.coverage.not_seen} == {"fc.linear", "sin", "sum", "grad", "mul"}
+    assert {missed.op for missed in trace.coverage.not_seen} == {
+        "fc.linear",
+        "sin",
+        "sum",
+        "grad",
+        "mul",
+    }
     assert all("torch.func transform" in missed.why for missed in trace.coverage.not_seen)
 
 
@@ -216,7 +262,10 @@ def test_what_leaks_from_inside_an_operation_opens_the_ledger() -> None:
     trace = probe(Leaks(), x(), verify=True)
     assert trace.verified
     (missed,) = trace.coverage.not_seen
-    assert (missed.op, missed.why) == ("composite", "mul reads what was made inside it, which no call returned")
+    assert (missed.op, missed.why) == (
+        "composite",
+        "mul reads what was made inside it, which no call returned",
+    )
     assert ledger(trace).closure_error == inf
 
 

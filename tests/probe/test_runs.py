@@ -26,7 +26,13 @@ def x(*shape: int) -> Tensor:
 
 def mlp(layers: int = 3, width: int = 6) -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(*(m for _ in range(layers) for m in (nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU())))
+    return nn.Sequential(
+        *(
+            m
+            for _ in range(layers)
+            for m in (nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU())
+        )
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -56,7 +62,9 @@ def test_autocast_is_seen_as_it_runs() -> None:
 class Complex(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.w = nn.Parameter(torch.randn(6, 6, dtype=torch.complex64, generator=torch.Generator().manual_seed(2)))
+        self.w = nn.Parameter(
+            torch.randn(6, 6, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.fft.ifft(torch.fft.fft(x) @ self.w).abs()
@@ -79,7 +87,9 @@ def test_complex_inputs_and_outputs() -> None:
 
 
 @pytest.mark.parametrize("context", [nullcontext, torch.no_grad, torch.inference_mode])
-def test_the_callers_context_does_not_matter(context: Callable[[], AbstractContextManager[Any]]) -> None:
+def test_the_callers_context_does_not_matter(
+    context: Callable[[], AbstractContextManager[Any]],
+) -> None:
     model = mlp()
     with context():
         trace = probed(model, x())
@@ -283,7 +293,9 @@ def test_two_threads_do_not_meet(same: bool) -> None:
     before, alone = state(a), probe(a, x())
     for one in in_threads(lambda: probe(a, x()), lambda: probe(b, x())):
         assert [op.name for op in one.ops] == [op.name for op in alone.ops]
-        assert [op.log2_gradient_norm2 for op in one.ops] == [op.log2_gradient_norm2 for op in alone.ops]
+        assert [op.log2_gradient_norm2 for op in one.ops] == [
+            op.log2_gradient_norm2 for op in alone.ops
+        ]
     assert state(a) == before
 
 
@@ -329,16 +341,24 @@ def test_wrong_settings_are_refused_with_what_to_do(settings: dict[str, Any], sa
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    theirs: dict[str, Any] = {"repeats": np.int64(2), "seed": np.int64(3), "loss_scale": np.float32(8)}
+    theirs: dict[str, Any] = {
+        "repeats": np.int64(2),
+        "seed": np.int64(3),
+        "loss_scale": np.float32(8),
+    }
     one, other = probe(mlp(), x(), repeats=2, seed=3, loss_scale=8.0), probe(mlp(), x(), **theirs)
-    assert [op.log2_gradient_norm2 for op in one.ops] == [op.log2_gradient_norm2 for op in other.ops]
+    assert [op.log2_gradient_norm2 for op in one.ops] == [
+        op.log2_gradient_norm2 for op in other.ops
+    ]
     assert (other.repeats, other.seed) == (2, 3)
 
 
 @pytest.mark.parametrize("made", [nn.Linear, lambda width: mlp()])
 def test_a_function_that_asks_for_arguments_is_refused(made: Callable[..., nn.Module]) -> None:
     with pytest.raises(
-        InvalidProbe, match=r"without arguments, .* asks for some .*; give a model, or lambda: (Linear|make)\(\.\.\.\)"
+        InvalidProbe,
+        match=r"without arguments, .* asks for some .*; give a model, or lambda: "
+        r"(Linear|make)\(\.\.\.\)",
     ):
         probe(made, x())
 
@@ -358,10 +378,16 @@ def test_whatever_draws_the_weights_follows_the_seed_and_goes_on_as_before() -> 
     once, again, other = (probe(drawn, x(), seed=seed) for seed in (1, 1, 2))
     assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
     assert once.ops[1].weights == again.ops[1].weights
-    assert [a != b for a, b in zip(once.ops[1].weights, other.ops[1].weights, strict=True)] == [True, True]
+    assert [a != b for a, b in zip(once.ops[1].weights, other.ops[1].weights, strict=True)] == [
+        True,
+        True,
+    ]
 
 
-@pytest.mark.parametrize("run", [lambda x: x.argmax(1), lambda x: x.detach() * 2, lambda x: "words", lambda x: torch.ones(3)])
+@pytest.mark.parametrize(
+    "run",
+    [lambda x: x.argmax(1), lambda x: x.detach() * 2, lambda x: "words", lambda x: torch.ones(3)],
+)
 def test_nothing_to_differentiate_is_said(run: Callable[[Tensor], Any]) -> None:
     class Net(nn.Module):
         def forward(self, x: Tensor) -> Any:

@@ -47,7 +47,13 @@ class Named(nn.Module):
 
 def flat(layers: int, width: int = 8) -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(*(m for _ in range(layers) for m in (nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU())))
+    return nn.Sequential(
+        *(
+            m
+            for _ in range(layers)
+            for m in (nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU())
+        )
+    )
 
 
 def test_a_block_of_the_module_tree_comes_first() -> None:
@@ -56,7 +62,9 @@ def test_a_block_of_the_module_tree_comes_first() -> None:
     assert found is not None
     assert (found.word, found.count) == ("Block", 6)
     ends = [(trace.ops[a].name, trace.ops[b].name) for a, b in found.pairs]
-    assert ends == [(f"layers.{k}.add", f"layers.{k + 1}.add") for k in range(4)]  # first and last left out
+    assert ends == [
+        (f"layers.{k}.add", f"layers.{k + 1}.add") for k in range(4)
+    ]  # first and last left out
     assert found.position == (1, 2, 3, 4)
 
 
@@ -103,7 +111,9 @@ def test_stages_of_another_width_are_no_steps() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.relu(self.norm(self.fc(x)))
 
-    model = nn.Sequential(*(Wide(8, 8) for _ in range(4)), Wide(8, 16), *(Wide(16, 16) for _ in range(3)))
+    model = nn.Sequential(
+        *(Wide(8, 8) for _ in range(4)), Wide(8, 16), *(Wide(16, 16) for _ in range(3))
+    )
     trace = probed(model, x())
     found = steps(trace)
     assert found is not None
@@ -155,9 +165,13 @@ def test_a_shared_activation_counts_where_it_is_used() -> None:
 
 def test_modules_that_stand_in_several_places_are_named_by_them() -> None:
     act, block = nn.ReLU(), Block()
-    assert [op.name for op in probed(nn.Sequential(nn.Linear(8, 8), act, nn.Linear(8, 8), act), x()).ops][1:] == list("0123")
+    assert [
+        op.name for op in probed(nn.Sequential(nn.Linear(8, 8), act, nn.Linear(8, 8), act), x()).ops
+    ][1:] == list("0123")
     trace = probed(nn.Sequential(block, block, block), x())
-    assert [op.module.partition(".")[0] for op in trace.ops[1:]] == sorted(op.module.partition(".")[0] for op in trace.ops[1:])
+    assert [op.module.partition(".")[0] for op in trace.ops[1:]] == sorted(
+        op.module.partition(".")[0] for op in trace.ops[1:]
+    )
     assert {note.path.partition(".")[0] for note in trace.modules} == {"0", "1", "2"}
 
 
@@ -172,7 +186,8 @@ def test_a_tree_that_doubles_with_every_level_is_walked_so_far() -> None:
 
 
 def test_a_known_rate_is_measured() -> None:
-    """Orthogonal layers times s: every step multiplies the gradient's mean square by s^2, exactly."""
+    """Orthogonal layers times s: every step multiplies the gradient's mean square by s^2,
+    exactly."""
 
     class Scaled(nn.Module):
         def __init__(self) -> None:
@@ -196,7 +211,9 @@ def test_a_known_rate_is_measured() -> None:
 
 
 def test_a_network_that_repeats_too_seldom_says_so() -> None:
-    with pytest.raises(UnreliableGrowth, match="4 repetitions of Block leave 2 whole steps") as caught:
+    with pytest.raises(
+        UnreliableGrowth, match="4 repetitions of Block leave 2 whole steps"
+    ) as caught:
         growth(probe(Named(4), x()))
     assert caught.value.estimate is not None
 
@@ -218,9 +235,13 @@ class Late(nn.Module):
 
 @pytest.mark.parametrize("where", ["end", "everywhere"])
 def test_an_input_that_joins_late_does_not_hide_the_depth(where: str) -> None:
-    """A late input of zeros that is added, or of ones that is multiplied, changes no value: the rates are those of the tower."""
+    """A late input of zeros that is added, or of ones that is multiplied, changes no value: the
+    rates are those of the tower."""
     late = torch.ones(16, 8) if where == "end" else torch.zeros(16, 8)
-    both, alone = probed(Late(where), (x(), late)), probed(Late(where), (x(), late.requires_grad_(False).long()))
+    both, alone = (
+        probed(Late(where), (x(), late)),
+        probed(Late(where), (x(), late.requires_grad_(False).long())),
+    )
     found, expected = growth(both), growth(alone)
     assert found is not None
     assert expected is not None

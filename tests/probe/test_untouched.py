@@ -25,10 +25,15 @@ def x(*shape: int) -> Tensor:
 
 
 def trained(layers: int = 2) -> nn.Sequential:
-    """A model in the middle of its life: gradients, running statistics, dropout, hooks of every kind."""
+    """A model in the middle of its life: gradients, running statistics, dropout, hooks of every
+    kind."""
     torch.manual_seed(0)
     model = nn.Sequential(
-        *(m for _ in range(layers) for m in (nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(inplace=True), nn.Dropout(0.3)))
+        *(
+            m
+            for _ in range(layers)
+            for m in (nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(inplace=True), nn.Dropout(0.3))
+        )
     )
     model(x()).sum().backward()
     model[0].register_forward_hook(lambda *_: None)
@@ -43,7 +48,8 @@ def trained(layers: int = 2) -> nn.Sequential:
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"params": True}, {"repeats": 2}, {"mode": "eval"}, {"mode": "train"}, {"loss": "shared"}]
+    "settings",
+    [{}, {"params": True}, {"repeats": 2}, {"mode": "eval"}, {"mode": "train"}, {"loss": "shared"}],
 )
 def test_a_model_in_the_middle_of_its_life(settings: dict[str, Any]) -> None:
     probed(trained(), x(), **settings)
@@ -135,7 +141,11 @@ class Remembers(nn.Module):
         self.pythons, self.numpys = random.Random(2), np.random.default_rng(3)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.fc(x) * self.pythons.random() + self.numpys.random() + torch.rand((), generator=self.torchs)
+        h = (
+            self.fc(x) * self.pythons.random()
+            + self.numpys.random()
+            + torch.rand((), generator=self.torchs)
+        )
         self.plain += h.detach().mean(0)
         for part in self.cache[0]:
             part[0] = h.detach()[0]
@@ -149,7 +159,9 @@ def test_plain_tensors_and_generators_are_put_back() -> None:
     for tensor in (model.plain, *model.cache[0]):
         assert not tensor.any()
     again = probe(model, x())
-    assert [op.log2_activation_ms for op in first.ops] == [op.log2_activation_ms for op in again.ops]
+    assert [op.log2_activation_ms for op in first.ops] == [
+        op.log2_activation_ms for op in again.ops
+    ]
 
 
 class Learns(nn.Module):
@@ -197,14 +209,20 @@ def test_what_ends_with_an_exception_is_put_back() -> None:
 
 
 def live() -> set[int]:
-    """Tensors of more values than the products of 32 samples have that are alive, by their memory."""
+    """Tensors of more values than the products of 32 samples have that are alive, by their
+    memory."""
     gc.collect()
-    alive = [t for t in gc.get_objects() if issubclass(type(t), Tensor) and t.numel() > 32 * 32 and t.is_floating_point()]
+    alive = [
+        t
+        for t in gc.get_objects()
+        if issubclass(type(t), Tensor) and t.numel() > 32 * 32 and t.is_floating_point()
+    ]
     return {t.untyped_storage().data_ptr() for t in alive}
 
 
 class Counting(nn.Module):
-    """Says how many large tensors are alive when the forward pass ends, and looks at what autograd keeps."""
+    """Says how many large tensors are alive when the forward pass ends, and looks at what autograd
+    keeps."""
 
     def __init__(self, body: nn.Module):
         super().__init__()
@@ -220,9 +238,11 @@ counts: list[int] = []
 
 
 def test_nothing_of_tensor_size_is_kept() -> None:
-    """Python objects of tensors alive at the end of the forward pass: no more with the probe than without, in a net whose
-    values autograd need not keep."""
-    body = nn.Sequential(*(m for _ in range(5) for m in (nn.Linear(128, 128), nn.Dropout(0.1), nn.Hardtanh())))
+    """Python objects of tensors alive at the end of the forward pass: no more with the probe than
+    without, in a net whose values autograd need not keep."""
+    body = nn.Sequential(
+        *(m for _ in range(5) for m in (nn.Linear(128, 128), nn.Dropout(0.1), nn.Hardtanh()))
+    )
     model = Counting(body)
     counts.clear()
     given = x(16, 128).requires_grad_().clone()
@@ -255,7 +275,9 @@ def test_after_the_probe_nothing_is_left() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.body = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU())
+            self.body = nn.Sequential(
+                nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             out = self.body(x)

@@ -100,8 +100,12 @@ WRITERS = {
         inputs=lambda: torch.arange(8).reshape(4, 2),
     ),
     "init": Writer(lambda model: None, does(lambda model, x: nn.init.normal_(model.fc.weight))),
-    "inplace by keyword": Writer(attribute("t", lambda: -torch.ones(8)), lambda model, x: x + F.relu(model.t, inplace=True)),
-    "inplace by position": Writer(attribute("t", lambda: -torch.ones(8)), lambda model, x: x + F.relu(model.t, True)),
+    "inplace by keyword": Writer(
+        attribute("t", lambda: -torch.ones(8)), lambda model, x: x + F.relu(model.t, inplace=True)
+    ),
+    "inplace by position": Writer(
+        attribute("t", lambda: -torch.ones(8)), lambda model, x: x + F.relu(model.t, True)
+    ),
     "the first argument by keyword": Writer(
         attribute("t", lambda: -torch.ones(8)),
         lambda model, x: x + torch.relu_(input=model.t),  # type: ignore[call-arg]
@@ -110,43 +114,74 @@ WRITERS = {
         lambda model: vars(model).update(mean=torch.ones(8), var=torch.ones(8)),
         lambda model, x: F.batch_norm(x, model.mean, model.var, training=True),
     ),
-    "a buffer, with a gradient": Writer(lambda model: model.register_buffer("mean", torch.zeros(8)), moving_average),
-    "a frozen parameter, with a gradient": Writer(
-        lambda model: model.register_parameter("mean", nn.Parameter(torch.zeros(8), requires_grad=False)), moving_average
+    "a buffer, with a gradient": Writer(
+        lambda model: model.register_buffer("mean", torch.zeros(8)), moving_average
     ),
-    "an attribute, with a gradient": Writer(attribute("mean", lambda: torch.zeros(8)), moving_average),
+    "a frozen parameter, with a gradient": Writer(
+        lambda model: model.register_parameter(
+            "mean", nn.Parameter(torch.zeros(8), requires_grad=False)
+        ),
+        moving_average,
+    ),
+    "an attribute, with a gradient": Writer(
+        attribute("mean", lambda: torch.zeros(8)), moving_average
+    ),
     "what a buffer repeats": Writer(
         lambda model: model.register_buffer("seen", torch.zeros(8).expand(3, 8)),
         does(lambda model, x: model.seen[0].add_(x.detach().mean(0))),
     ),
     "a list in a dict": Writer(
-        attribute("log", lambda: {"a": [1]}), lambda model, x: model.log["a"].append(model.log.setdefault("b", 2))
+        attribute("log", lambda: {"a": [1]}),
+        lambda model, x: model.log["a"].append(model.log.setdefault("b", 2)),
     ),
-    "a queue": Writer(attribute("log", lambda: deque([1], maxlen=2)), lambda model, x: model.log.extend([2, 3])),
+    "a queue": Writer(
+        attribute("log", lambda: deque([1], maxlen=2)), lambda model, x: model.log.extend([2, 3])
+    ),
     "an array": Writer(attribute("log", lambda: np.ones(3)), lambda model, x: model.log.fill(2)),
     "numpy's old generator": Writer(
         attribute("rng", lambda: np.random.RandomState(0)),
         does(lambda model, x: model.rng.rand()),
     ),
     "a generator in a dict": Writer(
-        attribute("rng", lambda: {"a": np.random.default_rng(0)}), does(lambda model, x: model.rng["a"].random())
+        attribute("rng", lambda: {"a": np.random.default_rng(0)}),
+        does(lambda model, x: model.rng["a"].random()),
     ),
-    "a module in a list": Writer(attribute("hidden", lambda: [nn.BatchNorm1d(8)]), lambda model, x: model.hidden[0](x)),
-    "a hook on a parameter": Writer(lambda model: None, does(lambda model, x: model.fc.weight.register_hook(lambda g: None))),
-    "an attribute of a parameter": Writer(lambda model: None, lambda model, x: setattr(model.fc.weight, "note", 1)),
+    "a module in a list": Writer(
+        attribute("hidden", lambda: [nn.BatchNorm1d(8)]), lambda model, x: model.hidden[0](x)
+    ),
+    "a hook on a parameter": Writer(
+        lambda model: None, does(lambda model, x: model.fc.weight.register_hook(lambda g: None))
+    ),
+    "an attribute of a parameter": Writer(
+        lambda model: None, lambda model, x: setattr(model.fc.weight, "note", 1)
+    ),
 }
 
 
 def seen(model: Any) -> list[Any]:
     """All that the writers touch, in values."""
-    tensors = [*model.parameters(), *model.buffers(), *(v for v in vars(model).values() if isinstance(v, Tensor))]
-    found: list[Any] = [(t.detach().clone().tolist(), t.requires_grad, t.grad_fn, t._backward_hooks) for t in tensors]
+    tensors = [
+        *model.parameters(),
+        *model.buffers(),
+        *(v for v in vars(model).values() if isinstance(v, Tensor)),
+    ]
+    found: list[Any] = [
+        (t.detach().clone().tolist(), t.requires_grad, t.grad_fn, t._backward_hooks)
+        for t in tensors
+    ]
     hidden = getattr(model, "hidden", [nn.Identity()])[0]
     found += [{name: value.tolist() for name, value in hidden.state_dict().items()}]
     found += [repr(getattr(model, "log", None)), sorted(vars(model)), vars(model.fc.weight).copy()]
     rng = getattr(model, "rng", None)
     rng = rng["a"] if isinstance(rng, dict) else rng
-    return [*found, repr(rng.get_state() if isinstance(rng, np.random.RandomState) else rng and rng.bit_generator.state)]
+    return [
+        *found,
+        repr(
+            rng.get_state()
+            if isinstance(rng, np.random.RandomState)
+            else rng and rng.bit_generator.state
+        ),
+    ]
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -190,7 +225,9 @@ def test_a_model_whose_mode_changes_its_weights() -> None:
     assert not model[0].merged
 
 
-def test_weights_are_copied_for_a_mode_that_is_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_copied_for_a_mode_that_is_asked_for_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Half a gigabyte of GPT-2's, whose class has a train() of its own, would be."""
     copies: list[int] = []
     monkeypatch.setattr(Kept, "before_any_write", lambda kept: copies.append(1))
@@ -204,7 +241,9 @@ def test_weights_are_copied_for_a_mode_that_is_asked_for_alone(monkeypatch: pyte
 @pytest.mark.filterwarnings("ignore:.*quant")
 def test_buffers_without_plain_memory() -> None:
     model = nn.Linear(8, 8)
-    model.register_buffer("quantized", torch.quantize_per_tensor(torch.randn(4), 0.1, 0, torch.qint8))
+    model.register_buffer(
+        "quantized", torch.quantize_per_tensor(torch.randn(4), 0.1, 0, torch.qint8)
+    )
     model.register_buffer("nowhere", torch.empty(3, device="meta"))
     trace = probe(model, x(), verify=True)
     assert trace.verified

@@ -1,4 +1,5 @@
-"""Published architectures: every autograd node seen, the ledger closed, the model as before, the same bits as without."""
+"""Published architectures: every autograd node seen, the ledger closed, the model as before, the
+same bits as without."""
 
 import os
 
@@ -34,7 +35,9 @@ def test_an_architecture_is_seen_whole(name: str) -> None:
     trace = trace_of(name)
     assert trace.coverage.share == 1
     beside = [missed.op for missed in trace.coverage.not_seen]
-    assert beside in ([], ["pooler_output"]), "of some the pooled output is not what is differentiated"
+    assert beside in ([], ["pooler_output"]), (
+        "of some the pooled output is not what is differentiated"
+    )
     assert trace.coverage.ops_with_gradient > 2
     assert all(op.activation is not None for op in trace.ops)
 

@@ -1,4 +1,5 @@
-"""Published architectures, small and with random weights: name -> model and inputs. Their libraries are loaded when built."""
+"""Published architectures, small and with random weights: name -> model and inputs. Their libraries
+are loaded when built."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,7 +21,12 @@ def noise(*shape: int) -> Tensor:
 
 # ---- transformers: a class, its configuration's class and values, its inputs
 
-_TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+_TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
 _DECODER = {**_TINY, "vocab_size": 100, "num_key_value_heads": 2, "max_position_embeddings": 64}
 _TEXT = {"input_ids": ids()}
 _IMAGE = {"pixel_values": noise(2, 3, 32, 32)}
@@ -28,7 +34,13 @@ _PATCHES = {"image_size": 32, "patch_size": 8}
 _SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 
 
-def _pretrained(name: str, config: str, values: dict[str, Any], inputs: dict[str, Tensor], training: bool = False) -> Built:
+def _pretrained(
+    name: str,
+    config: str,
+    values: dict[str, Any],
+    inputs: dict[str, Tensor],
+    training: bool = False,
+) -> Built:
     import transformers
 
     model = getattr(transformers, name)(getattr(transformers, config)(**values))
@@ -36,7 +48,12 @@ def _pretrained(name: str, config: str, values: dict[str, Any], inputs: dict[str
 
 
 _TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Tensor]]] = {
-    "gpt2": ("GPT2LMHeadModel", "GPT2Config", {"vocab_size": 100, "n_embd": 32, "n_layer": 3, "n_head": 2, **_SPECIAL}, _TEXT),
+    "gpt2": (
+        "GPT2LMHeadModel",
+        "GPT2Config",
+        {"vocab_size": 100, "n_embd": 32, "n_layer": 3, "n_head": 2, **_SPECIAL},
+        _TEXT,
+    ),
     "llama": ("LlamaForCausalLM", "LlamaConfig", _DECODER, _TEXT),
     "qwen3": ("Qwen3ForCausalLM", "Qwen3Config", {**_DECODER, "head_dim": 16}, _TEXT),
     "gemma2": ("Gemma2ForCausalLM", "Gemma2Config", {**_DECODER, "head_dim": 16}, _TEXT),
@@ -60,10 +77,22 @@ _TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Tensor]]] = {
     "swin": (
         "SwinModel",
         "SwinConfig",
-        {"image_size": 32, "patch_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4},
+        {
+            "image_size": 32,
+            "patch_size": 4,
+            "embed_dim": 16,
+            "depths": [1, 1],
+            "num_heads": [2, 2],
+            "window_size": 4,
+        },
         _IMAGE,
     ),
-    "convnextv2": ("ConvNextV2Model", "ConvNextV2Config", {"hidden_sizes": [8, 16, 32, 64], "depths": [1, 1, 2, 1]}, _IMAGE),
+    "convnextv2": (
+        "ConvNextV2Model",
+        "ConvNextV2Config",
+        {"hidden_sizes": [8, 16, 32, 64], "depths": [1, 1, 2, 1]},
+        _IMAGE,
+    ),
     "resnet": (
         "ResNetForImageClassification",
         "ResNetConfig",
@@ -73,13 +102,23 @@ _TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Tensor]]] = {
     "regnet": (
         "RegNetModel",
         "RegNetConfig",
-        {"embedding_size": 8, "hidden_sizes": [16, 32, 64, 128], "depths": [1, 1, 2, 1], "groups_width": 8},
+        {
+            "embedding_size": 8,
+            "hidden_sizes": [16, 32, 64, 128],
+            "depths": [1, 1, 2, 1],
+            "groups_width": 8,
+        },
         _IMAGE,
     ),
     "bit": (
         "BitModel",
         "BitConfig",
-        {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 1, 1], "num_groups": 8},
+        {
+            "embedding_size": 32,
+            "hidden_sizes": [32, 64, 128, 256],
+            "depths": [1, 1, 1, 1],
+            "num_groups": 8,
+        },
         _IMAGE,
     ),
     "segformer": (
@@ -118,7 +157,11 @@ _TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Tensor]]] = {
             "max_target_positions": 20,
             "decoder_start_token_id": 1,
             **_SPECIAL,
-            **{f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in (("layers", 2), ("attention_heads", 2))},
+            **{
+                f"{side}_{what}": n
+                for side in ("encoder", "decoder")
+                for what, n in (("layers", 2), ("attention_heads", 2))
+            },
             **{f"{side}_ffn_dim": 64 for side in ("encoder", "decoder")},
         },
         {"input_features": noise(2, 8, 40), "decoder_input_ids": ids(2, 8)},
@@ -155,7 +198,13 @@ _TRANSFORMERS: dict[str, tuple[str, str, dict[str, Any], dict[str, Tensor]]] = {
 
 def _rwkv() -> Built:
     """In train mode: its eval mode writes over what its own backward pass needs."""
-    values = {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "context_length": 32, **_SPECIAL}
+    values = {
+        "vocab_size": 100,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "context_length": 32,
+        **_SPECIAL,
+    }
     return _pretrained("RwkvForCausalLM", "RwkvConfig", values, _TEXT, training=True)
 
 
@@ -181,7 +230,12 @@ def _dit() -> Built:
     from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 
     model = DiTTransformer2DModel(
-        num_attention_heads=2, attention_head_dim=16, in_channels=4, num_layers=2, sample_size=8, num_embeds_ada_norm=10
+        num_attention_heads=2,
+        attention_head_dim=16,
+        in_channels=4,
+        num_layers=2,
+        sample_size=8,
+        num_embeds_ada_norm=10,
     )
     labels = {"timestep": torch.tensor([3, 7]), "class_labels": torch.tensor([1, 2])}
     return model.eval(), {"hidden_states": noise(2, 4, 8, 8), **labels}
@@ -196,13 +250,22 @@ def _graph(kind: str, **settings: Any) -> Built:
 def _x_decoder(**settings: Any) -> Built:
     from x_transformers import Decoder, TransformerWrapper
 
-    return TransformerWrapper(num_tokens=100, max_seq_len=32, attn_layers=Decoder(dim=32, depth=2, heads=2, **settings)), ids()
+    return TransformerWrapper(
+        num_tokens=100, max_seq_len=32, attn_layers=Decoder(dim=32, depth=2, heads=2, **settings)
+    ), ids()
 
 
 def _monai_unet() -> Built:
     from monai.networks.nets.unet import UNet
 
-    model = UNet(spatial_dims=2, in_channels=1, out_channels=2, channels=(8, 16, 32), strides=(2, 2), num_res_units=1)
+    model = UNet(
+        spatial_dims=2,
+        in_channels=1,
+        out_channels=2,
+        channels=(8, 16, 32),
+        strides=(2, 2),
+        num_res_units=1,
+    )
     return model, noise(2, 1, 32, 32)
 
 
@@ -220,7 +283,11 @@ def _transformer() -> Built:
 class _Tagger(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.embed, self.rnn, self.out = nn.Embedding(100, 8), nn.LSTM(8, 16, 2, batch_first=True), nn.Linear(16, 4)
+        self.embed, self.rnn, self.out = (
+            nn.Embedding(100, 8),
+            nn.LSTM(8, 16, 2, batch_first=True),
+            nn.Linear(16, 4),
+        )
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.out(self.rnn(self.embed(ids))[0])

@@ -10,7 +10,8 @@ import pytest
 
 CHROMIUM = shutil.which("chromium")
 _QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update "
     "--disable-sync"
 ).split()
 
@@ -21,7 +22,9 @@ Open = Callable[..., Any]
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine; on Debian, apt-get install chromium")
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install '.[test]'")
+    sync = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed; pip install '.[test]'"
+    )
     with sync.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=_QUIET)
         yield chromium
@@ -30,16 +33,24 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def show(browser: Any) -> Iterator[Open]:
-    """Opens a page; when the test ends, it must have asked for nothing but itself and said nothing on the console."""
+    """Opens a page; when the test ends, it must have asked for nothing but itself and said nothing
+    on the console."""
     contexts, heard = [], []
 
     def opened(path: Path, width: int = 1200, scheme: str = "light") -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
+        )
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: heard.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: heard.append(f"error: {error}"))
-        page.on("request", lambda request: None if request.url == path.as_uri() else heard.append(f"asked for {request.url}"))
+        page.on(
+            "request",
+            lambda request: (
+                None if request.url == path.as_uri() else heard.append(f"asked for {request.url}")
+            ),
+        )
         page.goto(path.as_uri())
         page.wait_for_function("document.documentElement.dataset.drawn === 'true'")
         return page

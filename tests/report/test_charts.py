@@ -31,7 +31,9 @@ def _inline(node) -> list[dict]:
     if isinstance(node, dict):
         own = (
             node["values"]
-            if isinstance(node.get("values"), list) and node["values"] and isinstance(node["values"][0], dict)
+            if isinstance(node.get("values"), list)
+            and node["values"]
+            and isinstance(node["values"][0], dict)
             else []
         )
         return own + [row for child in node.values() for row in _inline(child)]
@@ -72,13 +74,16 @@ def test_figures_are_pictures(spec: NetSpec) -> None:
 
 
 def test_wide_gradients_make_wide_ridges() -> None:
-    """On the founding experiment's ridges the spread at layer 1 is over four times that at layer 9, as the rms says."""
+    """On the founding experiment's ridges the spread at layer 1 is over four times that at layer 9,
+    as the rms says."""
     found = founding(NetSpec(width=128, batch=64), seeds=2)
     rows = values(ridges.gradient_ridgelines({"bn": found.measured[1]}, ["bn"]))
     half = {}
     for layer in (1, 9):
         ridge = [row for row in rows if row.get("layer") == layer and "top" in row]
-        half[layer] = sum(row["base"] - row["top"] > 0.85 for row in ridge)  # above half height: a ridge is 1.7 rows high
+        half[layer] = sum(
+            row["base"] - row["top"] > 0.85 for row in ridge
+        )  # above half height: a ridge is 1.7 rows high
     assert 3.5 < half[1] / half[9] < 6.5
 
 
@@ -91,8 +96,14 @@ def test_a_chart_becomes_png_and_svg() -> None:
 def test_of_few_values_a_ridge_has_its_rms_and_no_outline() -> None:
     """Bins of a few values each are a comb that says nothing."""
     generator = torch.Generator().manual_seed(0)
-    rows = [values(ridgeline([Sketch.of(torch.randn(n, generator=generator))], "x", "#000000")) for n in (99, 2000)]
-    assert [sum("name" in row for row in drawn) for drawn in rows] == [2, 2]  # the tick, and its shade when selected
+    rows = [
+        values(ridgeline([Sketch.of(torch.randn(n, generator=generator))], "x", "#000000"))
+        for n in (99, 2000)
+    ]
+    assert [sum("name" in row for row in drawn) for drawn in rows] == [
+        2,
+        2,
+    ]  # the tick, and its shade when selected
     outlined = [[row for row in drawn if "at" in row and "name" not in row] for drawn in rows]
     assert outlined[0] == []
     assert len(outlined[1]) > 10

@@ -1,4 +1,5 @@
-"""The pages of what `explain` found: they show its numbers, in a browser, and name the command that gives them again."""
+"""The pages of what `explain` found: they show its numbers, in a browser, and name the command that
+gives them again."""
 
 import contextlib
 import json
@@ -50,7 +51,9 @@ def found() -> dict[str, Any]:
         "vanilla": growth_argument(replace(SMALL, norm="none"), seeds=3, loss="independent"),
         "normalizers": normalizers(["relu", "leaky_relu(0.2)"], depth=4, width=16, batch=8, seed=1),
         "model": explain(model(), torch.randn(16, 32), loss="shared", seed=0),
-        "matter": matter((3, 4), (0.01, 0.1), seeds=2, seed=3, settings=Settings(width=16, batch=16, steps=8)),
+        "matter": matter(
+            (3, 4), (0.01, 0.1), seeds=2, seed=3, settings=Settings(width=16, batch=16, steps=8)
+        ),
     }
 
 
@@ -62,11 +65,16 @@ def pages(found: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> di
     return {name: folder / f"{name}.html" for name in found}
 
 
-def test_the_argument_s_page_shows_its_rate_its_verdict_and_every_row(found: dict[str, Any]) -> None:
+def test_the_argument_s_page_shows_its_rate_its_verdict_and_every_row(
+    found: dict[str, Any],
+) -> None:
     argument = found["growth"]
     text = page(argument)
     (rate,) = argument.of("rate")
-    assert f"×{with_error(rate.measured, rate.stderr)}</strong>; the argument has ×{rate.argued:.4g}" in text
+    assert (
+        f"×{with_error(rate.measured, rate.stderr)}</strong>; the argument has ×{rate.argued:.4g}"
+        in text
+    )
     assert verdict_line(argument).capitalize() in text
     assert claims(argument.rows) in text
 
@@ -97,18 +105,27 @@ def test_the_command_on_the_page_gives_the_same_record(
     line = unescape(re.findall(r"<pre>(depthscale explain .*?)</pre>", page(found[name]))[0])
     with contextlib.suppress(SystemExit):
         cli.main([*shlex.split(line)[1:], "--json", "-"])
-    record = {"normalizers": normalizers_record, "matter": matter_record}.get(name, argument_record)(found[name])
+    record = {"normalizers": normalizers_record, "matter": matter_record}.get(
+        name, argument_record
+    )(found[name])
     again = json.loads(capsys.readouterr().out)
     assert again["rows"] == json.loads(dumps(record))["rows"]
 
 
-def test_what_is_said_of_normalizers_and_of_training_is_on_their_pages(found: dict[str, Any]) -> None:
-    for name, lines in (("normalizers", answers(found["normalizers"])), ("matter", reading(found["matter"]))):
+def test_what_is_said_of_normalizers_and_of_training_is_on_their_pages(
+    found: dict[str, Any],
+) -> None:
+    for name, lines in (
+        ("normalizers", answers(found["normalizers"])),
+        ("matter", reading(found["matter"])),
+    ):
         text = unescape(page(found[name]))
         assert [line for line in lines if line.strip() not in text] == []
 
 
-def test_every_norm_of_a_model_has_its_rows_and_its_point(found: dict[str, Any], pages: dict[str, Path], show: Open) -> None:
+def test_every_norm_of_a_model_has_its_rows_and_its_point(
+    found: dict[str, Any], pages: dict[str, Path], show: Open
+) -> None:
     explained = found["model"]
     text = pages["model"].read_text()
     assert [norm.name for norm in explained.norms if claims(norm.rows) not in text] == []
@@ -121,30 +138,39 @@ def test_every_norm_of_a_model_has_its_rows_and_its_point(found: dict[str, Any],
 
 
 @pytest.mark.parametrize("name", [*NAMES, "model"])
-def test_at_the_width_of_a_phone_all_is_there_and_nothing_cut(name: str, pages: dict[str, Path], show: Open) -> None:
+def test_at_the_width_of_a_phone_all_is_there_and_nothing_cut(
+    name: str, pages: dict[str, Path], show: Open
+) -> None:
     opened = show(pages[name], width=390)
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     cut = opened.evaluate(
         """[...document.querySelectorAll(".chart svg text")].filter((e) => {
           const r = e.getBoundingClientRect(), s = e.closest("svg").getBoundingClientRect();
-          return r.width && (r.left < s.left - 2 || r.right > s.right + 2 || r.top < s.top - 2 || r.bottom > s.bottom + 2);
+          return r.width && (r.left < s.left - 2 || r.right > s.right + 2
+            || r.top < s.top - 2 || r.bottom > s.bottom + 2);
         }).map((e) => e.textContent)"""
     )
     assert cut == []
-    charts = opened.evaluate("[...document.querySelectorAll('.chart')].map((e) => e.querySelectorAll('svg path').length)")
+    charts = opened.evaluate(
+        "[...document.querySelectorAll('.chart')].map((e) => e.querySelectorAll('svg path').length)"
+    )
     assert charts
     assert min(charts) > 3
 
 
 @pytest.mark.parametrize("name", [*NAMES, "model"])
-def test_print_holds_every_section(name: str, pages: dict[str, Path], show: Open, tmp_path: Path) -> None:
+def test_print_holds_every_section(
+    name: str, pages: dict[str, Path], show: Open, tmp_path: Path
+) -> None:
     opened = show(pages[name])
     headings = [" ".join(each.split()) for each in opened.locator("h1, h2, h3").all_text_contents()]
     flat = " ".join(printed(opened, tmp_path).split())
     assert [heading for heading in headings if heading not in flat] == []
 
 
-def test_a_selected_pair_is_selected_in_the_picture_and_in_the_table(pages: dict[str, Path], show: Open) -> None:
+def test_a_selected_pair_is_selected_in_the_picture_and_in_the_table(
+    pages: dict[str, Path], show: Open
+) -> None:
     opened = show(pages["normalizers"])
     opened.locator(".rows tr[data-at='7']").click()
     assert opened.evaluate("views.cells.signal('selected')") == 7
@@ -152,12 +178,19 @@ def test_a_selected_pair_is_selected_in_the_picture_and_in_the_table(pages: dict
     box = opened.locator("#cells path[aria-roledescription='rect mark']").nth(2).bounding_box()
     opened.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     assert opened.get_attribute(".rows tr[aria-selected=true]", "data-at") == "2"
-    assert opened.text_content("output.readout").startswith("pair 2 · activation relu · normalizer batch after")
+    assert opened.text_content("output.readout").startswith(
+        "pair 2 · activation relu · normalizer batch after"
+    )
 
 
-def test_the_picture_of_factors_holds_the_rows_numbers(found: dict[str, Any], pages: dict[str, Path], show: Open) -> None:
+def test_the_picture_of_factors_holds_the_rows_numbers(
+    found: dict[str, Any], pages: dict[str, Path], show: Open
+) -> None:
     opened = show(pages["growth"])
-    drawn = opened.evaluate("Object.values(views.depth.data('source_2') ?? {}).map(({ series, at, y }) => [series, at, y])")
+    drawn = opened.evaluate(
+        "Object.values(views.depth.data('source_2') ?? {}).map(({ series, at, y }) => [series, "
+        "at, y])"
+    )
     measured = {("with the norm", row.layer): row.measured for row in found["growth"].of("layer")}
     measured |= {("without", row.layer): row.measured for row in found["growth"].of("vanilla")}
     shown = {(series, at): y for series, at, y in drawn}

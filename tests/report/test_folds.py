@@ -1,4 +1,5 @@
-"""Operations folded: every one in one part, in order, by module where modules are blocks and else by step of depth."""
+"""Operations folded: every one in one part, in order, by module where modules are blocks and else
+by step of depth."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -26,7 +27,11 @@ def layer() -> tuple[nn.Module, ...]:
 def flat(depth: int, *, head: bool = False) -> nn.Sequential:
     """Linear, Batch Norm and ReLU, so many times, all in one Sequential."""
     parts = [part for _ in range(depth) for part in layer()]
-    return nn.Sequential(nn.Linear(16, 16), nn.Tanh(), *parts, nn.Linear(16, 4)) if head else nn.Sequential(*parts)
+    return (
+        nn.Sequential(nn.Linear(16, 16), nn.Tanh(), *parts, nn.Linear(16, 4))
+        if head
+        else nn.Sequential(*parts)
+    )
 
 
 class Cell(nn.Module):
@@ -64,14 +69,18 @@ def traces() -> dict[str, Trace]:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_operation_is_in_one_part_and_every_gain_in_the_total(name: str, traces: dict[str, Trace]) -> None:
+def test_every_operation_is_in_one_part_and_every_gain_in_the_total(
+    name: str, traces: dict[str, Trace]
+) -> None:
     trace = traces[name]
     account = ledger(trace)
     parts = folded(trace, account).parts
     assert (parts[0].first, parts[-1].last) == (0, len(trace.ops) - 1)
     assert all(above.last + 1 == below.first for above, below in pairwise(parts))
     assert 1 <= len(parts) <= 40
-    assert sum(part.log2_gain for part in parts) == pytest.approx(sum(each.contribution for each in account.entries))
+    assert sum(part.log2_gain for part in parts) == pytest.approx(
+        sum(each.contribution for each in account.entries)
+    )
 
 
 def test_a_flat_sequential_folds_into_the_steps_that_growth_takes(traces: dict[str, Trace]) -> None:
@@ -80,13 +89,21 @@ def test_a_flat_sequential_folds_into_the_steps_that_growth_takes(traces: dict[s
     assert known is not None
     assert found.step == known.word == "linear-batch_norm-relu"
     assert [part.name for part in found.parts] == ["input", *(f"step {k}" for k in range(1, 21))]
-    assert [(below.last, part.last) for below, part in pairwise(found.parts[1:-1])] == list(known.pairs)
-    kinds = {tuple(op.op for op in trace.ops[part.first : part.last + 1]) for part in found.parts[1:]}
+    assert [(below.last, part.last) for below, part in pairwise(found.parts[1:-1])] == list(
+        known.pairs
+    )
+    kinds = {
+        tuple(op.op for op in trace.ops[part.first : part.last + 1]) for part in found.parts[1:]
+    }
     assert kinds == {("linear", "batch_norm", "relu")}
 
 
-@pytest.mark.parametrize("wrap", [lambda x: nn.Sequential(x), lambda x: nn.Sequential(nn.Sequential(x), nn.Tanh())])
-def test_a_flat_sequential_inside_a_module_folds_all_the_same(wrap: Callable[[nn.Module], nn.Module]) -> None:
+@pytest.mark.parametrize(
+    "wrap", [lambda x: nn.Sequential(x), lambda x: nn.Sequential(nn.Sequential(x), nn.Tanh())]
+)
+def test_a_flat_sequential_inside_a_module_folds_all_the_same(
+    wrap: Callable[[nn.Module], nn.Module],
+) -> None:
     """Its module holds them all: one part would say nothing."""
     found = folded(traced(wrap(flat(20))), None)
     assert sum(part.name.startswith("step ") for part in found.parts) == 20
@@ -95,7 +112,13 @@ def test_a_flat_sequential_inside_a_module_folds_all_the_same(wrap: Callable[[nn
 def test_what_lies_before_and_after_the_steps_keeps_its_names(traces: dict[str, Trace]) -> None:
     """The head's ReLU-less layer is no step; the sequence that covers most of the depth is."""
     found = folded(traces["flat with a head"], None)
-    assert [part.name for part in found.parts] == ["input", "0", "1", *(f"step {k}" for k in range(1, 13)), "38"]
+    assert [part.name for part in found.parts] == [
+        "input",
+        "0",
+        "1",
+        *(f"step {k}" for k in range(1, 13)),
+        "38",
+    ]
 
 
 def test_blocks_keep_the_names_of_their_modules(traces: dict[str, Trace]) -> None:
@@ -149,16 +172,24 @@ def test_a_long_path_is_cut_between_its_components() -> None:
 def test_of_a_block_the_operation_that_loses_most_is_drawn() -> None:
     """Shares of values below float8's smallest, 2^-10 at e4m3, known by counting them."""
     small = torch.tensor([1.0, 1.0, 1e-6, 1e-6])
-    sketches = [Sketch.of(each) for each in (torch.ones(4), small, torch.tensor([1.0, 1.0, 1.0, 1e-6]), torch.ones(4))]
+    sketches = [
+        Sketch.of(each)
+        for each in (torch.ones(4), small, torch.tensor([1.0, 1.0, 1.0, 1e-6]), torch.ones(4))
+    ]
     rows = lost(sketches, [[0, 1], [2, 3]])
-    e4m3 = [(row["at"], row["share"]) for row in rows if (row["format"], row["kind"]) == ("float8 e4m3", "underflow")]
+    e4m3 = [
+        (row["at"], row["share"])
+        for row in rows
+        if (row["format"], row["kind"]) == ("float8 e4m3", "underflow")
+    ]
     assert e4m3 == [(1, 0.5), (2, 0.25)]
     each = lost(sketches)
     assert [row["share"] for row in each if row["format"] == "float8 e4m3"] == [0, 0.5, 0.25, 0]
 
 
 def test_the_first_screen_has_the_rate_with_its_interval_and_theory_s() -> None:
-    """Of four drawn networks: their errors are named, and the numbers are growth's and the diagnosis's own."""
+    """Of four drawn networks: their errors are named, and the numbers are growth's and the
+    diagnosis's own."""
 
     def make() -> nn.Module:
         return flat(10)
@@ -168,7 +199,10 @@ def test_the_first_screen_has_the_rate_with_its_interval_and_theory_s() -> None:
     text = page(trace)
     assert found is not None
     low, high = interval(found)
-    assert f"95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, steps 1 to 9" in text
+    assert (
+        f"95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, steps 1 to 9"
+        in text
+    )
     assert f"Theory: ×{predicted:.5g}." in text
     assert "batch of 16, 4 networks<" in text
     assert "± 2 standard errors over 4 networks." in text

@@ -1,4 +1,5 @@
-"""Pages in a real browser: they ask for nothing, say what they should, and do what their controls promise."""
+"""Pages in a real browser: they ask for nothing, say what they should, and do what their controls
+promise."""
 
 import json
 import re
@@ -29,13 +30,15 @@ HOSTILE = "</script><script>window.ran = 1</script><img src=x onerror=window.ran
 
 
 class Blocks(nn.Module):
-    """Ten blocks of Linear, Batch Norm and ReLU, with Kaiming weights of a fixed seed; one has a name to be careful with."""
+    """Ten blocks of Linear, Batch Norm and ReLU, with Kaiming weights of a fixed seed; one has a
+    name to be careful with."""
 
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(32, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU()) for _ in range(10)
+            nn.Sequential(nn.Linear(32, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU())
+            for _ in range(10)
         )
         self.add_module("<img src=x onerror=window_ran()>", nn.Linear(32, 32, bias=False))
         for parameter in self.parameters():
@@ -64,45 +67,72 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     records["stations"] = predict(records["trace"])
     flat = nn.Sequential(*(part for block in Blocks().blocks for part in block.children()))
     records["flat"] = probe(nn.Sequential(OrderedDict({LONG: flat})), torch.randn(16, 32))
-    records["traces"] = {"<i>small</i>": records["trace"], "wide": probe(Blocks(), torch.randn(64, 32))}
+    records["traces"] = {
+        "<i>small</i>": records["trace"],
+        "wide": probe(Blocks(), torch.randn(64, 32)),
+    }
     for name, record in records.items():
         report(record, folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in records}
 
 
 @pytest.mark.parametrize(
-    "name", ["profile", "theory", "comparison", "hostile", "article", "trace", "flat", "stations", "traces"]
+    "name",
+    [
+        "profile",
+        "theory",
+        "comparison",
+        "hostile",
+        "article",
+        "trace",
+        "flat",
+        "stations",
+        "traces",
+    ],
 )
-def test_nothing_is_cut_at_the_width_of_a_phone(name: str, pages: dict[str, Path], show: Open) -> None:
+def test_nothing_is_cut_at_the_width_of_a_phone(
+    name: str, pages: dict[str, Path], show: Open
+) -> None:
     page = show(pages[name], width=390)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     beyond = page.evaluate(
-        """[...document.querySelectorAll("main *")].filter((e) => !e.closest(".scroll, .rows, .formula"))
-        .filter((e) => { const r = e.getBoundingClientRect(); return r.width && (r.right > 391 || r.left < -1); })
+        """[...document.querySelectorAll("main *")]
+        .filter((e) => !e.closest(".scroll, .rows, .formula"))
+        .filter((e) => { const r = e.getBoundingClientRect();
+          return r.width && (r.right > 391 || r.left < -1); })
         .map((e) => e.outerHTML.slice(0, 200))"""
     )
     assert beyond == []
     cut = page.evaluate(
         """[...document.querySelectorAll(".chart svg text")].filter((e) => {
           const r = e.getBoundingClientRect(), s = e.closest("svg").getBoundingClientRect();
-          return r.width && (r.left < s.left - 2 || r.right > s.right + 2 || r.top < s.top - 2 || r.bottom > s.bottom + 2);
+          return r.width && (r.left < s.left - 2 || r.right > s.right + 2
+            || r.top < s.top - 2 || r.bottom > s.bottom + 2);
         }).map((e) => e.textContent)"""
     )
     assert cut == []
-    assert page.evaluate("[...document.querySelectorAll('.scroll, .rows, .formula')].every((e) => e.tabIndex === 0)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.scroll, .rows, .formula')].every((e) => e.tabIndex === 0)"
+    )
 
 
 def test_a_check_of_the_width_would_see_something_cut(pages: dict[str, Path], show: Open) -> None:
     page = show(pages["theory"], width=390)
-    page.evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<pre style=\"width:500px\">wide</pre>')")
+    page.evaluate(
+        "document.querySelector('main').insertAdjacentHTML('beforeend', '<pre "
+        'style="width:500px">wide</pre>\')'
+    )
     assert page.evaluate("document.documentElement.scrollWidth") > 390
 
 
 @pytest.mark.parametrize("name", ["profile", "comparison", "article", "trace"])
-def test_every_chart_is_drawn_and_says_in_words_what_it_shows(name: str, pages: dict[str, Path], show: Open) -> None:
+def test_every_chart_is_drawn_and_says_in_words_what_it_shows(
+    name: str, pages: dict[str, Path], show: Open
+) -> None:
     page = show(pages[name])
     charts = page.evaluate(
-        "[...document.querySelectorAll('.chart')].map((e) => [e.getAttribute('aria-label'), e.querySelectorAll('svg path').length])"
+        "[...document.querySelectorAll('.chart')].map((e) => [e.getAttribute('aria-label'), "
+        "e.querySelectorAll('svg path').length])"
     )
     assert len(charts) >= 3
     assert all(len(says) > 10 and marks > 3 for says, marks in charts)
@@ -111,7 +141,8 @@ def test_every_chart_is_drawn_and_says_in_words_what_it_shows(name: str, pages: 
 def test_charts_follow_the_colour_scheme(pages: dict[str, Path], show: Open) -> None:
     colours = [
         show(pages["profile"], scheme=scheme).evaluate(
-            "[...new Set([...document.querySelectorAll('#depth path, #depth text')].map((e) => getComputedStyle(e).fill))].sort()"
+            "[...new Set([...document.querySelectorAll('#depth path, #depth text')].map((e) => "
+            "getComputedStyle(e).fill))].sort()"
         )
         for scheme in ("light", "dark")
     ]
@@ -124,16 +155,22 @@ def test_a_name_that_looks_like_a_script_shows_as_text(pages: dict[str, Path], s
     page = show(pages["hostile"])
     assert page.evaluate("window.ran") is None
     assert HOSTILE in page.text_content("h1")
-    assert page.evaluate("[...document.querySelectorAll('svg text')].some((e) => e.textContent.startsWith('</script>'))")
+    assert page.evaluate(
+        "[...document.querySelectorAll('svg text')].some((e) => "
+        "e.textContent.startsWith('</script>'))"
+    )
 
 
 def test_one_selected_layer_is_selected_everywhere(pages: dict[str, Path], show: Open) -> None:
     page = show(pages["profile"])
     page.locator(".rows tr[data-at='7']").click()
     assert page.evaluate(
-        "Object.values(views).filter((v) => 'selected' in v.getState().signals).map((v) => v.signal('selected'))"
+        "Object.values(views).filter((v) => 'selected' in v.getState().signals).map((v) => "
+        "v.signal('selected'))"
     )
-    assert set(page.evaluate("['depth', 'gradient-ridges'].map((id) => views[id].signal('selected'))")) == {7}
+    assert set(
+        page.evaluate("['depth', 'gradient-ridges'].map((id) => views[id].signal('selected'))")
+    ) == {7}
     assert page.text_content("output.readout").startswith("layer 7 ")
     page.locator("#depth").focus()
     page.keyboard.press("ArrowRight")
@@ -149,7 +186,10 @@ def test_the_table_sorts_and_filters(pages: dict[str, Path], show: Open) -> None
     page = show(pages["profile"])
 
     def column(i: int) -> list[float]:
-        return [float(cell) for cell in page.locator(f".rows tr[data-at] td:nth-child({i})").all_text_contents()]
+        return [
+            float(cell)
+            for cell in page.locator(f".rows tr[data-at] td:nth-child({i})").all_text_contents()
+        ]
 
     page.get_by_role("button", name="gradient RMS").click()
     assert column(2) == sorted(column(2))
@@ -194,14 +234,18 @@ def test_the_controls_move_the_curve_to_what_predict_gives(
     page = show(pages["article"])
     _set(page, activation, normalizer, batch, depth)
     drawn = page.evaluate("views.explorer.data('curve').map(({ at, y }) => [at, y])")
-    spec = replace(NetSpec(depth=depth, activation=activation, batch=batch), **NORMALIZERS[normalizer])
+    spec = replace(
+        NetSpec(depth=depth, activation=activation, batch=batch), **NORMALIZERS[normalizer]
+    )
     log2 = predict(spec, loss="shared").gradient.log2_mean_square
     if np.isneginf(log2[0]):
         assert drawn == [[depth, 1]]
         assert "exactly 0" in page.text_content("#explored")
     else:
         assert [at for at, _ in drawn] == list(range(depth + 1))
-        assert [y for _, y in drawn] == pytest.approx((2.0 ** ((log2 - log2[-1]) / 2)).tolist(), rel=1e-5)
+        assert [y for _, y in drawn] == pytest.approx(
+            (2.0 ** ((log2 - log2[-1]) / 2)).tolist(), rel=1e-5
+        )
 
 
 def _set(page: Any, activation: str, normalizer: str, batch: float, depth: int) -> None:
@@ -221,7 +265,9 @@ def test_the_controls_start_at_this_run_with_its_points(pages: dict[str, Path], 
 
 
 @pytest.mark.parametrize("name", ["profile", "article", "trace", "traces"])
-def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Path], show: Open, tmp_path: Path) -> None:
+def test_print_holds_every_section_and_every_row(
+    name: str, pages: dict[str, Path], show: Open, tmp_path: Path
+) -> None:
     page = show(pages[name])
     headings = page.locator("h1, h2, h3").all_text_contents()
     layers = page.evaluate("page.table.rows.length")
@@ -229,7 +275,12 @@ def test_print_holds_every_section_and_every_row(name: str, pages: dict[str, Pat
     flat = " ".join(text.split())
     assert [heading for heading in headings if heading not in flat] == []
     section = flat.split(
-        {"article": "All numbers", "profile": "Layers", "trace": "Operations", "traces": "Steps of depth"}[name]
+        {
+            "article": "All numbers",
+            "profile": "Layers",
+            "trace": "Operations",
+            "traces": "Steps of depth",
+        }[name]
     )[-1]
     number = {"article": 1, "profile": 1, "trace": 5, "traces": 2}[
         name
@@ -242,9 +293,17 @@ def test_a_printed_table_names_its_columns_on_every_sheet_and_breaks_no_word(
     pages: dict[str, Path], show: Open, tmp_path: Path
 ) -> None:
     text = printed(show(pages["deep"]), tmp_path)
-    sheets = [sheet for sheet in text.split("\f") if len(re.findall(r"^\s*\d+( +[\d.e+–-]+){3}", sheet, re.MULTILINE)) > 20]
+    sheets = [
+        sheet
+        for sheet in text.split("\f")
+        if len(re.findall(r"^\s*\d+( +[\d.e+–-]+){3}", sheet, re.MULTILINE)) > 20
+    ]
     assert len(sheets) > 3
-    assert [sheet[:300] for sheet in sheets if not {"layer", "gradient", "activation"} <= set(sheet.split())] == []
+    assert [
+        sheet[:300]
+        for sheet in sheets
+        if not {"layer", "gradient", "activation"} <= set(sheet.split())
+    ] == []
     assert len(re.findall(r"batch_norm +16×32", printed(show(pages["trace"]), tmp_path))) == 10
 
 
@@ -270,7 +329,9 @@ def test_one_selected_operation_is_selected_everywhere(pages: dict[str, Path], s
     assert page.evaluate("views['gradient-ridges'].signal('selected')") == 3
 
 
-def test_the_step_of_a_selected_operation_is_shaded_in_every_chart(pages: dict[str, Path], show: Open) -> None:
+def test_the_step_of_a_selected_operation_is_shaded_in_every_chart(
+    pages: dict[str, Path], show: Open
+) -> None:
     """Operation 8 is the Batch Norm of the third step: modules 6 to 8."""
     page = show(pages["flat"])
     page.locator(".rows tr[data-at='8']").click()
@@ -278,15 +339,24 @@ def test_the_step_of_a_selected_operation_is_shaded_in_every_chart(pages: dict[s
     opened = page.locator("details.block[open] summary").all_text_contents()
     assert [each.split("×")[0] for each in opened] == [f"step 3 {LONG}.6 to {LONG}.8"]
     assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "8"
-    for chart, shade in (("waterfall", "path[opacity='0.15']"), ("gradient-ridges", "line[opacity='0.1']")):
-        boxes = page.locator(f"#{chart} {shade}").evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")
+    for chart, shade in (
+        ("waterfall", "path[opacity='0.15']"),
+        ("gradient-ridges", "line[opacity='0.1']"),
+    ):
+        boxes = page.locator(f"#{chart} {shade}").evaluate_all(
+            "all => all.map(e => e.getBoundingClientRect().top)"
+        )
         assert len(boxes) == 1, chart
 
 
 def test_a_picture_says_what_its_dots_and_its_lines_are(pages: dict[str, Path], show: Open) -> None:
     for name, chart, words in (
         ("profile", "#depth", {"gradient", "activation", "theory", "measured"}),
-        ("article", "#gradients", {"vanilla", "batch norm", "frozen statistics", "theory", "measured"}),
+        (
+            "article",
+            "#gradients",
+            {"vanilla", "batch norm", "frozen statistics", "theory", "measured"},
+        ),
         ("theory", "#depth", {"gradient", "activation"}),  # lines alone need no key
     ):
         legend = show(pages[name]).locator(f"{chart} .role-legend-label text").all_text_contents()
@@ -294,16 +364,23 @@ def test_a_picture_says_what_its_dots_and_its_lines_are(pages: dict[str, Path], 
         assert len(legend) == len(words)
 
 
-def test_at_the_width_of_a_desk_nothing_has_a_scrollbar_but_long_tables(pages: dict[str, Path], show: Open) -> None:
+def test_at_the_width_of_a_desk_nothing_has_a_scrollbar_but_long_tables(
+    pages: dict[str, Path], show: Open
+) -> None:
     for name in ("trace", "flat", "profile", "article", "traces"):
         page = show(pages[name], width=1280)
         beyond = page.evaluate(
-            """[...document.querySelectorAll("main *")].filter((e) => /auto|scroll/.test(getComputedStyle(e).overflow))
-            .filter((e) => e.scrollWidth > e.clientWidth || (!e.matches(".rows") && e.scrollHeight > e.clientHeight))
+            """[...document.querySelectorAll("main *")]
+            .filter((e) => /auto|scroll/.test(getComputedStyle(e).overflow))
+            .filter((e) => e.scrollWidth > e.clientWidth
+              || (!e.matches(".rows") && e.scrollHeight > e.clientHeight))
             .map((e) => e.outerHTML.slice(0, 100))"""
         )
         assert beyond == [], name
-        assert page.evaluate("[...document.querySelectorAll('.formula')].every((e) => e.scrollHeight <= e.clientHeight)"), name
+        assert page.evaluate(
+            "[...document.querySelectorAll('.formula')].every((e) => e.scrollHeight <= "
+            "e.clientHeight)"
+        ), name
 
 
 class Residual(nn.Module):
@@ -318,8 +395,12 @@ class Residual(nn.Module):
 
 
 def test_an_open_block_draws_what_feeds_what(tmp_path: Path, show: Open) -> None:
-    """fc reads what lies above the block, relu reads fc, and the sum reads relu and, by an arc, what lies above."""
-    report(probe(nn.Sequential(*(Residual() for _ in range(3))), torch.randn(4, 8)), tmp_path / "page.html")
+    """fc reads what lies above the block, relu reads fc, and the sum reads relu and, by an arc,
+    what lies above."""
+    report(
+        probe(nn.Sequential(*(Residual() for _ in range(3))), torch.randn(4, 8)),
+        tmp_path / "page.html",
+    )
     page = show(tmp_path / "page.html", width=390)
     page.locator("details.block summary").nth(2).click()
     page.wait_for_selector("details[open] .wires")
@@ -329,10 +410,16 @@ def test_an_open_block_draws_what_feeds_what(tmp_path: Path, show: Open) -> None
         """[...document.querySelectorAll("details[open] .wires path")]
         .map((e) => [e.dataset.from, e.dataset.to, e.getBBox().width])"""
     )
-    assert [(start, end) for start, end, _ in wires] == [("", "4"), ("4", "5"), ("", "6"), ("5", "6")]
+    assert [(start, end) for start, end, _ in wires] == [
+        ("", "4"),
+        ("4", "5"),
+        ("", "6"),
+        ("5", "6"),
+    ]
     assert [width > 5 for *_, width in wires] == [False, False, True, False]
     heights = page.evaluate(
-        """["li", "circle"].map((name) => [...document.querySelectorAll(`details[open] .ops ${name}`)]
+        """["li", "circle"]
+        .map((name) => [...document.querySelectorAll(`details[open] .ops ${name}`)]
         .map((e) => e.getBoundingClientRect()).map(({ top, height }) => top + height / 2))"""
     )
     assert heights[0] == pytest.approx(heights[1], abs=1)
@@ -355,10 +442,16 @@ def test_a_page_s_policy_forbids_every_request_and_eval(pages: dict[str, Path]) 
 
 
 def test_theory_stands_beside_a_trace_s_operations(pages: dict[str, Path], show: Open) -> None:
-    """Ten Batch Norm blocks of width 32: a single network departs from theory by what its width allows, not by more."""
+    """Ten Batch Norm blocks of width 32: a single network departs from theory by what its width
+    allows, not by more."""
     page = show(pages["trace"])
     measured, predicted = (
-        np.array(page.evaluate(f"page.table.rows.map((row) => row[page.table.columns.indexOf('{name}')])"), float)
+        np.array(
+            page.evaluate(
+                f"page.table.rows.map((row) => row[page.table.columns.indexOf('{name}')])"
+            ),
+            float,
+        )
         for name in ("gradient RMS", "predicted gradient RMS")
     )
     known = np.isfinite(predicted)
@@ -383,15 +476,22 @@ def test_without_a_ledger_the_blocks_are_there_without_gains(tmp_path: Path, sho
 
 @pytest.mark.slow
 def test_two_thousand_operations_are_a_light_page_that_answers(tmp_path: Path, show: Open) -> None:
-    """Orthogonal maps and activations that change nothing: so deep, any other network's gradient leaves float32."""
-    layers = [part for _ in range(666) for part in (nn.Linear(16, 16, bias=False), nn.LeakyReLU(1.0), nn.Hardtanh(-9, 9))]
+    """Orthogonal maps and activations that change nothing: so deep, any other network's gradient
+    leaves float32."""
+    layers = [
+        part
+        for _ in range(666)
+        for part in (nn.Linear(16, 16, bias=False), nn.LeakyReLU(1.0), nn.Hardtanh(-9, 9))
+    ]
     for layer in layers[::3]:
         nn.init.orthogonal_(next(layer.parameters()), generator=torch.Generator().manual_seed(0))
     trace = probe(nn.Sequential(*layers), torch.randn(8, 16))
     assert len(trace.ops) == 1999
     report(trace, tmp_path / "page.html")
     assert (tmp_path / "page.html").stat().st_size < 4_000_000
-    assert (tmp_path / "page.html").read_text().count("vegaEmbed=") <= 1  # the library is in it once
+    assert (tmp_path / "page.html").read_text().count(
+        "vegaEmbed="
+    ) <= 1  # the library is in it once
     page = show(tmp_path / "page.html")
     assert page.evaluate("document.querySelectorAll('*').length") < 5000
     assert 30 < page.locator("details.block").count() <= 40
@@ -399,4 +499,6 @@ def test_two_thousand_operations_are_a_light_page_that_answers(tmp_path: Path, s
     assert page.get_attribute(".rows tr[aria-selected=true]", "data-at") == "1234"
     assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "1234"
     page.fill("input[type=search]", "1777")
-    assert page.locator(".rows tr[data-at]").count() == 2  # the operation's number, and the module's of operation 1778
+    assert (
+        page.locator(".rows tr[data-at]").count() == 2
+    )  # the operation's number, and the module's of operation 1778

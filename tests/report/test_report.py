@@ -1,4 +1,5 @@
-"""Pages without a browser: what they say, what they refuse, and that a page is whole or not there."""
+"""Pages without a browser: what they say, what they refuse, and that a page is whole or not
+there."""
 
 import contextlib
 import json
@@ -49,14 +50,20 @@ def test_report_is_the_verb_although_a_folder_has_its_name() -> None:
 
 
 def test_markup_escapes_what_is_not_markup() -> None:
-    assert tag("p", "<b> & 'x'", title='"<') == '<p title="&quot;&lt;">&lt;b&gt; &amp; &#x27;x&#x27;</p>'
-    assert tag("p", Html("<b>x</b>"), class_="a", hidden=True, id=False) == '<p class="a" hidden><b>x</b></p>'
+    assert (
+        tag("p", "<b> & 'x'", title='"<')
+        == '<p title="&quot;&lt;">&lt;b&gt; &amp; &#x27;x&#x27;</p>'
+    )
+    assert (
+        tag("p", Html("<b>x</b>"), class_="a", hidden=True, id=False)
+        == '<p class="a" hidden><b>x</b></p>'
+    )
 
 
 def test_formulas_become_mathml() -> None:
-    assert (
-        formula("frac{π}{π−1}")
-        == "<math><mfrac><mrow><mi>π</mi></mrow><mrow><mi>π</mi><mo>−</mo><mn>1</mn></mrow></mfrac></math>"
+    below = "<mrow><mi>π</mi><mo>−</mo><mn>1</mn></mrow>"
+    assert formula("frac{π}{π−1}") == (
+        f"<math><mfrac><mrow><mi>π</mi></mrow>{below}</mfrac></math>"
     )
     assert formula("σ_1^2") == "<math><msubsup><mi>σ</mi><mn>1</mn><mn>2</mn></msubsup></math>"
     assert formula("x^2_1") == formula("x_1^2")
@@ -71,7 +78,10 @@ def test_formulas_become_mathml() -> None:
         ("1 / sigma", "<mfrac><mrow><mn>1</mn></mrow><mrow><mi>σ</mi></mrow></mfrac>"),
         ("c**2", "<msup><mi>c</mi><mn>2</mn></msup>"),
         ("sqrt(v)", "<msqrt><mrow><mi>v</mi></mrow></msqrt>"),
-        ("d(v)", "<mfrac><mrow><mi>∂</mi><mi>E</mi></mrow><mrow><mi>∂</mi><mi>v</mi></mrow></mfrac>"),
+        (
+            "d(v)",
+            "<mfrac><mrow><mi>∂</mi><mi>E</mi></mrow><mrow><mi>∂</mi><mi>v</mi></mrow></mfrac>",
+        ),
         ("2 * x_hat", '<mn>2</mn><mover accent="true"><mrow><mi>x</mi></mrow><mo>ˆ</mo></mover>'),
         ("a - (b - c)", "<mi>a</mi><mo>−</mo><mrow><mo>(</mo><mi>b</mi><mo>−</mo><mi>c</mi>"),
     ],
@@ -104,7 +114,8 @@ def test_a_sentence_has_its_capital_its_stop_and_signs_of_multiplication() -> No
 
 
 def test_the_interval_is_students_around_the_logarithm() -> None:
-    """95 % of Student's t with 4 degrees of freedom lie within 2.776 standard errors (a printed table's value)."""
+    """95 % of Student's t with 4 degrees of freedom lie within 2.776 standard errors (a printed
+    table's value)."""
     low, high = interval(Growth(1.5, 0.15, 1, 9, 0.1, 4.0))
     assert np.log([low, high]) == pytest.approx(np.log(1.5) + np.array([-0.2776, 0.2776]), abs=1e-4)
     low, high = interval(Growth(1.5, 0.15, 1, 9, 0.1, inf))
@@ -119,7 +130,9 @@ def test_the_verdict_holds_the_measured_rate_and_theory_s() -> None:
     assert f"Theory says ×{growth(predict(SMALL)).rate:.5g}" in said
     assert "keeps its size" in "".join(verdict(predict(NetSpec()), None))
     assert "shrinks" in "".join(verdict(predict(NetSpec(sigma_w2=1.0)), None))
-    assert "No growth rate can be given" in "".join(verdict(simulate(replace(SMALL, depth=3), seeds=1), None))
+    assert "No growth rate can be given" in "".join(
+        verdict(simulate(replace(SMALL, depth=3), seeds=1), None)
+    )
 
 
 def test_theory_is_drawn_only_beside_networks_that_it_is_about() -> None:
@@ -130,7 +143,9 @@ def test_theory_is_drawn_only_beside_networks_that_it_is_about() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [SMALL, NetSpec(), NetSpec(batch=inf), NetSpec(residual=ds.Residual("post", 0.5, 2)), WIDE], ids=str
+    "spec",
+    [SMALL, NetSpec(), NetSpec(batch=inf), NetSpec(residual=ds.Residual("post", 0.5, 2)), WIDE],
+    ids=str,
 )
 def test_a_network_comes_back_from_its_record(spec: NetSpec) -> None:
     assert NetSpec.from_record(spec.record()) == spec
@@ -139,9 +154,17 @@ def test_a_network_comes_back_from_its_record(spec: NetSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [SMALL, NetSpec(batch=inf, activation="leaky_relu(0.2)"), NetSpec(residual=ds.Residual("post", 0.5, 2)), WIDE]
+    "spec",
+    [
+        SMALL,
+        NetSpec(batch=inf, activation="leaky_relu(0.2)"),
+        NetSpec(residual=ds.Residual("post", 0.5, 2)),
+        WIDE,
+    ],
 )
-def test_the_command_on_a_page_describes_the_same_network(spec: NetSpec, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_on_a_page_describes_the_same_network(
+    spec: NetSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
     from depthscale import cli
 
     words = shlex.split(command(predict(spec)))
@@ -169,7 +192,10 @@ def test_a_page_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for method, happens, raised in (("chmod", full, UnwritablePath), ("replace", interrupted, KeyboardInterrupt)):
+    for method, happens, raised in (
+        ("chmod", full, UnwritablePath),
+        ("replace", interrupted, KeyboardInterrupt),
+    ):
         with monkeypatch.context() as broken:
             broken.setattr(Path, method, happens)
             with pytest.raises(raised):
@@ -178,7 +204,9 @@ def test_a_page_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
         assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_an_unwritable_place_is_named_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_place_is_named_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(*_: object) -> str:
         raise AssertionError("the page was drawn")
 
@@ -204,25 +232,33 @@ def test_a_comparison_s_caption_speaks_of_what_is_drawn() -> None:
 def test_a_page_calls_a_normal_deviate_what_is_no_number_of_standard_errors() -> None:
     a, b = simulate([SMALL, replace(SMALL, norm="none")], seeds=2)
     for profiles in ([a, b], [a, a], [a, predict(SMALL)], a):
-        said = page(profiles).replace("± 2 standard errors", "").replace("there are no standard errors to go by", "")
+        said = (
+            page(profiles)
+            .replace("± 2 standard errors", "")
+            .replace("there are no standard errors to go by", "")
+        )
         assert "standard errors" not in said
         assert "normal deviate" in said
 
 
 def test_a_table_of_rates_gives_its_difference_as_a_normal_deviate() -> None:
-    """Over 4 degrees of freedom t = 3 has the tail 1/2 - 3/8 * 3 / sqrt(13/4) * (1 - 9/39) = 0.01997: 2.054 for a normal number."""
+    """Over 4 degrees of freedom t = 3 has the tail 1/2 - 3/8 * 3 / sqrt(13/4) * (1 - 9/39) =
+    0.01997: 2.054 for a normal number."""
     measured = Growth(1.3, 0.1, 1, 9, 0.1, 4, steps=8)
     predicted = Growth(1.0, 0.0, 1, 9, 0.0, inf, steps=8)
     assert _growth_cells(measured, predicted)[2] == "+2.1"
 
 
 def test_every_setting_of_the_controls_gives_predict_s_curve() -> None:
-    """The page adds logarithms of factors; for every setting and several depths that is what theory's own walk gives."""
+    """The page adds logarithms of factors; for every setting and several depths that is what
+    theory's own walk gives."""
     for loss in ("shared", "independent"):
         for i, (name, curve) in enumerate(curves(NetSpec(), loss)):
             activation, normalizer, batch = name.split("|")
             depth = (2, 3, 9, DEEPEST)[i % 4]
-            plain = NetSpec(depth=depth, activation=activation, batch=inf if batch == "inf" else int(batch))
+            plain = NetSpec(
+                depth=depth, activation=activation, batch=inf if batch == "inf" else int(batch)
+            )
             spec = replace(plain, **NORMALIZERS[normalizer])
             log2 = predict(spec, loss=loss).gradient.log2_mean_square
             if curve.top == -inf:
@@ -238,13 +274,17 @@ def test_the_article_s_argument_is_explain_s_own_row_by_row() -> None:
     text = page(found)
     assert f"{verdict_line(argument).capitalize()}." in text
     assert claims(argument.rows) in text
-    assert claims(growth_argument(NetSpec.from_record(found.measured[1].spec), seeds=4, seed=4).rows) not in text
+    assert (
+        claims(growth_argument(NetSpec.from_record(found.measured[1].spec), seeds=4, seed=4).rows)
+        not in text
+    )
     (rate,) = condensed(argument.of("rate"))
     assert f">{rate.measured}<" in text
 
 
 def test_an_argument_that_cannot_be_measured_is_named_in_the_article() -> None:
-    """float32 does not hold the squares of inputs so small: the experiment carries powers of two, a tape does not."""
+    """float32 does not hold the squares of inputs so small: the experiment carries powers of two, a
+    tape does not."""
     text = page(founding(NetSpec(depth=5, width=32, batch=16, input_variance=1e-60), seeds=3))
     assert "Not measured: input: the gradient is not finite there" in text
 
@@ -260,7 +300,9 @@ def test_rows_are_drawn_with_their_verdict_and_reason() -> None:
     assert '<span class="said fails">fails</span>' in drawn
     assert "x &amp; y" in drawn
     assert claims([replace(ROW, stderr=float("nan"))]).count("±") == 0
-    assert "no such step: why" in claims([replace(ROW, layer=None, verdict="no such step", why="why")])
+    assert "no such step: why" in claims(
+        [replace(ROW, layer=None, verdict="no such step", why="why")]
+    )
 
 
 def test_layers_with_one_verdict_and_reason_share_a_line() -> None:
@@ -268,18 +310,26 @@ def test_layers_with_one_verdict_and_reason_share_a_line() -> None:
     other = replace(ROW, layer=3, verdict="fails", why="because")
     lines = condensed([*rows[:2], other, rows[2]])
     assert [(line.layers, line.verdict) for line in lines] == [("1-2, 4", "holds"), ("3", "fails")]
-    assert len(condensed([rows[0], replace(rows[1], verdict="fails")])) == 2  # for the same reason, or none
+    assert (
+        len(condensed([rows[0], replace(rows[1], verdict="fails")])) == 2
+    )  # for the same reason, or none
     assert len(condensed([other, replace(other, layer=4, why="another")])) == 2
     apart = condensed([replace(ROW, layer=1, predicted=0.5, measured=0.51), *rows[1:]])
-    assert [(line.layers, line.measured) for line in apart] == [("1", "0.510 ± 0.020"), ("2, 4", "1.480 ± 0.020")]
-    noisy = [replace(ROW, layer=i, stderr=i, verdict="too few seeds", why=f"± {i}") for i in (1, 3, 2)]
+    assert [(line.layers, line.measured) for line in apart] == [
+        ("1", "0.510 ± 0.020"),
+        ("2, 4", "1.480 ± 0.020"),
+    ]
+    noisy = [
+        replace(ROW, layer=i, stderr=i, verdict="too few seeds", why=f"± {i}") for i in (1, 3, 2)
+    ]
     assert [line.why for line in condensed(noisy)] == ["± 3"]
     assert condensed([replace(ROW, measured=-1e-5, predicted=0.0)])[0].measured == "0.000 ± 0.020"
 
 
 def test_a_formula_keeps_its_words_apart_and_its_exponents_up() -> None:
     assert formula("sigma_w² Var φ") == (
-        '<math><msubsup><mi>σ</mi><mi>w</mi><mn>2</mn></msubsup><mspace width="0.3em"></mspace><mi>Var</mi>'
+        "<math><msubsup><mi>σ</mi><mi>w</mi><mn>2</mn></msubsup><mspace "
+        'width="0.3em"></mspace><mi>Var</mi>'
         '<mspace width="0.3em"></mspace><mi>φ</mi></math>'
     )
     assert formula("λ^(L-2) c") == (
@@ -301,7 +351,11 @@ def test_the_article_s_numbers_are_those_of_its_run() -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    [NetSpec(activation="tanh", depth=5, width=16, batch=8), NetSpec(depth=1, width=8), NetSpec(width=8, batch=2, depth=4)],
+    [
+        NetSpec(activation="tanh", depth=5, width=16, batch=8),
+        NetSpec(depth=1, width=8),
+        NetSpec(width=8, batch=2, depth=4),
+    ],
 )
 def test_another_network_than_the_founding_one_gets_no_story_about_it(spec: NetSpec) -> None:
     text = page(founding(spec, seeds=2))
@@ -330,7 +384,14 @@ def test_every_kind_of_profile_has_a_page_and_a_face(spec: NetSpec) -> None:
 
 def test_faces_are_drawn_without_a_script() -> None:
     a, b = simulate([SMALL, replace(SMALL, norm="none")], seeds=3)
-    for record in (a, ds.compare(a, b), ds.compare(a, b)["gradient"], growth(a), a.gradient_sketches[1], ds.Sketch()):
+    for record in (
+        a,
+        ds.compare(a, b),
+        ds.compare(a, b)["gradient"],
+        growth(a),
+        a.gradient_sketches[1],
+        ds.Sketch(),
+    ):
         face = record._repr_html_()
         assert face.startswith("<")
         assert "<script" not in face
@@ -340,7 +401,12 @@ def test_faces_are_drawn_without_a_script() -> None:
 
 def test_a_chart_can_be_restyled() -> None:
     profile = simulate(SMALL, seeds=2)
-    for record in (profile, [profile, predict(SMALL)], ds.compare(profile, predict(SMALL)), profile.gradient_sketches[3]):
+    for record in (
+        profile,
+        [profile, predict(SMALL)],
+        ds.compare(profile, predict(SMALL)),
+        profile.gradient_sketches[3],
+    ):
         styled = ds.chart(record).properties(width=111, title="mine")
         assert styled.to_dict()["width"] == 111
     with pytest.raises(NoPicture):
@@ -356,7 +422,9 @@ def test_a_chart_is_written_as_png_svg_and_pdf_without_a_browser(tmp_path: Path)
             assert (tmp_path / f"chart.{suffix}").read_bytes().startswith(begins)
 
 
-def test_pandas_gets_a_row_a_layer_and_its_absence_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pandas_gets_a_row_a_layer_and_its_absence_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     profile = simulate(SMALL, seeds=2)
     frame = pytest.importorskip("pandas") and profile.to_pandas()
     assert frame.shape == (13, 9)
@@ -369,7 +437,10 @@ def test_pandas_gets_a_row_a_layer_and_its_absence_the_line_that_installs_it(mon
 
 def test_pandas_gets_a_row_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pandas")
-    trace, other = (ds.probe(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)), torch.randn(4, 8)) for _ in range(2))
+    trace, other = (
+        ds.probe(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)), torch.randn(4, 8))
+        for _ in range(2)
+    )
     account, found = ds.ledger(trace), ds.compare(trace, other)
     frame = trace.to_pandas()
     assert (frame.index.name, frame.index.tolist()) == ("operation", [0, 1, 2, 3])

@@ -1,6 +1,8 @@
-"""Colours that can be read: by contrast with the page (WCAG 2.2), and apart from each other by colour-blind readers.
+"""Colours that can be read: by contrast with the page (WCAG 2.2), and apart from each other by
+colour-blind readers.
 
-Formulas: relative luminance and contrast, w3.org/TR/WCAG22; dichromacy, Machado, Oliveira and Fernandes 2009 (severity 1).
+Formulas: relative luminance and contrast, w3.org/TR/WCAG22; dichromacy, Machado, Oliveira and
+Fernandes 2009 (severity 1).
 """
 
 import re
@@ -15,14 +17,36 @@ from depthscale.report.theme import PAGE_COLOURS, SERIES_COLOURS
 
 TEXT, GRAPHICS = 4.5, 3.0  # least contrast of small text, and of what a picture is read by
 WORDS = ("--ink", "--faint", "--blue", "--growth", "--guilty")
-MARKS = ("--blue", "--vermilion", "--green", "--orange", "--ochre", "--purple", "--axis", "--guilty")
-APART = 0.08  # least distance in OKLab of two series' colours, 4 times that of colours just told apart (0.02)
+MARKS = (
+    "--blue",
+    "--vermilion",
+    "--green",
+    "--orange",
+    "--ochre",
+    "--purple",
+    "--axis",
+    "--guilty",
+)
+# least distance in OKLab of two series' colours, 4 times that of colours just told apart (0.02)
+APART = 0.08
 
 BLINDNESS = {
     "none": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
 }
 
 
@@ -49,10 +73,16 @@ def contrast(one: str, other: str) -> float:
 
 def oklab(rgb: np.ndarray) -> np.ndarray:
     """Linear sRGB in Ottosson's perceptually even space."""
-    to_lms = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
-              [0.0883024619, 0.2817188376, 0.6299787005]]  # fmt: skip
-    to_lab = [[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
-              [0.0259040371, 0.7827717662, -0.8086757660]]  # fmt: skip
+    to_lms = [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+    to_lab = [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
     return np.array(to_lab) @ np.cbrt(np.array(to_lms) @ rgb)
 
 
@@ -74,7 +104,15 @@ def test_words_and_marks_stand_out_from_the_page(scheme: str) -> None:
 @pytest.mark.parametrize("blindness", BLINDNESS)
 def test_series_are_told_apart_by_every_reader(scheme: str, blindness: str) -> None:
     known = variables(scheme)
-    names = [PAGE_COLOURS[colour].removeprefix("var(").removesuffix(")") for colour in SERIES_COLOURS]
-    seen = {name: oklab(np.clip(np.array(BLINDNESS[blindness]) @ linear(known[name]), 0, 1)) for name in names}
-    near = {pair: float(np.linalg.norm(seen[pair[0]] - seen[pair[1]])) for pair in combinations(names, 2)}
+    names = [
+        PAGE_COLOURS[colour].removeprefix("var(").removesuffix(")") for colour in SERIES_COLOURS
+    ]
+    seen = {
+        name: oklab(np.clip(np.array(BLINDNESS[blindness]) @ linear(known[name]), 0, 1))
+        for name in names
+    }
+    near = {
+        pair: float(np.linalg.norm(seen[pair[0]] - seen[pair[1]]))
+        for pair in combinations(names, 2)
+    }
     assert {pair: round(distance, 3) for pair, distance in near.items() if distance < APART} == {}

@@ -1,4 +1,5 @@
-"""Pages of two traces: what they say is what `compare` found, and what cannot be compared is named."""
+"""Pages of two traces: what they say is what `compare` found, and what cannot be compared is
+named."""
 
 import re
 from html import unescape
@@ -23,15 +24,20 @@ from report.conftest import Open
 
 
 class Net(nn.Module):
-    """Ten blocks of Linear, a norm or nothing, and ReLU; the same Kaiming weights whatever the norm."""
+    """Ten blocks of Linear, a norm or nothing, and ReLU; the same Kaiming weights whatever the
+    norm."""
 
     def __init__(self, norm: bool, depth: int = 10) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.fc = nn.ModuleList(nn.Linear(64, 64, bias=False) for _ in range(depth))
-        self.norm = nn.ModuleList(nn.BatchNorm1d(64) if norm else nn.Identity() for _ in range(depth))
+        self.norm = nn.ModuleList(
+            nn.BatchNorm1d(64) if norm else nn.Identity() for _ in range(depth)
+        )
         for each in self.fc:
-            nn.init.kaiming_normal_(each.get_parameter("weight"), nonlinearity="relu", generator=generator)
+            nn.init.kaiming_normal_(
+                each.get_parameter("weight"), nonlinearity="relu", generator=generator
+            )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for fc, norm in zip(self.fc, self.norm, strict=True):
@@ -52,7 +58,10 @@ def test_the_page_of_two_traces_says_what_compare_found(pair: dict[str, Trace]) 
     text = unescape(page(pair))
     found = ds.compare(pair["before"], pair["after"])
     assert found.standard_errors > 3
-    assert f": apart by a normal deviate of {found.standard_errors:.1f}, as unlikely as Student's t of the difference." in text
+    assert (
+        f": apart by a normal deviate of {found.standard_errors:.1f}, as unlikely as Student's t "
+        "of the difference." in text
+    )
     assert f"<td>{found.standard_errors:+.1f}</td>" in text
     most = found.largest[0]
     assert f'<th scope="row">{most.name}</th>' in text
@@ -64,7 +73,9 @@ def test_the_page_of_two_traces_says_what_compare_found(pair: dict[str, Trace]) 
     assert len({trace.environment["architecture"] for trace in pair.values()}) == 2
 
 
-def test_what_compare_returned_is_the_same_page_by_other_names(pair: dict[str, Trace], tmp_path: Path) -> None:
+def test_what_compare_returned_is_the_same_page_by_other_names(
+    pair: dict[str, Trace], tmp_path: Path
+) -> None:
     ds.report(ds.compare(pair["before"], pair["after"]), tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "<h1>Net (1) against Net (2)</h1>" in text
@@ -73,18 +84,28 @@ def test_what_compare_returned_is_the_same_page_by_other_names(pair: dict[str, T
 
 def test_a_trace_against_itself_differs_nowhere(pair: dict[str, Trace]) -> None:
     text = unescape(page([pair["after"]] * 2))
-    assert "They cannot be told apart (a normal deviate of 0.0, as unlikely as Student's t of the difference)." in text
+    assert (
+        "They cannot be told apart (a normal deviate of 0.0, as unlikely as Student's t of the "
+        "difference)." in text
+    )
     assert "30 operations have the same name in both and none differs." in text
 
 
 def test_traces_without_a_name_in_common_are_drawn_and_not_compared(pair: dict[str, Trace]) -> None:
-    other = probe(nn.Sequential(*[nn.Sequential(nn.Linear(64, 64), nn.Tanh()) for _ in range(6)]), torch.randn(8, 64))
+    other = probe(
+        nn.Sequential(*[nn.Sequential(nn.Linear(64, 64), nn.Tanh()) for _ in range(6)]),
+        torch.randn(8, 64),
+    )
     text = page({"a": pair["before"], "b": other})
-    assert "b and a have no operation&#x27;s name in common: only their depths are compared." in text
+    assert (
+        "b and a have no operation&#x27;s name in common: only their depths are compared." in text
+    )
     assert "compare one model&#x27;s traces before and after a change" in text
 
 
-def test_where_nothing_repeats_the_operations_that_every_path_crosses_are_the_depth(pair: dict[str, Trace]) -> None:
+def test_where_nothing_repeats_the_operations_that_every_path_crosses_are_the_depth(
+    pair: dict[str, Trace],
+) -> None:
     shallow = probe(nn.Sequential(nn.Linear(64, 8), nn.Tanh()), torch.randn(8, 64))
     title, ids = places([pair["before"], shallow])
     assert title.startswith("operation that every path crosses")
@@ -105,7 +126,10 @@ def test_steps_of_depth_are_where_growth_takes_them(pair: dict[str, Trace]) -> N
 def test_traces_are_named_by_what_tells_them_apart(pair: dict[str, Trace]) -> None:
     model, x = Net(True, 3), torch.randn(8, 64)
     assert list(trace_names([probe(model, x), probe(model, x, seed=1)])) == ["seed 0", "seed 1"]
-    assert list(trace_names([probe(model, x, mode=mode) for mode in ("train", "eval")])) == ["train", "eval"]
+    assert list(trace_names([probe(model, x, mode=mode) for mode in ("train", "eval")])) == [
+        "train",
+        "eval",
+    ]
     assert list(trace_names(list(pair.values()))) == ["Net (1)", "Net (2)"]
     assert len(trace_names([pair["after"]] * 3)) == 3
 
@@ -127,14 +151,20 @@ def test_a_comparison_of_traces_has_a_face_and_a_chart(pair: dict[str, Trace]) -
     assert ds.chart(pair).properties(width=99).to_dict()["width"] == 99
 
 
-def test_in_a_browser_both_curves_are_drawn_and_the_steps_selected(pair: dict[str, Trace], tmp_path: Path, show: Open) -> None:
+def test_in_a_browser_both_curves_are_drawn_and_the_steps_selected(
+    pair: dict[str, Trace], tmp_path: Path, show: Open
+) -> None:
     ds.report({"<b>before</b>": pair["before"], "after": pair["after"]}, tmp_path / "page.html")
     opened = show(tmp_path / "page.html", width=390)
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
     assert opened.locator("h1").text_content() == "<b>before</b> against after"
-    colours = opened.evaluate("new Set(views.gradient.data('source_2').map(({ series }) => series)).size")
+    colours = opened.evaluate(
+        "new Set(views.gradient.data('source_2').map(({ series }) => series)).size"
+    )
     assert colours == 2
     opened.locator(".rows tr[data-at='4']").click()
-    assert opened.evaluate("['gradient', 'activation'].map((id) => views[id].signal('selected'))") == [4, 4]
+    assert opened.evaluate(
+        "['gradient', 'activation'].map((id) => views[id].signal('selected'))"
+    ) == [4, 4]
     says = opened.text_content("output.readout")
     assert re.match("step of depth 4 · operation, <b>before</b> relu#", says)

@@ -1,4 +1,5 @@
-"""The walk as people see it: a terminal of 80 columns, and a page that steps through it in a browser."""
+"""The walk as people see it: a terminal of 80 columns, and a page that steps through it in a
+browser."""
 
 import re
 import shutil
@@ -23,7 +24,9 @@ ENDS = np.array([[1.23456789e-154, -9.87654321e-110], [-8.7654321e-154, 1.0], [1
     "walk",
     [
         WALK,
-        explain_batchnorm(random_input(200, 2, 0) * -1e7, gamma=(-1e-9,), beta=(-123456,), neuron=1),
+        explain_batchnorm(
+            random_input(200, 2, 0) * -1e7, gamma=(-1e-9,), beta=(-123456,), neuron=1
+        ),
         explain_batchnorm(random_input(1, 1, 0)),
         explain_batchnorm(ENDS, -ENDS, gamma=(-1.2345e-100,), eps=1.2345e-300),
     ],
@@ -34,7 +37,9 @@ def test_the_terminal_form_fits_80_columns(walk: BatchnormWalk) -> None:
     assert sum(line.startswith("step ") for line in lines) == 10
 
 
-SMALL = explain_batchnorm(-random_input(4, 1, 0) * 1e-5, -random_input(4, 1, 3) * 1e-7, gamma=(-1.234e-5,), eps=1e-12)
+SMALL = explain_batchnorm(
+    -random_input(4, 1, 0) * 1e-5, -random_input(4, 1, 3) * 1e-7, gamma=(-1.234e-5,), eps=1e-12
+)
 
 
 @pytest.mark.parametrize("walk", [WALK, SMALL], ids=["plain", "long numbers"])
@@ -110,7 +115,11 @@ def title(page) -> str:
     return shown.query_selector("h2").inner_text()
 
 
-TITLES = ["The forward pass", *(f"Step {step.step}: {step.node}" for step in WALK.steps), "Step 0: x"]
+TITLES = [
+    "The forward pass",
+    *(f"Step {step.step}: {step.node}" for step in WALK.steps),
+    "Step 0: x",
+]
 
 
 @pytest.mark.parametrize("means", ["keyboard", "click"])
@@ -170,16 +179,20 @@ def test_on_a_phone_the_current_node_is_in_sight(page) -> None:
 def test_numbers_at_wires_do_not_run_into_each_other(page) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
     page.evaluate(
-        "document.querySelectorAll('svg .value, svg .gradient').forEach(e => e.textContent = '−0.0123')"
+        "document.querySelectorAll('svg .value, svg .gradient').forEach(e => e.textContent = "
+        "'−0.0123')"
     )  # a long one
     boxes = page.eval_on_selector_all(
         "svg text:not(.sign), svg .node circle",
-        "all => all.map(e => { const b = e.getBBox(); return [b.x, b.y + 2, b.x + b.width, b.y + b.height - 2]; })",
+        "all => all.map(e => { const b = e.getBBox(); return [b.x, b.y + 2, b.x + b.width, b.y + "
+        "b.height - 2]; })",
     )
     page.reload()
     for i, one in enumerate(boxes):
         for other in boxes[i + 1 :]:
-            assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+            assert (
+                one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+            )
 
 
 def test_without_javascript_every_panel_is_there() -> None:

@@ -31,7 +31,10 @@ def test_every_field_comes_back_equal(tensor: Tensor, log2_scale: int):
     sketch = Sketch.of(tensor, log2_scale)
     back = Sketch.from_bytes(sketch.to_bytes())
     assert everything(back.tally) == everything(sketch.tally)
-    assert (back.tally.patterns.dtype, back.tally.counts.dtype) == (sketch.tally.patterns.dtype, sketch.tally.counts.dtype)
+    assert (back.tally.patterns.dtype, back.tally.counts.dtype) == (
+        sketch.tally.patterns.dtype,
+        sketch.tally.counts.dtype,
+    )
     assert everything((back + back).tally) == everything((sketch + sketch).tally)
 
 
@@ -47,7 +50,11 @@ def test_a_sketch_is_pickled(protocol: int):
 
 
 def test_a_sketch_is_copied():
-    assert everything(copy.deepcopy(SMALL).tally) == everything(copy.copy(SMALL).tally) == everything(SMALL.tally)
+    assert (
+        everything(copy.deepcopy(SMALL).tally)
+        == everything(copy.copy(SMALL).tally)
+        == everything(SMALL.tally)
+    )
 
 
 def test_bytes_are_the_same_for_the_same_values_in_any_order():
@@ -87,12 +94,16 @@ def test_bytes_appended_are_refused():
 
 def test_a_newer_version_is_refused_with_the_way_out():
     encoded = SMALL.to_bytes()
-    with pytest.raises(InvalidRecord, match=r"version 2, newer than 1; read it with a newer depthscale"):
+    with pytest.raises(
+        InvalidRecord, match=r"version 2, newer than 1; read it with a newer depthscale"
+    ):
         Sketch.from_bytes(encoded[:3] + b"\x02" + encoded[4:])
 
 
 @pytest.mark.parametrize(
-    "foreign", [b"", b"d", b"dsk", b"PK\x03\x04", bytes(200), zlib.compress(bytes(100)), pickle.dumps(1)], ids=str
+    "foreign",
+    [b"", b"d", b"dsk", b"PK\x03\x04", bytes(200), zlib.compress(bytes(100)), pickle.dumps(1)],
+    ids=str,
 )
 def test_foreign_bytes_are_refused(foreign: bytes):
     with pytest.raises(InvalidRecord):
@@ -112,6 +123,8 @@ def test_damage_under_a_checksum_that_fits_raises_nothing_else(data: st.DataObje
     record = bytearray(SMALL.to_bytes()[START:])
     for at in data.draw(st.lists(st.integers(0, len(record) - 1), min_size=1, max_size=9)):
         record[at] = data.draw(st.integers(0, 255))
-    record = record[: data.draw(st.integers(0, len(record)))] if data.draw(st.booleans()) else record
+    record = (
+        record[: data.draw(st.integers(0, len(record)))] if data.draw(st.booleans()) else record
+    )
     with suppress(InvalidRecord):
         Sketch.from_bytes(struct.pack("<3sBI", b"dsk", 1, zlib.crc32(record)) + record)

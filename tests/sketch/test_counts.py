@@ -1,4 +1,5 @@
-"""Counts are exact: for every pattern of 16 bits, for those that zeros and infinities share, for float64 of any range."""
+"""Counts are exact: for every pattern of 16 bits, for those that zeros and infinities share, for
+float64 of any range."""
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ from depthscale.sketch import Sketch
 from sketch_reference import DTYPES, assert_counts, of_bits, pattern_of, reference
 from sketch_values import FLOAT32_NANS, FLOAT32_TURNS, TURNS, examples, scales, tensors
 
-SHARED = (0x0000, 0x8000, 0x7F80, 0xFF80)  # patterns of zeros and tiny values, of infinities and NaNs
+SHARED = (
+    0x0000,
+    0x8000,
+    0x7F80,
+    0xFF80,
+)  # patterns of zeros and tiny values, of infinities and NaNs
 LOW_HALVES = (0x0000, 0x0001, 0x7FFF, 0x8000, 0x8001, 0xFFFF)
 
 
@@ -44,14 +50,22 @@ def test_all_turning_points_are_counted_together(dtype: torch.dtype):
 
 
 def test_float64_below_the_normal_range_of_float32_is_rounded_toward_zero():
-    steps = torch.tensor([0.25, 0.5, 0.999, 1.0, 1.5, 1.999, 2.0, 126.7, 127.5, 127.999, 128.0, 128.99], dtype=torch.float64)
-    tensor = torch.cat([steps * 2.0**-133, -steps * 2.0**-133, torch.tensor([2.0**126], dtype=torch.float64)])
+    steps = torch.tensor(
+        [0.25, 0.5, 0.999, 1.0, 1.5, 1.999, 2.0, 126.7, 127.5, 127.999, 128.0, 128.99],
+        dtype=torch.float64,
+    )
+    tensor = torch.cat(
+        [steps * 2.0**-133, -steps * 2.0**-133, torch.tensor([2.0**126], dtype=torch.float64)]
+    )
     assert Sketch.of(tensor).log2_scale == 0
     assert_counts(Sketch.of(tensor), reference(tensor))
 
 
 def test_values_that_share_a_pattern_are_told_apart():
-    tensor = of_bits(torch.float32, [shared << 16 | low for shared in SHARED for low in LOW_HALVES for _ in range(low % 7 + 1)])
+    tensor = of_bits(
+        torch.float32,
+        [shared << 16 | low for shared in SHARED for low in LOW_HALVES for _ in range(low % 7 + 1)],
+    )
     sketch = Sketch.of(tensor)
     assert (sketch.zeros, sketch.infs) == (2, 2)
     assert_counts(sketch, reference(tensor))
@@ -87,8 +101,18 @@ def test_random_bits_are_counted_as_numpy_counts_them(seed: int):
 
 
 def test_a_table_is_left_empty_for_the_next_tensor():
-    wide = of_bits(torch.float32, [0x00000001, 0x80000001, 0x7F7FFFFF, 0xFF7FFFFF, 0x7FC00000, 0xFFFFFFFF, 0x3F800000])
-    for tensor in (wide, torch.ones(3), wide.double(), torch.ones(3), wide.bfloat16(), torch.ones(3)):
+    wide = of_bits(
+        torch.float32,
+        [0x00000001, 0x80000001, 0x7F7FFFFF, 0xFF7FFFFF, 0x7FC00000, 0xFFFFFFFF, 0x3F800000],
+    )
+    for tensor in (
+        wide,
+        torch.ones(3),
+        wide.double(),
+        torch.ones(3),
+        wide.bfloat16(),
+        torch.ones(3),
+    ):
         assert_counts(Sketch.of(tensor), reference(tensor))
 
 
@@ -112,7 +136,9 @@ def test_a_signalling_nan_of_float64_is_counted_without_a_warning():
     assert Sketch.of(tensor).nans == 2
 
 
-@pytest.mark.parametrize("tensor", [torch.zeros(0), torch.zeros(3, 0, 2).double(), torch.zeros(0).half()], ids=str)
+@pytest.mark.parametrize(
+    "tensor", [torch.zeros(0), torch.zeros(3, 0, 2).double(), torch.zeros(0).half()], ids=str
+)
 def test_an_empty_tensor_gives_an_empty_sketch(tensor: Tensor):
     sketch = Sketch.of(tensor, 5)
     assert (sketch.count, sketch.log2_scale, repr(sketch)) == (0, 0, "Sketch(empty)")
@@ -122,4 +148,7 @@ def test_the_reference_itself_takes_the_top_16_bits():
     for bits in [*FLOAT32_TURNS, 0x00012345, 0x12345678, 0x7F7FFFFF]:
         if 0x10000 <= bits < 0x7F800000:
             value = float(np.uint32(bits).view(np.float32))
-            assert (pattern_of(value, 0), pattern_of(-value, 0)) == (bits >> 16, bits >> 16 | 0x8000)
+            assert (pattern_of(value, 0), pattern_of(-value, 0)) == (
+                bits >> 16,
+                bits >> 16 | 0x8000,
+            )

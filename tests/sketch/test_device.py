@@ -10,15 +10,30 @@ from depthscale.sketch import Sketch, cpu, device
 from sketch_reference import DTYPES, assert_counts, everything_counted, of_bits, reference
 from sketch_values import TURNS, examples, tensors
 
-WAITING = ("local_scalar_dense", "nonzero", "item", "unique", "bincount", "masked_select", "equal", "is_nonzero", "histc")
+WAITING = (
+    "local_scalar_dense",
+    "nonzero",
+    "item",
+    "unique",
+    "bincount",
+    "masked_select",
+    "equal",
+    "is_nonzero",
+    "histc",
+)
 
 
 class NeverWait(TorchDispatchMode):
-    """Fails on every operation whose result or shape the host must see, and on copies to another device."""
+    """Fails on every operation whose result or shape the host must see, and on copies to another
+    device."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = str(func).removeprefix("aten.").split(".")[0]
-        masks = [i for i in args[1] if i is not None and i.dtype is torch.bool] if name in ("index", "index_put") else []
+        masks = (
+            [i for i in args[1] if i is not None and i.dtype is torch.bool]
+            if name in ("index", "index_put")
+            else []
+        )
         assert not masks, f"{func} waits for the device: it counts a mask"
         assert not name.lstrip("_").startswith(WAITING), f"{func} waits for the device"
         result = func(*args, **(kwargs or {}))
@@ -53,7 +68,9 @@ def test_the_device_path_counts_all_65536_patterns(dtype: torch.dtype):
 def test_chunks_add_up(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(device, "_CHUNK", 7)
     tensor = of_bits(dtype, TURNS[dtype] * 3)
-    assert everything_counted(device.read(device.count(tensor))) == everything_counted(cpu.tally(tensor))
+    assert everything_counted(device.read(device.count(tensor))) == everything_counted(
+        cpu.tally(tensor)
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -63,7 +80,11 @@ def test_an_empty_tensor_is_counted_on_a_device_too(dtype: torch.dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_nothing_waits_between_the_call_and_the_reading(dtype: torch.dtype):
-    for tensor in (of_bits(dtype, TURNS[dtype]), torch.ones(3, 4, dtype=dtype).t()[::2], torch.zeros(0, dtype=dtype)):
+    for tensor in (
+        of_bits(dtype, TURNS[dtype]),
+        torch.ones(3, 4, dtype=dtype).t()[::2],
+        torch.zeros(0, dtype=dtype),
+    ):
         with NeverWait():
             pending = device.count(tensor)
         assert device.read(pending).count == tensor.numel()
@@ -71,7 +92,9 @@ def test_nothing_waits_between_the_call_and_the_reading(dtype: torch.dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_counting_needs_no_value_on_the_host(dtype: torch.dtype):
-    pending = device.count(torch.empty(100, dtype=dtype, device="meta"))  # a tensor without values: to look at one is an error
+    pending = device.count(
+        torch.empty(100, dtype=dtype, device="meta")
+    )  # a tensor without values: to look at one is an error
     assert all(result.is_meta for result in pending)
 
 
@@ -88,7 +111,10 @@ def test_counting_needs_no_value_on_the_host(dtype: torch.dtype):
     ],
 )
 def test_the_watch_on_waiting_sees_every_kind_of_wait(look):
-    with pytest.raises(AssertionError, match=r"waits for the device|leaves the device"), NeverWait():
+    with (
+        pytest.raises(AssertionError, match=r"waits for the device|leaves the device"),
+        NeverWait(),
+    ):
         look(torch.ones(4))
 
 
@@ -109,4 +135,6 @@ def test_a_pending_sketch_adds_up_and_is_written(tmp_path):
     tensor = torch.tensor([1.0, 2.0, 0.0])
     pending = device.count(tensor)
     sketch = Sketch(lambda: device.read(pending)) + Sketch.of(tensor)
-    assert everything_counted(Sketch.from_bytes(sketch.to_bytes()).tally) == everything_counted(sketch.tally)
+    assert everything_counted(Sketch.from_bytes(sketch.to_bytes()).tally) == everything_counted(
+        sketch.tally
+    )

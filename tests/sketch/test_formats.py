@@ -1,4 +1,5 @@
-"""Underflow and overflow in narrow formats, against exact rounding, itself against torch's casts."""
+"""Underflow and overflow in narrow formats, against exact rounding, itself against torch's
+casts."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -26,10 +27,14 @@ SPREAD = torch.randn(1000, generator=torch.Generator().manual_seed(1)).mul(20).e
 
 
 def rounded(x: float, number_format: str, loss_scale: float = 1.0) -> Fraction:
-    """x loss_scale to the nearest number of the format, ties to even, as if its exponents had no upper end."""
+    """x loss_scale to the nearest number of the format, ties to even, as if its exponents had no
+    upper end."""
     limits = torch.finfo(DTYPE[number_format])
     product = abs(Fraction(x) * Fraction(loss_scale))
-    step = max(power_of_two_below(product) * Fraction(limits.eps), Fraction(limits.smallest_normal) * Fraction(limits.eps))
+    step = max(
+        power_of_two_below(product) * Fraction(limits.eps),
+        Fraction(limits.smallest_normal) * Fraction(limits.eps),
+    )
     return round(product / step) * step
 
 
@@ -71,7 +76,9 @@ def around(x: float) -> Tensor:
 def test_the_reference_rounds_as_torch_casts(number_format: str):
     values = torch.cat([around(limit) for limit in thresholds(number_format, 1.0)] + [SPREAD])
     cast = values.to(DTYPE[number_format]).double().abs()
-    largest = torch.finfo(DTYPE[number_format]).max  # torch's cast to float8_e4m3fn may stop there instead of giving NaN
+    largest = torch.finfo(
+        DTYPE[number_format]
+    ).max  # torch's cast to float8_e4m3fn may stop there instead of giving NaN
     for x, there in zip(values.tolist(), cast.tolist(), strict=True):
         here = float(rounded(x, number_format))
         assert here == there if here <= largest else there == largest or not isfinite(there), x
@@ -82,7 +89,10 @@ def test_the_reference_rounds_as_torch_casts(number_format: str):
 def test_one_magnitude_is_lost_or_kept_exactly_as_it_rounds(number_format: str, loss_scale: float):
     for threshold in thresholds(number_format, loss_scale):
         values = around(threshold)
-        under, over = lost(values, number_format, loss_scale), overflown(values, number_format, loss_scale)
+        under, over = (
+            lost(values, number_format, loss_scale),
+            overflown(values, number_format, loss_scale),
+        )
         for value, is_lost, is_overflown in zip(values, under, over, strict=True):
             sketch = Sketch.of(value)
             assert sketch.underflow(number_format, loss_scale) == is_lost, value.item()
@@ -92,10 +102,28 @@ def test_one_magnitude_is_lost_or_kept_exactly_as_it_rounds(number_format: str, 
 @pytest.mark.parametrize(("number_format", "loss_scale"), list(product(FORMATS, LOSS_SCALES)))
 def test_shares_err_by_no_more_than_the_bin_at_the_threshold(number_format: str, loss_scale: float):
     under_at, over_at = thresholds(number_format, loss_scale)
-    values = torch.cat([around(under_at), around(over_at), SPREAD, torch.zeros(50), torch.tensor([torch.inf, torch.nan])])
+    values = torch.cat(
+        [
+            around(under_at),
+            around(over_at),
+            SPREAD,
+            torch.zeros(50),
+            torch.tensor([torch.inf, torch.nan]),
+        ]
+    )
     sketch = Sketch.of(values)
-    assert_share(sketch.underflow(number_format, loss_scale), lost(values, number_format, loss_scale), values, under_at)
-    assert_share(sketch.overflow(number_format, loss_scale), overflown(values, number_format, loss_scale), values, over_at)
+    assert_share(
+        sketch.underflow(number_format, loss_scale),
+        lost(values, number_format, loss_scale),
+        values,
+        under_at,
+    )
+    assert_share(
+        sketch.overflow(number_format, loss_scale),
+        overflown(values, number_format, loss_scale),
+        values,
+        over_at,
+    )
 
 
 def assert_share(measured: float, exact: list[bool], values: Tensor, threshold: float) -> None:
@@ -105,8 +133,12 @@ def assert_share(measured: float, exact: list[bool], values: Tensor, threshold: 
 
 @pytest.mark.parametrize("number_format", FORMATS)
 @pytest.mark.parametrize("log2_scale", [-900, -300, -40, 40, 300, 900])
-def test_a_loss_scale_that_undoes_the_sketch_scale_changes_nothing(number_format: str, log2_scale: int):
-    values = torch.cat([around(FORMATS[number_format].largest_lost), around(FORMATS[number_format].largest_kept)])
+def test_a_loss_scale_that_undoes_the_sketch_scale_changes_nothing(
+    number_format: str, log2_scale: int
+):
+    values = torch.cat(
+        [around(FORMATS[number_format].largest_lost), around(FORMATS[number_format].largest_kept)]
+    )
     plain, scaled = Sketch.of(values), Sketch.of(values, log2_scale)
     assert scaled.underflow(number_format, 2.0**-log2_scale) == plain.underflow(number_format)
     assert scaled.overflow(number_format, 2.0**-log2_scale) == plain.overflow(number_format)
@@ -128,13 +160,24 @@ def test_a_huge_loss_scale_keeps_the_threshold_where_its_quotient_is_subnormal()
 
 
 def test_float64_far_outside_the_format_is_judged_by_its_real_value():
-    low, high = torch.tensor([1e-60, 1.0, -2.0], dtype=torch.float64), torch.tensor([-1e60, 1.0, 1e45], dtype=torch.float64)
-    assert (Sketch.of(low).underflow("bfloat16"), Sketch.of(low).overflow("bfloat16")) == (1 / 3, 0.0)
-    assert (Sketch.of(high).underflow("bfloat16"), Sketch.of(high).overflow("bfloat16")) == (0.0, 2 / 3)
+    low, high = (
+        torch.tensor([1e-60, 1.0, -2.0], dtype=torch.float64),
+        torch.tensor([-1e60, 1.0, 1e45], dtype=torch.float64),
+    )
+    assert (Sketch.of(low).underflow("bfloat16"), Sketch.of(low).overflow("bfloat16")) == (
+        1 / 3,
+        0.0,
+    )
+    assert (Sketch.of(high).underflow("bfloat16"), Sketch.of(high).overflow("bfloat16")) == (
+        0.0,
+        2 / 3,
+    )
 
 
 @pytest.mark.parametrize("read", [Sketch.underflow, Sketch.overflow])
-def test_an_empty_sketch_has_no_share_and_zeros_have_none_lost(read: Callable[[Sketch, str], float]):
+def test_an_empty_sketch_has_no_share_and_zeros_have_none_lost(
+    read: Callable[[Sketch, str], float],
+):
     assert isnan(read(Sketch(), "float16"))
     assert read(Sketch.of(torch.zeros(3)), "float16") == 0.0
     assert read(Sketch.of(torch.tensor([torch.nan, torch.inf])), "float16") == 0.0
@@ -143,11 +186,15 @@ def test_an_empty_sketch_has_no_share_and_zeros_have_none_lost(read: Callable[[S
 @pytest.mark.parametrize("read", [Sketch.underflow, Sketch.overflow])
 @pytest.mark.parametrize("loss_scale", [0.0, -1.0, np.inf, np.nan])
 @pytest.mark.parametrize("tensor", [torch.ones(2), torch.zeros(2)], ids=["ones", "zeros"])
-def test_a_loss_scale_that_is_not_a_positive_number_is_refused(read: Callable, loss_scale: float, tensor: Tensor):
+def test_a_loss_scale_that_is_not_a_positive_number_is_refused(
+    read: Callable, loss_scale: float, tensor: Tensor
+):
     with pytest.raises(ValueError, match="loss_scale must be a positive number"):
         read(Sketch.of(tensor), "float16", loss_scale)
 
 
 def test_an_unknown_format_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="unknown number format 'float12'; choose one of float16, bfloat16"):
+    with pytest.raises(
+        ValueError, match="unknown number format 'float12'; choose one of float16, bfloat16"
+    ):
         Sketch.of(torch.ones(2)).underflow("float12")

@@ -17,7 +17,8 @@ from depthscale.sketch import Sketch
 from sketch_reference import DTYPES, Reference, reference
 from sketch_values import any_tensors, edges_near, examples, scales
 
-ONE_BIN = torch.arange(1024) / (1024 * 128) + 1  # 1 to 1 + 2^-7: evenly through the first bin above 1
+# 1 to 1 + 2^-7: evenly through the first bin above 1
+ONE_BIN = torch.arange(1024) / (1024 * 128) + 1
 
 
 @examples(150)
@@ -40,14 +41,27 @@ def test_magnitudes_lie_on_their_side_of_every_edge(data: st.DataObject):
     assert_between(measured, edges, truth, truth.magnitudes, (0, truth.minus + truth.plus))
 
 
-def assert_between(measured, edges: list[float], truth: Reference, values: list[Fraction], infinities: tuple[int, int]) -> None:
-    """Each count lies between that of the values surely inside and that of those possibly inside."""
+def assert_between(
+    measured,
+    edges: list[float],
+    truth: Reference,
+    values: list[Fraction],
+    infinities: tuple[int, int],
+) -> None:
+    """Each count lies between that of the values surely inside and that of those possibly
+    inside."""
     values = sorted(values)
     assert measured.shape == (len(edges) - 1,)
     for i, (low, high) in enumerate(pairwise(edges)):
         surely, possibly = sides(values, low, high, truth)
-        infinite = (infinities[0] if low == -inf else 0) + (infinities[1] if high == inf and i == len(edges) - 2 else 0)
-        assert surely + infinite - 1e-9 * len(values) <= measured[i] <= possibly + infinite + 1e-9 * len(values)
+        infinite = (infinities[0] if low == -inf else 0) + (
+            infinities[1] if high == inf and i == len(edges) - 2 else 0
+        )
+        assert (
+            surely + infinite - 1e-9 * len(values)
+            <= measured[i]
+            <= possibly + infinite + 1e-9 * len(values)
+        )
 
 
 def sides(values: list[Fraction], low: float, high: float, truth: Reference) -> tuple[int, int]:
@@ -62,7 +76,9 @@ def reach(edge: float, truth: Reference) -> tuple[Fraction | float, Fraction | f
     """The stretch of values that may be taken for either side of an edge."""
     if not isfinite(edge):
         return edge, edge
-    return Fraction(edge) - truth.bin_width(Fraction(edge)), Fraction(edge) + truth.bin_width(Fraction(edge))
+    return Fraction(edge) - truth.bin_width(Fraction(edge)), Fraction(edge) + truth.bin_width(
+        Fraction(edge)
+    )
 
 
 @examples(150)
@@ -70,17 +86,24 @@ def reach(edge: float, truth: Reference) -> tuple[Fraction | float, Fraction | f
 def test_between_infinite_edges_lies_everything_but_nans(tensor: Tensor, log2_scale: int):
     sketch = Sketch.of(tensor, log2_scale)
     assert sketch.histogram([-inf, inf]).tolist() == [sketch.count - sketch.nans]
-    assert sketch.magnitude_histogram([0, inf]).tolist() == [sketch.count - sketch.nans - sketch.zeros]
+    assert sketch.magnitude_histogram([0, inf]).tolist() == [
+        sketch.count - sketch.nans - sketch.zeros
+    ]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_edges_on_the_edges_of_bins_count_positive_values_exactly(dtype: torch.dtype):
     edges = np.array([1, 1 + 2.0**-7, 1 + 2.0**-6, 1.5, 2, 2 + 2.0**-6, 4, 1000, 32768])
     values = torch.logspace(0, 4.5, 3000, dtype=torch.float64).to(dtype)
-    assert Sketch.of(values).histogram(edges).tolist() == np.histogram(values.double().numpy(), edges)[0].tolist()
+    assert (
+        Sketch.of(values).histogram(edges).tolist()
+        == np.histogram(values.double().numpy(), edges)[0].tolist()
+    )
 
 
-@pytest.mark.parametrize("make", [torch.Tensor.clone, torch.Tensor.neg], ids=["positive", "negative"])
+@pytest.mark.parametrize(
+    "make", [torch.Tensor.clone, torch.Tensor.neg], ids=["positive", "negative"]
+)
 @pytest.mark.parametrize("cut", [0.1, 0.25, 0.5, 0.9])
 def test_a_bin_that_an_edge_cuts_is_shared_evenly(make: Callable[[Tensor], Tensor], cut: float):
     at = 1 + cut * 2.0**-7
@@ -112,7 +135,10 @@ def test_infinities_are_counted_only_between_infinite_edges():
 
 
 def test_zeros_lie_on_the_right_side_of_an_edge_at_zero():
-    assert Sketch.of(torch.tensor([0.0, -0.0, 1e-45, -1e-45])).histogram([-1, 0, 1]).tolist() == [1, 3]
+    assert Sketch.of(torch.tensor([0.0, -0.0, 1e-45, -1e-45])).histogram([-1, 0, 1]).tolist() == [
+        1,
+        3,
+    ]
 
 
 @pytest.mark.parametrize("edges", [[-1.7e308, 0, 1.7e308], [0, 1e308], [-inf, 5e-324, inf]])
@@ -132,7 +158,9 @@ def test_linear_and_logarithmic_histograms_of_many_values_agree_with_numpy_withi
 
 
 @pytest.mark.parametrize(
-    "edges", [[1.0], [], [[0.0, 1.0]], [1, 1], [2, 1], [0, nan], [nan, nan], [inf, inf], [0, inf, inf]], ids=str
+    "edges",
+    [[1.0], [], [[0.0, 1.0]], [1, 1], [2, 1], [0, nan], [nan, nan], [inf, inf], [0, inf, inf]],
+    ids=str,
 )
 def test_edges_that_do_not_ascend_are_refused(edges: list[float]):
     with pytest.raises(ValueError, match="edges must"):

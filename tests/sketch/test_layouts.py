@@ -1,4 +1,5 @@
-"""A tensor's strides, views and flags change nothing about its sketch, nor the sketch about the tensor."""
+"""A tensor's strides, views and flags change nothing about its sketch, nor the sketch about the
+tensor."""
 
 import subprocess
 import sys
@@ -37,7 +38,11 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def values(dtype: torch.dtype) -> Tensor:
     """1200 values over many decades with zeros, tiny ones, infinities and NaNs among them."""
-    x = torch.randn(1200, generator=torch.Generator().manual_seed(5), dtype=torch.float64).mul(9).exp()
+    x = (
+        torch.randn(1200, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+        .mul(9)
+        .exp()
+    )
     x[::2] *= -1
     x[::17], x[1::37], x[3::29], x[4::31] = 0.0, 1e-42, torch.inf, torch.nan
     return x.to(dtype)
@@ -45,7 +50,9 @@ def values(dtype: torch.dtype) -> Tensor:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_a_view_is_counted_as_its_contiguous_copy(view: Callable[[Tensor], Tensor], dtype: torch.dtype):
+def test_a_view_is_counted_as_its_contiguous_copy(
+    view: Callable[[Tensor], Tensor], dtype: torch.dtype
+):
     base = values(dtype)
     seen = view(base)
     before, version = to_bits(base), base._version
@@ -60,9 +67,13 @@ def test_a_view_is_counted_as_its_contiguous_copy(view: Callable[[Tensor], Tenso
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_the_device_path_counts_a_view_as_the_cpu_does(view: Callable[[Tensor], Tensor], dtype: torch.dtype):
+def test_the_device_path_counts_a_view_as_the_cpu_does(
+    view: Callable[[Tensor], Tensor], dtype: torch.dtype
+):
     seen = view(values(dtype))
-    assert everything_counted(device.read(device.count(seen))) == everything_counted(cpu.tally(seen))
+    assert everything_counted(device.read(device.count(seen))) == everything_counted(
+        cpu.tally(seen)
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
@@ -74,7 +85,9 @@ def test_a_negative_bit_is_resolved(dtype: torch.dtype):
     assert everything_counted(Sketch.of(imaginary).tally) == expected
     assert everything_counted(device.read(device.count(imaginary))) == expected
     assert imaginary.is_neg()
-    assert everything_counted(Sketch.of(torch.view_as_real(x.resolve_conj())[:, 1]).tally) == expected
+    assert (
+        everything_counted(Sketch.of(torch.view_as_real(x.resolve_conj())[:, 1]).tally) == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,9 +102,21 @@ def test_a_negative_bit_is_resolved(dtype: torch.dtype):
 )
 def test_what_autograd_follows_is_counted_and_left_as_it_is(make: Callable[[Tensor], Tensor]):
     tensor = make(torch.randn(30))
-    state = (tensor.requires_grad, tensor.is_leaf, tensor.grad_fn, tensor._version, tensor.data_ptr())
+    state = (
+        tensor.requires_grad,
+        tensor.is_leaf,
+        tensor.grad_fn,
+        tensor._version,
+        tensor.data_ptr(),
+    )
     assert Sketch.of(tensor).count == tensor.numel()
-    assert (tensor.requires_grad, tensor.is_leaf, tensor.grad_fn, tensor._version, tensor.data_ptr()) == state
+    assert (
+        tensor.requires_grad,
+        tensor.is_leaf,
+        tensor.grad_fn,
+        tensor._version,
+        tensor.data_ptr(),
+    ) == state
     tensor.sum().backward()
 
 
@@ -108,10 +133,14 @@ def test_memory_that_is_not_aligned_is_counted(dtype: torch.dtype):
     memory = bytearray(b"\x00" + expected.view(torch.uint8).numpy().tobytes())
     tensor = torch.frombuffer(memory, dtype=dtype, offset=1)
     assert tensor.data_ptr() % (WIDTH[dtype] // 8)
-    assert everything_counted(Sketch.of(tensor).tally) == everything_counted(Sketch.of(expected).tally)
+    assert everything_counted(Sketch.of(tensor).tally) == everything_counted(
+        Sketch.of(expected).tally
+    )
 
 
-@pytest.mark.parametrize("name", ["transposed", "permuted", "channels last", "sliced at odd offset", "0-dim"])
+@pytest.mark.parametrize(
+    "name", ["transposed", "permuted", "channels last", "sliced at odd offset", "0-dim"]
+)
 def test_dense_memory_is_not_copied(name: str):
     tensor = VIEWS[name](values(torch.float32))
     assert cpu._flatten(tensor)[0].data_ptr() == tensor.data_ptr()
@@ -148,6 +177,8 @@ for tensor in large:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is counted in other units elsewhere")
 def test_counting_32_mebibytes_takes_less_than_8_more():
-    grown = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True).stdout.split()
+    grown = subprocess.run(
+        [sys.executable, "-c", PEAK], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert len(grown) == 5
     assert max(map(float, grown)) < 8

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from depthscale.sketch import Sketch
-from sketch_reference import LEAST, UNIT, Reference, assert_within, log2_of, of_bits, reference, root
+from sketch_reference import (
+    LEAST,
+    UNIT,
+    Reference,
+    assert_within,
+    log2_of,
+    of_bits,
+    reference,
+    root,
+)
 from sketch_values import any_finite_tensors, any_tensors, examples, scales
 
 SHARES = [0.0, 1.0, 0.5, 0.25, 0.1, 0.9, 1 / 3, 0.999, 1e-9, 1 - 2.0**-53]
@@ -25,7 +34,8 @@ def single(*values: float, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def scaling_loss(truth: Reference) -> Fraction:
-    """What float64 values lose where the power of two they are divided by makes them float64's subnormals."""
+    """What float64 values lose where the power of two they are divided by makes them float64's
+    subnormals."""
     return LEAST * Fraction(2) ** truth.scale
 
 
@@ -33,14 +43,18 @@ def scaling_loss(truth: Reference) -> Fraction:
 @given(any_finite_tensors(), scales())
 def test_the_mean_is_within_its_bound(tensor: Tensor, log2_scale: int):
     sketch, truth = read(tensor, log2_scale)
-    assert_within(sketch.mean(), truth.mean, sketch.count * UNIT * truth.mean_magnitude + scaling_loss(truth))
+    assert_within(
+        sketch.mean(), truth.mean, sketch.count * UNIT * truth.mean_magnitude + scaling_loss(truth)
+    )
 
 
 @examples(150)
 @given(any_finite_tensors(), scales())
 def test_the_mean_square_is_within_its_bound(tensor: Tensor, log2_scale: int):
     sketch, truth = read(tensor, log2_scale)
-    assert_within(sketch.mean_square(), truth.mean_square, (sketch.count + 1) * UNIT * truth.mean_square)
+    assert_within(
+        sketch.mean_square(), truth.mean_square, (sketch.count + 1) * UNIT * truth.mean_square
+    )
 
 
 @examples(150)
@@ -57,7 +71,9 @@ def test_log2_of_the_mean_square_is_within_its_bound(tensor: Tensor, log2_scale:
     sketch, truth = read(tensor, log2_scale)
     if truth.mean_square:
         log2 = log2_of(truth.mean_square)
-        assert_within(sketch.log2_mean_square(), log2, 2 * (sketch.count + 1) * UNIT + abs(log2) * UNIT)
+        assert_within(
+            sketch.log2_mean_square(), log2, 2 * (sketch.count + 1) * UNIT + abs(log2) * UNIT
+        )
     else:
         assert sketch.log2_mean_square() == -inf
 
@@ -77,7 +93,9 @@ def test_the_variance_is_within_its_bound(tensor: Tensor, log2_scale: int):
 
 
 def test_the_mean_square_of_one_float32_is_its_rounded_square():
-    assert Sketch.of(single(0.1, dtype=torch.float32)).mean_square() == float(Fraction(float(torch.tensor(0.1))) ** 2)
+    assert Sketch.of(single(0.1, dtype=torch.float32)).mean_square() == float(
+        Fraction(float(torch.tensor(0.1))) ** 2
+    )
 
 
 @pytest.mark.parametrize("log2_scale", [0, 1, -100, 3000, -3000])
@@ -101,7 +119,11 @@ def test_the_extreme_magnitudes_are_exact(tensor: Tensor, log2_scale: int):
         assert sketch.max_magnitude() == 0 if truth.finite else isnan(sketch.max_magnitude())
         return
     in_range = truth.magnitudes[0] >= LEAST * 2**52 * Fraction(2) ** truth.scale
-    assert_within(sketch.min_magnitude(), truth.magnitudes[0], Fraction(0) if in_range else scaling_loss(truth))
+    assert_within(
+        sketch.min_magnitude(),
+        truth.magnitudes[0],
+        Fraction(0) if in_range else scaling_loss(truth),
+    )
     assert_within(sketch.max_magnitude(), truth.magnitudes[-1], Fraction(0))
 
 
@@ -140,10 +162,24 @@ def quantile_bound(truth: Reference, expected: Fraction | float) -> Fraction:
 
 
 @pytest.mark.parametrize(
-    ("q", "expected"), [(0.0, -inf), (0.3, -inf), (0.4, -inf), (0.5, 0), (0.6, 0), (0.7, 3), (0.8, 3), (0.81, inf), (1.0, inf)]
+    ("q", "expected"),
+    [
+        (0.0, -inf),
+        (0.3, -inf),
+        (0.4, -inf),
+        (0.5, 0),
+        (0.6, 0),
+        (0.7, 3),
+        (0.8, 3),
+        (0.81, inf),
+        (1.0, inf),
+    ],
 )
 def test_infinities_and_zeros_keep_their_rank(q: float, expected: float):
-    assert Sketch.of(torch.tensor([3, -inf, 0, nan, inf, 0, -inf, 3, -inf, -inf, inf])).quantile(q) == expected
+    assert (
+        Sketch.of(torch.tensor([3, -inf, 0, nan, inf, 0, -inf, 3, -inf, -inf, inf])).quantile(q)
+        == expected
+    )
 
 
 @pytest.mark.parametrize("magnitude", [1e-45, 1e-42, 1e-40, 1.3, 3e38])
@@ -151,7 +187,11 @@ def test_the_quantiles_of_one_magnitude_are_exact(magnitude: float):
     values = torch.tensor([-magnitude, -magnitude, magnitude])
     exact = values[2].item()
     sketch = Sketch.of(values)
-    assert (sketch.quantile(0.5), sketch.quantile(1), sketch.magnitude_quantile(0.5)) == (-exact, exact, exact)
+    assert (sketch.quantile(0.5), sketch.quantile(1), sketch.magnitude_quantile(0.5)) == (
+        -exact,
+        exact,
+        exact,
+    )
 
 
 def test_quantiles_of_many_values_are_those_of_numpy_within_half_a_bin():
@@ -171,17 +211,32 @@ def test_a_share_outside_0_and_1_is_refused(q: float):
 
 
 @pytest.mark.parametrize(
-    "tensor", [torch.zeros(0), of_bits(torch.float32, [0x7F800000, 0xFFC00000])], ids=["empty", "not finite"]
+    "tensor",
+    [torch.zeros(0), of_bits(torch.float32, [0x7F800000, 0xFFC00000])],
+    ids=["empty", "not finite"],
 )
 def test_without_finite_values_every_moment_is_nan(tensor: Tensor):
     sketch = Sketch.of(tensor)
-    moments = (sketch.mean, sketch.mean_square, sketch.log2_mean_square, sketch.rms, sketch.std, sketch.max_magnitude)
+    moments = (
+        sketch.mean,
+        sketch.mean_square,
+        sketch.log2_mean_square,
+        sketch.rms,
+        sketch.std,
+        sketch.max_magnitude,
+    )
     assert all(isnan(moment()) for moment in moments)
 
 
 def test_of_zeros_alone_every_moment_is_zero():
     sketch = Sketch.of(torch.zeros(5), 3000)
-    assert (sketch.mean(), sketch.mean_square(), sketch.rms(), sketch.std(), sketch.max_magnitude()) == (0, 0, 0, 0, 0)
+    assert (
+        sketch.mean(),
+        sketch.mean_square(),
+        sketch.rms(),
+        sketch.std(),
+        sketch.max_magnitude(),
+    ) == (0, 0, 0, 0, 0)
     assert sketch.log2_mean_square() == -inf
 
 

@@ -1,4 +1,5 @@
-"""Residual blocks that end in an activation, act(stream + norm(branch)): against a density, and against networks."""
+"""Residual blocks that end in an activation, act(stream + norm(branch)): against a density, and
+against networks."""
 
 import math
 
@@ -6,7 +7,20 @@ import numpy as np
 import pytest
 from scipy.stats import norm as normal
 
-from depthscale.graph import Add, Conv, Elementwise, Flatten, Graph, Input, Linear, Norm, Op, Operation, Pool, Window
+from depthscale.graph import (
+    Add,
+    Conv,
+    Elementwise,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Norm,
+    Op,
+    Operation,
+    Pool,
+    Window,
+)
 from depthscale.theory import channels, predict_graph
 from depthscale.theory.laws import Gaussian
 from depthscale.theory.states import Gradient, Signal
@@ -40,11 +54,14 @@ def mlp(batch: float, blocks: int, activation: str = "relu", eps: float = 0.0) -
 
 
 def resnet(samples: int, size: int) -> Graph:
-    """A block, one that halves the image, and another; then the global average. Maps wrap around."""
+    """A block, one that halves the image, and another; then the global average. Maps wrap
+    around."""
     ops = Ops()
 
     def normed(size: int, kernel: int, stride: int, *reads: int) -> int:
-        ops.then(Conv(C, C, Window.of((size, size), kernel, stride, kernel // 2, True), 2.0), *reads)
+        ops.then(
+            Conv(C, C, Window.of((size, size), kernel, stride, kernel // 2, True), 2.0), *reads
+        )
         return ops.then(Norm("batch", samples * (size // stride) ** 2, 1e-5))
 
     ops.then(Input(1.0, size=(size, size)))
@@ -64,7 +81,8 @@ def resnet(samples: int, size: int) -> Graph:
 
 
 def test_the_stream_is_a_walk_with_a_wall_at_0() -> None:
-    """Of an infinite batch x' = max(0, x + g), g standard normal (Lindley's recursion), by its density on a grid."""
+    """Of an infinite batch x' = max(0, x + g), g standard normal (Lindley's recursion), by its
+    density on a grid."""
     step, blocks = 0.01, 6
     grid = np.arange(0, 24, step)
     kernel = normal.pdf(np.arange(-10, 10 + step / 2, step)) * step
@@ -75,7 +93,10 @@ def test_the_stream_is_a_walk_with_a_wall_at_0() -> None:
     for i in outputs:
         whole = np.convolve(density, kernel) + at_0 * np.pad(kernel / step, (0, len(density) - 1))
         places = np.arange(len(whole)) * step - 10
-        at_0 = float(whole[places < -step / 2].sum() * step + whole[np.abs(places) < step / 2].sum() * step / 2)
+        at_0 = float(
+            whole[places < -step / 2].sum() * step
+            + whole[np.abs(places) < step / 2].sum() * step / 2
+        )
         density = whole[places > -step / 2][: len(grid)].copy()
         density[0] /= 2
         square = float((density * grid**2).sum() * step)
@@ -85,9 +106,12 @@ def test_the_stream_is_a_walk_with_a_wall_at_0() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "activation", "eps"), [(64, "relu", 0.0), (8, "relu", 0.0), (16, "tanh", 0.1), (32, "gelu", 0.0)]
+    ("batch", "activation", "eps"),
+    [(64, "relu", 0.0), (8, "relu", 0.0), (16, "tanh", 0.1), (32, "gelu", 0.0)],
 )
-def test_every_operation_of_residual_blocks_is_what_networks_show(batch: int, activation: str, eps: float) -> None:
+def test_every_operation_of_residual_blocks_is_what_networks_show(
+    batch: int, activation: str, eps: float
+) -> None:
     graph = mlp(batch, 3, activation, eps)
     walk = predict_graph(graph)
     assert walk.missing == ()
@@ -102,7 +126,8 @@ def test_every_operation_of_a_residual_convolutional_network_is_what_networks_sh
 
 
 def test_twin_slopes_that_do_not_know_each_other_fall_out() -> None:
-    """Half of each gradient, as behind independent ReLUs: too little, since a channel that was on is likely to stay so."""
+    """Half of each gradient, as behind independent ReLUs: too little, since a channel that was on
+    is likely to stay so."""
     graph = mlp(64, 3)
     ops = predict_graph(graph).ops
     stream = [i for i, op in enumerate(graph.ops) if isinstance(op.what, Elementwise)]
@@ -118,19 +143,33 @@ def test_equal_graphs_have_equal_predictions() -> None:
 
 
 def test_two_norms_that_meet_get_the_gradient_weighted_as_sampled_pairs_say() -> None:
-    """The sum is Gaussian, but a ReLU above it sees both: E z z' g g' of each, against pairs drawn here."""
+    """The sum is Gaussian, but a ReLU above it sees both: E z z' g g' of each, against pairs drawn
+    here."""
     one, other = (
-        Signal(2 * math.log2(k), c, 0.0, law=Gaussian(1.0, c, gain=k), normalized=True, positions=4, near=near)
+        Signal(
+            2 * math.log2(k),
+            c,
+            0.0,
+            law=Gaussian(1.0, c, gain=k),
+            normalized=True,
+            positions=4,
+            near=near,
+        )
         for c, near, k in ((0.2, 0.5, 1.0), (-0.1, 0.3, 0.7))
     )
     total = Gaussian(1 + 0.49, (0.2 - 0.1 * 0.49) / 1.49)
-    summed = Signal(0.0, total.correlation, 0.0, law=total, positions=4, near=(0.5 + 0.3 * 0.49) / 1.49)
+    summed = Signal(
+        0.0, total.correlation, 0.0, law=total, positions=4, near=(0.5 + 0.3 * 0.49) / 1.49
+    )
     above = Gradient(0.0, 0.3, near=0.6)
     at_sum = channels.through("relu", summed, above._replace(channels=channels.alike(above)))
     found = channels.below_sum(one, other, 1.0, total, at_sum)
     rng, pairs = np.random.default_rng(0), 1 << 21
     for k, (between, within, product) in enumerate(((0.2, -0.1, 0.3), (0.5, 0.3, 0.6))):
-        z, w = ((rng.standard_normal((pairs, 2)) @ np.linalg.cholesky([[1, c], [c, 1]]).T) for c in (between, within))
+        z, w = (
+            (rng.standard_normal((pairs, 2)) @ np.linalg.cholesky([[1, c], [c, 1]]).T)
+            for c in (between, within)
+        )
         on = (z + 0.7 * w > 0).all(axis=1)
         for side, each in zip(found, (z, w), strict=True):
             assert side.weighted is not None

@@ -1,4 +1,5 @@
-"""Laws of the maps and of their fixed points, the answers where theory ends, and the diagram against single points."""
+"""Laws of the maps and of their fixed points, the answers where theory ends, and the diagram
+against single points."""
 
 from math import inf, isnan, sqrt
 
@@ -29,13 +30,17 @@ quick = settings(max_examples=25, deadline=None)
 
 @quick
 @given(name=names, q=variances, sigma_w2=weights, sigma_b2=biases)
-def test_the_c_map_keeps_1_at_every_variance(name: str, q: float, sigma_w2: float, sigma_b2: float) -> None:
+def test_the_c_map_keeps_1_at_every_variance(
+    name: str, q: float, sigma_w2: float, sigma_b2: float
+) -> None:
     assert c_map(name, 1.0, q, sigma_w2, sigma_b2).value == pytest.approx(1.0, abs=1e-13)
 
 
 @quick
 @given(name=names, q=variances, sigma_w2=weights, sigma_b2=biases)
-def test_the_c_map_increases_and_is_convex(name: str, q: float, sigma_w2: float, sigma_b2: float) -> None:
+def test_the_c_map_increases_and_is_convex(
+    name: str, q: float, sigma_w2: float, sigma_b2: float
+) -> None:
     values = [c_map(name, c, q, sigma_w2, sigma_b2).value for c in np.linspace(0, 1, 6)]
     assert (np.diff(values) > -1e-13).all()
     assert (np.diff(values, 2) > -1e-13).all()
@@ -45,18 +50,26 @@ def test_the_c_map_increases_and_is_convex(name: str, q: float, sigma_w2: float,
 @given(name=smooth, q=st.floats(0.05, 5.0), c=st.floats(-0.9, 0.9))
 def test_slopes_are_those_of_the_maps(name: str, q: float, c: float) -> None:
     h = 1e-4
-    q_slope = (q_map(name, q * (1 + h), 1.7, 0.1).value - q_map(name, q * (1 - h), 1.7, 0.1).value) / (2 * h * q)
+    q_slope = (
+        q_map(name, q * (1 + h), 1.7, 0.1).value - q_map(name, q * (1 - h), 1.7, 0.1).value
+    ) / (2 * h * q)
     assert chi_q(name, q, 1.7).value == pytest.approx(q_slope, rel=1e-6, abs=1e-8)
     scale = q / q_map(name, q, 1.7, 0.1).value
-    c_slope = (c_map(name, c + h, q, 1.7, 0.1).value - c_map(name, c - h, q, 1.7, 0.1).value) / (2 * h)
+    c_slope = (c_map(name, c + h, q, 1.7, 0.1).value - c_map(name, c - h, q, 1.7, 0.1).value) / (
+        2 * h
+    )
     assert scale * chi_c(name, c, q, 1.7).value == pytest.approx(c_slope, rel=1e-6, abs=1e-8)
     top = [c_map(name, 1 - k * h, q, 1.7, 0.1).value for k in range(3)]
-    assert scale * chi_1(name, q, 1.7).value == pytest.approx((3 * top[0] - 4 * top[1] + top[2]) / (2 * h), rel=1e-4)
+    assert scale * chi_1(name, q, 1.7).value == pytest.approx(
+        (3 * top[0] - 4 * top[1] + top[2]) / (2 * h), rel=1e-4
+    )
 
 
 @quick
 @given(name=bounded, sigma_w2=weights, sigma_b2=biases)
-def test_q_star_is_a_stable_fixed_point_and_the_one_that_iteration_finds(name: str, sigma_w2: float, sigma_b2: float) -> None:
+def test_q_star_is_a_stable_fixed_point_and_the_one_that_iteration_finds(
+    name: str, sigma_w2: float, sigma_b2: float
+) -> None:
     q = q_star(name, sigma_w2, sigma_b2)
     assert abs(q_map(name, q.value, sigma_w2, sigma_b2).value - q.value) <= 1e-12 * q.value
     assert abs(chi_q(name, q.value, sigma_w2).value) < 1
@@ -64,12 +77,17 @@ def test_q_star_is_a_stable_fixed_point_and_the_one_that_iteration_finds(name: s
     at = 1.0
     for _ in range(60):
         at = q_map(name, at, sigma_w2, sigma_b2).value
-    assert abs(at - q.value) <= abs(1 - q.value) * max(0.0, chi_q(name, q.value, sigma_w2).value) ** 20 + 1e-10
+    assert (
+        abs(at - q.value)
+        <= abs(1 - q.value) * max(0.0, chi_q(name, q.value, sigma_w2).value) ** 20 + 1e-10
+    )
 
 
 @quick
 @given(name=bounded, sigma_w2=weights, sigma_b2=biases)
-def test_the_phase_agrees_with_chi_1_and_with_c_star(name: str, sigma_w2: float, sigma_b2: float) -> None:
+def test_the_phase_agrees_with_chi_1_and_with_c_star(
+    name: str, sigma_w2: float, sigma_b2: float
+) -> None:
     found = classical(name, sigma_w2, sigma_b2)
     assert found.phase == ("ordered" if found.chi_1.value < 1 else "chaotic")
     assert (found.c_star.value == 1) == (found.phase == "ordered")
@@ -79,16 +97,22 @@ def test_the_phase_agrees_with_chi_1_and_with_c_star(name: str, sigma_w2: float,
 
 
 @quick
-@given(name=st.sampled_from(["tanh", "erf", "sin", "elu", "gelu", "hard_tanh"]), sigma_b2=st.floats(1e-4, 2.0))
+@given(
+    name=st.sampled_from(["tanh", "erf", "sin", "elu", "gelu", "hard_tanh"]),
+    sigma_b2=st.floats(1e-4, 2.0),
+)
 def test_critical_points_are_fixed_points_with_chi_1_equal_to_1(name: str, sigma_b2: float) -> None:
     for point in critical_line(name, sigma_b2):
         weight = point.sigma_w2.value
         assert abs(chi_1(name, point.q_star, weight).value - 1) <= 1e-9
-        assert q_map(name, point.q_star, weight, sigma_b2).value == pytest.approx(point.q_star, rel=1e-9)
+        assert q_map(name, point.q_star, weight, sigma_b2).value == pytest.approx(
+            point.q_star, rel=1e-9
+        )
 
 
 def test_c_star_keeps_its_digits_near_the_critical_line() -> None:
-    """Of sin it solves exp(-q) sinh(q c) w + b = q c; next to 1 by Taylor: 1 - c = 2 (chi_1 - 1) / (w q exp(-q) sinh q)."""
+    """Of sin it solves exp(-q) sinh(q c) w + b = q c; next to 1 by Taylor: 1 - c = 2 (chi_1 - 1) /
+    (w q exp(-q) sinh q)."""
     (point,) = critical_line("sin", 0.1)
     found = classical("sin", point.sigma_w2.value * (1 + 1e-7), 0.1)
     q, w = found.q_star.value, found.sigma_w2
@@ -115,7 +139,8 @@ def test_a_users_function_has_the_numbers_of_the_table() -> None:
     ],
 )
 def test_relaxation_is_that_of_sampled_neurons(name: str, phi, batch: int) -> None:
-    """Two opposite small changes of y's second moments, on the same draws; centred modes keep their direction."""
+    """Two opposite small changes of y's second moments, on the same draws; centred modes keep their
+    direction."""
     rng, found, n, step = np.random.default_rng(1), relaxation(batch, name), 80_000, 0.05
     centred = np.eye(batch) - 1 / batch
     correlations = np.zeros((batch, batch))
@@ -136,7 +161,9 @@ def test_relaxation_is_that_of_sampled_neurons(name: str, phi, batch: int) -> No
                 x = phi(z) / np.sqrt(square)
                 outputs.append(np.einsum("ni,ij,nj->n", x, mode, x).mean())
             blocks.append((outputs[0] - outputs[1]) / (2 * step * (mode**2).sum()))
-        within(float(np.mean(blocks)), expected, float(np.std(blocks, ddof=1) / sqrt(10)), bias=0.01)
+        within(
+            float(np.mean(blocks)), expected, float(np.std(blocks, ddof=1) / sqrt(10)), bias=0.01
+        )
 
 
 # ---- where theory ends
@@ -156,7 +183,9 @@ def test_relaxation_is_that_of_sampled_neurons(name: str, phi, batch: int) -> No
         ("relu", 2.0, 0.0, 1.0, "every variance is kept"),
     ],
 )
-def test_an_end_of_theory_is_an_answer_with_advice(name: str, sigma_w2: float, sigma_b2: float, q: float, says: str) -> None:
+def test_an_end_of_theory_is_an_answer_with_advice(
+    name: str, sigma_w2: float, sigma_b2: float, q: float, says: str
+) -> None:
     found = classical(name, sigma_w2, sigma_b2)
     assert found.q_star.value == q
     assert says in found.advice
@@ -177,7 +206,9 @@ def test_what_is_nan_is_never_without_advice() -> None:
         for sigma_w2 in (0.0, 0.5, 1.0, 2.0, 4.0):
             for sigma_b2 in (0.0, 0.1):
                 found = classical(name, sigma_w2, sigma_b2)
-                unknown = [v for v in vars(found).values() if isinstance(v, Estimate) and isnan(v.value)]
+                unknown = [
+                    v for v in vars(found).values() if isinstance(v, Estimate) and isnan(v.value)
+                ]
                 assert found.advice or not unknown
 
 
@@ -210,7 +241,9 @@ def test_depth_scales_at_the_ends() -> None:
 @pytest.mark.parametrize("name", ["tanh", "erf", "relu"])
 def test_every_line_of_the_diagram_has_its_depth_scale(name: str) -> None:
     diagram = phase_diagram(name, 4.0, 0.5, levels=(3.0, 12.0))
-    assert {line.phase for line in diagram.levels} == ({"ordered"} if name == "relu" else {"ordered", "chaotic"})
+    assert {line.phase for line in diagram.levels} == (
+        {"ordered"} if name == "relu" else {"ordered", "chaotic"}
+    )
     for line in (*diagram.levels, diagram.critical):
         assert (line.sigma_w2 <= 4.0).all()
         assert ((line.sigma_b2 >= 0) & (line.sigma_b2 <= 0.5)).all()

@@ -1,7 +1,9 @@
-"""Networks drawn from all that the rules cover: every layer of every one lies within one simultaneous band around simulation.
+"""Networks drawn from all that the rules cover: every layer of every one lies within one
+simultaneous band around simulation.
 
-A band is Student's t times the standard error over seeds, at 99 % for all comparisons of the sweep together (Bonferroni), plus
-what a width of 512 moves a mean by (about 1 % of a bulk ratio; arXiv:1902.08129 holds for infinite width).
+A band is Student's t times the standard error over seeds, at 99 % for all comparisons of the sweep
+together (Bonferroni), plus what a width of 512 moves a mean by (about 1 % of a bulk ratio;
+arXiv:1902.08129 holds for infinite width).
 """
 
 from dataclasses import replace
@@ -21,22 +23,28 @@ from depthscale.theory import predict
 from tolerances import within
 
 SETTINGS, SHARE, SEEDS, WIDTH, DEEPEST = 200, 8, 96, 512, 8
-FIRST_48_OR_ALL = pytest.mark.parametrize("settings", [48, pytest.param(SETTINGS, marks=pytest.mark.slow)])
+FIRST_48_OR_ALL = pytest.mark.parametrize(
+    "settings", [48, pytest.param(SETTINGS, marks=pytest.mark.slow)]
+)
 FINITE_WIDTH = 0.01
 WIDEST = 0.05  # of a band, to each side
 SAMPLED = 0.003  # relative standard error of a prediction that is sampled
 QUANTILE = float(student.ppf(1 - 0.01 / (2 * SETTINGS * 3 * (DEEPEST + 1)), SEEDS - 1))
 MISSING = {  # what stops a prediction: reason -> which networks
     "neither Gaussian nor an activation's output": lambda s: (
-        (s.norm in ("batch", "group") and _sums(s)) or (s.norm == "group_rms" and _is_after_activation(s))
+        (s.norm in ("batch", "group") and _sums(s))
+        or (s.norm == "group_rms" and _is_after_activation(s))
     ),
     "its law is not known": lambda s: _sums(s) and s.norm in ("batch", "group", "group_rms"),
-    "its input does not vary": lambda s: s.eps > 0 and s.beta < 0,  # the signal died: every neuron is below a kink
+    "its input does not vary": lambda s: (
+        s.eps > 0 and s.beta < 0
+    ),  # the signal died: every neuron is below a kink
 }
 
 
 def _sums(spec: NetSpec) -> bool:
-    """Whether a norm's or an activation's output enters a sum that goes on to a norm or an activation."""
+    """Whether a norm's or an activation's output enters a sum that goes on to a norm or an
+    activation."""
     return spec.residual is not None and (spec.residual.form == "post" or spec.position == "after")
 
 
@@ -66,7 +74,10 @@ def drawn(number: int) -> NetSpec:
     }
     if norm in NORMS:
         after, moved = some(0.4), some(0.6)
-        fields |= {"position": "after" if after else "before", "eps": uniform(0.01, 0.3) if some(0.4) else 0.0}
+        fields |= {
+            "position": "after" if after else "before",
+            "eps": uniform(0.01, 0.3) if some(0.4) else 0.0,
+        }
         fields |= {"gamma": uniform(0.5, 2), "beta": uniform(-1, 1)} if moved else {}
     elif norm != "none":
         fields["gamma"] = uniform(0.5, 2)
@@ -75,7 +86,9 @@ def drawn(number: int) -> NetSpec:
     if norm == "group":
         fields["groups"] = WIDTH // int(rng.choice([8, 16, 32, 64]))
     if some(0.4):
-        fields["residual"] = Residual("post" if some(0.5) else "pre", uniform(0.3, 1), 2 if some(0.5) else 1)
+        fields["residual"] = Residual(
+            "post" if some(0.5) else "pre", uniform(0.3, 1), 2 if some(0.5) else 1
+        )
     return NetSpec(width=WIDTH, **fields)  # pyright: ignore[reportArgumentType]
 
 
@@ -90,9 +103,11 @@ def measured(number: int) -> Profile:
 
 
 def amplifies(spec: NetSpec) -> bool:
-    """Whether one network's departure from the mean square grows with depth, so that the allowance for its width does not hold.
+    """Whether one network's departure from the mean square grows with depth, so that the allowance
+    for its width does not hold.
 
-    Without a norm the slope of the map of q can exceed 1: 1 % more at the input is then more than 1 % more at the output.
+    Without a norm the slope of the map of q can exceed 1: 1 % more at the input is then more than 1
+    % more at the output.
     """
     if spec.norm in NORMS or spec.residual:
         return False
@@ -101,16 +116,22 @@ def amplifies(spec: NetSpec) -> bool:
     return bool(change[-1] > 1.1 * change[0])
 
 
-def check_band(measured: np.ndarray, predicted: np.ndarray, relative_stderr: np.ndarray, what: str) -> None:
-    """Assert that log2 of a prediction lies within the band around log2 of a measurement, and that the band is narrow."""
+def check_band(
+    measured: np.ndarray, predicted: np.ndarray, relative_stderr: np.ndarray, what: str
+) -> None:
+    """Assert that log2 of a prediction lies within the band around log2 of a measurement, and that
+    the band is narrow."""
     band = QUANTILE * relative_stderr
     off = np.exp2(measured - predicted) - 1
     far = np.abs(off) > band + FINITE_WIDTH
-    assert not far.any(), f"{what}: off by {np.round(100 * off, 2)} %, band {np.round(100 * band, 2)} %"
+    assert not far.any(), (
+        f"{what}: off by {np.round(100 * off, 2)} %, band {np.round(100 * band, 2)} %"
+    )
 
 
 def ratios(quantity: Quantity) -> tuple[np.ndarray, np.ndarray]:
-    """log2 of the mean squares' ratios between neighbouring layers, and their relative errors by the delta method."""
+    """log2 of the mean squares' ratios between neighbouring layers, and their relative errors by
+    the delta method."""
     samples = quantity.log2_samples
     assert samples is not None
     mean = np.exp2(samples - quantity.log2_mean_square)  # each seed's over the mean
@@ -122,7 +143,9 @@ def ratios(quantity: Quantity) -> tuple[np.ndarray, np.ndarray]:
 def check_gradient(found: Profile, theory: Profile, factor: float = 1.0) -> None:
     log2, stderr = ratios(found.gradient)
     expected = theory.gradient.log2_mean_square
-    assert QUANTILE * stderr.max() < WIDEST, f"a band of {100 * QUANTILE * stderr.max():.1f} % says too little; take more seeds"
+    assert QUANTILE * stderr.max() < WIDEST, (
+        f"a band of {100 * QUANTILE * stderr.max():.1f} % says too little; take more seeds"
+    )
     check_band(log2, expected[:-1] - expected[1:] + np.log2(factor), stderr, "gradient ratios")
 
 
@@ -130,7 +153,9 @@ def check_forward(found: Profile, theory: Profile) -> None:
     for name, first in (("activation", 0), ("preactivation_batch_variance", 1)):
         ours, theirs = getattr(found, name), getattr(theory, name)
         stderr = np.hypot(ours.relative_stderr, theirs.relative_stderr)
-        check_band(ours.log2_mean_square[first:], theirs.log2_mean_square[first:], stderr[first:], name)
+        check_band(
+            ours.log2_mean_square[first:], theirs.log2_mean_square[first:], stderr[first:], name
+        )
 
 
 def reason(theory: Profile) -> str:
@@ -170,14 +195,19 @@ def test_every_layer_of_any_drawn_network_lies_in_its_band(number: int) -> None:
 
 @pytest.mark.slow
 def test_where_departures_are_amplified_the_prediction_is_right_as_width_grows() -> None:
-    """hard_swish without a norm: the gradient is 26 % above prediction at width 512, and half of it is left at 1024."""
-    spec = NetSpec(depth=7, width=512, activation="hard_swish", sigma_w2=2.47, batch=24, input_variance=0.63)
+    """hard_swish without a norm: the gradient is 26 % above prediction at width 512, and half of it
+    is left at 1024."""
+    spec = NetSpec(
+        depth=7, width=512, activation="hard_swish", sigma_w2=2.47, batch=24, input_variance=0.63
+    )
     assert amplifies(spec)
     excess, stderr = [], []
     for width in (512, 1024):
         wide = replace(spec, width=width)
         found, expected = simulate(wide, seeds=48).gradient, predict(wide).gradient.log2_mean_square
-        gain = np.exp2((found.log2_samples[:, 0] - found.log2_samples[:, -1]) - (expected[0] - expected[-1]))  # pyright: ignore[reportOptionalSubscript]
+        samples = found.log2_samples
+        assert samples is not None
+        gain = np.exp2((samples[:, 0] - samples[:, -1]) - (expected[0] - expected[-1]))
         excess.append(float(np.log(gain.mean())))
         stderr.append(float(gain.std(ddof=1) / gain.mean() / np.sqrt(len(gain))))
     within(2 * excess[1], excess[0], float(np.hypot(2 * stderr[1], stderr[0])))
@@ -235,7 +265,8 @@ NETWORKS = st.builds(
     beta=st.floats(-1, 1),
     sigma_w2=st.floats(0.5, 3),
     sigma_b2=st.floats(0, 1),
-    residual=st.none() | st.builds(Residual, st.sampled_from(["pre", "post"]), st.floats(0, 1), st.integers(1, 2)),
+    residual=st.none()
+    | st.builds(Residual, st.sampled_from(["pre", "post"]), st.floats(0, 1), st.integers(1, 2)),
 )
 
 

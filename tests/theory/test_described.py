@@ -14,7 +14,13 @@ from depthscale.theory.traces import predict_trace
 from depthscale.trace import Trace
 
 
-def mlp(depth: int, width: int, norm: str | None, activation: type[nn.Module] = nn.ReLU, sigma_w2: float = 2.0) -> nn.Module:
+def mlp(
+    depth: int,
+    width: int,
+    norm: str | None,
+    activation: type[nn.Module] = nn.ReLU,
+    sigma_w2: float = 2.0,
+) -> nn.Module:
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for _ in range(depth):
@@ -41,19 +47,29 @@ def apart(trace: Trace) -> list[float]:
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_a_described_network_is_predicted_as_its_spec_is(norm: str) -> None:
-    """The same numbers by two ways: NetSpec -> Graph, and model -> trace -> Graph, but for the weights' own sample variance."""
-    trace = probe(mlp(6, 256, norm), torch.randn(64, 256, generator=torch.Generator().manual_seed(1)))
+    """The same numbers by two ways: NetSpec -> Graph, and model -> trace -> Graph, but for the
+    weights' own sample variance."""
+    trace = probe(
+        mlp(6, 256, norm), torch.randn(64, 256, generator=torch.Generator().manual_seed(1))
+    )
     by_trace = predict_operations(trace)
     by_spec = predict(NetSpec(depth=6, width=256, norm=norm, batch=64, eps=1e-5))
     outputs = [op.id for op in trace.ops if op.op in ("input", "relu")]
     for layer, op in enumerate(outputs):
-        assert by_trace.log2_gradient(op) == pytest.approx(by_spec.gradient.log2_mean_square[layer], abs=0.06)
-        assert by_trace.log2_activation(op) == pytest.approx(by_spec.activation.log2_mean_square[layer], abs=0.06)
+        assert by_trace.log2_gradient(op) == pytest.approx(
+            by_spec.gradient.log2_mean_square[layer], abs=0.06
+        )
+        assert by_trace.log2_activation(op) == pytest.approx(
+            by_spec.activation.log2_mean_square[layer], abs=0.06
+        )
 
 
 def test_every_operation_of_a_batch_norm_mlp_lies_near_its_prediction() -> None:
-    """One network of width 256: its log2 departs by some sqrt(12.5 k / (N B)) + 1 % a layer (THEORY of finite width)."""
-    trace = probe(mlp(8, 256, "batch"), torch.randn(128, 256, generator=torch.Generator().manual_seed(1)))
+    """One network of width 256: its log2 departs by some sqrt(12.5 k / (N B)) + 1 % a layer (THEORY
+    of finite width)."""
+    trace = probe(
+        mlp(8, 256, "batch"), torch.randn(128, 256, generator=torch.Generator().manual_seed(1))
+    )
     assert max(abs(each) for each in apart(trace)) < 0.25
 
 
@@ -72,11 +88,18 @@ class Attention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm, self.maps, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.norm, self.maps, self.out = (
+            nn.LayerNorm(width),
+            nn.Linear(width, 3 * width),
+            nn.Linear(width, width),
+        )
         nn.init.normal_(self.maps.weight, std=0.5 * width**-0.5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = (each.unflatten(-1, (4, -1)).transpose(1, 2) for each in self.maps(self.norm(x)).chunk(3, -1))
+        q, k, v = (
+            each.unflatten(-1, (4, -1)).transpose(1, 2)
+            for each in self.maps(self.norm(x)).chunk(3, -1)
+        )
         y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return x + self.out(y.transpose(1, 2).flatten(2))
 
@@ -118,7 +141,11 @@ def test_an_operation_without_a_rule_is_named_and_what_follows_a_norm_is_known()
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.norm, self.last = nn.Linear(64, 64), nn.LayerNorm(64), nn.Linear(64, 64)
+            self.first, self.norm, self.last = (
+                nn.Linear(64, 64),
+                nn.LayerNorm(64),
+                nn.Linear(64, 64),
+            )
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.last(self.norm(self.first(x).cumsum(-1)))
@@ -128,7 +155,9 @@ def test_an_operation_without_a_rule_is_named_and_what_follows_a_norm_is_known()
     assert any("cumsum" in said for said in found.missing)
     assert math.isnan(found.log2_gradient(0))
     assert found.log2_activation(trace["norm"].id) == pytest.approx(0.0, abs=1e-3)
-    assert found.log2_gradient(trace["norm"].id) == pytest.approx(trace["norm"].log2_gradient_ms, abs=0.3)
+    assert found.log2_gradient(trace["norm"].id) == pytest.approx(
+        trace["norm"].log2_gradient_ms, abs=0.3
+    )
 
 
 def test_a_trace_is_predicted_along_its_stations() -> None:
@@ -140,11 +169,15 @@ def test_a_trace_is_predicted_along_its_stations() -> None:
 
 
 class Bottleneck(nn.Module):
-    """A block of the first residual networks: relu(shortcut + BN(branch)), a convolution in the shortcut where sizes change."""
+    """A block of the first residual networks: relu(shortcut + BN(branch)), a convolution in the
+    shortcut where sizes change."""
 
     def __init__(self, width: int, stride: int) -> None:
         super().__init__()
-        maps = [nn.Conv2d(width, width, k, s, k // 2, bias=False) for k, s in ((1, 1), (3, stride), (1, 1))]
+        maps = [
+            nn.Conv2d(width, width, k, s, k // 2, bias=False)
+            for k, s in ((1, 1), (3, stride), (1, 1))
+        ]
         self.branch = nn.Sequential(
             *(each for one in maps for each in (one, nn.BatchNorm2d(width), nn.ReLU())),
         )[:-1]
@@ -174,7 +207,10 @@ def test_every_operation_of_a_residual_network_is_predicted() -> None:
         allowed = [
             math.log2(1 + error)
             for op in trace.ops
-            for error in (found.walk.ops[found.shape.last[op.id]].activation_error, found.error(op.id))
+            for error in (
+                found.walk.ops[found.shape.last[op.id]].activation_error,
+                found.error(op.id),
+            )
         ]
     columns = torch.tensor(rows)
     columns[:, 1::2] -= columns[:, -1:]  # the cotangent's own departure, the same in all networks
@@ -194,9 +230,12 @@ def test_what_a_rule_leaves_out_is_told_once() -> None:
 
 def test_a_prediction_that_stops_says_where_when_it_is_printed() -> None:
     layers = nn.Linear(8, 8), nn.Softmax(-1), nn.Linear(8, 8)
-    stopped, whole = (predict(probe(nn.Sequential(*some), torch.randn(4, 8))) for some in (layers, layers[::2]))
+    stopped, whole = (
+        predict(probe(nn.Sequential(*some), torch.randn(4, 8))) for some in (layers, layers[::2])
+    )
     assert repr(stopped).endswith(
-        "gradient RMS not known at the input, 2^0 at the output; the prediction stops at 1: theory has no rule for softmax)"
+        "gradient RMS not known at the input, 2^0 at the output; the prediction stops at 1: "
+        "theory has no rule for softmax)"
     )
     assert "stops" not in repr(whole)
     assert "not known" not in repr(whole)

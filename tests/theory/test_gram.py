@@ -1,4 +1,5 @@
-"""The walk of whole matrices: equal to the small one on white inputs, and to real networks on real data."""
+"""The walk of whole matrices: equal to the small one on white inputs, and to real networks on real
+data."""
 
 import gzip
 from dataclasses import replace
@@ -45,7 +46,11 @@ def test_both_forms_agree_on_white_inputs(spec: NetSpec, loss: str) -> None:
         ours, theirs = getattr(full, name), getattr(small, name)
         ratio = np.exp2(ours.log2_mean_square - theirs.log2_mean_square)
         error = np.hypot(ours.relative_stderr, theirs.relative_stderr)
-        assert (np.abs(ratio - 1) <= 5 * error + 2e-3).all(), (name, ratio, error)  # the bias of so many neurons is O(1/n)
+        assert (np.abs(ratio - 1) <= 5 * error + 2e-3).all(), (
+            name,
+            ratio,
+            error,
+        )  # the bias of so many neurons is O(1/n)
 
 
 def test_more_virtual_neurons_are_taken_until_the_error_is_small() -> None:
@@ -63,12 +68,17 @@ FASHION_MNIST = Path(
 
 @cache
 def images() -> np.ndarray:
-    """Pictures of clothes where the package is installed, else handwritten digits; standardized over all pixels, shuffled.
+    """Pictures of clothes where the package is installed, else handwritten digits; standardized
+    over all pixels, shuffled.
 
     returns: [images, 784] or [images, 64].
     """
     if FASHION_MNIST.exists():
-        pixels = np.frombuffer(gzip.decompress(FASHION_MNIST.read_bytes()), np.uint8, offset=16).reshape(-1, 784).astype(float)
+        pixels = (
+            np.frombuffer(gzip.decompress(FASHION_MNIST.read_bytes()), np.uint8, offset=16)
+            .reshape(-1, 784)
+            .astype(float)
+        )
     else:
         pixels = load_digits(return_X_y=True)[0]
     shuffled = np.random.default_rng(0).permutation(pixels)[:2048]
@@ -87,22 +97,29 @@ def batches(size: int, count: int, width: int) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("batch", [128, 16])
 def test_gradient_ratios_on_images_are_predicted_within_2_percent(batch: int) -> None:
-    """14 layers of Batch Norm, the transient of the first layers included; 64 pairs of seed and batch."""
+    """14 layers of Batch Norm, the transient of the first layers included; 64 pairs of seed and
+    batch."""
     spec = NetSpec(depth=DEPTH, width=max(512, images().shape[1]), norm="batch", batch=batch)
     measured, predicted = [], []
     for i, inputs in enumerate(batches(batch, 8, spec.width)):
         samples = simulate(spec, seeds=8, seed=8 * i, inputs=inputs).gradient.log2_samples
         assert samples is not None
         measured.append(samples)
-        predicted.append(predict(spec, inputs=inputs, error=0.02).gradient.log2_mean_square)  # eight of them are averaged
+        predicted.append(
+            predict(spec, inputs=inputs, error=0.02).gradient.log2_mean_square
+        )  # eight of them are averaged
     ratios = np.exp2(-np.diff(np.concatenate(measured), axis=1))
     theory = np.exp2(-np.diff(np.repeat(predicted, 8, axis=0), axis=1))
     relative = ratios / theory
     stderr = relative.std(axis=0, ddof=1) / np.sqrt(len(relative))
-    assert (np.abs(relative.mean(axis=0) - 1) <= 0.02 + stderr).all(), relative.mean(axis=0).round(3)
+    assert (np.abs(relative.mean(axis=0) - 1) <= 0.02 + stderr).all(), relative.mean(axis=0).round(
+        3
+    )
     bulk = predict(spec).gradient.log2_mean_square
     transient = theory.mean(axis=0)[1] / 2 ** (bulk[1] - bulk[2])
-    assert transient > 1.03  # images are no white noise: their first layers grow faster, and theory says so
+    assert (
+        transient > 1.03
+    )  # images are no white noise: their first layers grow faster, and theory says so
 
 
 @pytest.mark.parametrize(
@@ -128,20 +145,34 @@ def test_simulate_takes_inputs_of_the_networks_size() -> None:
 def test_group_rms_is_the_same_in_both_forms() -> None:
     spec = NetSpec(depth=4, width=512, norm="group_rms", groups=64, batch=8)
     exact, sampled = predict(spec), predict(spec, inputs=white(8), error=0.005)
-    assert np.abs(exact.gradient.log2_mean_square - sampled.gradient.log2_mean_square).max() < np.log2(1 + 4 * 0.007)
+    assert np.abs(
+        exact.gradient.log2_mean_square - sampled.gradient.log2_mean_square
+    ).max() < np.log2(1 + 4 * 0.007)
 
 
 @pytest.mark.parametrize(("norm", "batch"), [("batch", 12), ("group", 8), ("group_rms", 8)])
 def test_a_small_norm_of_a_sum_is_sampled_and_is_what_networks_show(norm: str, batch: int) -> None:
-    spec = NetSpec(depth=4, width=256, norm=norm, groups=32, batch=batch, activation="gelu", residual=Residual("post", 0.7))
+    spec = NetSpec(
+        depth=4,
+        width=256,
+        norm=norm,
+        groups=32,
+        batch=batch,
+        activation="gelu",
+        residual=Residual("post", 0.7),
+    )
     theory = predict(spec)
     assert "virtual neurons" in theory.notes[0]
     assert theory.inputs == "white noise"
     found, expected = simulate(spec, seeds=48).gradient, theory.gradient
     off = np.exp2(found.log2_mean_square - expected.log2_mean_square) - 1
-    assert (np.abs(off) < 4 * np.hypot(found.relative_stderr, expected.relative_stderr) + 0.01).all()
+    assert (
+        np.abs(off) < 4 * np.hypot(found.relative_stderr, expected.relative_stderr) + 0.01
+    ).all()
 
 
 def test_a_large_norm_of_a_sum_is_not_sampled() -> None:
-    theory = predict(NetSpec(depth=1000, width=256, norm="batch", batch=100, residual=Residual("post")))
+    theory = predict(
+        NetSpec(depth=1000, width=256, norm="batch", batch=100, residual=Residual("post"))
+    )
     assert "stops at norm" in theory.notes[0]

@@ -1,4 +1,5 @@
-"""Borders of zeros: positions that are not alike, against exact sums over places and against networks."""
+"""Borders of zeros: positions that are not alike, against exact sums over places and against
+networks."""
 
 from math import inf
 
@@ -35,10 +36,18 @@ def readings(conv: Conv) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("maps", [[conv(4)] * 6, [conv(7, 5), conv(7, 3, 2), conv(4), conv(4, 3, 2), conv(2)]])
+@pytest.mark.parametrize(
+    "maps", [[conv(4)] * 6, [conv(7, 5), conv(7, 3, 2), conv(4), conv(4, 3, 2), conv(2)]]
+)
 def test_relu_without_a_norm_is_exact_at_every_border(maps: list[Conv]) -> None:
     """By a linear recursion over all places: ReLU halves every mean square, whatever it is."""
-    walk = predict_graph(chain(image(maps[0].window.size[0]), *[each for one in maps for each in (one, RELU)], samples=B))
+    walk = predict_graph(
+        chain(
+            image(maps[0].window.size[0]),
+            *[each for one in maps for each in (one, RELU)],
+            samples=B,
+        )
+    )
     q = np.ones(maps[0].window.places_in)
     for i, each in enumerate(maps):
         q = 2.0 * readings(each) @ q / each.window.taps / 2
@@ -99,8 +108,11 @@ def test_every_operation_next_to_a_border_is_what_networks_show(name: str) -> No
     compare(shown(graph, (B, C, size, size), 24), walk, bias=0.02)
 
 
-def measured_and_predicted(graph: Graph, size: int, circular: Graph) -> tuple[float, float, float, float]:
-    """log2 of the input's gradient: measured, its standard error, predicted, and predicted without borders."""
+def measured_and_predicted(
+    graph: Graph, size: int, circular: Graph
+) -> tuple[float, float, float, float]:
+    """log2 of the input's gradient: measured, its standard error, predicted, and predicted without
+    borders."""
     found = np.log2(shown(graph, (B, C, size, size), 16).gradient[:, 0])
     ours, theirs = (predict_graph(each).ops[0].log2_gradient for each in (graph, circular))
     return float(found.mean()), float(found.std(ddof=1) / 4), ours, theirs

@@ -35,9 +35,13 @@ RELU = Elementwise("relu")
 WIDE = Linear(C, C, 2.0, 0.0)
 
 
-def conv(size: int, kernel: int = 3, stride: int = 1, groups: int = 1, sigma_b2: float = 0.0) -> Conv:
+def conv(
+    size: int, kernel: int = 3, stride: int = 1, groups: int = 1, sigma_b2: float = 0.0
+) -> Conv:
     """C channels on a square map, wrapped around."""
-    return Conv(C, C, Window.of((size, size), kernel, stride, kernel // 2, True), 2.0, sigma_b2, groups)
+    return Conv(
+        C, C, Window.of((size, size), kernel, stride, kernel // 2, True), 2.0, sigma_b2, groups
+    )
 
 
 def image(size: int) -> Input:
@@ -46,13 +50,34 @@ def image(size: int) -> Input:
 
 GRAPHS = {
     "batch norm over positions": chain(
-        image(6), conv(6), Norm("batch", 36 * B), RELU, conv(6), Norm("batch", 36 * B), RELU, samples=B
+        image(6),
+        conv(6),
+        Norm("batch", 36 * B),
+        RELU,
+        conv(6),
+        Norm("batch", 36 * B),
+        RELU,
+        samples=B,
     ),
     "instance norm": chain(
-        image(6), conv(6), Norm("instance", 36, 0.1), RELU, conv(6), Norm("instance", 36), Elementwise("gelu"), samples=B
+        image(6),
+        conv(6),
+        Norm("instance", 36, 0.1),
+        RELU,
+        conv(6),
+        Norm("instance", 36),
+        Elementwise("gelu"),
+        samples=B,
     ),
     "group norm over channels and positions": chain(
-        image(6), conv(6), Norm("group", 16 * 36), RELU, conv(6), Norm("group", 16 * 36), RELU, samples=B
+        image(6),
+        conv(6),
+        Norm("group", 16 * 36),
+        RELU,
+        conv(6),
+        Norm("group", 16 * 36),
+        RELU,
+        samples=B,
     ),
     "average pooling, then flattened": chain(
         image(8),
@@ -66,7 +91,12 @@ GRAPHS = {
         samples=B,
     ),
     "overlapping average pooling": chain(
-        image(8), conv(8), RELU, Pool("average", Window.of((8, 8), 4, 2, 1, True)), conv(4), samples=B
+        image(8),
+        conv(8),
+        RELU,
+        Pool("average", Window.of((8, 8), 4, 2, 1, True)),
+        conv(4),
+        samples=B,
     ),
     "max pooling above batch norm": chain(
         image(8),
@@ -80,10 +110,25 @@ GRAPHS = {
         samples=B,
     ),
     "max pooling of what no norm divides": chain(
-        image(8), conv(8), RELU, conv(8), Elementwise("gelu"), Pool("max", Window.of((8, 8), 4, 4)), conv(2), samples=B
+        image(8),
+        conv(8),
+        RELU,
+        conv(8),
+        Elementwise("gelu"),
+        Pool("max", Window.of((8, 8), 4, 4)),
+        conv(2),
+        samples=B,
     ),
     "strides and the global average": chain(
-        image(8), conv(8, stride=2), RELU, conv(4), RELU, Pool("average", Window.whole((4, 4))), Flatten(), WIDE, samples=B
+        image(8),
+        conv(8, stride=2),
+        RELU,
+        conv(4),
+        RELU,
+        Pool("average", Window.whole((4, 4))),
+        Flatten(),
+        WIDE,
+        samples=B,
     ),
     "batch norm where positions of a sample are alike": chain(
         image(8),
@@ -112,7 +157,11 @@ GRAPHS = {
 
 @pytest.mark.parametrize(("name", "eps"), [("relu", 0.0), ("gelu", 0.2)])
 def test_rms_norm_over_groups_of_8_is_what_networks_show(name: str, eps: float) -> None:
-    graph = chain(Input(1.0), *[Linear(512, 512, 2.0, 0.0), Norm("rms", 8, eps), Elementwise(name)] * 3, samples=16)
+    graph = chain(
+        Input(1.0),
+        *[Linear(512, 512, 2.0, 0.0), Norm("rms", 8, eps), Elementwise(name)] * 3,
+        samples=16,
+    )
     compare(shown(graph, (16, 512), 24), predict_graph(graph), bias=0.01)
 
 
@@ -124,13 +173,20 @@ def test_every_operation_of_a_convolutional_network_is_what_networks_show(name: 
     walk = predict_graph(graph)
     assert walk.missing == ()
     networks = 16 if graph.samples == 16 else 32
-    compare(shown(graph, (int(graph.samples), C, *source.size), networks), walk, bias=0.03)  # fourfold width, a quarter of it
+    compare(
+        shown(graph, (int(graph.samples), C, *source.size), networks), walk, bias=0.03
+    )  # fourfold width, a quarter of it
 
 
 def test_twin_another_stride_falls_out() -> None:
     graph = GRAPHS["strides and the global average"]
     measured = shown(graph, (B, C, 8, 8), 32)
-    wrong = chain(*(replace(op.what, fan_out=C // 2) if isinstance(op.what, Linear) else op.what for op in graph.ops))
+    wrong = chain(
+        *(
+            replace(op.what, fan_out=C // 2) if isinstance(op.what, Linear) else op.what
+            for op in graph.ops
+        )
+    )
     with pytest.raises(AssertionError, match="gradient off by"):
         compare(measured, predict_graph(wrong), bias=0.03)
 
@@ -173,8 +229,12 @@ def test_a_network_stands_in_a_walk_as_predict_has_it() -> None:
         for loss in ("independent", "shared"):
             walk, profile = predict_graph(spec.graph(), loss), predict(spec, loss)
             outputs = [layer[-1] for layer in spec.graph().layers()]
-            assert [walk.ops[i].log2_gradient for i in outputs] == list(profile.gradient.log2_mean_square)
-            assert [walk.ops[i].log2_activation for i in outputs] == list(profile.activation.log2_mean_square)
+            assert [walk.ops[i].log2_gradient for i in outputs] == list(
+                profile.gradient.log2_mean_square
+            )
+            assert [walk.ops[i].log2_activation for i in outputs] == list(
+                profile.activation.log2_mean_square
+            )
     with pytest.raises(NoTheory, match="independent and shared, not 'mine'"):
         predict_graph(spec.graph(), "mine")
 
@@ -204,7 +264,9 @@ def test_a_sum_of_what_is_correlated_is_refused_in_either_order() -> None:
     assert predict_graph(chain(Input(1.0), WIDE, RELU, (WIDE, [2]), (Add(), [3, 2]))).missing == ()
 
 
-@pytest.mark.parametrize("norm", [Norm("batch", 32, 1e-5), Norm("layer", inf, 1e-5), Norm("rms", inf)])
+@pytest.mark.parametrize(
+    "norm", [Norm("batch", 32, 1e-5), Norm("layer", inf, 1e-5), Norm("rms", inf)]
+)
 def test_a_norm_makes_the_signal_known_again(norm: Norm) -> None:
     graph = chain(Input(1.0), WIDE, Unknown("Fold"), WIDE, norm, RELU, WIDE, norm, RELU, samples=32)
     walk = predict_graph(graph)
@@ -223,14 +285,18 @@ def test_what_stands_before_and_after_an_unknown_is_the_same_as_without_it() -> 
     norm = Norm("batch", 32)
     rest = (WIDE, norm, RELU, WIDE, norm, RELU)
     known, unknown = (
-        predict_graph(chain(Input(1.0), *before, *rest, samples=32)).ops[-5:] for before in ((), (Unknown("Fold"),))
+        predict_graph(chain(Input(1.0), *before, *rest, samples=32)).ops[-5:]
+        for before in ((), (Unknown("Fold"),))
     )
     for a, b in zip(known, unknown, strict=True):
-        assert (a.log2_activation, a.log2_gradient) == pytest.approx((b.log2_activation, b.log2_gradient))
+        assert (a.log2_activation, a.log2_gradient) == pytest.approx(
+            (b.log2_activation, b.log2_gradient)
+        )
 
 
 def test_factors_are_known_below_a_gradient_that_is_not() -> None:
-    """What stands below an unknown operation has no gradient, but each edge its factor; and no gradient counts as 0."""
+    """What stands below an unknown operation has no gradient, but each edge its factor; and no
+    gradient counts as 0."""
     norm = Norm("batch", 32)
     below = (WIDE, norm, RELU, WIDE, norm, RELU, WIDE)
     walk = predict_graph(chain(Input(1.0), *below, Unknown("Fold"), WIDE, samples=32))
@@ -242,13 +308,21 @@ def test_factors_are_known_below_a_gradient_that_is_not() -> None:
 
 
 def test_batch_norm_needs_no_ratio_between_samples_to_be_known() -> None:
-    graph = chain(image(4), conv(4), Unknown("Fold"), *[conv(4), Norm("batch", 16 * 512), RELU] * 2, samples=512)
+    graph = chain(
+        image(4),
+        conv(4),
+        Unknown("Fold"),
+        *[conv(4), Norm("batch", 16 * 512), RELU] * 2,
+        samples=512,
+    )
     walk = predict_graph(graph)
     assert [op.log2_activation for op in walk.ops[4:]] == pytest.approx([0.0, -1.0, 0.0, 0.0, -1.0])
 
 
 def test_only_the_root_of_what_is_unknown_is_named() -> None:
-    walk = predict_graph(chain(Input(1.0), Unknown("A"), RELU, Affine(2.0, 1.0), WIDE, Unknown("B"), RELU))
+    walk = predict_graph(
+        chain(Input(1.0), Unknown("A"), RELU, Affine(2.0, 1.0), WIDE, Unknown("B"), RELU)
+    )
     assert walk.missing == ("unknown1: theory has no rule for A",)
 
 
@@ -262,7 +336,9 @@ def test_zeros_around_the_input_are_told_of() -> None:
 
 def test_tokens_that_recur_are_alike() -> None:
     """Over a vocabulary of V, two positions agree with probability 1 / V."""
-    walk = predict_graph(chain(Embedding(1.0, 4.0, (16,)), Pool("average", Window.whole((16,))), Flatten(), WIDE))
+    walk = predict_graph(
+        chain(Embedding(1.0, 4.0, (16,)), Pool("average", Window.whole((16,))), Flatten(), WIDE)
+    )
     assert 2 ** walk.ops[1].log2_activation == pytest.approx(1 / 16 + 15 / 16 / 4)
 
 
@@ -280,7 +356,8 @@ def test_graphs_without_layers_walk() -> None:
 
 
 def white(graph: Graph) -> np.ndarray:
-    """Inputs whose second moments between any two points are exactly white. / returns: [samples, channels, *size]."""
+    """Inputs whose second moments between any two points are exactly white. / returns: [samples,
+    channels, *size]."""
     source = graph.ops[0].what
     assert isinstance(source, Input)
     points = int(graph.samples) * prod(source.size)
@@ -298,7 +375,11 @@ def test_both_forms_agree_on_white_images(name: str) -> None:
             (a.log2_activation, a.activation_error, b.log2_activation, b.activation_error),
             (a.log2_gradient, a.gradient_error, b.log2_gradient, b.gradient_error),
         ):
-            assert abs(2.0 ** (theirs - ours) - 1) <= our_error + 5 * error + 3e-3, (a.name, ours, theirs)
+            assert abs(2.0 ** (theirs - ours) - 1) <= our_error + 5 * error + 3e-3, (
+                a.name,
+                ours,
+                theirs,
+            )
 
 
 def test_a_walk_on_inputs_has_gains_whose_product_is_the_gradient() -> None:

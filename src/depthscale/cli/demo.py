@@ -15,7 +15,9 @@ from depthscale.errors import InvalidSpec
 def demo(
     spec: Network = None,
     *,
-    out: Annotated[Path, Parameter(help="folder for the article (index.html), its figures and demo.json")] = Path("demo"),
+    out: Annotated[
+        Path, Parameter(help="folder for the article (index.html), its figures and demo.json")
+    ] = Path("demo"),
     seeds: Annotated[int | None, Parameter(help="how many random networks [default: 20]")] = None,
     quick: Annotated[bool, Parameter(help="3 seeds", negative="")] = False,
     seed: Seed = 0,
@@ -23,9 +25,11 @@ def demo(
     json: Json = None,
     html: Html = None,
 ) -> None:
-    """The founding experiment: Batch Norm makes gradients explode. Three networks on the same weights, theory beside them.
+    """The founding experiment: Batch Norm makes gradients explode. Three networks on the same
+    weights, theory beside them.
 
-    Vanilla, Batch Norm, and Batch Norm whose statistics take no gradient; norm and statistics are set by the experiment.
+    Vanilla, Batch Norm, and Batch Norm whose statistics take no gradient; norm and statistics are
+    set by the experiment.
     """
     from depthscale.experiments import founding
     from depthscale.report.founding import founding_figures
@@ -35,7 +39,8 @@ def demo(
 
     if spec and (spec.norm, spec.statistics) != ("none", "batch"):
         raise InvalidSpec(
-            "demo runs without norm, with Batch Norm and with frozen statistics; leave --norm and --statistics out"
+            "demo runs without norm, with Batch Norm and with frozen statistics; leave --norm and "
+            "--statistics out"
         )
     if quick and seeds is not None:
         raise InvalidSpec("--quick means --seeds 3; give one of the two")
@@ -49,7 +54,10 @@ def demo(
     article = page(found)
     contents = {**figures, "demo.json": record, "index.html": article}
     files.make_folder(out)
-    files.write_all({out / name: content for name, content in contents.items()} | ({html: article} if html else {}))
+    files.write_all(
+        {out / name: content for name, content in contents.items()}
+        | ({html: article} if html else {})
+    )
     put(record, json)
     if str(json) != "-":
         terminal = console()

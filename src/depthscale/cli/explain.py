@@ -12,20 +12,33 @@ from depthscale.cli.frame import Json, app
 from depthscale.cli.output import check, deliver
 from depthscale.errors import InvalidInput
 
-explain = App(name="explain", help="Why: the backward pass node by node, and the growth argument step by step.")
+explain = App(
+    name="explain",
+    help="Why: the backward pass node by node, and the growth argument step by step.",
+)
 app.command(explain)
 
-Page = Annotated[Path | None, Parameter(help="write a page that steps through it, for a browser, whole without a network")]
-_Affine = Annotated[str, Parameter(help="a number for all neurons, or one for each: 1,0.5,2", allow_leading_hyphen=True)]
+Page = Annotated[
+    Path | None,
+    Parameter(help="write a page that steps through it, for a browser, whole without a network"),
+]
+_Affine = Annotated[
+    str,
+    Parameter(help="a number for all neurons, or one for each: 1,0.5,2", allow_leading_hyphen=True),
+]
 
 
 @explain.command
 def batchnorm(
     *,
     input: Annotated[
-        Path | None, Parameter(help="a .npy file of real numbers (N, D), (N, C, L), ... [default: random]")
+        Path | None,
+        Parameter(help="a .npy file of real numbers (N, D), (N, C, L), ... [default: random]"),
     ] = None,
-    dout: Annotated[Path | None, Parameter(help="a .npy file of dE/d out, shaped as the input [default: random]")] = None,
+    dout: Annotated[
+        Path | None,
+        Parameter(help="a .npy file of dE/d out, shaped as the input [default: random]"),
+    ] = None,
     gamma: _Affine = "1.5",
     beta: _Affine = "0.5",
     eps: Annotated[float, Parameter(help="added to the variance")] = 1e-5,
@@ -36,16 +49,20 @@ def batchnorm(
     html: Page = None,
     json: Json = None,
 ) -> None:
-    """Batch Norm's backward pass, node by node: from the gradient of its output to dx, dgamma and dbeta.
+    """Batch Norm's backward pass, node by node: from the gradient of its output to dx, dgamma and
+    dbeta.
 
-    The circuit with its values and gradients, every node's local gradient, and the numbers of one neuron.
+    The circuit with its values and gradients, every node's local gradient, and the numbers of one
+    neuron.
     """
     from depthscale.explain.batchnorm import explain_batchnorm
     from depthscale.report.walk_lines import walk_lines
     from depthscale.store import walk_record
 
     if input is not None and (batch, width) != (None, None):
-        raise InvalidInput("--batch and --width are of a random input; leave them out beside --input")
+        raise InvalidInput(
+            "--batch and --width are of a random input; leave them out beside --input"
+        )
     check(json, html)
     walk = explain_batchnorm(
         _read(input) if input is not None else _random(batch, width, seed),
@@ -71,11 +88,15 @@ def _random(batch: int | None, width: int | None, seed: int) -> Any:
 
 def _line(line: str) -> Text:
     """In one line of the terminal, however narrow."""
-    return Text(line, style="bold" if line.startswith("step ") else "", no_wrap=True, overflow="ignore")
+    return Text(
+        line, style="bold" if line.startswith("step ") else "", no_wrap=True, overflow="ignore"
+    )
 
 
 def _numbers(given: str, name: str) -> tuple[float, ...]:
     try:
         return tuple(float(each) for each in given.split(","))
     except ValueError:
-        raise InvalidInput(f"--{name} takes a number, or one for each neuron with commas between, got {given!r}") from None
+        raise InvalidInput(
+            f"--{name} takes a number, or one for each neuron with commas between, got {given!r}"
+        ) from None

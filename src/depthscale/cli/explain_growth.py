@@ -14,11 +14,16 @@ from depthscale.spec import NetSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Argued:
-    """The network whose argument is checked: the fields of a NetSpec that the argument speaks of, with a norm by default."""
+    """The network whose argument is checked: the fields of a NetSpec that the argument speaks of,
+    with a norm by default."""
 
-    activation: Annotated[str, Parameter(help="phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...")] = "relu"
+    activation: Annotated[
+        str, Parameter(help="phi, by name: relu, tanh, gelu, leaky_relu(0.2), ...")
+    ] = "relu"
     norm: Annotated[str, Parameter(help="batch, layer, rms, group, none, ...")] = "batch"
-    position: Annotated[str, Parameter(help="of the norm, before or after the activation")] = "before"
+    position: Annotated[str, Parameter(help="of the norm, before or after the activation")] = (
+        "before"
+    )
     statistics: Annotated[str, Parameter(help="of batch norm: batch, frozen or running")] = "batch"
     depth: Annotated[int, Parameter(help="number of layers")] = 10
     width: Annotated[int, Parameter(help="neurons in every layer")] = 1024
@@ -39,7 +44,8 @@ def growth(
     json: Json = None,
     html: Html = None,
 ) -> None:
-    """Why Batch Norm makes gradients explode: the argument step by step, each predicted, measured and judged."""
+    """Why Batch Norm makes gradients explode: the argument step by step, each predicted, measured
+    and judged."""
     from depthscale.explain.growth import growth_argument
     from depthscale.report.argument import argument_figures, argument_table
     from depthscale.store import argument_record
@@ -48,4 +54,12 @@ def growth(
     check(json, html, folder=out)
     with progress("networks") as bar:
         argument = growth_argument(spec, loss=loss, seeds=seeds, seed=seed, progress=bar)
-    deliver(argument, argument_record(argument), argument_table(argument), json, html, out, argument_figures)
+    deliver(
+        argument,
+        argument_record(argument),
+        argument_table(argument),
+        json,
+        html,
+        out,
+        argument_figures,
+    )

@@ -13,9 +13,16 @@ from depthscale.cli.output import check, deliver, progress
 @explain.command
 def matter(
     *,
-    data: Annotated[Path | None, Parameter(help="folder of Fashion-MNIST's idx files [default: scikit-learn's digits]")] = None,
-    depth: Annotated[list[int] | None, Parameter(help="may be given again and again [default: 10 20 30 50]")] = None,
-    lr: Annotated[list[float] | None, Parameter(help="may be given again and again [default: 0.001 0.01 0.1]")] = None,
+    data: Annotated[
+        Path | None,
+        Parameter(help="folder of Fashion-MNIST's idx files [default: scikit-learn's digits]"),
+    ] = None,
+    depth: Annotated[
+        list[int] | None, Parameter(help="may be given again and again [default: 10 20 30 50]")
+    ] = None,
+    lr: Annotated[
+        list[float] | None, Parameter(help="may be given again and again [default: 0.001 0.01 0.1]")
+    ] = None,
     width: Annotated[int, Parameter(help="neurons in every layer")] = 100,
     batch: Annotated[int, Parameter(help="samples in a batch")] = 64,
     steps: Annotated[int, Parameter(help="of plain SGD")] = 300,
@@ -25,7 +32,8 @@ def matter(
     json: Json = None,
     html: Html = None,
 ) -> None:
-    """Does the explosion matter? Trains networks with and without Batch Norm at several depths, for a minute or two."""
+    """Does the explosion matter? Trains networks with and without Batch Norm at several depths, for
+    a minute or two."""
     from depthscale.explain.matter import DEPTHS, RATES, matter
     from depthscale.explain.training import Settings
     from depthscale.report.matter import matter_figures, matter_table
@@ -33,5 +41,13 @@ def matter(
 
     check(json, html, folder=out)
     with progress("networks") as bar:
-        found = matter(depth or DEPTHS, lr or RATES, seeds, seed, Settings(width, batch, steps), data, progress=bar)
+        found = matter(
+            depth or DEPTHS,
+            lr or RATES,
+            seeds,
+            seed,
+            Settings(width, batch, steps),
+            data,
+            progress=bar,
+        )
     deliver(found, matter_record(found), matter_table(found), json, html, out, matter_figures)

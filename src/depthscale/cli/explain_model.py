@@ -21,17 +21,22 @@ def model(
     kw: Keywords = None,
     loss: OutputLoss = "independent",
     mode: Mode = None,
-    repeats: Annotated[int, Parameter(help="how many networks are drawn; from 3 on, verdicts have standard errors")] = 1,
+    repeats: Annotated[
+        int, Parameter(help="how many networks are drawn; from 3 on, verdicts have standard errors")
+    ] = 1,
     output: Part = None,
     norm: Annotated[str | None, Parameter(help="show the norm of this name in full")] = None,
-    whole: Annotated[bool, Parameter(name="--all", help="show every norm in full", negative="")] = False,
+    whole: Annotated[
+        bool, Parameter(name="--all", help="show every norm in full", negative="")
+    ] = False,
     seed: Seed = 0,
     json: Json = None,
     html: Html = None,
 ) -> None:
     """Which step of the growth argument breaks at which norm of your own model.
 
-    At every batch, layer, group, instance or RMS norm: what its backward pass does to the gradient, step by step.
+    At every batch, layer, group, instance or RMS norm: what its backward pass does to the gradient,
+    step by step.
     """
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
@@ -44,7 +49,16 @@ def model(
     make, given = factory(model), arguments(input or [], kw or [], seed)
     asked = named(loss) if ":" in loss else loss
     with calling(model):
-        trace = probe(make, given, loss=asked, mode=mode, repeats=repeats, output=output, seed=seed, norms=True)
+        trace = probe(
+            make,
+            given,
+            loss=asked,
+            mode=mode,
+            repeats=repeats,
+            output=output,
+            seed=seed,
+            norms=True,
+        )
     found = explain(trace)
     if norm is not None:
         found[norm]  # so that a wrong name is said before anything is written

@@ -1,4 +1,5 @@
-"""The command line's frame: argv -> one public function each. Torch is loaded only by commands that measure."""
+"""The command line's frame: argv -> one public function each. Torch is loaded only by commands that
+measure."""
 
 import os
 import re
@@ -21,7 +22,11 @@ def _strictly(type_: Any, tokens: Sequence[Token]) -> Any:
         if not re.fullmatch(r"[+-]?\d+", token.value):
             raise ValueError(f"{token.value!r} is not a whole number")
     if type_ == int | float:
-        return int(tokens[0].value) if re.fullmatch(r"[+-]?\d+", tokens[0].value) else float(tokens[0].value)
+        return (
+            int(tokens[0].value)
+            if re.fullmatch(r"[+-]?\d+", tokens[0].value)
+            else float(tokens[0].value)
+        )
     return convert(type_, tokens)
 
 
@@ -33,11 +38,21 @@ app = App(
 )
 
 Network = Annotated[NetSpec | None, Parameter(name="*")]
-Json = Annotated[Path | None, Parameter(help="write the record as JSON; - for standard output", allow_leading_hyphen=True)]
-Html = Annotated[Path | None, Parameter(help="write one HTML page with charts, which opens without a network")]
+Json = Annotated[
+    Path | None,
+    Parameter(help="write the record as JSON; - for standard output", allow_leading_hyphen=True),
+]
+Html = Annotated[
+    Path | None, Parameter(help="write one HTML page with charts, which opens without a network")
+]
 Seeds = Annotated[int, Parameter(help="how many random networks")]
 Seed = Annotated[int, Parameter(help="number of the first one")]
-Loss = Annotated[str, Parameter(help="independent: a cotangent for every sample; shared: one for all, E = sum of w.x")]
+Loss = Annotated[
+    str,
+    Parameter(
+        help="independent: a cotangent for every sample; shared: one for all, E = sum of w.x"
+    ),
+]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,4 +1,5 @@
-"""A model named on the command line: path/to/file.py:make_model, package.module:factory, or a dotted path to a class."""
+"""A model named on the command line: path/to/file.py:make_model, package.module:factory, or a
+dotted path to a class."""
 
 import importlib
 import importlib.util
@@ -14,22 +15,33 @@ from cyclopts import Parameter
 
 from depthscale.errors import DepthscaleError, InvalidProbe
 
-Model = Annotated[str, Parameter(help="file.py:function, package.module:function, or a dotted path to a class")]
-Inputs = Annotated[list[str] | None, Parameter(help="a tensor: float32[32,3,224,224], int64[2,256]<50257", negative="")]
-Keywords = Annotated[list[str] | None, Parameter(help="one by keyword: input_ids=int64[2,256]<50257", negative="")]
-OutputLoss = Annotated[str, Parameter(help="independent, shared, or file.py:function of the output")]
+Model = Annotated[
+    str, Parameter(help="file.py:function, package.module:function, or a dotted path to a class")
+]
+Inputs = Annotated[
+    list[str] | None,
+    Parameter(help="a tensor: float32[32,3,224,224], int64[2,256]<50257", negative=""),
+]
+Keywords = Annotated[
+    list[str] | None, Parameter(help="one by keyword: input_ids=int64[2,256]<50257", negative="")
+]
+OutputLoss = Annotated[
+    str, Parameter(help="independent, shared, or file.py:function of the output")
+]
 Mode = Annotated[str | None, Parameter(help="train or eval [default: as the function returns it]")]
 Part = Annotated[str | None, Parameter(help="part of the output to differentiate, as logits")]
 
 
 def named(target: str) -> Any:
-    """The object of that name. / raises: InvalidProbe where the file, the module or the name is not there, or does not load."""
+    """The object of that name. / raises: InvalidProbe where the file, the module or the name is not
+    there, or does not load."""
     place, colon, name = target.rpartition(":")
     if not colon:
         place, _, name = target.rpartition(".")
         if target.endswith(".py") or not place:
             raise InvalidProbe(
-                f"{target!r} names no factory; write file.py:function, package.module:function or a dotted class path"
+                f"{target!r} names no factory; write file.py:function, package.module:function or "
+                "a dotted class path"
             )
     module = _loaded(place, target)
     found: Any = module
@@ -41,7 +53,8 @@ def named(target: str) -> Any:
 
 
 def factory(target: str) -> Callable[[], Any]:
-    """What makes the model of that name: a function or class without arguments; of a module that is there already, itself.
+    """What makes the model of that name: a function or class without arguments; of a module that is
+    there already, itself.
 
     raises: InvalidProbe for what cannot be called, and for what needs arguments.
     """
@@ -51,7 +64,10 @@ def factory(target: str) -> Callable[[], Any]:
     if isinstance(found, nn.Module):
         return lambda: found
     if not callable(found):
-        raise InvalidProbe(f"{target} is a {type(found).__name__}; name a function or class that makes a torch.nn.Module")
+        raise InvalidProbe(
+            f"{target} is a {type(found).__name__}; name a function or class that makes a "
+            "torch.nn.Module"
+        )
 
     def make() -> Any:
         try:
@@ -59,7 +75,8 @@ def factory(target: str) -> Callable[[], Any]:
         except TypeError as wrong:
             if "argument" in str(wrong):
                 raise InvalidProbe(
-                    f"{target}() cannot be called without arguments ({wrong}); wrap it in a function that gives them"
+                    f"{target}() cannot be called without arguments ({wrong}); wrap it in a "
+                    "function that gives them"
                 ) from None
             raise
 
@@ -68,7 +85,8 @@ def factory(target: str) -> Callable[[], Any]:
 
 @contextmanager
 def calling(model: str) -> Iterator[None]:
-    """While a model of that name runs: what it raises becomes one line, and what it prints stays out of a record.
+    """While a model of that name runs: what it raises becomes one line, and what it prints stays
+    out of a record.
 
     raises: InvalidProbe.
     """
@@ -85,11 +103,15 @@ def calling(model: str) -> Iterator[None]:
 def _loaded(place: str, target: str) -> ModuleType:
     try:
         with redirect_stdout(sys.stderr):
-            return _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+            return (
+                _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+            )
     except InvalidProbe:
         raise
     except Exception as wrong:
-        raise InvalidProbe(f"cannot load {place} for {target}: {type(wrong).__name__}: {wrong}") from None
+        raise InvalidProbe(
+            f"cannot load {place} for {target}: {type(wrong).__name__}: {wrong}"
+        ) from None
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -107,7 +129,11 @@ def _from_file(path: Path) -> ModuleType:
 
 def _missing(target: str, place: str, part: str, found: Any) -> str:
     here = getattr(found, "__name__", "")
-    own = [name for name, value in vars(found).items() if callable(value) and getattr(value, "__module__", here) == here]
+    own = [
+        name
+        for name, value in vars(found).items()
+        if callable(value) and getattr(value, "__module__", here) == here
+    ]
     near = get_close_matches(part, own, 3) or own[:5]
     there = f"; there is {', '.join(near)}" if near else ""
     return f"{place} has no {part!r} (asked for as {target}){there}"

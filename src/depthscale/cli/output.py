@@ -1,4 +1,5 @@
-"""What every command prints and writes: tables on the terminal, records as JSON, a bar while something runs."""
+"""What every command prints and writes: tables on the terminal, records as JSON, a bar while
+something runs."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,8 @@ def deliver(
     folder: Path | None = None,
     pictures: Callable[[Any], dict[str, bytes | str]] = lambda found: {},
 ) -> None:
-    """What an explanation found: its page, its record, its pictures into a folder, and a table on the terminal."""
+    """What an explanation found: its page, its record, its pictures into a folder, and a table on
+    the terminal."""
     from depthscale.report.show import page
     from depthscale.store import dumps
 
@@ -64,13 +66,23 @@ def deliver(
 
 
 def show(
-    profile: "Profile", json: Path | None, html: Path | None, more: dict[str, Any] | None = None, lines: Sequence[str] = ()
+    profile: "Profile",
+    json: Path | None,
+    html: Path | None,
+    more: dict[str, Any] | None = None,
+    lines: Sequence[str] = (),
 ) -> None:
-    """Print a profile, its growth and further lines; write its record and its page. / more: further keys of its record."""
+    """Print a profile, its growth and further lines; write its record and its page. / more: further
+    keys of its record."""
     from depthscale import store
     from depthscale.errors import UnreliableGrowth
     from depthscale.measure import growth
-    from depthscale.report.tables import growth_line, one_network_lines, profile_table, trainable_depth_lines
+    from depthscale.report.tables import (
+        growth_line,
+        one_network_lines,
+        profile_table,
+        trainable_depth_lines,
+    )
 
     put(store.dumps(store.record(profile) | (more or {})), json)
     if html is not None:
@@ -104,9 +116,12 @@ def put(record: str, json: Path | None) -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Any]:
-    """A bar on a terminal, nothing elsewhere. / yields: a function of the number done and the number in all."""
+    """A bar on a terminal, nothing elsewhere. / yields: a function of the number done and the
+    number in all."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     terminal = Console(stderr=True)
-    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
+    with Progress(
+        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -14,13 +14,20 @@ from depthscale.cli.output import check, console, put
 @app.command
 def phase(
     *,
-    activation: Annotated[str, Parameter(help="phi, by name: tanh, relu, gelu, leaky_relu(0.2), ...")] = "tanh",
-    out: Annotated[Path, Parameter(help="folder for phase_<activation>.png and .svg")] = Path("phase"),
-    sigma_w2_max: Annotated[float, Parameter(help="the largest fan_in times variance of a weight")] = 4.0,
+    activation: Annotated[
+        str, Parameter(help="phi, by name: tanh, relu, gelu, leaky_relu(0.2), ...")
+    ] = "tanh",
+    out: Annotated[Path, Parameter(help="folder for phase_<activation>.png and .svg")] = Path(
+        "phase"
+    ),
+    sigma_w2_max: Annotated[
+        float, Parameter(help="the largest fan_in times variance of a weight")
+    ] = 4.0,
     sigma_b2_max: Annotated[float, Parameter(help="the largest variance of a bias")] = 0.5,
     json: Json = None,
 ) -> None:
-    """The phase diagram of an activation without norm: its critical line, and how deep correlations reach beside it."""
+    """The phase diagram of an activation without norm: its critical line, and how deep correlations
+    reach beside it."""
     from depthscale.report.figures import pictures
     from depthscale.report.phase import phase_chart, phase_summary
     from depthscale.store import dumps, phase_record
@@ -29,7 +36,9 @@ def phase(
     files.check_folder(out)
     check(json)
     diagram = phase_diagram(activation, sigma_w2_max, sigma_b2_max)
-    figures = pictures(phase_chart(diagram), f"phase_{re.sub(r'[^0-9A-Za-z.-]+', '_', activation).strip('_')}")
+    figures = pictures(
+        phase_chart(diagram), f"phase_{re.sub(r'[^0-9A-Za-z.-]+', '_', activation).strip('_')}"
+    )
     files.make_folder(out)
     files.write_all({out / name: content for name, content in figures.items()})
     put(dumps(phase_record(diagram)), json)

@@ -6,7 +6,9 @@ from depthscale.spec import NetSpec
 
 
 @app.command
-def predict(spec: Network = None, *, loss: Loss = "independent", json: Json = None, html: Html = None) -> None:
+def predict(
+    spec: Network = None, *, loss: Loss = "independent", json: Json = None, html: Html = None
+) -> None:
     """What theory says of such networks, layer by layer, without running any."""
     from depthscale.report.tables import classical_lines
     from depthscale.store import classical_record
@@ -19,5 +21,13 @@ def predict(spec: Network = None, *, loss: Loss = "independent", json: Json = No
     drawn = spec.initialization()
     first = drawn.sigma_w2 * spec.input_variance + drawn.sigma_b2
     plain = (spec.norm, spec.residual, spec.widths) == ("none", None, None)
-    found = classical(spec.activation, drawn.sigma_w2, drawn.sigma_b2, first or 1.0) if plain else None
-    show(profile, json, html, {"classical": classical_record(found)}, classical_lines(found) if found else [])
+    found = (
+        classical(spec.activation, drawn.sigma_w2, drawn.sigma_b2, first or 1.0) if plain else None
+    )
+    show(
+        profile,
+        json,
+        html,
+        {"classical": classical_record(found)},
+        classical_lines(found) if found else [],
+    )

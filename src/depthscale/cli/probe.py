@@ -25,21 +25,30 @@ def probe(
     loss: OutputLoss = "independent",
     mode: Mode = None,
     repeats: Annotated[int, Parameter(help="how many networks are drawn")] = 1,
-    params: Annotated[bool, Parameter(help="parameters and their gradients, too", negative="")] = False,
+    params: Annotated[
+        bool, Parameter(help="parameters and their gradients, too", negative="")
+    ] = False,
     output: Part = None,
-    verify: Annotated[bool, Parameter(help="run the model plainly, too, and compare bit by bit", negative="")] = False,
-    whole: Annotated[bool, Parameter(name="--all", help="list every operation", negative="")] = False,
+    verify: Annotated[
+        bool, Parameter(help="run the model plainly, too, and compare bit by bit", negative="")
+    ] = False,
+    whole: Annotated[
+        bool, Parameter(name="--all", help="list every operation", negative="")
+    ] = False,
     fail_on: Annotated[
-        list[str] | None, Parameter(help="rule, beginning of one, or severity that gives exit status 1", negative="")
+        list[str] | None,
+        Parameter(help="rule, beginning of one, or severity that gives exit status 1", negative=""),
     ] = None,
     seed: Seed = 0,
     save: Annotated[Path | None, Parameter(help="write the whole trace, sketches included")] = None,
     json: Json = None,
     html: Html = None,
 ) -> None:
-    """Run your model once and say which operation makes its gradient grow or shrink, and whether that is a problem.
+    """Run your model once and say which operation makes its gradient grow or shrink, and whether
+    that is a problem.
 
-    The function makes a torch.nn.Module, or a pair of one and its inputs. The model is never changed.
+    The function makes a torch.nn.Module, or a pair of one and its inputs. The model is never
+    changed.
     """
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
@@ -52,7 +61,15 @@ def probe(
     asked = named(loss) if ":" in loss else loss
     with calling(model):
         trace = probe(
-            make, given, loss=asked, mode=mode, repeats=repeats, params=params, output=output, verify=verify, seed=seed
+            make,
+            given,
+            loss=asked,
+            mode=mode,
+            repeats=repeats,
+            params=params,
+            output=output,
+            verify=verify,
+            seed=seed,
         )
     found = _told(trace, whole, quiet=str(json) == "-")
     _written(trace, save, json, html)
@@ -69,7 +86,9 @@ def _told(trace: "Trace", whole: bool, quiet: bool) -> "Diagnosis":
     found, terminal = diagnose(trace), console()
     unicode = terminal.encoding.startswith("utf")
     if not quiet:
-        for line in probe_view(trace, found, whole=whole, width=min(terminal.width, 120), unicode=unicode):
+        for line in probe_view(
+            trace, found, whole=whole, width=min(terminal.width, 120), unicode=unicode
+        ):
             terminal.print(line, soft_wrap=isinstance(line, str))
     return found
 

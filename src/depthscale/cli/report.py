@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 @app.command
 def report(
-    record: Annotated[Path, Parameter(help="what simulate --json, predict --json, probe --save or save wrote")],
+    record: Annotated[
+        Path, Parameter(help="what simulate --json, predict --json, probe --save or save wrote")
+    ],
     /,
-    *others: Annotated[Path, Parameter(help="further profiles or traces, to be compared with the first")],
+    *others: Annotated[
+        Path, Parameter(help="further profiles or traces, to be compared with the first")
+    ],
     html: Annotated[Path, Parameter(help="the page to write")] = Path("report.html"),
 ) -> None:
     """Draw saved records as one HTML page with charts, which opens without a network."""
@@ -32,8 +36,12 @@ def report(
         loaded = [(path, load(path)) for path in (record, *others)]
         kinds = {type(each).__name__ for _, each in loaded}
         if len(kinds) > 1:
-            told = ", ".join(f"{path} holds a {type(each).__name__.lower()}" for path, each in loaded)
-            raise InvalidRecord(f"profiles are compared with profiles and traces with traces, but {told}")
+            told = ", ".join(
+                f"{path} holds a {type(each).__name__.lower()}" for path, each in loaded
+            )
+            raise InvalidRecord(
+                f"profiles are compared with profiles and traces with traces, but {told}"
+            )
         report(_by_file(loaded) if "Trace" in kinds else [each for _, each in loaded], html)
     console().print(f"written to {html}", soft_wrap=True)
 

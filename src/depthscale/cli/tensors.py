@@ -16,7 +16,8 @@ _MOST = 2**31  # values of an input
 
 
 def tensor(described: str, seed: int) -> "Tensor":
-    """A tensor as described: floating values standard normal, integers uniform below the limit that follows "<", booleans true.
+    """A tensor as described: floating values standard normal, integers uniform below the limit that
+    follows "<", booleans true.
 
     raises: InvalidProbe for anything else, saying what the form is.
     """
@@ -25,41 +26,55 @@ def tensor(described: str, seed: int) -> "Tensor":
     form = _FORM.fullmatch(described)
     if not form:
         raise InvalidProbe(
-            f"input {described!r} is not understood; write dtype[sizes], as float32[32,3,224,224] or int64[2,256]<50257"
+            f"input {described!r} is not understood; write dtype[sizes], as float32[32,3,224,224] "
+            "or int64[2,256]<50257"
         )
     dtype, sizes, below = form.groups()
     shape = [int(size) for size in sizes.replace(" ", "").split(",") if size]
     if prod(shape) > _MOST:
-        raise InvalidProbe(f"input {described!r} has {prod(shape):,} values; at most {_MOST:,} are drawn")
+        raise InvalidProbe(
+            f"input {described!r} has {prod(shape):,} values; at most {_MOST:,} are drawn"
+        )
     generator = torch.Generator().manual_seed(seed)
     if dtype in _FLOATS:
         if below is not None:
-            raise InvalidProbe(f"input {described!r}: only integers take a limit, {dtype} is standard normal")
+            raise InvalidProbe(
+                f"input {described!r}: only integers take a limit, {dtype} is standard normal"
+            )
         return torch.randn(shape, generator=generator).to(getattr(torch, dtype))
     if dtype in _INTEGERS:
         if below is None or int(below) < 1:
             raise InvalidProbe(
-                f"input {described!r}: integers need a limit from 1, as {dtype}[{sizes}]<50257 for 50,257 tokens"
+                f"input {described!r}: integers need a limit from 1, as {dtype}[{sizes}]<50257 "
+                "for 50,257 tokens"
             )
         return torch.randint(int(below), shape, generator=generator, dtype=getattr(torch, dtype))
     if dtype == "bool":
         return torch.ones(shape, dtype=torch.bool)
     raise InvalidProbe(
-        f"input {described!r}: unknown dtype {dtype!r}; choose one of {', '.join((*_FLOATS, *_INTEGERS, 'bool'))}"
+        f"input {described!r}: unknown dtype {dtype!r}; choose one of "
+        f"{', '.join((*_FLOATS, *_INTEGERS, 'bool'))}"
     )
 
 
 def arguments(inputs: list[str], keywords: list[str], seed: int) -> Any:
-    """What a model is called with: a tuple, or a mapping where there are keywords; None where nothing was given.
+    """What a model is called with: a tuple, or a mapping where there are keywords; None where
+    nothing was given.
 
-    keywords: each "name=described". / raises: InvalidProbe for both together, or a keyword without a name.
+    keywords: each "name=described". / raises: InvalidProbe for both together, or a keyword without
+    a name.
     """
     if inputs and keywords:
-        raise InvalidProbe("give --input or --kw, not both; every argument of a model has a name that --kw can use")
+        raise InvalidProbe(
+            "give --input or --kw, not both; every argument of a model has a name that --kw can use"
+        )
     if keywords:
         pairs = [keyword.split("=", 1) for keyword in keywords]
         wrong = next((pair[0] for pair in pairs if len(pair) < 2 or not pair[0]), None)
         if wrong is not None:
-            raise InvalidProbe(f"--kw {wrong!r} has no value; write name=dtype[sizes], as input_ids=int64[2,256]<50257")
+            raise InvalidProbe(
+                f"--kw {wrong!r} has no value; write name=dtype[sizes], as "
+                "input_ids=int64[2,256]<50257"
+            )
         return {name: tensor(described, seed + i) for i, (name, described) in enumerate(pairs)}
     return tuple(tensor(described, seed + i) for i, described in enumerate(inputs)) or None

@@ -1,4 +1,5 @@
-"""Which operation makes a step of depth amplify: by what it does to the gradient beyond what it does to the signal."""
+"""Which operation makes a step of depth amplify: by what it does to the gradient beyond what it
+does to the signal."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from depthscale.trace import TracedOp
 
 @dataclass(frozen=True)
 class Blame:
-    """A kind of operation and its part. / backward, forward: log2 of mean squares per step of depth, towards the input and
-    towards the output; a matrix product and its activation change both alike, so their excess is about 0.
+    """A kind of operation and its part. / backward, forward: log2 of mean squares per step of
+    depth, towards the input and towards the output; a matrix product and its activation change both
+    alike, so their excess is about 0.
     where: the operation of that kind with the most of it."""
 
     kind: str

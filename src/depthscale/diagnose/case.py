@@ -49,9 +49,13 @@ class Case:
 
     @cached_property
     def predicted_rate(self) -> float:
-        """Theory's mean growth of the gradient's mean square over the same steps; nan without a rule or a rate."""
+        """Theory's mean growth of the gradient's mean square over the same steps; nan without a
+        rule or a rate."""
         pairs = self.steps.pairs if self.steps and not without_rate(self.trace, self.steps) else ()
-        each = [self.theory.log2_gradient(below) - self.theory.log2_gradient(top) for below, top in pairs]
+        each = [
+            self.theory.log2_gradient(below) - self.theory.log2_gradient(top)
+            for below, top in pairs
+        ]
         mean = sum(each) / len(each) if each else nan
         return 2.0**mean if abs(mean) < 1000 else nan
 
@@ -67,8 +71,9 @@ class Case:
 
     @cached_property
     def deleted(self) -> tuple[TracedOp, float] | None:
-        """The first operation on every path, from the loss down, that leaves nothing of a gradient, and log2 of what it leaves of
-        the squared norm. In 16 bits a gradient that becomes 0 was too small, which is another matter."""
+        """The first operation on every path, from the loss down, that leaves nothing of a gradient,
+        and log2 of what it leaves of the squared norm. In 16 bits a gradient that becomes 0 was too
+        small, which is another matter."""
         for op in reversed(self.stations):
             edges = [edge for edge in op.edges if not is_swallowed(self.trace, edge)]
             if not edges or not op.log2_gradient_norm2:
@@ -81,7 +86,8 @@ class Case:
 
     @cached_property
     def silenced(self) -> TracedOp | None:
-        """Where the signal ends, if that is why no gradient passes: on every path the first operation whose output is all 0."""
+        """Where the signal ends, if that is why no gradient passes: on every path the first
+        operation whose output is all 0."""
         if self.deleted is None or self.deleted[0].log2_activation_ms > -inf:
             return None
         return next(op for op in self.stations if op.log2_activation_ms == -inf)
@@ -97,11 +103,21 @@ class Case:
 
     def severity(self, change: float) -> Severity:
         """Of a factor of the mean square over the bulk, or over a stretch of it."""
-        return "error" if change >= self.limits.error_change else "warn" if change >= self.limits.warn_change else "info"
+        return (
+            "error"
+            if change >= self.limits.error_change
+            else "warn"
+            if change >= self.limits.warn_change
+            else "info"
+        )
 
     def change_of(self, severity: Severity) -> float:
         """The factor from which on a change has that severity."""
-        return {"error": self.limits.error_change, "warn": self.limits.warn_change, "info": self.limits.info_change}[severity]
+        return {
+            "error": self.limits.error_change,
+            "warn": self.limits.warn_change,
+            "info": self.limits.info_change,
+        }[severity]
 
     def _growth(self, of) -> Growth | None:
         try:

@@ -1,4 +1,5 @@
-"""Rules on what tells inputs apart: samples, or positions of a sequence, that become the same with depth."""
+"""Rules on what tells inputs apart: samples, or positions of a sequence, that become the same with
+depth."""
 
 from collections.abc import Iterator
 from math import isfinite
@@ -10,17 +11,27 @@ from depthscale.trace import TracedOp
 
 _DIFFERENT = 0.9  # correlation of what comes in, up to which samples count as different
 _OFFSET = ("sigmoid", "hardsigmoid")  # whose values lie around 1/2, and are alike for that
-_ALIKE = 0.5  # correlation from which few directions mean no more than that: 16 samples at 0.85 have an effective rank of 1.4
+# correlation from which few directions mean no more than that: 16 samples at 0.85 have an effective
+# rank of 1.4
+_ALIKE = 0.5
 _FEW_ROWS = 8
 _FEW_COLUMNS = 4  # of so narrow an output nothing else can be expected
-_CRITICAL = "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections"
+_CRITICAL = (
+    "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections"
+)
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
 def collapse_findings(case: Case) -> Iterator[Finding]:
     """Compared where every path passes: near the input, and at the last such place."""
-    seen = [(op, op.likeness) for op in case.stations if op.likeness is not None and op.op not in _OFFSET]
-    if len(seen) < 2 or case.silenced is not None:  # where the signal ends, all samples are alike, of course
+    seen = [
+        (op, op.likeness)
+        for op in case.stations
+        if op.likeness is not None and op.op not in _OFFSET
+    ]
+    if (
+        len(seen) < 2 or case.silenced is not None
+    ):  # where the signal ends, all samples are alike, of course
         return
     (_, first), (last, now) = seen[0], seen[-1]
     for rule, what, before, after in (
@@ -41,10 +52,12 @@ def collapse_findings(case: Case) -> Iterator[Finding]:
             "rank-collapse",
             "warn",
             last.name,
-            f"the batch has collapsed onto {directions:.2f} directions: samples differ in size and sign only",
+            f"the batch has collapsed onto {directions:.2f} directions: samples differ in size "
+            "and sign only",
             {"effective_rank": directions, "threshold": case.limits.rank_warn},
             "arXiv:2003.01652",
-            "normalize over the batch, add skip connections, or use fewer layers without an activation",
+            "normalize over the batch, add skip connections, or use fewer layers without an "
+            "activation",
         )
 
 
@@ -52,14 +65,17 @@ def _near_1(apart: float) -> str:
     return f"1 - {apart:.1g}" if apart > _ROUNDING else "1, but for rounding"
 
 
-def _alike(case: Case, rule: str, what: str, before: float, after: float, last: TracedOp) -> Finding:
+def _alike(
+    case: Case, rule: str, what: str, before: float, after: float, last: TracedOp
+) -> Finding:
     apart = max(1 - after, 0.0)
     warn = apart < case.limits.alike_warn
     return Finding(
         rule,
         "warn" if warn else "info",
         last.name,
-        f"different {what} become the same with depth: their correlation rises from {max(before, 0.0):.2f} to {_near_1(apart)}",
+        f"different {what} become the same with depth: their correlation rises from "
+        f"{max(before, 0.0):.2f} to {_near_1(apart)}",
         {
             "correlation_first": before,
             "correlation_last": after,

@@ -1,4 +1,5 @@
-"""Rule on a gradient that is cut: operations whose output takes part, and to which no gradient is handed back."""
+"""Rule on a gradient that is cut: operations whose output takes part, and to which no gradient is
+handed back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,19 +17,24 @@ _WAYS = {  # how a gradient is cut: what to do about it
     "an index or a comparison (argmax, round to integers, ...)": (
         "use a softmax, a Gumbel softmax or a straight-through estimate, which have a gradient"
     ),
-    "values that leave torch (numpy, item(), tolist())": "stay with tensors from the inputs to the loss",
+    "values that leave torch (numpy, item(), tolist())": "stay with tensors from the inputs to "
+    "the loss",
 }
 _DETACH, _NO_GRAD, _INDEX, _OUTSIDE = _WAYS
-_ON_PURPOSE = "; where it is meant, requires_grad_(False) on these parameters says so, and is no finding"
+_ON_PURPOSE = (
+    "; where it is meant, requires_grad_(False) on these parameters says so, and is no finding"
+)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """above: the first operation that gets a gradient and reads one that gets none; ops: all that get none and are read so.
+    """above: the first operation that gets a gradient and reads one that gets none; ops: all that
+    get none and are read so.
 
-    lost: of these, those with parameters to be trained that get no gradient anywhere else, in the order of running; share: of all
-    parameters to be trained in operations that take part; whole: whether no path is left to any input; from_trained: whether what
-    is cut reads from operations that are trained (as a target network beside the one in training does not).
+    lost: of these, those with parameters to be trained that get no gradient anywhere else, in the
+    order of running; share: of all parameters to be trained in operations that take part; whole:
+    whether no path is left to any input; from_trained: whether what is cut reads from operations
+    that are trained (as a target network beside the one in training does not).
     """
 
     above: TracedOp
@@ -41,7 +47,8 @@ class Cut:
 
 
 def cut_findings(case: Case) -> Iterator[Finding]:
-    """One finding, where parameters that are to be trained get no gradient: stop-gradients beside a path that lives are usual."""
+    """One finding, where parameters that are to be trained get no gradient: stop-gradients beside a
+    path that lives are usual."""
     cut = cut_of(case.trace)
     lost = [] if cut is None else list(cut.lost)
     if cut is None or not lost:
@@ -54,10 +61,13 @@ def cut_findings(case: Case) -> Iterator[Finding]:
         "gradient-cut",
         severity,
         cut.above.name,
-        f"no gradient reaches {who}, {cut.share:.0%} of the parameters that are to be trained: {stops}; {beside}",
+        f"no gradient reaches {who}, {cut.share:.0%} of the parameters that are to be trained: "
+        f"{stops}; {beside}",
         {
             "share": cut.share,
-            "threshold": case.limits.cut_warn if severity == "warn" and cut.whole else case.limits.cut_error,
+            "threshold": case.limits.cut_warn
+            if severity == "warn" and cut.whole
+            else case.limits.cut_error,
             "operations": len(lost),
             "first": lost[0].name,
             "last": lost[-1].name,
@@ -70,8 +80,9 @@ def cut_findings(case: Case) -> Iterator[Finding]:
 
 
 def _severity(case: Case, cut: Cut) -> Severity:
-    """An error where the cut goes across the network, or through trained features; a branch of its own may be a target network,
-    an index beside a path that lives a quantizer, and a small part the head of an output that is not differentiated."""
+    """An error where the cut goes across the network, or through trained features; a branch of its
+    own may be a target network, an index beside a path that lives a quantizer, and a small part the
+    head of an output that is not differentiated."""
     across = cut.whole or (cut.from_trained and cut.way != _INDEX)
     large = cut.share >= case.limits.cut_error
     if large and across:
@@ -80,12 +91,17 @@ def _severity(case: Case, cut: Cut) -> Severity:
 
 
 def cut_of(trace: Trace) -> Cut | None:
-    """What is cut; None where every operation that takes part in the output gets a gradient, or takes part as a constant."""
+    """What is cut; None where every operation that takes part in the output gets a gradient, or
+    takes part as a constant."""
     borders = [(op, below) for op in trace.ops if _is_live(op) for below in _fed(trace, op)]
     if not borders:
         return _outside(trace)
     ops = _down_from(trace, [below for _, below in borders])
-    picked = {i for op in (*ops, *(above for above, _ in borders)) for i in op.settings.get("picked_by", ())}
+    picked = {
+        i
+        for op in (*ops, *(above for above, _ in borders))
+        for i in op.settings.get("picked_by", ())
+    }
     lost = _lost(trace, ops)
     if any(not op.nodes and op.op != "input" for op in lost):
         way = _NO_GRAD
@@ -94,14 +110,24 @@ def cut_of(trace: Trace) -> Cut | None:
     else:
         way = _DETACH
     inside = {op.id for op in ops}
-    entered = any(_is_live(trace.ops[i]) and trace.ops[i].op != "input" for op in ops for i in _reads(op) if i not in inside)
+    entered = any(
+        _is_live(trace.ops[i]) and trace.ops[i].op != "input"
+        for op in ops
+        for i in _reads(op)
+        if i not in inside
+    )
     return Cut(borders[0][0], ops, lost, _share(trace, lost), not _reached(trace), entered, way)
 
 
 def _outside(trace: Trace) -> Cut | None:
-    """No input is read on any path that was seen, though operations ran on it: values went around torch."""
+    """No input is read on any path that was seen, though operations ran on it: values went around
+    torch."""
     given = [op for op in trace.ops if op.op == "input"]
-    begun = [op for op in trace.ops if _is_live(op) and not op.reads and op.weights and op.op not in ("input", *_EMBEDDINGS)]
+    begun = [
+        op
+        for op in trace.ops
+        if _is_live(op) and not op.reads and op.weights and op.op not in ("input", *_EMBEDDINGS)
+    ]
     if not given or not begun or any(map(_is_live, given)):
         return None
     ops = tuple(op for op in trace.ops[: begun[0].id] if not _is_live(op))
@@ -118,7 +144,8 @@ def _reads(op: TracedOp) -> tuple[int, ...]:
 
 
 def _fed(trace: Trace, op: TracedOp) -> list[TracedOp]:
-    """Operations without a gradient that it reads, though it has one, by no edge that autograd knows of."""
+    """Operations without a gradient that it reads, though it has one, by no edge that autograd
+    knows of."""
     known = {edge.source for edge in op.edges}
     return [trace.ops[i] for i in _reads(op) if i not in known and not _is_live(trace.ops[i])]
 
@@ -135,7 +162,8 @@ def _down_from(trace: Trace, tops: list[TracedOp]) -> tuple[TracedOp, ...]:
 
 
 def _parameters(ops: tuple[TracedOp, ...]) -> dict[str | int, int]:
-    """Elements of the parameters to be trained that go into these, by name, or by operation where they are made from others."""
+    """Elements of the parameters to be trained that go into these, by name, or by operation where
+    they are made from others."""
     return {
         name or op.id: prod(shape)
         for op in ops
@@ -162,5 +190,9 @@ def _reached(trace: Trace) -> bool:
         _is_live(op)
         for op in trace.ops
         if op.op == "input"
-        or (op.op in _EMBEDDINGS and not op.settings.get("same_for_all") and not op.settings.get("picked_by"))
+        or (
+            op.op in _EMBEDDINGS
+            and not op.settings.get("same_for_all")
+            and not op.settings.get("picked_by")
+        )
     )

@@ -36,11 +36,15 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
     """Findings of a trace, worst first, one for each cause.
 
     thresholds: from where on rules speak; each has its unit and reason (`Thresholds`).
-    A gradient explodes or vanishes only where its mean square changes a hundredfold over the model's own bulk, its rate lies more
-    than 3 standard errors from 1, and no power of depth describes it better; below that it is a remark.
+    A gradient explodes or vanishes only where its mean square changes a hundredfold over the
+    model's own bulk, its rate lies more than 3 standard errors from 1, and no power of depth
+    describes it better; below that it is a remark.
     """
     if not isinstance(trace, Trace):
-        raise TypeError(f"diagnose takes a Trace, got {type(trace).__name__}; make one with probe(model, inputs)")
+        raise TypeError(
+            f"diagnose takes a Trace, got {type(trace).__name__}; make one with probe(model, "
+            "inputs)"
+        )
     case = Case(trace, thresholds or Thresholds())
     rules = (batch_findings,) if is_empty(trace) else RULES
     found = [finding for rule in rules for finding in rule(case)]
@@ -50,7 +54,10 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
 
 def _what_would_tell(trace: Trace) -> str:
     if trace.repeats > 1 and trace.initializations == 1:
-        one = f"all {trace.repeats} repeats are of one network (a model, or a function that seeds itself)"
+        one = (
+            f"all {trace.repeats} repeats are of one network (a model, or a function that seeds "
+            "itself)"
+        )
         return f"{one}; different ones would tell"
     return "more networks (repeats= of a function) would tell"
 
@@ -63,7 +70,10 @@ def _verdict(case: Case, found: list[Finding]) -> str:
         return f"{first.headline or f'{place(first.where)}: {first.says}'}{more}"
     growth = case.gradient
     if growth is None:
-        return f"nothing wrong was found; {case.refused or 'nothing repeats three times along the depth, so there is no rate'}"
+        return (
+            "nothing wrong was found; "
+            f"{case.refused or 'nothing repeats three times along the depth, so there is no rate'}"
+        )
     if growth.words == "steady":
         low, high = growth.interval
         if growth.vague:
@@ -73,12 +83,18 @@ def _verdict(case: Case, found: list[Finding]) -> str:
                 else "nothing wrong was found, but the rate is not well"
             )
             return (
-                f"{begins} known: x{growth.rate:.3g} per {growth.step} in mean square, between {low:.3g} and {high:.3g}; "
+                f"{begins} known: x{growth.rate:.3g} per {growth.step} in mean square, between "
+                f"{low:.3g} and {high:.3g}; "
                 f"{_what_would_tell(case.trace)}"
             )
         return (
-            f"nothing wrong: the gradient is steady, x{growth.rate:.4g} per {growth.step} in mean square "
+            f"nothing wrong: the gradient is steady, x{growth.rate:.4g} per {growth.step} in mean "
+            "square "
             f"(between {low:.3g} and {high:.3g})"
         )
-    how = growth.words if not growth.exponential else f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"
+    how = (
+        growth.words
+        if not growth.exponential
+        else f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"
+    )
     return f"nothing wrong: the gradient {how}, {fold(growth)} in RMS over {growth.steps} steps"

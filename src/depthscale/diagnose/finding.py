@@ -11,7 +11,8 @@ SEVERITIES: tuple[Severity, ...] = ("info", "warn", "error")
 
 @dataclass(frozen=True)
 class Finding:
-    """One cause. / rule: its name; where: the operation, by name; says: what is the matter, in a sentence or two.
+    """One cause. / rule: its name; where: the operation, by name; says: what is the matter, in a
+    sentence or two.
 
     evidence: numbers and the thresholds they passed; source: of the rule; advice: what to try.
     headline: the same in half a sentence, for a verdict; empty where `says` is short.
@@ -36,9 +37,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Findings, worst first. / verdict: the whole in one sentence; "nothing wrong" where nothing is worse than an info.
+    """Findings, worst first. / verdict: the whole in one sentence; "nothing wrong" where nothing is
+    worse than an info.
 
-    predicted_rate: theory's growth of the gradient's mean square per step of depth; nan where a rule is missing.
+    predicted_rate: theory's growth of the gradient's mean square per step of depth; nan where a
+    rule is missing.
     """
 
     findings: tuple[Finding, ...]
@@ -57,7 +60,9 @@ class Diagnosis:
         return iter(self.findings)
 
     def __repr__(self) -> str:
-        return "\n".join([f"Diagnosis: {self.verdict}", *(f"  {finding}" for finding in self.findings)])
+        return "\n".join(
+            [f"Diagnosis: {self.verdict}", *(f"  {finding}" for finding in self.findings)]
+        )
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import diagnosis_html

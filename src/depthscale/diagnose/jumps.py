@@ -1,4 +1,5 @@
-"""Rule on one step of depth that is not like the others: the gradient changes there at once, by one operation."""
+"""Rule on one step of depth that is not like the others: the gradient changes there at once, by one
+operation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +14,17 @@ from depthscale.theory.traces import ends
 from depthscale.trace import TracedOp
 
 _FEWEST = 4  # steps, of which one may be called odd
-_SPREADS = 8.0  # of the other steps, as wide as if they were normal: 1.4826 times the median distance from their median
+# of the other steps, as wide as if they were normal: 1.4826 times the median distance from their
+# median
+_SPREADS = 8.0
 _LEAST_SPREAD = 0.1  # log2 of a mean square
 
 
 @dataclass(frozen=True)
 class Jump:
-    """where: the operation that does it; log2_step: what the mean square changes by over its step; usual: over the others, in the
-    median; steps: how many others. / harmless: as a last layer that begins small, which is usual."""
+    """where: the operation that does it; log2_step: what the mean square changes by over its step;
+    usual: over the others, in the median; steps: how many others. / harmless: as a last layer that
+    begins small, which is usual."""
 
     where: TracedOp
     log2_step: float
@@ -42,13 +46,17 @@ def jump_findings(case: Case) -> Iterator[Finding]:
     change = 2.0 ** abs(jump.odd) if abs(jump.odd) < 1000 else inf
     severity = "info" if jump.harmless else case.severity(change)
     verb = "grows" if jump.odd > 0 else "shrinks"
-    says = f"in one step of depth the gradient {verb} {decades(jump.log2_step)} in RMS towards the input"
+    says = (
+        f"in one step of depth the gradient {verb} {decades(jump.log2_step)} in RMS towards "
+        "the input"
+    )
     more = f" ({len(found) - 1} more such steps)" if len(found) > 1 else ""
     yield Finding(
         "gradient-jumps",
         severity,
         jump.where.name,
-        f"{says}, in the other {jump.steps} by x{2 ** (jump.usual / 2):.3g} in the median{more}{_weights(case, jump.where)}",
+        f"{says}, in the other {jump.steps} by x{2 ** (jump.usual / 2):.3g} in the "
+        f"median{more}{_weights(case, jump.where)}",
         {
             "log2_step": jump.log2_step,
             "log2_usual": jump.usual,
@@ -59,8 +67,11 @@ def jump_findings(case: Case) -> Iterator[Finding]:
             "fan_in_variance": fan_in_variance(jump.where),
         },
         "arXiv:1502.01852",
-        "draw this operation's weights as the others are, or scale what it hands on" if severity != "info" else "",
-        f"the gradient jumps at {place(jump.where.name)}: {verb} {decades(jump.log2_step)} in RMS in one step of depth",
+        "draw this operation's weights as the others are, or scale what it hands on"
+        if severity != "info"
+        else "",
+        f"the gradient jumps at {place(jump.where.name)}: {verb} {decades(jump.log2_step)} in RMS "
+        "in one step of depth",
     )
 
 
@@ -75,33 +86,42 @@ def _inside(case: Case) -> Iterator[Jump]:
 
 
 def _is_odd(case: Case, size: float, others: list[float]) -> bool:
-    """Whether one of these lies a hundredfold from their median, and as far as they spread. / all in log2."""
+    """Whether one of these lies a hundredfold from their median, and as far as they spread. / all
+    in log2."""
     usual = median(others)
     spread = max(1.4826 * median(abs(each - usual) for each in others), _LEAST_SPREAD)
     return abs(size - usual) > max(log2(case.limits.warn_change), _SPREADS * spread)
 
 
 def _sizes(case: Case) -> list[float]:
-    """log2 of what each step of the bulk does to the gradient's mean square; nothing where there is no rate."""
+    """log2 of what each step of the bulk does to the gradient's mean square; nothing where there is
+    no rate."""
     ops, pairs = case.trace.ops, case.steps.pairs if case.steps and case.gradient else ()
     return [ops[below].log2_gradient_ms - ops[top].log2_gradient_ms for below, top in pairs]
 
 
 def _oddest(case: Case, k: int, grows: bool) -> TracedOp:
-    """Of a step's operations the one that does most beyond what its kind does in the median of all steps."""
+    """Of a step's operations the one that does most beyond what its kind does in the median of all
+    steps."""
     assert case.steps is not None
     below, top = case.steps.pairs[k]
     if case.ledger is None:
         return case.trace.ops[top]
     parts = [(case.trace.ops[entry.id], entry.backward) for entry in case.ledger.entries]
     bulk = [(op, part) for op, part in parts if op.id in case.steps]
-    usual = {kind: median(part for op, part in bulk if op.op == kind) for kind in {op.op for op, _ in bulk}}
+    usual = {
+        kind: median(part for op, part in bulk if op.op == kind)
+        for kind in {op.op for op, _ in bulk}
+    }
     here = [(part - usual[op.op], op) for op, part in bulk if below < op.id <= top]
-    return max(here, key=lambda each: each[0] if grows else -each[0], default=(0.0, case.trace.ops[top]))[1]
+    return max(
+        here, key=lambda each: each[0] if grows else -each[0], default=(0.0, case.trace.ops[top])
+    )[1]
 
 
 def _at_the_ends(case: Case) -> Iterator[Jump]:
-    """Before the first whole step and after the last one nothing repeats: there a jump must come with weights of an odd size."""
+    """Before the first whole step and after the last one nothing repeats: there a jump must come
+    with weights of an odd size."""
     found, ops = case.steps, case.trace.ops
     if found is None:
         return
@@ -120,15 +140,26 @@ def _at_the_ends(case: Case) -> Iterator[Jump]:
                 continue
             odd = (log2(size) - median(weights)) * (change - median(steps)) > 0
             if odd and _is_odd(case, log2(size), weights) and _is_odd(case, change, steps):
-                yield Jump(op, change, median(steps), len(steps), harmless=low == last and change < median(steps))
+                yield Jump(
+                    op,
+                    change,
+                    median(steps),
+                    len(steps),
+                    harmless=low == last and change < median(steps),
+                )
 
 
 def _weights(case: Case, op: TracedOp) -> str:
     size = fan_in_variance(op)
-    others = [each for other in case.bulk if other is not op and (each := fan_in_variance(other)) is not None]
+    others = [
+        each
+        for other in case.bulk
+        if other is not op and (each := fan_in_variance(other)) is not None
+    ]
     if size is None or not others:
         return ""
     return (
-        f". The weights of {place(op.name)} have fan_in x variance {size:.3g}, those of the others {median(others):.3g} "
+        f". The weights of {place(op.name)} have fan_in x variance {size:.3g}, those of the "
+        f"others {median(others):.3g} "
         "in the median"
     )

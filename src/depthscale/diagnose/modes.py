@@ -9,13 +9,18 @@ from depthscale.diagnose.finding import Finding
 
 def mode_findings(case: Case) -> Iterator[Finding]:
     """Batch Norm that runs on statistics it never took; modules in different modes."""
-    fresh = [op for op in case.trace.ops if op.op == "batch_norm" and not op.settings.get("training") and _untouched(op)]
+    fresh = [
+        op
+        for op in case.trace.ops
+        if op.op == "batch_norm" and not op.settings.get("training") and _untouched(op)
+    ]
     if fresh:
         yield Finding(
             "eval-mode-untrained",
             "info",
             fresh[0].name,
-            f"{len(fresh)} Batch Norms run in eval mode on statistics that they never took (0 and 1): they normalize nothing",
+            f"{len(fresh)} Batch Norms run in eval mode on statistics that they never took (0 and "
+            "1): they normalize nothing",
             {"operations": len(fresh)},
             "",
             'probe with mode="train" to see what training will see',
@@ -26,7 +31,8 @@ def mode_findings(case: Case) -> Iterator[Finding]:
             "mixed-modes",
             "info",
             "",
-            f"{training} of {len(case.trace.modules)} modules are in train mode, the others in eval mode",
+            f"{training} of {len(case.trace.modules)} modules are in train mode, the others in "
+            "eval mode",
             {"training": training, "modules": len(case.trace.modules)},
             "",
             "call model.train() or model.eval(), unless this is on purpose",
@@ -35,5 +41,11 @@ def mode_findings(case: Case) -> Iterator[Finding]:
 
 def _untouched(op) -> bool:
     """Whether the running mean is 0 and the running variance 1 throughout, as at the beginning."""
-    statistics = [mean_square for name, _, mean_square in op.weights if name.endswith(("running_mean", "running_var"))]
-    return len(statistics) == 2 and statistics[0] == 0 and isclose(statistics[1], 1, rel_tol=1e-5)  # a rounded norm, squared
+    statistics = [
+        mean_square
+        for name, _, mean_square in op.weights
+        if name.endswith(("running_mean", "running_var"))
+    ]
+    return (
+        len(statistics) == 2 and statistics[0] == 0 and isclose(statistics[1], 1, rel_tol=1e-5)
+    )  # a rounded norm, squared

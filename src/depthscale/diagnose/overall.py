@@ -13,20 +13,39 @@ from depthscale.trace import TracedOp, log2_total
 
 
 def overall(case: Case) -> Iterator[Finding]:
-    """A gradient that changes enormously although no rate says so: in one stage, in a branch, or where nothing repeats.
+    """A gradient that changes enormously although no rate says so: in one stage, in a branch, or
+    where nothing repeats.
 
-    Looked for at linear maps and at the sources: inside a norm that is written out, sums over many entries are large.
+    Looked for at linear maps and at the sources: inside a norm that is written out, sums over many
+    entries are large.
     """
-    if case.trace.loss == "output" or case.deleted is not None:  # a loss divides by the number of samples; nothing is left
+    if (
+        case.trace.loss == "output" or case.deleted is not None
+    ):  # a loss divides by the number of samples; nothing is left
         return
-    levels = {op.id: mean_over_repeats(op.log2_gradient_norm2) for op in case.trace.ops if op.log2_gradient_norm2}
+    levels = {
+        op.id: mean_over_repeats(op.log2_gradient_norm2)
+        for op in case.trace.ops
+        if op.log2_gradient_norm2
+    }
     start = log2_total([levels[op] for op in ends(case.trace) if op in levels])
     end = log2_total([levels[op] for op, _ in case.trace.sources if op in levels])
-    maps = [op.id for op in case.trace.ops if op.id in levels and any(len(shape) > 1 for _, shape, _ in op.weights)]
-    top = max((*maps, *(op for op, _ in case.trace.sources if op in levels)), key=lambda op: levels[op], default=None)
+    maps = [
+        op.id
+        for op in case.trace.ops
+        if op.id in levels and any(len(shape) > 1 for _, shape, _ in op.weights)
+    ]
+    top = max(
+        (*maps, *(op for op, _ in case.trace.sources if op in levels)),
+        key=lambda op: levels[op],
+        default=None,
+    )
     if top is None or not (isfinite(start) and isfinite(end) and isfinite(levels[top])):
         return
-    for verb, change, op in (("explodes", levels[top] - start, top), ("vanishes", start - end, _strongest(case, levels))):
+    for verb, change, op in (
+        ("explodes", levels[top] - start, top),
+        ("vanishes", start - end, _strongest(case, levels)),
+    ):
         if change > log2(case.limits.total_change):
             yield _finding(case, verb, change, case.trace.ops[op])
             return
@@ -41,7 +60,18 @@ def _finding(case: Case, verb: str, change: float, end: TracedOp) -> Finding:
     where, who, short, advice = told(case, route_to(case, end))
     shrinks = "grows" if verb == "explodes" else "shrinks"
     says = f"from the loss to {end.name} the gradient {verb}: its norm {shrinks} {decades(change)}"
-    evidence = {"log2_change": change, "threshold_log2": log2(case.limits.total_change), "end": end.name}
+    evidence = {
+        "log2_change": change,
+        "threshold_log2": log2(case.limits.total_change),
+        "end": end.name,
+    }
     return Finding(
-        f"gradient-{verb}", "warn", where.name, f"{says}. {who}", evidence, "arXiv:1502.01852", advice, f"{says}{short}"
+        f"gradient-{verb}",
+        "warn",
+        where.name,
+        f"{says}. {who}",
+        evidence,
+        "arXiv:1502.01852",
+        advice,
+        f"{says}{short}",
     )

@@ -21,7 +21,8 @@ def decades(change: float) -> str:
 
 
 def fold_of(change: float) -> str:
-    """A factor of the norm or the RMS, large ones by their power of ten. / change: log2 of its square."""
+    """A factor of the norm or the RMS, large ones by their power of ten. / change: log2 of its
+    square."""
     tens = change / 2 * log10(2)
     return f"{'x' if tens > 0 else '1/'}10^{abs(tens):.1f}" if abs(tens) > 3 else factor(10**tens)
 

@@ -1,7 +1,8 @@
-"""The founding experiment: the same random network without Batch Norm, with it, and with its statistics frozen.
+"""The founding experiment: the same random network without Batch Norm, with it, and with its
+statistics frozen.
 
-source: the experiment of "Why Batch Norm Causes Exploding Gradients" (Luther 2020), here on shared weights and with the
-biased variance.
+source: the experiment of "Why Batch Norm Causes Exploding Gradients" (Luther 2020), here on shared
+weights and with the biased variance.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ _NEURONS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """One layer of one network: rms of dE/dx measured and predicted, and their difference as a normal deviate."""
+    """One layer of one network: rms of dE/dx measured and predicted, and their difference as a
+    normal deviate."""
 
     network: str
     layer: int
@@ -36,9 +38,11 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Founding:
-    """Three paired networks. / measured, predicted: in the order of NAMES; predicted is empty where theory has no formula.
+    """Three paired networks. / measured, predicted: in the order of NAMES; predicted is empty where
+    theory has no formula.
 
-    neurons: (network, layer) -> [batch, 3] what three neurons' activations receive, for the first seed.
+    neurons: (network, layer) -> [batch, 3] what three neurons' activations receive, for the first
+    seed.
     shown: first, middle and last layer. without_theory: why there is no prediction, or nothing.
     """
 
@@ -58,39 +62,63 @@ class Founding:
                 predicted = np.sqrt(self.predicted[i].gradient.mean_square)
                 apart = compare(measured, self.predicted[i])["gradient"].standard_errors
             for layer in range(measured.depth + 1):
-                yield Row(name, layer, *(float(each[layer]) for each in (rms, stderr, predicted, apart)))
+                yield Row(
+                    name, layer, *(float(each[layer]) for each in (rms, stderr, predicted, apart))
+                )
 
     def notes(self) -> list[str]:
         """What must be known to read the numbers, each once."""
         said = [note for profile in (*self.measured, *self.predicted) for note in profile.notes]
         return list(dict.fromkeys([*said, *([self.without_theory] if self.without_theory else [])]))
 
-    def growths(self) -> list[tuple[str, Growth | UnreliableGrowth, Growth | UnreliableGrowth | None]]:
+    def growths(
+        self,
+    ) -> list[tuple[str, Growth | UnreliableGrowth, Growth | UnreliableGrowth | None]]:
         """Each network's fitted growth and the predicted one; where one is refused, the refusal."""
         predicted = [_growth(profile) for profile in self.predicted] or [None] * len(NAMES)
-        return [(name, _growth(m), p) for name, m, p in zip(NAMES, self.measured, predicted, strict=True)]
+        return [
+            (name, _growth(m), p)
+            for name, m, p in zip(NAMES, self.measured, predicted, strict=True)
+        ]
 
 
 def founding(
-    spec: NetSpec | None = None, seeds: int = 20, seed: int = 0, loss: str = "shared", progress: Progress | None = None
+    spec: NetSpec | None = None,
+    seeds: int = 20,
+    seed: int = 0,
+    loss: str = "shared",
+    progress: Progress | None = None,
 ) -> Founding:
     """Run the three networks on the same weights, inputs and loss vectors, and predict them.
 
-    spec: sizes, activation and scales of all three (its norm and statistics are set here); by default 10 layers of 1024 neurons,
-    ReLU, Kaiming weights, 128 inputs. / raises: as `simulate`.
+    spec: sizes, activation and scales of all three (its norm and statistics are set here); by
+    default 10 layers of 1024 neurons, ReLU, Kaiming weights, 128 inputs. / raises: as `simulate`.
     """
-    specs = [replace(spec or NetSpec(), norm=norm, statistics=statistics) for norm, statistics in _KINDS]
+    specs = [
+        replace(spec or NetSpec(), norm=norm, statistics=statistics) for norm, statistics in _KINDS
+    ]
     shown = tuple(sorted({1, (specs[0].depth + 1) // 2, specs[0].depth}))
     neurons: dict[tuple[str, int], Array] = {}
 
     def keep_neurons(s: int, seen: Seen) -> None:
-        if s == seed and seen.quantity == "preactivation" and seen.layer in shown and seen.values is not None:
+        if (
+            s == seed
+            and seen.quantity == "preactivation"
+            and seen.layer in shown
+            and seen.values is not None
+        ):
             values = seen.values[:, :_NEURONS].double().numpy().copy()
-            neurons[NAMES[seen.net], seen.layer] = np.ldexp(values, seen.sketch.log2_scale if seen.sketch else 0)
+            neurons[NAMES[seen.net], seen.layer] = np.ldexp(
+                values, seen.sketch.log2_scale if seen.sketch else 0
+            )
 
-    measured = simulate(specs, seeds=seeds, seed=seed, loss=loss, progress=progress, see=keep_neurons)
+    measured = simulate(
+        specs, seeds=seeds, seed=seed, loss=loss, progress=progress, see=keep_neurons
+    )
     try:
-        return Founding(tuple(measured), tuple(predict(each, loss=loss) for each in specs), neurons, shown)
+        return Founding(
+            tuple(measured), tuple(predict(each, loss=loss) for each in specs), neurons, shown
+        )
     except NoTheory as missing:
         return Founding(tuple(measured), (), neurons, shown, str(missing))
 

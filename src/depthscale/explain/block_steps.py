@@ -1,4 +1,5 @@
-"""The steps of the growth argument at one norm of a user's model, in words; those of a whole network are in `steps`."""
+"""The steps of the growth argument at one norm of a user's model, in words; those of a whole
+network are in `steps`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ NAMES = {
 
 @dataclass(frozen=True)
 class BlockStep:
-    """name: of its number. / label: in a column; broken: what is said where it fails; lacks: why a block may not have it."""
+    """name: of its number. / label: in a column; broken: what is said where it fails; lacks: why a
+    block may not have it."""
 
     name: str
     unit: Unit
@@ -29,7 +31,9 @@ class BlockStep:
 
 
 def _over(block: Block) -> str:
-    return {"batch_norm": "channels", "instance_norm": "channels and samples"}.get(block.norm.op, "samples")
+    return {"batch_norm": "channels", "instance_norm": "channels and samples"}.get(
+        block.norm.op, "samples"
+    )
 
 
 BLOCK_STEPS = (
@@ -55,7 +59,10 @@ BLOCK_STEPS = (
         "slope",
         "factor",
         "slope",
-        lambda b: f"so {b.activation.op if b.activation else 'the activation'} multiplies it by the mean of φ'²",
+        lambda b: (
+            f"so {b.activation.op if b.activation else 'the activation'} multiplies it by the "
+            "mean of φ'²"
+        ),
         "p(z) / p(x) = <φ'²>",
         "the activation above does not multiply the squared gradient by the mean of φ'²",
         "no activation reads it",

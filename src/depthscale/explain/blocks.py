@@ -1,4 +1,5 @@
-"""Block: a norm of a user's model with the map below it and the activation above, and its numbers, argued, predicted, measured."""
+"""Block: a norm of a user's model with the map below it and the activation above, and its numbers,
+argued, predicted, measured."""
 
 from dataclasses import dataclass
 from math import isfinite, log2, nan, prod
@@ -19,7 +20,8 @@ _MAPS = ("linear", "addmm", "matmul", "mm", "conv1d", "conv2d", "conv3d")
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """norm: the operation; map: what it reads, if that is a product with weights; activation: what reads it, if that is one.
+    """norm: the operation; map: what it reads, if that is a product with weights; activation: what
+    reads it, if that is one.
 
     alone: whether a gradient passes the three in a row and goes nowhere else.
     """
@@ -32,7 +34,9 @@ class Block:
     def alone(self) -> bool:
         if self.map is None or self.activation is None:
             return False
-        return len(self.norm.edges) == self.map.consumers and self.norm.consumers == len(self.activation.edges)
+        return len(self.norm.edges) == self.map.consumers and self.norm.consumers == len(
+            self.activation.edges
+        )
 
     @property
     def values(self) -> int:
@@ -63,13 +67,18 @@ def blocks(trace: Trace) -> list[Block]:
 
 
 def is_read(op: TracedOp) -> bool:
-    """Whether an operation is a norm whose terms are numbers: a gradient came by, and not of zeros alone."""
+    """Whether an operation is a norm whose terms are numbers: a gradient came by, and not of zeros
+    alone."""
     return op.op in NORMS and bool(op.terms) and all(isfinite(each.gain) for each in op.terms)
 
 
 def _map(trace: Trace, norm: TracedOp) -> TracedOp | None:
     below = trace.ops[norm.reads[0]] if norm.reads else None
-    return below if below is not None and below.op in _MAPS and below.weights and len(below.edges) == 1 else None
+    return (
+        below
+        if below is not None and below.op in _MAPS and below.weights and len(below.edges) == 1
+        else None
+    )
 
 
 def measured(block: Block) -> list[Numbers]:
@@ -101,13 +110,22 @@ def _measured(block: Block, found: Terms, at: int) -> Numbers:
 
 
 def argued(block: Block, shape: Described, theory: Numbers) -> Numbers:
-    """What the argument says of the block, given its own sigma, slopes, gain and weights. / theory: for what sigma is made of."""
+    """What the argument says of the block, given its own sigma, slopes, gain and weights. / theory:
+    for what sigma is made of."""
     found = block.norm.terms
     inverse = float(np.mean([each.inverse for each in found]))
-    slope = nan if block.activation is None else float(np.mean([each.mean_square for each in block.activation.slopes]))
-    product = nan if block.map is None else of_weights(shape.graph.ops[shape.last[block.map.id]].what)
+    slope = (
+        nan
+        if block.activation is None
+        else float(np.mean([each.mean_square for each in block.activation.slopes]))
+    )
+    product = (
+        nan if block.map is None else of_weights(shape.graph.ops[shape.last[block.map.id]].what)
+    )
     scale = float(np.mean([ms for ms in gains(block.norm)])) if gains(block.norm) else nan
-    zero = dict.fromkeys(("through_mean", "through_sigma", "spread", "slopes_independent", "z_independent"), 0.0)
+    zero = dict.fromkeys(
+        ("through_mean", "through_sigma", "spread", "slopes_independent", "z_independent"), 0.0
+    )
     return zero | {
         "product": product,
         "slope": slope,
@@ -122,7 +140,8 @@ def argued(block: Block, shape: Described, theory: Numbers) -> Numbers:
 
 
 class Theory:
-    """Theory's numbers for the blocks of a trace, from a walk of the graph that it describes. / missing: rules that were wanted."""
+    """Theory's numbers for the blocks of a trace, from a walk of the graph that it describes. /
+    missing: rules that were wanted."""
 
     def __init__(self, trace: Trace):
         self.shape = described(trace)
@@ -130,14 +149,20 @@ class Theory:
         self._signals, missing = exchangeable.forward(graph)
         ratio = BETWEEN_SAMPLES.get(trace.loss, 0.0)
         outputs = [self.shape.last[op] for op in ends(trace)]
-        self._gradients, self._gains, below = exchangeable.backward(graph, self._signals, ratio, outputs)
+        self._gradients, self._gains, below = exchangeable.backward(
+            graph, self._signals, ratio, outputs
+        )
         self.missing = tuple(dict.fromkeys([*missing.values(), *below.values()]))
 
     def numbers(self, block: Block) -> Numbers:
         """By the name of the step; what has no formula is absent or nan."""
         at = self.shape.first[block.norm.id]
         op = self.shape.graph.ops[at]
-        numbers = {"product": self._gain(block.map), "slope": self._gain(block.activation), "even": 1.0}
+        numbers = {
+            "product": self._gain(block.map),
+            "slope": self._gain(block.activation),
+            "even": 1.0,
+        }
         if isinstance(op.what, Norm):
             numbers["norm"] = _power(self._gains[at][0])
             y = self._signals[op.inputs[0]]
@@ -157,7 +182,9 @@ class Theory:
 
 def gains(norm: TracedOp) -> list[float]:
     """Mean square of a norm's gain gamma, if it has one."""
-    affine = [ms for name, _, ms in norm.weights if not name.endswith(("running_mean", "running_var"))]
+    affine = [
+        ms for name, _, ms in norm.weights if not name.endswith(("running_mean", "running_var"))
+    ]
     return affine[:1]
 
 

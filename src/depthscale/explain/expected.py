@@ -1,4 +1,5 @@
-"""What theory gives for each step of the growth argument, layer by layer, from a walk of the network's graph."""
+"""What theory gives for each step of the growth argument, layer by layer, from a walk of the
+network's graph."""
 
 from dataclasses import replace
 from math import inf, nan
@@ -16,7 +17,8 @@ Numbers = dict[str, float]
 
 
 def expected(spec: NetSpec, loss: str) -> list[Numbers]:
-    """By the name of the step, for layers 1..depth; what has no formula is absent. / batch may be inf."""
+    """By the name of the step, for layers 1..depth; what has no formula is absent. / batch may be
+    inf."""
     graph = spec.graph()
     signals, missing = exchangeable.forward(graph)
     if missing:
@@ -26,8 +28,11 @@ def expected(spec: NetSpec, loss: str) -> list[Numbers]:
 
 
 def argued(spec: NetSpec) -> list[Numbers]:
-    """As the argument puts it: every statistic over infinitely many values, and a cotangent of its own for every sample."""
-    ideal = replace(spec, batch=inf, norm="layer") if spec.norm == "group" else replace(spec, batch=inf)
+    """As the argument puts it: every statistic over infinitely many values, and a cotangent of its
+    own for every sample."""
+    ideal = (
+        replace(spec, batch=inf, norm="layer") if spec.norm == "group" else replace(spec, batch=inf)
+    )
     return expected(ideal, "independent")
 
 
@@ -49,12 +54,15 @@ def _layer(graph: Graph, at: Places, signals: list[Signal], gradients: list[Grad
     }
     if at.norm is not None:
         numbers |= {"norm": factor(graph.ops[at.norm].inputs[0], at.norm)}
-        numbers |= of_norm(graph.ops[at.norm].what, signals[graph.ops[at.norm].inputs[0]], gradients[at.norm])
+        numbers |= of_norm(
+            graph.ops[at.norm].what, signals[graph.ops[at.norm].inputs[0]], gradients[at.norm]
+        )
     return {name: value for name, value in numbers.items() if value == value}
 
 
 def of_weights(map_: object) -> float:
-    """Mean-square gain towards its input of a map whose weights are independent; nan for what is no such map."""
+    """Mean-square gain towards its input of a map whose weights are independent; nan for what is no
+    such map."""
     if isinstance(map_, Linear):
         return map_.sigma_w2 * map_.fan_out / map_.fan_in
     if isinstance(map_, Conv):

@@ -1,7 +1,8 @@
-"""Formulas, written once in Python's syntax and read three ways: on one line, in the notation that pages draw, and as arithmetic
-(by `eval`, in the tests).
+"""Formulas, written once in Python's syntax and read three ways: on one line, in the notation that
+pages draw, and as arithmetic (by `eval`, in the tests).
 
-d(x) stands for dE/dx, slope(y, x) for dy/dx, and sum(x) for a sum over the batch; every other name is a letter of the table.
+d(x) stands for dE/dx, slope(y, x) for dy/dx, and sum(x) for a sum over the batch; every other name
+is a letter of the table.
 """
 
 import ast
@@ -16,12 +17,18 @@ LETTERS = {
     "beta": "β",
 }
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)  # how tightly a formula holds together
-_OPERATORS = {ast.Add: ("+", _SUM), ast.Sub: ("−", _SUM), ast.Mult: ("·", _PRODUCT), ast.Div: ("/", _PRODUCT)}
+_OPERATORS = {
+    ast.Add: ("+", _SUM),
+    ast.Sub: ("−", _SUM),
+    ast.Mult: ("·", _PRODUCT),
+    ast.Div: ("/", _PRODUCT),
+}
 
 
 @dataclass(frozen=True)
 class _Forms:
-    """What a notation makes of its parts. / fraction: of dividend and divisor; nothing where there is but a stroke."""
+    """What a notation makes of its parts. / fraction: of dividend and divisor; nothing where there
+    is but a stroke."""
 
     square: str
     root: str
@@ -46,7 +53,8 @@ def text(formula: str) -> str:
 
 
 def drawn(formula: str) -> str:
-    """In the notation of `report.mathml`, with fractions as fractions: "1 / sigma" is frac{1}{σ}."""
+    """In the notation of `report.mathml`, with fractions as fractions: "1 / sigma" is
+    frac{1}{σ}."""
     return _written(_parsed(formula), _DRAWN)[0]
 
 

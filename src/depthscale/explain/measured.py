@@ -1,4 +1,5 @@
-"""The steps of the growth argument measured on one network's tape; the same names as theory's numbers."""
+"""The steps of the growth argument measured on one network's tape; the same names as theory's
+numbers."""
 
 from math import nan
 
@@ -39,7 +40,12 @@ def _norm(tape: Tape, at: int) -> Numbers:
     if norm.statistics == "running":
         return factor
     found = terms(tape.values[below], tape.gradients[at], tape.gradients[below], norm)
-    of_sigma = {"sigma2": found.variance, "spread": found.spread, "inverse": found.inverse, "flatness": found.flatness}
+    of_sigma = {
+        "sigma2": found.variance,
+        "spread": found.spread,
+        "inverse": found.inverse,
+        "flatness": found.flatness,
+    }
     if norm.statistics == "frozen":
         return factor | of_sigma
     through_mean = {} if norm.kind == "rms" else {"through_mean": found.through_mean}
@@ -52,11 +58,16 @@ def _factor(tape: Tape, below: int, above: int) -> float:
 
 
 def _of_slopes(tape: Tape, received: int, at: int) -> float:
-    """Correlation of phi'^2 with the square of the gradient that it multiplies; nan where phi' is constant."""
+    """Correlation of phi'^2 with the square of the gradient that it multiplies; nan where phi' is
+    constant."""
     what = tape.graph.ops[at].what
     assert isinstance(what, Elementwise)
     slopes = _slopes(what.activation, tape.values[received])
-    return correlation(slopes.square(), tape.gradients[at].double().square()) if float(slopes.square().var()) else nan
+    return (
+        correlation(slopes.square(), tape.gradients[at].double().square())
+        if float(slopes.square().var())
+        else nan
+    )
 
 
 def _of_squares(u: Tensor, gradient: Tensor) -> float:

@@ -1,7 +1,8 @@
-"""The two questions of the growth argument put to every normalizer: do normalized preactivations imply exploding gradients, and
-what preserves them at what price?
+"""The two questions of the growth argument put to every normalizer: do normalized preactivations
+imply exploding gradients, and what preserves them at what price?
 
-The price is seen in the samples: a network that keeps its gradients may let all samples become one, of correlation 1.
+The price is seen in the samples: a network that keeps its gradients may let all samples become one,
+of correlation 1.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,20 @@ from depthscale.profile import Profile
 from depthscale.spec import NetSpec
 from depthscale.theory import exchangeable, predict
 
-ACTIVATIONS = ("relu", "leaky_relu(0.2)", "abs", "elu", "selu", "gelu", "silu", "softplus", "tanh", "erf", "sin", "linear")
+ACTIVATIONS = (
+    "relu",
+    "leaky_relu(0.2)",
+    "abs",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "softplus",
+    "tanh",
+    "erf",
+    "sin",
+    "linear",
+)
 KEEPS = 0.02  # a rate this near 1 changes the gradient e-fold in 50 layers or more
 TOLERANCE = 0.02  # relative: of what a finite width leaves of theory's rate
 FADES = 0.05  # of the activations' mean square, per layer
@@ -33,7 +47,8 @@ COLLAPSED = 0.9  # correlation between samples at the last layer
 
 @dataclass(frozen=True)
 class Normalizer:
-    """name: of a column. / fields: of the NetSpec; scaled: whether gamma stands for the root of sigma_w2.
+    """name: of a column. / fields: of the NetSpec; scaled: whether gamma stands for the root of
+    sigma_w2.
 
     normalizes: whether preactivations have mean square 1 whatever the weights.
     """
@@ -62,11 +77,14 @@ NORMALIZERS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One activation under one normalizer. / rate: of the gradient's mean square per layer, measured ± stderr; predicted: theory's.
+    """One activation under one normalizer. / rate: of the gradient's mean square per layer,
+    measured ± stderr; predicted: theory's.
 
-    correlation: between two samples at the last layer, E x x' / E x^2, measured ± stderr, and predicted.
+    correlation: between two samples at the last layer, E x x' / E x^2, measured ± stderr, and
+    predicted.
     signal: factor of the activations' mean square per layer upwards, measured.
-    departs: in words where rate or correlation lie outside theory's by more than 2 % and 3 standard errors, or there is no theory.
+    departs: in words where rate or correlation lie outside theory's by more than 2 % and 3 standard
+    errors, or there is no theory.
     """
 
     activation: str
@@ -82,7 +100,8 @@ class Cell:
 
     @property
     def depth_scale(self) -> float:
-        """Layers over which theory's mean square changes e-fold; negative where it falls towards the input; inf where it stays."""
+        """Layers over which theory's mean square changes e-fold; negative where it falls towards
+        the input; inf where it stays."""
         return 1 / log(self.best) if self.best > 0 and abs(log(self.best)) > 1e-9 else inf
 
     @property
@@ -94,7 +113,13 @@ class Cell:
     def verdict(self) -> str:
         if not isfinite(self.best):
             return "unknown"
-        return "explodes" if self.best > 1 + KEEPS else "vanishes" if self.best < 1 - KEEPS else "preserved"
+        return (
+            "explodes"
+            if self.best > 1 + KEEPS
+            else "vanishes"
+            if self.best < 1 - KEEPS
+            else "preserved"
+        )
 
     @property
     def collapsed(self) -> bool:
@@ -104,7 +129,8 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Normalizers:
-    """All cells, and the networks' common settings. / sigma_w2: None for 1 / E phi(g)^2, which keeps mean squares at 1."""
+    """All cells, and the networks' common settings. / sigma_w2: None for 1 / E phi(g)^2, which
+    keeps mean squares at 1."""
 
     cells: tuple[Cell, ...]
     depth: int
@@ -130,16 +156,28 @@ def normalizers(
     sigma_w2: float | None = None,
     progress: Progress | None = None,
 ) -> Normalizers:
-    """Rate of growth and correlation of samples for every activation under every normalizer, from theory and from networks.
+    """Rate of growth and correlation of samples for every activation under every normalizer, from
+    theory and from networks.
 
-    group_size: neurons in a group of the group norm. / raises: InvalidSpec as `NetSpec` and `simulate`, or for fewer than 8 seeds.
+    group_size: neurons in a group of the group norm. / raises: InvalidSpec as `NetSpec` and
+    `simulate`, or for fewer than 8 seeds.
     """
     if seeds < 8:
-        raise InvalidSpec(f"rates are compared with errors from their spread over seeds: take at least 8, got {seeds}")
+        raise InvalidSpec(
+            "rates are compared with errors from their spread over seeds: take at least 8, got "
+            f"{seeds}"
+        )
     if depth < 3:
-        raise InvalidSpec(f"a rate needs layers between the first and the last: take a depth of at least 3, got {depth}")
+        raise InvalidSpec(
+            "a rate needs layers between the first and the last: take a depth of at least 3, got "
+            f"{depth}"
+        )
     base = NetSpec(depth=depth, width=width, batch=batch, groups=max(1, width // group_size))
-    pairs = [(name, normalizer, _spec(base, name, normalizer, sigma_w2)) for name in activations for normalizer in NORMALIZERS]
+    pairs = [
+        (name, normalizer, _spec(base, name, normalizer, sigma_w2))
+        for name in activations
+        for normalizer in NORMALIZERS
+    ]
     cells = []
     with one_thread():
         for done, (name, normalizer, spec) in enumerate(pairs, start=1):
@@ -162,7 +200,9 @@ def answers(found: Normalizers) -> list[str]:
 
 def _spec(base: NetSpec, name: str, normalizer: Normalizer, sigma_w2: float | None) -> NetSpec:
     sigma = keeping(name) if sigma_w2 is None else sigma_w2
-    scaled = replace(base, activation=name, sigma_w2=sigma, input_variance=1 / sigma if sigma else 1.0)
+    scaled = replace(
+        base, activation=name, sigma_w2=sigma, input_variance=1 / sigma if sigma else 1.0
+    )
     spec = replace(scaled, **normalizer.fields)
     return replace(spec, gamma=sqrt(sigma)) if normalizer.scaled else spec
 
@@ -179,7 +219,18 @@ def _cell(name: str, normalizer: Normalizer, spec: NetSpec, seeds: int, seed: in
     try:
         profile = simulate(spec, seeds=seeds, seed=seed, see=keep)
     except DepthscaleError as refused:
-        return Cell(name, normalizer.name, nan, nan, theory, nan, nan, _predicted_correlation(spec), nan, str(refused))
+        return Cell(
+            name,
+            normalizer.name,
+            nan,
+            nan,
+            theory,
+            nan,
+            nan,
+            _predicted_correlation(spec),
+            nan,
+            str(refused),
+        )
     measured = _growth(profile)
     log2_signal = profile.activation.log2_mean_square
     cell = Cell(
@@ -221,7 +272,13 @@ def _departure(cell: Cell, spec: NetSpec) -> str:
     said = []
     for what, found, theory, stderr, allowed in (
         ("rate", cell.rate, cell.predicted, cell.stderr, TOLERANCE * cell.predicted),
-        ("correlation", cell.correlation, cell.predicted_correlation, cell.correlation_stderr, TOLERANCE),
+        (
+            "correlation",
+            cell.correlation,
+            cell.predicted_correlation,
+            cell.correlation_stderr,
+            TOLERANCE,
+        ),
     ):
         if abs(found - theory) > allowed + 3 * stderr:
             said.append(f"{what} {found:.3g} ± {stderr:.2g}, theory {theory:.3g}")
@@ -229,13 +286,18 @@ def _departure(cell: Cell, spec: NetSpec) -> str:
 
 
 def _unstable(spec: NetSpec, rate: float) -> str:
-    """What a finite width does to a network whose mean square stays 1 only if nothing disturbs it; nothing for others."""
-    disturbed = [_growth(predict(replace(spec, input_variance=spec.input_variance * by))) for by in (0.9, 1.1)]
+    """What a finite width does to a network whose mean square stays 1 only if nothing disturbs it;
+    nothing for others."""
+    disturbed = [
+        _growth(predict(replace(spec, input_variance=spec.input_variance * by)))
+        for by in (0.9, 1.1)
+    ]
     rates = [found.rate for found in disturbed if found]
     if not rates or max(abs(each - rate) for each in rates) <= TOLERANCE * rate:
         return ""
     return (
-        f" ({' or '.join(f'{each:.3g}' for each in rates)} with a tenth less or more input variance: an unstable fixed point)"
+        f" ({' or '.join(f'{each:.3g}' for each in rates)} with a tenth less or more input "
+        "variance: an unstable fixed point)"
     )
 
 
@@ -250,16 +312,26 @@ def _imply_explosion(found: Normalizers) -> Iterator[str]:
         exploding = [cell for cell in cells if cell.verdict == "explodes"]
         spared = [cell.activation for cell in cells if cell.verdict != "explodes"]
         rates = [cell.best for cell in cells]
-        told = f"{name}: {len(exploding)} of {len(cells)} explode (rates {min(rates):.2f} to {max(rates):.2f})"
+        told = (
+            f"{name}: {len(exploding)} of {len(cells)} explode (rates {min(rates):.2f} to "
+            f"{max(rates):.2f})"
+        )
         yield f"  {told}" + (f", not {', '.join(spared)}" if spared and exploding else "")
 
 
 def _preserved(found: Normalizers) -> Iterator[str]:
     yield f"Gradients are preserved (rate within {KEEPS:.0%} of 1), and the price:"
     for normalizer in NORMALIZERS:
-        kept = [cell for cell in found.of(normalizer.name) if cell.verdict == "preserved" and isfinite(cell.correlation)]
+        kept = [
+            cell
+            for cell in found.of(normalizer.name)
+            if cell.verdict == "preserved" and isfinite(cell.correlation)
+        ]
         if kept:
-            yield f"  {normalizer.name}: {', '.join(cell.activation for cell in kept)}; {_price(kept, found.depth)}"
+            yield (
+                f"  {normalizer.name}: {', '.join(cell.activation for cell in kept)}; "
+                f"{_price(kept, found.depth)}"
+            )
 
 
 def _price(kept: list[Cell], depth: int) -> str:
@@ -269,7 +341,9 @@ def _price(kept: list[Cell], depth: int) -> str:
     said = f"samples correlate by {_between(correlations)} at layer {depth}"
     said += f", {', '.join(alike)} nearly one" if alike else ""
     faded = min(signals) < 1 - FADES
-    return said + (f"; the signal's mean square falls to x{_between(signals)} a layer" if faded else "")
+    return said + (
+        f"; the signal's mean square falls to x{_between(signals)} a layer" if faded else ""
+    )
 
 
 def _between(values: list[float]) -> str:

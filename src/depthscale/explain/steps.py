@@ -1,4 +1,5 @@
-"""The steps of the growth argument in words: what each says of a network, and why a network may not have it."""
+"""The steps of the growth argument in words: what each says of a network, and why a network may not
+have it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +7,21 @@ from dataclasses import dataclass
 from depthscale.explain.verdict import Unit
 from depthscale.spec import NetSpec
 
-NORM_NAMES = {"batch": "Batch Norm", "layer": "Layer Norm", "rms": "RMS Norm", "group": "Group Norm"}
+NORM_NAMES = {
+    "batch": "Batch Norm",
+    "layer": "Layer Norm",
+    "rms": "RMS Norm",
+    "group": "Group Norm",
+}
 
 
 @dataclass(frozen=True)
 class Step:
-    """name: of its number in `expected` and `measured`. / statement: of a network; formula: p is the mean square of a gradient.
+    """name: of its number in `expected` and `measured`. / statement: of a network; formula: p is
+    the mean square of a gradient.
 
-    vanilla: whether it is about the network without a norm. lacks: why a network has no such step, or nothing.
+    vanilla: whether it is about the network without a norm. lacks: why a network has no such step,
+    or nothing.
     """
 
     name: str
@@ -36,7 +44,9 @@ def _name(spec: NetSpec) -> str:
 def _no_norm(spec: NetSpec) -> str:
     if spec.norm in NORM_NAMES:
         return ""
-    return "there is no norm" if spec.norm == "none" else f"{spec.norm} acts on the weights, not on y"
+    return (
+        "there is no norm" if spec.norm == "none" else f"{spec.norm} acts on the weights, not on y"
+    )
 
 
 def _no_statistics(spec: NetSpec) -> str:
@@ -56,7 +66,11 @@ def _no_mean(spec: NetSpec) -> str:
 def _product(spec: NetSpec) -> str:
     own = {"weight": "g²", "weight_standardized": "g²", "scaled_weight_standardized": "g² / Var φ"}
     by = own.get(spec.norm, f"sigma_w² = {spec.sigma_w2:g}")
-    return "the matrix product doubles p" if by == "sigma_w² = 2" else f"the matrix product multiplies p by {by}"
+    return (
+        "the matrix product doubles p"
+        if by == "sigma_w² = 2"
+        else f"the matrix product multiplies p by {by}"
+    )
 
 
 STEPS = (
@@ -64,7 +78,9 @@ STEPS = (
     Step(
         "slope",
         "factor",
-        lambda s: "ReLU halves it" if s.activation == "relu" else f"{s.activation} multiplies it by E φ'²",
+        lambda s: (
+            "ReLU halves it" if s.activation == "relu" else f"{s.activation} multiplies it by E φ'²"
+        ),
         "p(z) / p(x) = E φ'(z)²",
     ),
     Step(
@@ -81,7 +97,13 @@ STEPS = (
         "σ²(y) = sigma_w² E x² (1 - c)",
         vanilla=True,
     ),
-    Step("norm", "factor", lambda s: f"but {_name(s)} multiplies it by 1/σ²", "p(y) / p(z) = 1/σ²", lacks=_no_norm),
+    Step(
+        "norm",
+        "factor",
+        lambda s: f"but {_name(s)} multiplies it by 1/σ²",
+        "p(y) / p(z) = 1/σ²",
+        lacks=_no_norm,
+    ),
     Step(
         "through_mean",
         "share",
@@ -96,7 +118,13 @@ STEPS = (
         "⟨z dE/dz⟩² / ⟨(dE/dz)²⟩ = 0",
         lacks=_no_term,
     ),
-    Step("sigma2", "factor", lambda s: "σ² is what the activation leaves", "σ² = sigma_w² Var φ", lacks=_no_statistics),
+    Step(
+        "sigma2",
+        "factor",
+        lambda s: "σ² is what the activation leaves",
+        "σ² = sigma_w² Var φ",
+        lacks=_no_statistics,
+    ),
     Step(
         "spread",
         "share",
@@ -105,7 +133,11 @@ STEPS = (
         lacks=_no_statistics,
     ),
     Step(
-        "inverse", "factor", lambda s: "so that the mean of 1/σ²", "mean of 1/σ² = 1 / (sigma_w² Var φ)", lacks=_no_statistics
+        "inverse",
+        "factor",
+        lambda s: "so that the mean of 1/σ²",
+        "mean of 1/σ² = 1 / (sigma_w² Var φ)",
+        lacks=_no_statistics,
     ),
     Step(
         "flatness",
@@ -127,7 +159,22 @@ STEPS = (
         lambda s: "nor does the size of z know that of the gradient",
         "r(z², (dE/dx)²) = 0",
     ),
-    Step("z_independent", "correlation", lambda s: "nor z the gradient that arrives at it", "r(z, dE/dz) = 0"),
-    Step("layer", "factor", lambda s: "so a layer multiplies p by", "p(x below) / p(x) = sigma_w² E φ'² / σ²"),
+    Step(
+        "z_independent",
+        "correlation",
+        lambda s: "nor z the gradient that arrives at it",
+        "r(z, dE/dz) = 0",
+    ),
+    Step(
+        "layer",
+        "factor",
+        lambda s: "so a layer multiplies p by",
+        "p(x below) / p(x) = sigma_w² E φ'² / σ²",
+    ),
 )
-RATE = Step("rate", "factor", lambda s: "and p grows towards the input at the rate", "λ^(L-2) = p(x_1) / p(x_(L-1))")
+RATE = Step(
+    "rate",
+    "factor",
+    lambda s: "and p grows towards the input at the rate",
+    "λ^(L-2) = p(x_1) / p(x_(L-1))",
+)

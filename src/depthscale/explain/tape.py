@@ -23,7 +23,8 @@ class Tape:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the operations of one layer stand in a graph; None for one that the layer does not have."""
+    """Where the operations of one layer stand in a graph; None for one that the layer does not
+    have."""
 
     below: int
     linear: int
@@ -34,7 +35,8 @@ class Places:
 
 
 def record(spec: NetSpec, seed: int, loss: Loss) -> Tape:
-    """Forward and backward pass of the network of a seed. / raises: Undefined where a gradient is not a finite number."""
+    """Forward and backward pass of the network of a seed. / raises: Undefined where a gradient is
+    not a finite number."""
     graph = spec.graph()
     with torch.enable_grad():
         values = execute(graph, draw_input(spec, seed).requires_grad_(), seed)
@@ -43,11 +45,14 @@ def record(spec: NetSpec, seed: int, loss: Loss) -> Tape:
 
 
 def gradients(graph: Graph, values: list[Tensor], cotangent: Tensor) -> list[Tensor]:
-    """The gradient at every operation's output, by autograd. / cotangent: at the last. / raises: Undefined."""
+    """The gradient at every operation's output, by autograd. / cotangent: at the last. / raises:
+    Undefined."""
     found = torch.autograd.grad(values[-1], values, cotangent)
     for op, gradient in zip(graph.ops, found, strict=True):
         if not gradient.isfinite().all():
-            raise Undefined(f"{op.name}: the gradient is not finite there; take less depth, or a larger batch")
+            raise Undefined(
+                f"{op.name}: the gradient is not finite there; take less depth, or a larger batch"
+            )
     return list(found)
 
 
@@ -58,4 +63,6 @@ def places(graph: Graph) -> list[Places]:
 
 def _places(graph: Graph, layer: tuple[int, ...]) -> Places:
     at = {type(graph.ops[i].what): i for i in layer}
-    return Places(layer[0] - 1, at[Linear], at.get(Norm), at.get(Affine), at[Elementwise], layer[-1])
+    return Places(
+        layer[0] - 1, at[Linear], at.get(Norm), at.get(Affine), at[Elementwise], layer[-1]
+    )

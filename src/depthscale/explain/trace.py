@@ -1,4 +1,5 @@
-"""explain: the growth argument at every norm of a user's own model, each step argued, predicted, measured, judged."""
+"""explain: the growth argument at every norm of a user's own model, each step argued, predicted,
+measured, judged."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +19,17 @@ from depthscale.probe.likeness import NORMS
 from depthscale.trace import Trace
 
 _SAME = 0.005  # difference between theory and argument that is not worth a word
-_FEW = 100  # values of one sigma, below which their number alone moves a step by more than its tolerance
+# values of one sigma, below which their number alone moves a step by more than its tolerance
+_FEW = 100
 
 
 @dataclass(frozen=True)
 class NormRows:
-    """One norm of a model. / name, op: as the trace has them; values: that one sigma is over; rows: the steps, in their order.
+    """One norm of a model. / name, op: as the trace has them; values: that one sigma is over; rows:
+    the steps, in their order.
 
-    rest: largest share of the measured |sigma dE/dy|^2 that the three terms do not account for; rounding.
+    rest: largest share of the measured |sigma dE/dy|^2 that the three terms do not account for;
+    rounding.
     """
 
     name: str
@@ -44,9 +48,11 @@ class NormRows:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The argument at every norm. / model, mode, loss, batch: the trace's; networks: over which standard errors are, 1: none.
+    """The argument at every norm. / model, mode, loss, batch: the trace's; networks: over which
+    standard errors are, 1: none.
 
-    without: names of norms that no finite gradient reached. missing: theory's rules that were wanted.
+    without: names of norms that no finite gradient reached. missing: theory's rules that were
+    wanted.
     """
 
     model: str
@@ -62,7 +68,10 @@ class Explanation:
         """The norm of a name. / raises: InvalidProbe with the names there are."""
         found = next((norm for norm in self.norms if norm.name == name), None)
         if found is None:
-            raise InvalidProbe(f"no norm {name!r} was explained; there is {', '.join(norm.name for norm in self.norms)}")
+            raise InvalidProbe(
+                f"no norm {name!r} was explained; there is "
+                f"{', '.join(norm.name for norm in self.norms)}"
+            )
         return found
 
     def __str__(self) -> str:
@@ -70,13 +79,17 @@ class Explanation:
         return f"{first} {'; '.join(failing)}".strip()
 
 
-def explain(found: Trace | nn.Module | Callable[[], Any], inputs: Any = None, **asked: Any) -> Explanation:
+def explain(
+    found: Trace | nn.Module | Callable[[], Any], inputs: Any = None, **asked: Any
+) -> Explanation:
     """Which approximation of the growth argument breaks at which norm.
 
-    found: a Trace of a probe with norms=True; or what `probe` takes, with its inputs and keywords, and is probed so.
-    argued: what the step says, given the norm's own sigma, gamma, slopes and weights; predicted: theory for such a random network,
-    nan where it has no rule; measured: of one network, or the mean over those that a function makes with repeats=n, and then
-    with a standard error. A step holds within 2 % (|r| within .05) and 3 standard errors; of one network the tolerance decides.
+    found: a Trace of a probe with norms=True; or what `probe` takes, with its inputs and keywords,
+    and is probed so.
+    argued: what the step says, given the norm's own sigma, gamma, slopes and weights; predicted:
+    theory for such a random network, nan where it has no rule; measured: of one network, or the
+    mean over those that a function makes with repeats=n, and then with a standard error. A step
+    holds within 2 % (|r| within .05) and 3 standard errors; of one network the tolerance decides.
     raises: InvalidProbe for a trace without those numbers, and for a model without a norm.
     """
     if not isinstance(found, Trace):
@@ -108,7 +121,8 @@ def explain(found: Trace | nn.Module | Callable[[], Any], inputs: Any = None, **
 
 
 def reading(explanation: Explanation) -> list[str]:
-    """What breaks where: at how many norms every step holds, then a clause for each step that fails."""
+    """What breaks where: at how many norms every step holds, then a clause for each step that
+    fails."""
     norms = explanation.norms
     whole = sum(not norm.failing for norm in norms)
     if whole == len(norms):
@@ -116,7 +130,9 @@ def reading(explanation: Explanation) -> list[str]:
     some = f"Every step of the argument holds at {whole} of {len(norms)} norms; elsewhere fails:"
     said = [some if whole else f"Some step of the argument fails at {_all(len(norms))}:"]
     for step in BLOCK_STEPS:
-        rows = [(norm.name, norm[step.name]) for norm in norms if norm[step.name].verdict == "fails"]
+        rows = [
+            (norm.name, norm[step.name]) for norm in norms if norm[step.name].verdict == "fails"
+        ]
         if rows:
             said.append(_broken(step, [name for name, _ in rows], [row for _, row in rows]))
     return said
@@ -130,7 +146,11 @@ def _broken(step: BlockStep, names: list[str], rows: list[Row]) -> str:
 
 def _worst(norms: Sequence[NormRows]) -> str:
     """Of the steps that hold only up to some percent, the one that misses most."""
-    held = ((_miss(norm[step.name], step.unit), step.label, norm) for step in BLOCK_STEPS for norm in norms)
+    held = (
+        (_miss(norm[step.name], step.unit), step.label, norm)
+        for step in BLOCK_STEPS
+        for norm in norms
+    )
     missed = [(miss, label, norm) for miss, label, norm in held if miss > 0]
     if not missed:
         return ""
@@ -146,7 +166,9 @@ def _miss(row: Row, unit: Unit) -> float:
 
 
 def _range(values: list[float]) -> str:
-    low, high = (f"{each:.3g}" if abs(each) < 1000 else f"{each:.0f}" for each in (min(values), max(values)))
+    low, high = (
+        f"{each:.3g}" if abs(each) < 1000 else f"{each:.0f}" for each in (min(values), max(values))
+    )
     return low if low == high else f"{low} to {high}"
 
 
@@ -162,16 +184,34 @@ def _explained(block: Block, theory: Theory, networks: int) -> NormRows:
     return NormRows(block.norm.name, block.norm.op, block.values, rest, rows)
 
 
-def _row(step: BlockStep, block: Block, ideal: Numbers, theory: Numbers, samples: list[Numbers], networks: int) -> Row:
+def _row(
+    step: BlockStep,
+    block: Block,
+    ideal: Numbers,
+    theory: Numbers,
+    samples: list[Numbers],
+    networks: int,
+) -> Row:
     values = [each.get(step.name, nan) for each in samples]
     mean = float(np.mean(values))
     stderr = float(np.std(values, ddof=1) / sqrt(len(values))) if networks > 1 else nan
-    found = Found(step.unit, ideal.get(step.name, nan), theory.get(step.name, nan), mean, stderr, networks)
+    found = Found(
+        step.unit, ideal.get(step.name, nan), theory.get(step.name, nan), mean, stderr, networks
+    )
     verdict, why = judge_argued(found, lambda: _cause(step, block, found))
     if verdict == "no such step":
         found, why = Found(step.unit, nan, nan, nan, nan, networks), lacks(step, block)
     return Row(
-        step.name, step.statement(block), step.formula, None, found.argued, found.predicted, mean, found.stderr, verdict, why
+        step.name,
+        step.statement(block),
+        step.formula,
+        None,
+        found.argued,
+        found.predicted,
+        mean,
+        found.stderr,
+        verdict,
+        why,
     )
 
 
@@ -183,7 +223,9 @@ def _cause(step: BlockStep, block: Block, found: Found) -> str:
         said.append(f"one σ is over {block.values} values")
     whole = abs(found.predicted) if found.unit == "factor" else 1.0
     if isfinite(found.predicted) and abs(found.predicted - found.argued) > _SAME * whole:
-        near = abs(found.measured - found.predicted) <= TOLERANCE[found.unit] * whole + 3 * _known(found.stderr)
+        near = abs(found.measured - found.predicted) <= TOLERANCE[found.unit] * whole + 3 * _known(
+            found.stderr
+        )
         said.append(f"theory gives {found.predicted:.3g}" + (" too" if near else ""))
     return "; ".join(said)
 

@@ -1,4 +1,5 @@
-"""Verdict: whether a step of an argument holds, computed from what is argued, what theory gives and what was measured."""
+"""Verdict: whether a step of an argument holds, computed from what is argued, what theory gives and
+what was measured."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ STANDARD_ERRORS = 3.0
 
 @dataclass(frozen=True)
 class Row:
-    """One step at one layer. / layer: None for what is said of all layers between the first and the last.
+    """One step at one layer. / layer: None for what is said of all layers between the first and the
+    last.
 
-    argued: what the argument puts for it (an infinite batch, independent cotangents). predicted: theory for this very network.
+    argued: what the argument puts for it (an infinite batch, independent cotangents). predicted:
+    theory for this very network.
     measured, stderr: mean over seeds and its standard error; nan where there is none.
-    verdict: "holds", "holds up to 3 %", "fails", "too few seeds", "no formula", "no such step". why: the reason, if it needs one.
+    verdict: "holds", "holds up to 3 %", "fails", "too few seeds", "no formula", "no such step".
+    why: the reason, if it needs one.
     """
 
     step: str
@@ -38,7 +42,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """One number of one layer. / unit: a factor is compared relative to itself, a share or a correlation as it is."""
+    """One number of one layer. / unit: a factor is compared relative to itself, a share or a
+    correlation as it is."""
 
     unit: Unit
     argued: float
@@ -49,10 +54,12 @@ class Found:
 
 
 def judge(found: Found, finite_width: float, cause: Callable[[], str]) -> tuple[str, str]:
-    """Verdict and reason. / finite_width: a bound, twice depth / width, on the relative size of what theory leaves out.
+    """Verdict and reason. / finite_width: a bound, twice depth / width, on the relative size of
+    what theory leaves out.
 
     cause: says why theory departs from the argument.
-    The allowance is the unit's tolerance and 3 standard errors, as many as Student's t makes of them over so few seeds.
+    The allowance is the unit's tolerance and 3 standard errors, as many as Student's t makes of
+    them over so few seeds.
     """
     if isnan(found.measured):
         return "no such step", ""
@@ -61,10 +68,18 @@ def judge(found: Found, finite_width: float, cause: Callable[[], str]) -> tuple[
     if not isfinite(found.predicted):
         return "fails", f"theory's mean is infinite: {cause()}"
     tolerance, noise = TOLERANCE[found.unit], _deviate(found.seeds) * found.stderr
-    theory, argument = (abs(each) if found.unit == "factor" else 1.0 for each in (found.predicted, found.argued))
-    off_theory, off_argument = abs(found.measured - found.predicted), abs(found.measured - found.argued)
+    theory, argument = (
+        abs(each) if found.unit == "factor" else 1.0 for each in (found.predicted, found.argued)
+    )
+    off_theory, off_argument = (
+        abs(found.measured - found.predicted),
+        abs(found.measured - found.argued),
+    )
     if off_theory > (tolerance + finite_width) * theory + noise:
-        return "fails", f"theory gives {found.predicted:.3g} here too, and is missed {_by(off_theory, found)}"
+        return (
+            "fails",
+            f"theory gives {found.predicted:.3g} here too, and is missed {_by(off_theory, found)}",
+        )
     departure = abs(found.predicted - found.argued) / argument
     if noise > TOO_NOISY * theory and departure <= UP_TO:
         return "too few seeds", f"{found.seeds} of them leave ± {noise / theory:.0%}"
@@ -77,7 +92,8 @@ def judge(found: Found, finite_width: float, cause: Callable[[], str]) -> tuple[
 
 
 def judge_argued(found: Found, cause: Callable[[], str]) -> tuple[str, str]:
-    """Verdict by the argument alone, for a network that theory may not know. / cause: says what theory makes of a miss.
+    """Verdict by the argument alone, for a network that theory may not know. / cause: says what
+    theory makes of a miss.
 
     One network has no standard error: then the tolerance alone decides.
     """
@@ -104,9 +120,14 @@ def _missed(by: float, unit: Unit) -> str:
 
 
 def _by(distance: float, found: Found) -> str:
-    return f"by {distance / found.stderr:.0f} standard errors" if found.stderr > 0 else f"by {distance:.2g}"
+    return (
+        f"by {distance / found.stderr:.0f} standard errors"
+        if found.stderr > 0
+        else f"by {distance:.2g}"
+    )
 
 
 def _deviate(seeds: int) -> float:
-    """The multiple of a standard error over so few seeds that is as unlikely as 3 of a Gaussian's."""
+    """The multiple of a standard error over so few seeds that is as unlikely as 3 of a
+    Gaussian's."""
     return float(stdtrit(seeds - 1, ndtr(STANDARD_ERRORS)))

@@ -1,13 +1,16 @@
-"""What is said of each node of Batch Norm: its letter, its formulas (see `formula`), and its rule in a sentence."""
+"""What is said of each node of Batch Norm: its letter, its formulas (see `formula`), and its rule
+in a sentence."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Words:
-    """A node in formulas. / symbol: its value's letter; local, flows: for each input, in the node's order.
+    """A node in formulas. / symbol: its value's letter; local, flows: for each input, in the node's
+    order.
 
-    names: what the flows are called in the staged code that the lecture's readers know; says: the rule, in a sentence.
+    names: what the flows are called in the staged code that the lecture's readers know; says: the
+    rule, in a sentence.
     """
 
     symbol: str
@@ -20,7 +23,12 @@ class Words:
 
 WORDS = {
     "mean": Words(
-        "mu", "sum(x) / N", ("1 / N",), ("1 / N * d(mu)",), ("dx2",), "A mean again: every sample gets the same share."
+        "mu",
+        "sum(x) / N",
+        ("1 / N",),
+        ("1 / N * d(mu)",),
+        ("dx2",),
+        "A mean again: every sample gets the same share.",
     ),
     "centre": Words(
         "c",
@@ -28,7 +36,8 @@ WORDS = {
         ("1", "-1"),
         ("d(c)", "-sum(d(c))"),
         ("dx1", "dmu"),
-        "The flows from normalize and square have met and added up. x gets them as they are, the one mean their sum, negated.",
+        "The flows from normalize and square have met and added up. x gets them as they are, the "
+        "one mean their sum, negated.",
     ),
     "square": Words(
         "s",
@@ -68,7 +77,8 @@ WORDS = {
         ("r", "c"),
         ("d(x_hat) * r", "sum(d(x_hat) * c)"),
         ("dxmu1", "divar"),
-        "A product again. The inverse is one number for the whole batch, so it gets the sum: here samples begin to mix.",
+        "A product again. The inverse is one number for the whole batch, so it gets the sum: here "
+        "samples begin to mix.",
     ),
     "scale": Words(
         "u",
@@ -76,7 +86,8 @@ WORDS = {
         ("x_hat", "gamma"),
         ("sum(d(u) * x_hat)", "d(u) * gamma"),
         ("dgamma", "dxhat"),
-        "A product hands its gradient on times the other factor; gamma is shared by the samples, so it gets their sum.",
+        "A product hands its gradient on times the other factor; gamma is shared by the samples, "
+        "so it gets their sum.",
     ),
     "shift": Words(
         "y",
@@ -84,7 +95,10 @@ WORDS = {
         ("1", "1"),
         ("d(y)", "sum(d(y))"),
         ("dgammax", "dbeta"),
-        "A sum hands its gradient on as it is; beta is shared by the samples, so it gets their sum.",
+        "A sum hands its gradient on as it is; beta is shared by the samples, "
+        "so it gets their sum.",
     ),
 }
-SYMBOLS = {name: words.symbol for name, words in WORDS.items()} | {name: name for name in ("x", "gamma", "beta", "eps")}
+SYMBOLS = {name: words.symbol for name, words in WORDS.items()} | {
+    name: name for name in ("x", "gamma", "beta", "eps")
+}

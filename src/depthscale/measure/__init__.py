@@ -4,4 +4,13 @@ from depthscale.measure.compare import Comparison, Comparisons, TraceComparison,
 from depthscale.measure.growth import Growth, growth
 from depthscale.measure.ledger import Ledger, ledger
 
-__all__ = ["Comparison", "Comparisons", "Growth", "Ledger", "TraceComparison", "compare", "growth", "ledger"]
+__all__ = [
+    "Comparison",
+    "Comparisons",
+    "Growth",
+    "Ledger",
+    "TraceComparison",
+    "compare",
+    "growth",
+    "ledger",
+]

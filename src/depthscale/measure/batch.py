@@ -1,9 +1,12 @@
-"""Batches that are too small for what is asked of them: empty ones, and two or three values under a Batch Norm."""
+"""Batches that are too small for what is asked of them: empty ones, and two or three values under a
+Batch Norm."""
 
 from depthscale.measure.steps import Steps
 from depthscale.trace import Trace, TracedOp
 
-FEWEST_VALUES = 4  # B sigma^2 is chi-squared with B - 1 degrees of freedom, and E 1/sigma^2 infinite below 3: arXiv:1902.08129
+# B sigma^2 is chi-squared with B - 1 degrees of freedom, and E 1/sigma^2 infinite below 3:
+# arXiv:1902.08129
+FEWEST_VALUES = 4
 
 
 def is_empty(trace: Trace) -> bool:
@@ -12,13 +15,22 @@ def is_empty(trace: Trace) -> bool:
 
 
 def norms_over_few(trace: Trace) -> tuple[TracedOp, ...]:
-    """Batch Norms that take their statistics from so few values a channel that the mean of 1/sigma^2 is infinite."""
-    return tuple(op for op in trace.ops if op.op == "batch_norm" and 0 < values_per_channel(op) < FEWEST_VALUES)
+    """Batch Norms that take their statistics from so few values a channel that the mean of
+    1/sigma^2 is infinite."""
+    return tuple(
+        op
+        for op in trace.ops
+        if op.op == "batch_norm" and 0 < values_per_channel(op) < FEWEST_VALUES
+    )
 
 
 def values_per_channel(op: TracedOp) -> int:
     """From how many values a Batch Norm in train mode takes a mean; 0 for one that takes none."""
-    return op.size // op.shape[1] if op.settings.get("training") and len(op.shape) > 1 and op.shape[1] else 0
+    return (
+        op.size // op.shape[1]
+        if op.settings.get("training") and len(op.shape) > 1 and op.shape[1]
+        else 0
+    )
 
 
 def without_rate(trace: Trace, bulk: Steps) -> str:
@@ -29,6 +41,7 @@ def without_rate(trace: Trace, bulk: Steps) -> str:
     if not few:
         return ""
     return (
-        f"Batch Norm over {values_per_channel(few[0])} values a channel (as {few[0].name}) multiplies the squared gradient by "
+        f"Batch Norm over {values_per_channel(few[0])} values a channel (as {few[0].name}) "
+        "multiplies the squared gradient by "
         f"1/sigma^2, whose mean is infinite; it takes {FEWEST_VALUES} values or more"
     )

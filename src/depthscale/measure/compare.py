@@ -21,10 +21,12 @@ _HELD = 1000.0  # log2 of a mean square that floats hold
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """log2_ratio: [layers] log2 of a's mean square over b's; relative_stderr: [layers] of that ratio.
+    """log2_ratio: [layers] log2 of a's mean square over b's; relative_stderr: [layers] of that
+    ratio.
 
-    standard_errors: [layers] how far the ratio lies from 1, as the standard normal deviate that is as unlikely as Student's t
-    over so few seeds (less than the difference over its error); nan where there is nothing to compare with.
+    standard_errors: [layers] how far the ratio lies from 1, as the standard normal deviate that is
+    as unlikely as Student's t over so few seeds (less than the difference over its error); nan
+    where there is nothing to compare with.
     """
 
     log2_ratio: Array
@@ -35,7 +37,10 @@ class Comparison:
         known = np.nan_to_num(np.abs(self.standard_errors))
         layer = int(known.argmax())
         ratio, deviate = 2 ** self.log2_ratio[layer], known[layer]
-        return f"Comparison(layer {layer} differs most: x{ratio:.4g}, a normal deviate of {deviate:.1f}, {AS_UNLIKELY})"
+        return (
+            f"Comparison(layer {layer} differs most: x{ratio:.4g}, a normal deviate of "
+            f"{deviate:.1f}, {AS_UNLIKELY})"
+        )
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import comparison_html
@@ -43,8 +48,11 @@ class Comparison:
         return comparison_html(self)
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame, one row a layer. / raises: MissingPackage where pandas is not installed."""
-        return data_frame({name: getattr(self, name) for name in self.__dataclass_fields__}, "layer")
+        """A pandas DataFrame, one row a layer. / raises: MissingPackage where pandas is not
+        installed."""
+        return data_frame(
+            {name: getattr(self, name) for name in self.__dataclass_fields__}, "layer"
+        )
 
 
 class Comparisons(dict[str, Comparison]):
@@ -62,28 +70,36 @@ class Comparisons(dict[str, Comparison]):
 
 @dataclass(frozen=True)
 class Change:
-    """One operation in both traces. / gradient, activation: log2 of the mean square after over that before, nan where one has
-    none."""
+    """One operation in both traces. / gradient, activation: log2 of the mean square after over that
+    before, nan where one has none."""
 
     name: str
     gradient: float
     activation: float
 
     def __str__(self) -> str:
-        return f"{self.name} gradient x{_in_rms(self.gradient)}, activation x{_in_rms(self.activation)}"
+        return (
+            f"{self.name} gradient x{_in_rms(self.gradient)}, activation "
+            f"x{_in_rms(self.activation)}"
+        )
 
     @property
     def size(self) -> float:
         """The larger of the two, without its sign; 0 where neither is known."""
-        return max((abs(value) for value in (self.gradient, self.activation) if isfinite(value)), default=0.0)
+        return max(
+            (abs(value) for value in (self.gradient, self.activation) if isfinite(value)),
+            default=0.0,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class TraceComparison:
-    """changes: of the operations that both traces have, as they run before. / only_before, only_after: names of the others.
+    """changes: of the operations that both traces have, as they run before. / only_before,
+    only_after: names of the others.
 
-    growths: of the gradients before and after, None where there is none to trust; standard_errors: how far the second rate lies
-    from the first, by Student's t as a standard normal deviate; nan without both.
+    growths: of the gradients before and after, None where there is none to trust; standard_errors:
+    how far the second rate lies from the first, by Student's t as a standard normal deviate; nan
+    without both.
     """
 
     changes: tuple[Change, ...]
@@ -111,10 +127,16 @@ class TraceComparison:
             if found is not None
         ]
         if isfinite(self.standard_errors):
-            lines.append(f"  apart by a normal deviate of {self.standard_errors:+.1f}, {AS_UNLIKELY}")
+            lines.append(
+                f"  apart by a normal deviate of {self.standard_errors:+.1f}, {AS_UNLIKELY}"
+            )
         changed = [change for change in self.largest[:_SHOWN] if change.size > _ALIKE]
         lines += [f"  after over before, in RMS: {change}" for change in changed]
-        return "\n".join(lines if changed else [*lines, "  each has the gradient and the activation that it had before"])
+        return "\n".join(
+            lines
+            if changed
+            else [*lines, "  each has the gradient and the activation that it had before"]
+        )
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import trace_comparison_html
@@ -122,7 +144,8 @@ class TraceComparison:
         return trace_comparison_html(self)
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame, one row an operation that both have. / raises: MissingPackage where pandas is not installed."""
+        """A pandas DataFrame, one row an operation that both have. / raises: MissingPackage where
+        pandas is not installed."""
         return rows_frame(self.changes, ("gradient", "activation"), "operation", index="name")
 
 
@@ -135,22 +158,35 @@ def compare(a: Trace, b: Trace) -> TraceComparison: ...
 
 
 def compare(a: Profile | Trace, b: Profile | Trace) -> Comparisons | TraceComparison:
-    """How far a profile lies from another, as measured from theory; or what changed from a trace, a, to the next, b.
+    """How far a profile lies from another, as measured from theory; or what changed from a trace,
+    a, to the next, b.
 
-    Of profiles: for "gradient", "activation" and "preactivation_batch_variance", layer by layer, by Student's t over
-    the standard errors of both together, as if independent; layers of one network are not independent of each other. Of traces
-    of one model before and after a change: operations of the same name, and the rates of growth.
-    raises: ValueError for different depths; InvalidProbe where no operation of one trace has its name in the other.
+    Of profiles: for "gradient", "activation" and "preactivation_batch_variance", layer by layer, by
+    Student's t over the standard errors of both together, as if independent; layers of one network
+    are not independent of each other. Of traces of one model before and after a change: operations
+    of the same name, and the rates of growth.
+    raises: ValueError for different depths; InvalidProbe where no operation of one trace has its
+    name in the other.
     """
     if isinstance(a, Trace) and isinstance(b, Trace):
         return _compare_traces(a, b)
     if not (isinstance(a, Profile) and isinstance(b, Profile)):
-        raise TypeError(f"compare takes two Profiles or two Traces, got {type(a).__name__} and {type(b).__name__}")
+        raise TypeError(
+            f"compare takes two Profiles or two Traces, got {type(a).__name__} and "
+            f"{type(b).__name__}"
+        )
     if a.depth != b.depth:
-        raise ValueError(f"profiles of {a.depth} and {b.depth} layers cannot be compared layer by layer; give equal depths")
-    degrees = sum(profile.seeds for profile in (a, b)) - sum(profile.seeds > 0 for profile in (a, b))
+        raise ValueError(
+            f"profiles of {a.depth} and {b.depth} layers cannot be compared layer by layer; give "
+            "equal depths"
+        )
+    degrees = sum(profile.seeds for profile in (a, b)) - sum(
+        profile.seeds > 0 for profile in (a, b)
+    )
     names = ("gradient", "activation", "preactivation_batch_variance")
-    return Comparisons({name: _compare(getattr(a, name), getattr(b, name), degrees) for name in names}, a, b)
+    return Comparisons(
+        {name: _compare(getattr(a, name), getattr(b, name), degrees) for name in names}, a, b
+    )
 
 
 def _compare(a: Quantity, b: Quantity, degrees: int) -> Comparison:
@@ -167,7 +203,8 @@ def _compare_traces(before: Trace, after: Trace) -> TraceComparison:
     both = [name for name in old if name in new and old[name].op == new[name].op != "input"]
     if not both:
         raise InvalidProbe(
-            f"no operation of {before.model} has its name in {after.model} ({_first_names(before)} against {_first_names(after)}): "
+            f"no operation of {before.model} has its name in {after.model} "
+            f"({_first_names(before)} against {_first_names(after)}): "
             "compare one model's traces before and after a change"
         )
     growths = _growth_or_none(before), _growth_or_none(after)
@@ -183,7 +220,9 @@ def _compare_traces(before: Trace, after: Trace) -> TraceComparison:
 
 
 def _change(old: TracedOp, new: TracedOp) -> Change:
-    gradient, activation = (_difference(new, old, of) for of in ("log2_gradient_ms", "log2_activation_ms"))
+    gradient, activation = (
+        _difference(new, old, of) for of in ("log2_gradient_ms", "log2_activation_ms")
+    )
     return Change(old.name, gradient, activation)
 
 
@@ -200,7 +239,8 @@ def _growth_or_none(trace: Trace) -> Growth | None:
 
 
 def _apart(before: Growth | None, after: Growth | None) -> float:
-    """Welch's t of two rates' logarithms, with the fewer degrees of freedom of the two (too few rather than too many)."""
+    """Welch's t of two rates' logarithms, with the fewer degrees of freedom of the two (too few
+    rather than too many)."""
     if before is None or after is None:
         return nan
     t = (log(after.rate) - log(before.rate)) / hypot(after.log_stderr, before.log_stderr)
@@ -208,7 +248,13 @@ def _apart(before: Growth | None, after: Growth | None) -> float:
 
 
 def _in_rms(log2_ms: float) -> str:
-    return f"{2.0 ** (log2_ms / 2):.4g}" if abs(log2_ms) < _HELD else f"2^{log2_ms / 2:.0f}" if isfinite(log2_ms) else "?"
+    return (
+        f"{2.0 ** (log2_ms / 2):.4g}"
+        if abs(log2_ms) < _HELD
+        else f"2^{log2_ms / 2:.0f}"
+        if isfinite(log2_ms)
+        else "?"
+    )
 
 
 def _first_names(trace: Trace) -> str:

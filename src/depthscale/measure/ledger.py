@@ -17,12 +17,14 @@ from depthscale.trace import Trace, TracedOp, log2_total
 class Entry:
     """One operation's part in the change of the gradient, towards the input.
 
-    log2_gain_norm2: log2 of what leaves it, over all edges, over what arrived, as squared norms; log2_gain_ms: as mean squares,
-    less by resize = log2 of elements leaving over elements arrived. share: of the gradient that reaches the sources, how much
-    came this way. contribution: its part of the ledger's total, joins included: all add up to it. backward, forward: its part of
-    what the mean squares of the gradient, and of the activation along the gradient's paths, change by from end to end.
-    log2_join: where several edges bring gradient to its output, log2 of their sum's squared norm over the sum of theirs (what
-    interference adds or takes away); None elsewhere.
+    log2_gain_norm2: log2 of what leaves it, over all edges, over what arrived, as squared norms;
+    log2_gain_ms: as mean squares, less by resize = log2 of elements leaving over elements arrived.
+    share: of the gradient that reaches the sources, how much came this way. contribution: its part
+    of the ledger's total, joins included: all add up to it. backward, forward: its part of what the
+    mean squares of the gradient, and of the activation along the gradient's paths, change by from
+    end to end.
+    log2_join: where several edges bring gradient to its output, log2 of their sum's squared norm
+    over the sum of theirs (what interference adds or takes away); None elsewhere.
     """
 
     id: int
@@ -38,8 +40,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Stage:
-    """What lies between two operations that every gradient path crosses. / top: nearer the output; bottom: nearer the input, None
-    for the sources together; inside: operations between them; log2_gain_norm2: of the squared norm from top to bottom."""
+    """What lies between two operations that every gradient path crosses. / top: nearer the output;
+    bottom: nearer the input, None for the sources together; inside: operations between them;
+    log2_gain_norm2: of the squared norm from top to bottom."""
 
     top: int
     bottom: int | None
@@ -51,12 +54,15 @@ class Stage:
 class Ledger:
     """The gradient's way from the cotangents to the sources, as an account.
 
-    total_log2_norm2: log2 of the squared norm at all sources over that of all cotangents, measured there; closure_error: how far
-    (log2) the operations' own gains, multiplied up along the paths, miss it; infinite where an edge was not seen.
-    by_kind, by_class: contribution (log2) of each kind of operation and of each module class, largest effect first;
-    what several paths into one output make of each other is counted with the operation that gives it.
-    open: in words, what keeps the account from closing, an operation that hands on no gradient, or where the account ends if no
-    input gets any; a hook of the model's own at a fork is told only where it makes more of what meets there than a sum can be.
+    total_log2_norm2: log2 of the squared norm at all sources over that of all cotangents, measured
+    there; closure_error: how far (log2) the operations' own gains, multiplied up along the paths,
+    miss it; infinite where an edge was not seen.
+    by_kind, by_class: contribution (log2) of each kind of operation and of each module class,
+    largest effect first; what several paths into one output make of each other is counted with the
+    operation that gives it.
+    open: in words, what keeps the account from closing, an operation that hands on no gradient, or
+    where the account ends if no input gets any; a hook of the model's own at a fork is told only
+    where it makes more of what meets there than a sum can be.
     """
 
     entries: tuple[Entry, ...]
@@ -72,7 +78,10 @@ class Ledger:
 
     def __repr__(self) -> str:
         top = ", ".join(f"{kind} {value:+.3g}" for kind, value in self.by_kind[:4])
-        return f"Ledger(gradient x2^{self.total_log2_norm2:.4g} in squared norm, closes to {self.closure_error:.1g}; {top})"
+        return (
+            f"Ledger(gradient x2^{self.total_log2_norm2:.4g} in squared norm, closes to "
+            f"{self.closure_error:.1g}; {top})"
+        )
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import ledger_html
@@ -80,8 +89,11 @@ class Ledger:
         return ledger_html(self)
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame, one row an operation, by its id. / raises: MissingPackage where pandas is not installed."""
-        return rows_frame(self.entries, [each.name for each in fields(Entry) if each.name != "id"], "operation")
+        """A pandas DataFrame, one row an operation, by its id. / raises: MissingPackage where
+        pandas is not installed."""
+        return rows_frame(
+            self.entries, [each.name for each in fields(Entry) if each.name != "id"], "operation"
+        )
 
 
 def ledger(trace: Trace) -> Ledger:
@@ -95,7 +107,9 @@ def ledger(trace: Trace) -> Ledger:
     reached = log2_total([mean_over_repeats(found) for _, found in trace.sources])
     if not (isfinite(given) and isfinite(reached)):
         what = "0" if -inf in (given, reached) else "not finite"
-        raise UnreliableGrowth(f"no ledger: the gradient is {what} at the sources; diagnose(trace) names the operation")
+        raise UnreliableGrowth(
+            f"no ledger: the gradient is {what} at the sources; diagnose(trace) names the operation"
+        )
     moved = flow(trace)
     entries = tuple(_entry(trace, op, moved) for op in trace.ops if op.id in moved.level)
     multiplied = log2_total([moved.level.get(op, -inf) for op, _ in trace.sources])
@@ -103,7 +117,9 @@ def ledger(trace: Trace) -> Ledger:
         entries=entries,
         stages=_stages(trace, moved),
         total_log2_norm2=reached - given,
-        closure_error=abs(multiplied - reached) if isfinite(multiplied) and not moved.unseen else inf,
+        closure_error=abs(multiplied - reached)
+        if isfinite(multiplied) and not moved.unseen
+        else inf,
         open=tuple(_open(trace, moved)),
         by_kind=_grouped(trace, entries, lambda op: op.op),
         by_class=_grouped(trace, entries, lambda op: op.module_class or op.op),
@@ -113,22 +129,31 @@ def ledger(trace: Trace) -> Ledger:
 def _open(trace: Trace, moved: Flow) -> Iterator[str]:
     ops = trace.ops
     for op in moved.unseen:
-        yield f"gradient comes into {ops[op].name} by {ops[op].consumers} edges, not all of which were seen"
+        yield (
+            f"gradient comes into {ops[op].name} by {ops[op].consumers} edges, not all of which "
+            "were seen"
+        )
     for op in moved.altered:
         yield (
-            f"more gradient arrives at {ops[op].name} than its {ops[op].consumers} edges can add up to: something changes it "
+            f"more gradient arrives at {ops[op].name} than its {ops[op].consumers} edges can add "
+            "up to: something changes it "
             "on the way, as a hook of the model's own does"
         )
     for op, below in moved.swallowed:
         yield f"the backward pass of {ops[op].name} returns no gradient for {ops[below].name}"
     given = [op for op in ops if op.op == "input"]
     if given and not any(op.log2_gradient_norm2 for op in given):
-        yield f"the account ends at {', '.join(ops[op].name for op, _ in trace.sources)}: no gradient reaches {given[0].name}"
+        yield (
+            f"the account ends at {', '.join(ops[op].name for op, _ in trace.sources)}: no "
+            f"gradient reaches {given[0].name}"
+        )
 
 
 def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
     arrived = mean_over_repeats(op.log2_gradient_norm2)
-    left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges if not is_swallowed(trace, edge)])
+    left = log2_total(
+        [mean_over_repeats(edge.log2_norm2) for edge in op.edges if not is_swallowed(trace, edge)]
+    )
     gain = left - arrived if op.edges else 0.0
     size = sum(edge.size for edge in op.edges)
     resize = log2(size / op.size) if size and op.size else 0.0
@@ -153,7 +178,10 @@ def _stages(trace: Trace, moved: Flow) -> tuple[Stage, ...]:
     found = []
     for top, bottom in zip(crossed, ends, strict=False):
         below = [bottom] if bottom is not None else [op for op, _ in trace.sources]
-        low, high = log2_total([moved.level.get(op, -inf) for op in below]), moved.level.get(top, nan)
+        low, high = (
+            log2_total([moved.level.get(op, -inf) for op in below]),
+            moved.level.get(top, nan),
+        )
         inside = tuple(op for op in moved.level if op < top and (bottom is None or op > bottom))
         found.append(Stage(top, bottom, inside, low - high))
     return tuple(found)

@@ -7,19 +7,26 @@ from math import inf, isfinite, log2
 from depthscale.trace import Edge, Trace, log2_total
 
 _ROUNDING = 0.02  # log2 of a squared norm: a sum in bfloat16 keeps 8 bits
-Into = dict[int, list[tuple[int | None, float, float, int]]]  # from which operation, log2 handed, log2 measured, elements
+Into = dict[
+    int, list[tuple[int | None, float, float, int]]
+]  # from which operation, log2 handed, log2 measured, elements
 
 
 @dataclass
 class Flow:
-    """Squared norms handed on by the operations' own gains alone, in log2, from the cotangents down.
+    """Squared norms handed on by the operations' own gains alone, in log2, from the cotangents
+    down.
 
-    level[op]: what arrives at its output; join[op]: where several edges meet, what their sum is over the sum of theirs;
-    unseen: operations into which gradient comes by more edges, or fewer, than were measured. altered: those at which more arrives
-    than the edges can add up to. swallowed: (operation, the one it reads) where no gradient leaves, as autograd.Function's None.
-    share[op]: of all that reaches the sources; contribution[op]: its part of the log of the total (all add up to it).
-    resized[op], forward[op]: along the same paths, weighted alike, the growth of the number of elements towards the input and of
-    the activation's mean square towards the output; each adds up to what lies between the network's ends.
+    level[op]: what arrives at its output; join[op]: where several edges meet, what their sum is
+    over the sum of theirs;
+    unseen: operations into which gradient comes by more edges, or fewer, than were measured.
+    altered: those at which more arrives than the edges can add up to. swallowed: (operation, the
+    one it reads) where no gradient leaves, as autograd.Function's None.
+    share[op]: of all that reaches the sources; contribution[op]: its part of the log of the total
+    (all add up to it).
+    resized[op], forward[op]: along the same paths, weighted alike, the growth of the number of
+    elements towards the input and of the activation's mean square towards the output; each adds up
+    to what lies between the network's ends.
     """
 
     level: dict[int, float] = field(default_factory=dict)
@@ -34,11 +41,13 @@ class Flow:
 
 
 def flow(trace: Trace) -> Flow:
-    """Hand the cotangents' squared norm down. An operation gives each edge its level times the edge's own measured gain.
+    """Hand the cotangents' squared norm down. An operation gives each edge its level times the
+    edge's own measured gain.
 
-    Where several edges meet, the sum over the sum of squares is taken from what arrived there, if every edge was seen and the
-    sum is one that they can have (k edges add up to k times the sum of squares at most: Cauchy and Schwarz); else nothing is
-    assumed, and the account stays open. An edge by which no gradient leaves hands on 0, and so does what lies behind it.
+    Where several edges meet, the sum over the sum of squares is taken from what arrived there, if
+    every edge was seen and the sum is one that they can have (k edges add up to k times the sum of
+    squares at most: Cauchy and Schwarz); else nothing is assumed, and the account stays open. An
+    edge by which no gradient leaves hands on 0, and so does what lies behind it.
     """
     found = Flow()
     into: Into = defaultdict(list)
@@ -70,22 +79,30 @@ def flow(trace: Trace) -> Flow:
             if is_swallowed(trace, edge):
                 found.swallowed.append((op.id, edge.source))
                 left = -inf
-            into[edge.source].append((op.id, level + left - arrived if left > -inf else -inf, left, edge.size))
+            into[edge.source].append(
+                (op.id, level + left - arrived if left > -inf else -inf, left, edge.size)
+            )
     _share_out(trace, found, into)
     return found
 
 
 def _share_out(trace: Trace, found: Flow, into: Into) -> None:
-    """Part the log of the total among the operations, each edge weighted by the share of the gradient that came over it.
+    """Part the log of the total among the operations, each edge weighted by the share of the
+    gradient that came over it.
 
-    With s_e the shares of what meets, log2 sum 2^a_e = sum s_e (a_e - log2 s_e): the sum's logarithm is one of its terms.
+    With s_e the shares of what meets, log2 sum 2^a_e = sum s_e (a_e - log2 s_e): the sum's
+    logarithm is one of its terms.
     """
     reached = {op: found.level[op] for op, _ in trace.sources if op in found.level}
     total = log2_total(list(reached.values()))
     if not isfinite(total):
         return
     weight: dict[int, float] = defaultdict(float)
-    found.contribution, found.resized, found.forward = defaultdict(float), defaultdict(float), defaultdict(float)
+    found.contribution, found.resized, found.forward = (
+        defaultdict(float),
+        defaultdict(float),
+        defaultdict(float),
+    )
     for op, level in reached.items():
         weight[op] = 2.0 ** (level - total)
     for op in trace.ops:
@@ -103,8 +120,12 @@ def _share_out(trace: Trace, found: Flow, into: Into) -> None:
             if above is not None:
                 reader = trace.ops[above]
                 weight[above] += w * s
-                found.contribution[above] += w * s * (measured - mean_over_repeats(reader.log2_gradient_norm2))
-                found.resized[above] += w * s * log2(size / reader.size) if size and reader.size else 0.0
+                found.contribution[above] += (
+                    w * s * (measured - mean_over_repeats(reader.log2_gradient_norm2))
+                )
+                found.resized[above] += (
+                    w * s * log2(size / reader.size) if size and reader.size else 0.0
+                )
                 ahead = reader.log2_activation_ms - op.log2_activation_ms
                 found.forward[above] += w * s * ahead if isfinite(ahead) else 0.0
     entropy = -sum(w * log2(w) for op, w in ((op, weight[op]) for op in reached) if 0 < w < 1)
@@ -112,11 +133,16 @@ def _share_out(trace: Trace, found: Flow, into: Into) -> None:
         first = max(reached, key=lambda op: reached[op])
         found.contribution[first] += entropy
     found.share = dict(weight)
-    found.contribution, found.resized, found.forward = dict(found.contribution), dict(found.resized), dict(found.forward)
+    found.contribution, found.resized, found.forward = (
+        dict(found.contribution),
+        dict(found.resized),
+        dict(found.forward),
+    )
 
 
 def is_swallowed(trace: Trace, edge: Edge) -> bool:
-    """Whether an operation's backward pass gave this edge no gradient at all; a complex one could not be counted."""
+    """Whether an operation's backward pass gave this edge no gradient at all; a complex one could
+    not be counted."""
     below = trace.ops[edge.source]
     return edge.size == 0 < below.size and not below.dtype.startswith("complex")
 

@@ -17,9 +17,10 @@ FEWEST = 3  # repetitions that make a depth
 class Steps:
     """Whole steps of depth, from the input up. / word: what one step is.
 
-    pairs: for each step of the bulk, the operation under it and the one at its top; the repetition nearest the input and the one
-    nearest the output are left out. position: of each step, counted from the input (1 for the second repetition), and anew where
-    the chain of equal repetitions is broken, as between the stages of a convolutional network.
+    pairs: for each step of the bulk, the operation under it and the one at its top; the repetition
+    nearest the input and the one nearest the output are left out. position: of each step, counted
+    from the input (1 for the second repetition), and anew where the chain of equal repetitions is
+    broken, as between the stages of a convolutional network.
     count: repetitions in all.
     """
 
@@ -34,10 +35,11 @@ class Steps:
 
 
 def steps(trace: Trace) -> Steps | None:
-    """By a repeated block of the module tree, else by the shortest repeating sequence of operations that every gradient path
-    crosses, else by the uses of one module that follow each other, as of a recurrent cell that reads an input at every step; None
-    where nothing repeats three times. Where paths to all inputs share no depth, as where weights of the samples come in late, and
-    no module comes again, the paths to the one input that has the most of it are looked at."""
+    """By a repeated block of the module tree, else by the shortest repeating sequence of operations
+    that every gradient path crosses, else by the uses of one module that follow each other, as of a
+    recurrent cell that reads an input at every step; None where nothing repeats three times. Where
+    paths to all inputs share no depth, as where weights of the samples come in late, and no module
+    comes again, the paths to the one input that has the most of it are looked at."""
     return _along(trace, None) or _by_use(trace) or _along_one_input(trace)
 
 
@@ -48,7 +50,11 @@ def _along_one_input(trace: Trace) -> Steps | None:
 
 def _along(trace: Trace, inputs: list[int] | None) -> Steps | None:
     """Along what every path to some inputs crosses."""
-    chain = [op for i in reversed(stations(trace, inputs)) if (op := trace.ops[i]).op != "input" and op.module != "loss"]
+    chain = [
+        op
+        for i in reversed(stations(trace, inputs))
+        if (op := trace.ops[i]).op != "input" and op.module != "loss"
+    ]
     return _by_block(trace, chain) or _by_sequence(chain)
 
 
@@ -67,7 +73,9 @@ def _by_block(trace: Trace, chain: list[TracedOp]) -> Steps | None:
     return best
 
 
-def _of_blocks(name: str, paths: list[str], chain: list[TracedOp], modules: tuple[ModuleNote, ...]) -> Steps | None:
+def _of_blocks(
+    name: str, paths: list[str], chain: list[TracedOp], modules: tuple[ModuleNote, ...]
+) -> Steps | None:
     runs = [(block, ops) for block, ops in _runs(chain, set(paths)) if block is not None]
     if len(runs) < FEWEST:
         return None
@@ -125,17 +133,24 @@ def _by_sequence(chain: list[TracedOp]) -> Steps | None:
 
 
 def _repeated(words: Sequence[Hashable]) -> tuple[int, int, int] | None:
-    """The repetition that covers the most words, of these the one of the shortest period: words covered, period, start."""
+    """The repetition that covers the most words, of these the one of the shortest period: words
+    covered, period, start."""
     numbers: dict[Hashable, int] = {}
     code = np.array([numbers.setdefault(word, len(numbers)) for word in words], np.int64)
     best: tuple[int, int, int] | None = None
     for period in range(1, len(code) // FEWEST + 1):
         same = np.concatenate([[False], code[:-period] == code[period:], [False]])
-        turns = np.flatnonzero(same[1:] != same[:-1])  # where equality with the word one period on begins, and where it ends
+        turns = np.flatnonzero(
+            same[1:] != same[:-1]
+        )  # where equality with the word one period on begins, and where it ends
         starts, lengths = turns[::2], turns[1::2] - turns[::2] + period
         covered = lengths - lengths % period
         k = int(covered.argmax()) if len(covered) else 0
-        if len(covered) and covered[k] >= FEWEST * period and (best is None or covered[k] > best[0]):
+        if (
+            len(covered)
+            and covered[k] >= FEWEST * period
+            and (best is None or covered[k] > best[0])
+        ):
             best = int(covered[k]), period, int(starts[k])
     return best
 
@@ -146,7 +161,9 @@ def _by_use(trace: Trace) -> Steps | None:
     for op in trace.ops:
         if op.gradient is not None and op.module and op.module != "loss":
             uses[op.module, op.op, op.shape].append(op)
-    longest = max((ops for ops in uses.values() if _one_after_another(trace, ops)), key=len, default=[])
+    longest = max(
+        (ops for ops in uses.values() if _one_after_another(trace, ops)), key=len, default=[]
+    )
     if len(longest) < FEWEST:
         return None
     pairs = tuple((longest[k - 1].id, longest[k].id) for k in range(1, len(longest) - 1))
@@ -156,7 +173,9 @@ def _by_use(trace: Trace) -> Steps | None:
 
 def _one_after_another(trace: Trace, ops: list[TracedOp]) -> bool:
     """Whether gradient goes from each use to the one before it."""
-    return len(ops) >= FEWEST and all(_leads(trace, upper, lower.id) for lower, upper in pairwise(ops))
+    return len(ops) >= FEWEST and all(
+        _leads(trace, upper, lower.id) for lower, upper in pairwise(ops)
+    )
 
 
 def _leads(trace: Trace, upper: TracedOp, lower: int) -> bool:

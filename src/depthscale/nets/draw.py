@@ -1,6 +1,8 @@
-"""What is random in a network: weights, biases, inputs and cotangents, each from a generator of its own.
+"""What is random in a network: weights, biases, inputs and cotangents, each from a generator of its
+own.
 
-Layer l of seed s comes from a generator seeded by (s, l), so any layer can be drawn again without the others.
+Layer l of seed s comes from a generator seeded by (s, l), so any layer can be drawn again without
+the others.
 """
 
 from collections.abc import Callable
@@ -23,7 +25,8 @@ Loss = str | Callable[[Tensor], Tensor]
 
 
 def _generator(seed: int, layer: int, offset: int = 0) -> Generator:
-    """torch's CPU generator takes 32 bits of a seed, so (seed, layer) is numbered and mixed one to one within 32 bits."""
+    """torch's CPU generator takes 32 bits of a seed, so (seed, layer) is numbered and mixed one to
+    one within 32 bits."""
     key = (seed * _STRIDE + layer + offset) & 0xFFFFFFFF
     for multiplier in (0x85EBCA6B, 0xC2B2AE35):  # MurmurHash3's finalizer, a bijection
         key = ((key ^ (key >> 16)) * multiplier) & 0xFFFFFFFF
@@ -31,13 +34,17 @@ def _generator(seed: int, layer: int, offset: int = 0) -> Generator:
 
 
 def draw_weight(spec: NetSpec, seed: int, layer: int, out: Tensor | None = None) -> Tensor:
-    """Weight of a layer. / returns: [width, width], rows are neurons, in `out` if given; fan_in E W^2 = sigma_w2."""
+    """Weight of a layer. / returns: [width, width], rows are neurons, in `out` if given; fan_in E
+    W^2 = sigma_w2."""
     return _draw(spec.weights, spec.width, spec.width, spec.sigma_w2, _generator(seed, layer), out)
 
 
 def draw_rows(linear: Linear, seed: int, number: int) -> Tensor:
-    """Weight of the n-th linear map of a graph. / returns: [fan_out, fan_in], its rows normalized as the map says."""
-    weight = _draw(linear.weights, linear.fan_out, linear.fan_in, linear.sigma_w2, _generator(seed, number))
+    """Weight of the n-th linear map of a graph. / returns: [fan_out, fan_in], its rows normalized
+    as the map says."""
+    weight = _draw(
+        linear.weights, linear.fan_out, linear.fan_in, linear.sigma_w2, _generator(seed, number)
+    )
     if linear.rows == "free":
         return weight
     if linear.rows == "standardized":
@@ -45,7 +52,14 @@ def draw_rows(linear: Linear, seed: int, number: int) -> Tensor:
     return weight * (sqrt(linear.sigma_w2) / weight.norm(dim=1, keepdim=True))
 
 
-def _draw(kind: str, fan_out: int, fan_in: int, sigma_w2: float, generator: Generator, out: Tensor | None = None) -> Tensor:
+def _draw(
+    kind: str,
+    fan_out: int,
+    fan_in: int,
+    sigma_w2: float,
+    generator: Generator,
+    out: Tensor | None = None,
+) -> Tensor:
     weight = torch.empty(fan_out, fan_in) if out is None else out
     if kind == "uniform":
         reach = sqrt(3 * sigma_w2 / fan_in)
@@ -57,7 +71,8 @@ def _draw(kind: str, fan_out: int, fan_in: int, sigma_w2: float, generator: Gene
 
 
 def _orthogonal(weight: Tensor) -> Tensor:
-    """Uniform over matrices with orthonormal rows or columns, in place (Mezzadri 2007: the sign makes it uniform)."""
+    """Uniform over matrices with orthonormal rows or columns, in place (Mezzadri 2007: the sign
+    makes it uniform)."""
     tall = len(weight) >= weight.shape[1]
     q, r = torch.linalg.qr(weight if tall else weight.T)
     q = q * r.diagonal().sign()
@@ -71,11 +86,14 @@ def draw_bias(width: int, sigma_b2: float, seed: int, layer: int) -> Tensor:
 
 def draw_input(spec: NetSpec, seed: int) -> Tensor:
     """Independent Gaussian inputs. / returns: [batch, width]."""
-    return torch.randn(int(spec.batch), spec.width_of(0), generator=_generator(seed, 0)) * sqrt(spec.input_variance)
+    return torch.randn(int(spec.batch), spec.width_of(0), generator=_generator(seed, 0)) * sqrt(
+        spec.input_variance
+    )
 
 
 def draw_cotangent(spec: NetSpec, seed: int, loss: str) -> Tensor:
-    """dE/dx_L. / loss: "independent", one standard normal number per sample and neuron, or "shared", one row for all samples.
+    """dE/dx_L. / loss: "independent", one standard normal number per sample and neuron, or
+    "shared", one row for all samples.
 
     returns: [batch, width]
     """
@@ -86,21 +104,34 @@ def draw_cotangent(spec: NetSpec, seed: int, loss: str) -> Tensor:
 
 
 def output_gradient(spec: NetSpec, seed: int, loss: Loss, output: Tensor, scale: int = 0) -> Tensor:
-    """dE/dx_L for a named loss, or for a callable by autograd. / output: [batch, width], which stands for output 2^scale.
+    """dE/dx_L for a named loss, or for a callable by autograd. / output: [batch, width], which
+    stands for output 2^scale.
 
-    A callable gets a copy, in float64 where float32 would be strained; the gradient is of that type.
-    raises: Undefined where float64 would be, or where the gradient is not finite; InvalidSpec for a loss of the wrong kind.
+    A callable gets a copy, in float64 where float32 would be strained; the gradient is of that
+    type.
+    raises: Undefined where float64 would be, or where the gradient is not finite; InvalidSpec for a
+    loss of the wrong kind.
     """
     if isinstance(loss, str):
         return draw_cotangent(spec, seed, loss)
     if abs(scale) > _CALLABLE_UP_TO:
         raise Undefined(
-            f"the output is near 2^{scale}, too far from 1 for a loss of one's own; take a named loss, or less depth"
+            f"the output is near 2^{scale}, too far from 1 for a loss of one's own; take a named "
+            "loss, or less depth"
         )
     with torch.enable_grad():
-        leaf = (torch.ldexp(output.double(), torch.tensor(scale)) if scale else output.clone()).detach().requires_grad_()
+        leaf = (
+            (torch.ldexp(output.double(), torch.tensor(scale)) if scale else output.clone())
+            .detach()
+            .requires_grad_()
+        )
         value = loss(leaf)
-    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad or value.is_complex():
+    if (
+        not isinstance(value, Tensor)
+        or value.numel() != 1
+        or not value.requires_grad
+        or value.is_complex()
+    ):
         raise InvalidSpec("loss must return one real number as a tensor that depends on the output")
     gradient = torch.autograd.grad(value, leaf, allow_unused=True)[0]
     if gradient is None:
@@ -113,4 +144,7 @@ def output_gradient(spec: NetSpec, seed: int, loss: Loss, output: Tensor, scale:
 def check_loss(loss: Loss) -> None:
     """raises: InvalidSpec for a name that stands for no loss, listing those that do."""
     if not callable(loss) and loss not in LOSSES:
-        raise InvalidSpec(f"unknown loss {loss!r}; choose one of {', '.join(LOSSES)}, or pass a callable of the output")
+        raise InvalidSpec(
+            f"unknown loss {loss!r}; choose one of {', '.join(LOSSES)}, or pass a callable of the "
+            "output"
+        )

@@ -24,7 +24,8 @@ class Elementwise(NamedTuple):
 
 
 def elementwise(activation: str | Activation) -> Elementwise:
-    """The activation of a name in the table of activations, as torch computes it; or one's own, as numpy does in float64.
+    """The activation of a name in the table of activations, as torch computes it; or one's own, as
+    numpy does in float64.
 
     raises: InvalidSpec for another name.
     """
@@ -37,7 +38,9 @@ def elementwise(activation: str | Activation) -> Elementwise:
         return _by_autograd(_FAMILIES[name](*([float(parameter)] if parameter else [])))
     if name in _PLAIN:
         return _by_autograd(_PLAIN[name])
-    raise InvalidSpec(f"activation {activation!r} has no torch form; choose one of {', '.join(sorted(NAMES))}")
+    raise InvalidSpec(
+        f"activation {activation!r} has no torch form; choose one of {', '.join(sorted(NAMES))}"
+    )
 
 
 def _by_autograd(phi: Phi) -> Elementwise:
@@ -71,7 +74,9 @@ def _applied(function: Function, z: Tensor) -> Tensor:
 
 _WITH_BACKWARD = {
     "linear": Elementwise(lambda z: z, lambda gradient, z: gradient),
-    "relu": Elementwise(torch.relu, lambda gradient, z: torch.ops.aten.threshold_backward(gradient, z, 0)),
+    "relu": Elementwise(
+        torch.relu, lambda gradient, z: torch.ops.aten.threshold_backward(gradient, z, 0)
+    ),
 }
 _FAMILIES: dict[str, Callable[..., Phi]] = {
     "leaky_relu": lambda a=0.01: lambda z: F.leaky_relu(z, a),

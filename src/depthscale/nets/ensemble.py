@@ -1,7 +1,9 @@
-"""Networks that share their weights, run side by side: one matrix product per layer and direction for all of them.
+"""Networks that share their weights, run side by side: one matrix product per layer and direction
+for all of them.
 
-Only activations' gradients are computed. Networks with the same norm share their forward pass, whatever their gradient does.
-Numbers that would leave float32's range are carried as v 2^k, with one k for a tensor: exact, since k is a whole number.
+Only activations' gradients are computed. Networks with the same norm share their forward pass,
+whatever their gradient does. Numbers that would leave float32's range are carried as v 2^k, with
+one k for a tensor: exact, since k is a whole number.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +24,8 @@ from depthscale.spec import NetSpec
 
 _SQUARES_FIT = 100.0  # |log2| of a mean square up to which float32 holds the squares
 _RESCALE_BEYOND = 24.0  # |log2 rms| past which a tensor is divided by a power of two
-_KEEP_WEIGHTS = 1 << 30  # bytes of weights kept for the backward pass; the other layers are drawn again
+# bytes of weights kept for the backward pass; the other layers are drawn again
+_KEEP_WEIGHTS = 1 << 30
 
 
 @dataclass(slots=True)
@@ -37,7 +40,8 @@ class _Scaled:
         return torch.ldexp(self.values, torch.tensor(self.scale)) if self.scale else self.values
 
     def recentred(self, log2_rms: float) -> "_Scaled":
-        """The same numbers with an rms near 1, if theirs is far from it. / log2_rms: of the values 2^scale."""
+        """The same numbers with an rms near 1, if theirs is far from it. / log2_rms: of the values
+        2^scale."""
         if not _RESCALE_BEYOND < abs(log2_rms - self.scale) < inf:
             return self
         power = round(log2_rms) - self.scale
@@ -46,7 +50,8 @@ class _Scaled:
 
 @dataclass(slots=True)
 class _Layer:
-    """What the backward pass of one network needs of one layer. / z: before gamma and beta; scale: of 1 / sigma."""
+    """What the backward pass of one network needs of one layer. / z: before gamma and beta; scale:
+    of 1 / sigma."""
 
     z: Tensor
     inverse_std: Tensor | None = None
@@ -54,35 +59,49 @@ class _Layer:
 
 
 def is_fast(spec: NetSpec) -> bool:
-    """Whether a network is of the kind that runs here: plain layers, and no norm but Batch Norm before the activation."""
-    plain = spec.residual is None and spec.widths is None and spec.weights in ("gaussian", "orthogonal")
+    """Whether a network is of the kind that runs here: plain layers, and no norm but Batch Norm
+    before the activation."""
+    plain = (
+        spec.residual is None and spec.widths is None and spec.weights in ("gaussian", "orthogonal")
+    )
     return plain and (
-        spec.norm == "none" or (spec.norm == "batch" and spec.position == "before" and spec.statistics != "running")
+        spec.norm == "none"
+        or (spec.norm == "batch" and spec.position == "before" and spec.statistics != "running")
     )
 
 
 def are_paired(a: NetSpec, b: NetSpec) -> bool:
-    """Whether two networks differ in norm and statistics alone, so that they can run side by side."""
+    """Whether two networks differ in norm and statistics alone, so that they can run side by
+    side."""
     return is_fast(a) and is_fast(b) and replace(a, norm=b.norm, statistics=b.statistics) == b
 
 
 @torch.no_grad()
-def run(specs: Sequence[NetSpec], seed: int, loss: Loss, inputs: Tensor | None = None) -> Iterator[Seen]:
-    """Forward and backward pass of paired networks on the weights, inputs and cotangent of one seed; all that is measured.
+def run(
+    specs: Sequence[NetSpec], seed: int, loss: Loss, inputs: Tensor | None = None
+) -> Iterator[Seen]:
+    """Forward and backward pass of paired networks on the weights, inputs and cotangent of one
+    seed; all that is measured.
 
     inputs: [batch, width] in place of those of the seed.
     """
     forwards = list(dict.fromkeys(spec.norm for spec in specs))
     nets = [[n for n, spec in enumerate(specs) if spec.norm == norm] for norm in forwards]
     weights = _Weights(specs[0], seed)
-    layers, outputs = yield from _forward([specs[members[0]] for members in nets], nets, weights, seed, inputs)
+    layers, outputs = yield from _forward(
+        [specs[members[0]] for members in nets], nets, weights, seed, inputs
+    )
     forward_of = [forwards.index(spec.norm) for spec in specs]
-    gradients = [_in_float32(output_gradient(spec, seed, loss, *outputs[f])) for spec, f in zip(specs, forward_of, strict=True)]
+    gradients = [
+        _in_float32(output_gradient(spec, seed, loss, *outputs[f]))
+        for spec, f in zip(specs, forward_of, strict=True)
+    ]
     yield from _backward(specs, forward_of, weights, layers, gradients)
 
 
 class _Weights:
-    """The weights of one network by layer, over 2^scale: the last layers are kept, as far as memory is set aside.
+    """The weights of one network by layer, over 2^scale: the last layers are kept, as far as memory
+    is set aside.
 
     scale: 0 but for weights that float32's squares would not hold.
     """
@@ -108,7 +127,11 @@ def _in_float32(gradient: Tensor) -> _Scaled:
     """A gradient of either type, over a power of two if float32 is strained."""
     largest = float(gradient.abs().max())
     power = _power(largest**2)
-    return _Scaled(torch.ldexp(gradient, torch.tensor(-power)).float(), power) if power else _Scaled(gradient.float())
+    return (
+        _Scaled(torch.ldexp(gradient, torch.tensor(-power)).float(), power)
+        if power
+        else _Scaled(gradient.float())
+    )
 
 
 def _over_power(value: float, power: int) -> float:
@@ -126,11 +149,16 @@ def _power(variance: float) -> int:
 
 
 def _forward(
-    specs: Sequence[NetSpec], nets: list[list[int]], weights: _Weights, seed: int, given: Tensor | None
+    specs: Sequence[NetSpec],
+    nets: list[list[int]],
+    weights: _Weights,
+    seed: int,
+    given: Tensor | None,
 ) -> Iterator[Seen]:
     """One forward pass per norm. / specs: one for each norm; nets: which networks each stands for.
 
-    returns: for each layer what each norm's backward pass needs, and each norm's output [batch, width].
+    returns: for each layer what each norm's backward pass needs, and each norm's output [batch,
+    width].
     """
     spec = specs[0]
     homogeneous, phi = activation(spec.activation).homogeneous, elementwise(spec.activation).phi
@@ -139,7 +167,11 @@ def _forward(
     inputs = draw_input(white, seed) if given is None else given
     states = [_Scaled(inputs, power) for _ in specs]
     layers: list[list[_Layer]] = [[]]
-    yield from (Seen("activation", net, 0, log2_mean_square(inputs, power)) for members in nets for net in members)
+    yield from (
+        Seen("activation", net, 0, log2_mean_square(inputs, power))
+        for members in nets
+        for net in members
+    )
     for layer in range(1, spec.depth + 1):
         products = _multiply([state.values for state in states], weights[layer].T)
         bias = draw_bias(spec.width, spec.sigma_b2, seed, layer) if spec.sigma_b2 else None
@@ -163,11 +195,16 @@ def _forward(
 
 
 def _with_bias(y: _Scaled, bias: Tensor | None) -> _Scaled:
-    return y if bias is None else _Scaled(y.values + torch.ldexp(bias, torch.tensor(-y.scale)), y.scale)
+    return (
+        y
+        if bias is None
+        else _Scaled(y.values + torch.ldexp(bias, torch.tensor(-y.scale)), y.scale)
+    )
 
 
 def _normalize(spec: NetSpec, y: _Scaled) -> tuple[_Layer, _Scaled, float]:
-    """What to keep, what the activation receives, and log2 of the mean over neurons of y's variance over the batch."""
+    """What to keep, what the activation receives, and log2 of the mean over neurons of y's variance
+    over the batch."""
     centred = y.values - y.values.mean(0, keepdim=True)
     variance = centred.square().mean(0, keepdim=True)
     log2_variance = float(variance.mean(dtype=torch.float64).log2()) + 2 * y.scale
@@ -184,27 +221,41 @@ def _affine(spec: NetSpec, z: Tensor) -> Tensor:
 
 
 def _backward(
-    specs: Sequence[NetSpec], forward_of: list[int], weights: _Weights, layers: list[list[_Layer]], gradients: list[_Scaled]
+    specs: Sequence[NetSpec],
+    forward_of: list[int],
+    weights: _Weights,
+    layers: list[list[_Layer]],
+    gradients: list[_Scaled],
 ) -> Iterator[Seen]:
     """gradients: at the outputs, one for each network; layers are let go as they are passed."""
     for layer in range(specs[0].depth, -1, -1):
         for net, gradient in enumerate(gradients):
             sketch = Sketch.of(gradient.values, gradient.scale)
             if sketch.nans or sketch.infs:
-                raise Undefined(f"layer {layer}: {sketch.nans:,} entries of the gradient are NaN and {sketch.infs:,} infinite")
+                raise Undefined(
+                    f"layer {layer}: {sketch.nans:,} entries of the gradient are NaN and "
+                    f"{sketch.infs:,} infinite"
+                )
             yield Seen("gradient", net, layer, sketch.log2_mean_square(), gradient.values, sketch)
             gradients[net] = gradient.recentred(sketch.log2_mean_square() / 2)
         if layer == 0:
             return
         kept = [layers[layer][f] for f in forward_of]
-        at_y = [_through_layer(spec, g.values, k) for spec, g, k in zip(specs, gradients, kept, strict=True)]
+        at_y = [
+            _through_layer(spec, g.values, k)
+            for spec, g, k in zip(specs, gradients, kept, strict=True)
+        ]
         at_x = _multiply(at_y, weights[layer])
-        gradients = [_Scaled(v, g.scale + k.scale + weights.scale) for v, g, k in zip(at_x, gradients, kept, strict=True)]
+        gradients = [
+            _Scaled(v, g.scale + k.scale + weights.scale)
+            for v, g, k in zip(at_x, gradients, kept, strict=True)
+        ]
         layers[layer] = []
 
 
 def _through_layer(spec: NetSpec, gradient: Tensor, kept: _Layer) -> Tensor:
-    """Gradient at the preactivation y from that at x = phi(norm(y)). / gradient, returns: [batch, width]."""
+    """Gradient at the preactivation y from that at x = phi(norm(y)). / gradient, returns: [batch,
+    width]."""
     phi = elementwise(spec.activation)
     if kept.inverse_std is None:
         return phi.backward(gradient, kept.z)
@@ -218,16 +269,22 @@ def _through_layer(spec: NetSpec, gradient: Tensor, kept: _Layer) -> Tensor:
 def _multiply(rows: list[Tensor], matrix: Tensor) -> list[Tensor]:
     """rows[i] @ matrix for every i, in one product; those that are the same tensor enter once."""
     distinct = list({id(each): each for each in rows}.values())
-    products = dict(zip(map(id, distinct), (torch.cat(distinct) @ matrix).chunk(len(distinct)), strict=True))
+    products = dict(
+        zip(map(id, distinct), (torch.cat(distinct) @ matrix).chunk(len(distinct)), strict=True)
+    )
     return [products[id(each)] for each in rows]
 
 
 def _require_numbers(sketch: Sketch, spec: NetSpec, layer: int) -> None:
     if sketch.infs:
-        raise Undefined(f"layer {layer}: {sketch.infs:,} preactivations left float32's range; lower sigma_w2, gamma or beta")
+        raise Undefined(
+            f"layer {layer}: {sketch.infs:,} preactivations left float32's range; lower sigma_w2, "
+            "gamma or beta"
+        )
     if sketch.nans:
         zero = (
-            "a neuron's preactivations are equal over the batch, so their variance is 0; give eps > 0, and gamma other than 0"
+            "a neuron's preactivations are equal over the batch, so their variance is 0; give "
+            "eps > 0, and gamma other than 0"
         )
         why = zero if spec.norm == "batch" else "they left float32's range; lower sigma_w2"
         raise Undefined(f"layer {layer}: {sketch.nans:,} preactivations are NaN: {why}")
@@ -235,5 +292,12 @@ def _require_numbers(sketch: Sketch, spec: NetSpec, layer: int) -> None:
 
 def _require_held(log2_ms: float, before: _Scaled, layer: int, homogeneous: bool) -> None:
     """An activation that is 0 throughout is one thing; one that float32 cannot hold is another."""
-    if log2_ms == -inf and not homogeneous and log2_mean_square(before.values, before.scale) < -2 * _SQUARES_FIT:
-        raise Undefined(f"layer {layer}: the activations fell below float32's range; raise sigma_w2 or lower the depth")
+    if (
+        log2_ms == -inf
+        and not homogeneous
+        and log2_mean_square(before.values, before.scale) < -2 * _SQUARES_FIT
+    ):
+        raise Undefined(
+            f"layer {layer}: the activations fell below float32's range; raise sigma_w2 or lower "
+            "the depth"
+        )

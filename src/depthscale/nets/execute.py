@@ -1,4 +1,5 @@
-"""Any described network, run operation by operation as its Graph says, and differentiated by autograd."""
+"""Any described network, run operation by operation as its Graph says, and differentiated by
+autograd."""
 
 from collections.abc import Iterator
 from math import inf
@@ -35,25 +36,36 @@ from depthscale.spec import NetSpec
 
 
 def run(spec: NetSpec, seed: int, loss: Loss, inputs: Tensor | None = None) -> Iterator[Seen]:
-    """Forward and backward pass of one network, with the weights, inputs and cotangent of its seed; all that is measured.
+    """Forward and backward pass of one network, with the weights, inputs and cotangent of its seed;
+    all that is measured.
 
     inputs: [batch, width] in place of those of the seed.
     """
     graph = spec.graph()
     with torch.enable_grad():
-        outputs = execute(graph, (draw_input(spec, seed) if inputs is None else inputs.clone()).requires_grad_(), seed)
+        outputs = execute(
+            graph,
+            (draw_input(spec, seed) if inputs is None else inputs.clone()).requires_grad_(),
+            seed,
+        )
         layers = [outputs[layer[-1]] for layer in graph.layers()]
-        gradients = torch.autograd.grad(layers[-1], layers, output_gradient(spec, seed, loss, layers[-1]).to(layers[-1].dtype))
+        gradients = torch.autograd.grad(
+            layers[-1], layers, output_gradient(spec, seed, loss, layers[-1]).to(layers[-1].dtype)
+        )
     yield from _forward(graph, [each.detach() for each in outputs])
     for layer, gradient in enumerate(gradients):
         sketch = Sketch.of(gradient)
         if sketch.nans or sketch.infs:
-            raise Undefined(f"layer {layer}: {sketch.nans:,} entries of the gradient are NaN and {sketch.infs:,} infinite")
+            raise Undefined(
+                f"layer {layer}: {sketch.nans:,} entries of the gradient are NaN and "
+                f"{sketch.infs:,} infinite"
+            )
         yield Seen("gradient", 0, layer, sketch.log2_mean_square(), gradient, sketch)
 
 
 def execute(graph: Graph, inputs: Tensor, seed: int) -> list[Tensor]:
-    """Every operation's output. / inputs: [samples, width] or [samples, channels, *size]; tokens: [samples, entries, positions].
+    """Every operation's output. / inputs: [samples, width] or [samples, channels, *size]; tokens:
+    [samples, entries, positions].
 
     The n-th linear map's or convolution's weights are those of layer n of the seed.
     """
@@ -82,7 +94,9 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
             axis = 1 if of == "entries" else 2
             return args[0].narrow(axis, 0, round(args[0].shape[axis] * share))
         case Unknown(name):
-            raise InvalidSpec(f"{op.name}: {name} is no operation that can be run from its description")
+            raise InvalidSpec(
+                f"{op.name}: {name} is no operation that can be run from its description"
+            )
         case Linear():
             return _linear(op.what, args[0], seed, linears)
         case Norm():
@@ -100,16 +114,26 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
 def _linear(linear: Linear, x: Tensor, seed: int, number: int) -> Tensor:
     """At every position of x. / x: [samples, fan_in, *size]."""
     y = torch.movedim(torch.movedim(x, 1, -1) @ draw_rows(linear, seed, number).T, -1, 1)
-    return y + _at_positions(draw_bias(linear.fan_out, linear.sigma_b2, seed, number), y) if linear.sigma_b2 else y
+    return (
+        y + _at_positions(draw_bias(linear.fan_out, linear.sigma_b2, seed, number), y)
+        if linear.sigma_b2
+        else y
+    )
 
 
 def _conv(conv: Conv, x: Tensor, seed: int, number: int) -> Tensor:
-    rows = Linear(conv.fan_in, conv.channels_out, conv.sigma_w2, conv.sigma_b2, conv.weights, conv.rows)
+    rows = Linear(
+        conv.fan_in, conv.channels_out, conv.sigma_w2, conv.sigma_b2, conv.weights, conv.rows
+    )
     window = conv.window
     weight = draw_rows(rows, seed, number).view(conv.channels_out, -1, *window.kernel)
     convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[len(window.size) - 1]
     y = convolve(_padded(window, x), weight, None, window.stride, 0, window.dilation, conv.groups)
-    return y + _at_positions(draw_bias(conv.channels_out, conv.sigma_b2, seed, number), y) if conv.sigma_b2 else y
+    return (
+        y + _at_positions(draw_bias(conv.channels_out, conv.sigma_b2, seed, number), y)
+        if conv.sigma_b2
+        else y
+    )
 
 
 def _at_positions(bias: Tensor, y: Tensor) -> Tensor:
@@ -118,15 +142,26 @@ def _at_positions(bias: Tensor, y: Tensor) -> Tensor:
 
 def _padded(window: Window, x: Tensor, value: float = 0.0) -> Tensor:
     around = [side for amount in reversed(window.padding) for side in (amount, amount)]
-    return functional.pad(x, around, "circular") if window.circular else functional.pad(x, around, value=value)
+    return (
+        functional.pad(x, around, "circular")
+        if window.circular
+        else functional.pad(x, around, value=value)
+    )
 
 
 def _pool(kind: str, window: Window, x: Tensor) -> Tensor:
-    """Over all places, by unfolding one axis after the other: any dilation, stride and padding. / x: [samples, channels, *size]."""
+    """Over all places, by unfolding one axis after the other: any dilation, stride and padding. /
+    x: [samples, channels, *size]."""
     x = _padded(window, x, -torch.inf if kind == "max" else 0.0)
-    for axis, (kernel, stride, dilation) in enumerate(zip(window.kernel, window.stride, window.dilation, strict=True)):
+    for axis, (kernel, stride, dilation) in enumerate(
+        zip(window.kernel, window.stride, window.dilation, strict=True)
+    ):
         x = x.unfold(2 + axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
-    return x.flatten(-len(window.size)).mean(-1) if kind == "average" else x.flatten(-len(window.size)).max(-1).values
+    return (
+        x.flatten(-len(window.size)).mean(-1)
+        if kind == "average"
+        else x.flatten(-len(window.size)).max(-1).values
+    )
 
 
 def _attention(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -139,8 +174,9 @@ def _attention(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def normalize(norm: Norm, y: Tensor) -> Tensor:
     """A norm with the biased variance. / y: [samples, width], or [samples, channels, *size].
 
-    batch: over samples and positions; layer, rms: over the entries of each position, or groups of them; group: over groups of a
-    sample's channels, positions included; instance: over each channel's positions.
+    batch: over samples and positions; layer, rms: over the entries of each position, or groups of
+    them; group: over groups of a sample's channels, positions included; instance: over each
+    channel's positions.
     """
     if norm.statistics == "running":
         return y / (1 + norm.eps) ** 0.5
@@ -159,7 +195,9 @@ def _forward(graph: Graph, outputs: list[Tensor]) -> Iterator[Seen]:
     for number, layer in enumerate(graph.layers()):
         x = outputs[layer[-1]]
         yield Seen("activation", 0, number, log2_mean_square(x), x)
-        received = [graph.ops[i].inputs[0] for i in layer if isinstance(graph.ops[i].what, Elementwise)]
+        received = [
+            graph.ops[i].inputs[0] for i in layer if isinstance(graph.ops[i].what, Elementwise)
+        ]
         for z in (outputs[i] for i in received[:1]):
             sketch = Sketch.of(z)
             yield Seen("preactivation", 0, number, sketch.log2_mean_square(), z, sketch)

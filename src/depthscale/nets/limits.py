@@ -18,16 +18,25 @@ _SEEDS = 1 << 32  # numbers that torch's generator tells apart
 
 
 def check_run(specs: Sequence[NetSpec], seeds: int, seed: int, loss: Loss) -> None:
-    """raises: InvalidSpec where a run cannot be made: no networks or seeds, an unknown loss, an endless batch, no memory for it."""
+    """raises: InvalidSpec where a run cannot be made: no networks or seeds, an unknown loss, an
+    endless batch, no memory for it."""
     if not specs:
         raise InvalidSpec("simulate got an empty list of networks; give at least one NetSpec")
     for spec in specs:
         if not isinstance(spec, NetSpec):
-            raise TypeError(f"simulate takes a NetSpec or a list of them, got {type(spec).__name__}")
+            raise TypeError(
+                f"simulate takes a NetSpec or a list of them, got {type(spec).__name__}"
+            )
     if isinstance(seeds, bool) or not isinstance(seeds, Integral) or seeds < 1:
         raise InvalidSpec(f"seeds must be a whole number of at least 1, got {seeds!r}")
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed <= _SEEDS - int(seeds):
-        raise InvalidSpec(f"seed must be a whole number from 0, and the last seed below 2^32, got {seed!r}")
+    if (
+        isinstance(seed, bool)
+        or not isinstance(seed, Integral)
+        or not 0 <= seed <= _SEEDS - int(seeds)
+    ):
+        raise InvalidSpec(
+            f"seed must be a whole number from 0, and the last seed below 2^32, got {seed!r}"
+        )
     check_loss(loss)
     for spec in specs:
         if spec.batch == inf:
@@ -39,7 +48,10 @@ def check_inputs(specs: Sequence[NetSpec], inputs: Tensor) -> Tensor:
     """Inputs as float32 [batch, width]. / raises: InvalidSpec where they do not fit a network."""
     for spec in specs:
         if tuple(inputs.shape) != (spec.batch, spec.width):
-            raise InvalidSpec(f"inputs must be [batch, width] = [{spec.batch}, {spec.width}], got {list(inputs.shape)}")
+            raise InvalidSpec(
+                f"inputs must be [batch, width] = [{spec.batch}, {spec.width}], got "
+                f"{list(inputs.shape)}"
+            )
     if not inputs.isfinite().all():
         raise InvalidSpec("inputs must be finite numbers")
     return inputs.detach().float()
@@ -49,18 +61,22 @@ def _check_memory(spec: NetSpec) -> None:
     needed, free = _memory_needed(spec), _memory_free()
     if needed > free:
         raise InvalidSpec(
-            f"width {spec.width}, depth {spec.depth}, batch {spec.batch} need about {needed / 2**30:.3g} GiB of memory and "
+            f"width {spec.width}, depth {spec.depth}, batch {spec.batch} need about "
+            f"{needed / 2**30:.3g} GiB of memory and "
             f"{free / 2**30:.3g} GiB are free; lower one of them"
         )
 
 
 def _memory_needed(spec: NetSpec) -> int:
-    """Bytes: two weights, one layer's values a dozen times, and what each layer keeps for the backward pass."""
+    """Bytes: two weights, one layer's values a dozen times, and what each layer keeps for the
+    backward pass."""
     width = max(spec.widths or (spec.width,))
     values = _FLOAT * int(spec.batch) * width
     if is_fast(spec):
         return 2 * _FLOAT * width**2 + 12 * values + spec.depth * values
-    maps = spec.depth * (spec.residual.layers if spec.residual else 1)  # autograd keeps every weight and several values of each
+    maps = spec.depth * (
+        spec.residual.layers if spec.residual else 1
+    )  # autograd keeps every weight and several values of each
     return maps * (2 * _FLOAT * width**2 + 8 * values)
 
 
@@ -68,7 +84,9 @@ def _memory_free() -> int:
     """Bytes that a program can still have; where the system does not say, no limit."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+        return 1024 * int(
+            next(line for line in lines if line.startswith("MemAvailable")).split()[1]
+        )
     except (OSError, StopIteration, ValueError):
         pass
     try:

@@ -1,4 +1,5 @@
-"""NetSpec -> nn.Module: the network as a user would write it, with the weights that simulate draws."""
+"""NetSpec -> nn.Module: the network as a user would write it, with the weights that simulate
+draws."""
 
 from torch import Tensor, nn
 
@@ -9,7 +10,8 @@ from depthscale.nets.elementwise import elementwise
 from depthscale.nets.execute import normalize
 from depthscale.spec import NetSpec
 
-_NO_EPS = 2.0**-126  # torch refuses 0; float32's smallest normal number is lost in any other variance
+# torch refuses 0; float32's smallest normal number is lost in any other variance
+_NO_EPS = 2.0**-126
 
 
 class Phi(nn.Module):

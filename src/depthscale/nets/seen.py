@@ -12,10 +12,11 @@ Measured = Literal["activation", "preactivation", "preactivation_batch_variance"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """net: position among the networks run together; log2_ms: log2 of the mean square (of the variance).
+    """net: position among the networks run together; log2_ms: log2 of the mean square (of the
+    variance).
 
-    values: [batch, width] v of v 2^scale, not to be kept: it is overwritten later; sketch: its distribution, scale included.
-    A preactivation is what the activation receives, after the norm.
+    values: [batch, width] v of v 2^scale, not to be kept: it is overwritten later; sketch: its
+    distribution, scale included. A preactivation is what the activation receives, after the norm.
     """
 
     quantity: Measured

@@ -48,17 +48,21 @@ def simulate(
     progress: Progress | None = None,
     see: See | None = None,
 ) -> Profile | list[Profile]:
-    """Random networks measured: mean squares along depth with standard errors over seeds, and the distributions.
+    """Random networks measured: mean squares along depth with standard errors over seeds, and the
+    distributions.
 
-    spec: one network, or a list; those that differ only in norm or statistics run on the same weights, inputs and loss vectors.
+    spec: one network, or a list; those that differ only in norm or statistics run on the same
+    weights, inputs and loss vectors.
     seeds: how many; their numbers are seed, seed + 1, ...
-    loss: "independent" (one standard-normal cotangent per sample), "shared" (E = sum over samples of w.x_L, one w for all), or
-    a callable of the output [batch, width] that returns one number.
+    loss: "independent" (one standard-normal cotangent per sample), "shared" (E = sum over samples
+    of w.x_L, one w for all), or a callable of the output [batch, width] that returns one number.
     inputs: [batch, width] of data on which every seed's network runs, in place of white noise.
-    progress: called with the runs done and the runs in all; see: called with the seed and every tensor as it passes
-    (`Seen.net` counts within the group of paired networks).
-    returns: Profile, or a list of them in the order given; standard errors are those of the mean over seeds.
-    raises: InvalidSpec for settings that cannot be run on this machine; Undefined where a network has no finite values.
+    progress: called with the runs done and the runs in all; see: called with the seed and every
+    tensor as it passes (`Seen.net` counts within the group of paired networks).
+    returns: Profile, or a list of them in the order given; standard errors are those of the mean
+    over seeds.
+    raises: InvalidSpec for settings that cannot be run on this machine; Undefined where a network
+    has no finite values.
     """
     specs = list(spec) if isinstance(spec, Iterable) else [spec]
     check_run(specs, seeds, seed, loss)
@@ -71,19 +75,27 @@ def simulate(
         record = _Record(group, seeds)
         for row, s in enumerate(range(seed, seed + seeds)):
             fast = ensemble.is_fast(group[0])
-            for seen in ensemble.run(group, s, loss, given) if fast else execute.run(group[0], s, loss, given):
+            for seen in (
+                ensemble.run(group, s, loss, given)
+                if fast
+                else execute.run(group[0], s, loss, given)
+            ):
                 record.add(row, seen)
                 if see:
                     see(s, seen)
             if progress:
                 progress(done * seeds + row + 1, len(groups) * seeds)
-        profiles |= {i: record.profile(net, specs[i], loss, seed, given is not None) for net, i in enumerate(members)}
+        profiles |= {
+            i: record.profile(net, specs[i], loss, seed, given is not None)
+            for net, i in enumerate(members)
+        }
     ordered = [profiles[i] for i in range(len(specs))]
     return ordered[0] if isinstance(spec, NetSpec) else ordered
 
 
 class _Record:
-    """What is kept of a group of paired networks: every seed's mean squares, and sketches merged over seeds."""
+    """What is kept of a group of paired networks: every seed's mean squares, and sketches merged
+    over seeds."""
 
     def __init__(self, specs: Sequence[NetSpec], seeds: int):
         shape = (len(specs), seeds, specs[0].depth + 1)
@@ -96,7 +108,10 @@ class _Record:
             self._sketches[seen.quantity, seen.net, seen.layer] += seen.sketch
 
     def profile(self, net: int, spec: NetSpec, loss: Loss, seed: int, given: bool) -> Profile:
-        samples = {quantity: Quantity.over_seeds(log2_ms[net]) for quantity, log2_ms in self._log2_ms.items()}
+        samples = {
+            quantity: Quantity.over_seeds(log2_ms[net])
+            for quantity, log2_ms in self._log2_ms.items()
+        }
         layers = range(spec.depth + 1)
         return Profile(
             gradient=samples["gradient"],
@@ -111,7 +126,10 @@ class _Record:
             without_rate=spec.without_rate(),
             inputs="given" if given else "white noise",
             gradient_sketches=tuple(self._sketches["gradient", net, layer] for layer in layers),
-            preactivation_sketches=(None, *(self._sketches["preactivation", net, layer] for layer in layers[1:])),
+            preactivation_sketches=(
+                None,
+                *(self._sketches["preactivation", net, layer] for layer in layers[1:]),
+            ),
         )
 
 

@@ -17,29 +17,38 @@ _PRECISIONS = ("float32", "float64")
 def values(x: Any, name: str) -> Tensor:
     """A tensor of float32 or float64 from one, or from a numpy array of any strides and byte order.
 
-    raises: UnsupportedTensor for anything else: half precision does not hold a variance, whole numbers have no gradient.
+    raises: UnsupportedTensor for anything else: half precision does not hold a variance, whole
+    numbers have no gradient.
     """
     if isinstance(x, np.ma.MaskedArray) or not isinstance(x, Tensor | np.ndarray):
-        raise UnsupportedTensor(f"{name} must be a tensor or a numpy array, got {type(x).__name__}; wrap it in np.array")
+        raise UnsupportedTensor(
+            f"{name} must be a tensor or a numpy array, got {type(x).__name__}; wrap it in np.array"
+        )
     if _name(x) not in _PRECISIONS:
-        raise UnsupportedTensor(f"{name} must be of float32 or float64, got {_name(x)}; convert it first")
+        raise UnsupportedTensor(
+            f"{name} must be of float32 or float64, got {_name(x)}; convert it first"
+        )
     if isinstance(x, np.ndarray):
         return _tensor(x.astype(_name(x), copy=False))
     if x.layout != torch.strided or x.is_meta:
         raise UnsupportedTensor(
-            f"{name} must be a dense tensor that holds values, got {x.layout} on {x.device}; convert it first"
+            f"{name} must be a dense tensor that holds values, got {x.layout} on {x.device}; "
+            "convert it first"
         )
     return x
 
 
 def beside(y: Any, x: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
-    """y in the precision of x, after a look at its shape; any real numbers will do. / raises: InvalidInput, UnsupportedTensor."""
+    """y in the precision of x, after a look at its shape; any real numbers will do. / raises:
+    InvalidInput, UnsupportedTensor."""
     if isinstance(y, np.ndarray):
         real = y.dtype.kind in "buif"
     elif isinstance(y, Tensor):
         real = not y.is_complex() and not y.is_quantized
     else:
-        raise UnsupportedTensor(f"{name} must be a tensor or a numpy array, got {type(y).__name__}; wrap it in np.array")
+        raise UnsupportedTensor(
+            f"{name} must be a tensor or a numpy array, got {type(y).__name__}; wrap it in np.array"
+        )
     if not real:
         raise UnsupportedTensor(f"{name} must hold real numbers, got {y.dtype}")
     if tuple(y.shape) != shape:
@@ -54,7 +63,11 @@ def returner(x: Array) -> Callable[[Tensor], Array]:
 
 def _name(x: Tensor | np.ndarray) -> str:
     """The type of the values, whatever their byte order."""
-    return str(x.dtype).removeprefix("torch.") if isinstance(x, Tensor) else x.dtype.newbyteorder("=").name
+    return (
+        str(x.dtype).removeprefix("torch.")
+        if isinstance(x, Tensor)
+        else x.dtype.newbyteorder("=").name
+    )
 
 
 def _tensor(x: np.ndarray) -> Tensor:

@@ -1,6 +1,7 @@
 """Batch Norm's forward and backward pass, fused: sums over the batch and nothing in between.
 
-sigma = sqrt(variance + eps) with the biased variance; z = (y - mean) / sigma, all per neuron over the batch.
+sigma = sqrt(variance + eps) with the biased variance; z = (y - mean) / sigma, all per neuron over
+the batch.
 source: arXiv:1502.03167 (Ioffe & Szegedy 2015), algorithm 1 and section 3.
 """
 
@@ -20,7 +21,8 @@ class Terms(NamedTuple):
 
 
 def normalize(centred: Tensor, variance: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Normalized values and 1 / sigma. / centred: [..., batch, width] y - mean; variance: [..., 1, width]; both are used up."""
+    """Normalized values and 1 / sigma. / centred: [..., batch, width] y - mean; variance: [..., 1,
+    width]; both are used up."""
     inverse_std = variance.add_(eps).rsqrt_()
     return centred.mul_(inverse_std), inverse_std
 
@@ -29,17 +31,23 @@ def backward(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -
     """dE/dy from dE/dz: (1/sigma) [dE/dz - <dE/dz> - z <z dE/dz>], <> the mean over the batch.
 
     gradient, z: [batch, width]; inverse_std: [1, width]. / returns: [batch, width].
-    Exact for eps = 0; with eps the last term keeps <z^2> < 1 and the formula stays exact, since it is written in z.
+    Exact for eps = 0; with eps the last term keeps <z^2> < 1 and the formula stays exact, since it
+    is written in z.
     """
     through_variance = (z * gradient).mean(over, keepdim=True)
-    return (gradient - gradient.mean(over, keepdim=True)).addcmul_(z, through_variance, value=-1).mul_(inverse_std)
+    return (
+        (gradient - gradient.mean(over, keepdim=True))
+        .addcmul_(z, through_variance, value=-1)
+        .mul_(inverse_std)
+    )
 
 
 def three_terms(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -> Terms:
     """dE/dy term by term: dE/dz / sigma, - <dE/dz> / sigma, and - z <z dE/dz> / sigma.
 
-    In the staged walk these are what centre receives from normalize, what x receives from mean, and what centre receives from
-    square. / source: Luther 2020, "Why Batch Norm Causes Exploding Gradients", equation of dE/dy.
+    In the staged walk these are what centre receives from normalize, what x receives from mean, and
+    what centre receives from square. / source: Luther 2020, "Why Batch Norm Causes Exploding
+    Gradients", equation of dE/dy.
     """
     return Terms(
         gradient * inverse_std,

@@ -1,6 +1,8 @@
-"""Batch Norm under the names and signatures of the lecture and the assignment that taught its backward pass.
+"""Batch Norm under the names and signatures of the lecture and the assignment that taught its
+backward pass.
 
-source: Kratzert 2016, "Understanding the backward pass through Batch Normalization Layer"; Stanford's CS231n, assignment 2.
+source: Kratzert 2016, "Understanding the backward pass through Batch Normalization Layer";
+Stanford's CS231n, assignment 2.
 """
 
 from collections.abc import MutableMapping
@@ -18,32 +20,39 @@ _MODES = {"train": True, "test": False, "eval": False}
 
 
 def batchnorm_forward(x: Array, gamma: Given, beta: Given, eps: Any = 1e-5) -> tuple[Array, Cache]:
-    """out = gamma (x - mean) / sqrt(var + eps) + beta, the biased variance; and the cache for either backward pass.
+    """out = gamma (x - mean) / sqrt(var + eps) + beta, the biased variance; and the cache for
+    either backward pass.
 
-    x: (N, D), (N, C, L), (N, C, H, W), ...: tensors or numpy arrays, float32 or float64; gamma, beta: (D,) or (C,).
-    eps: a number; or the assignment's bn_param, a dict with mode ("train", or "test" or "eval"), eps (1e-5), momentum,
-    running_mean, running_var, in which "train" puts the new averages. Its momentum is the share of the old average, 0.9 unless
-    said, its variance the biased one; with convention="torch" they are torch's: the share of the batch, 0.1, and unbiased.
-    In mode "test" the averages are held fixed, in the backward pass too.
+    x: (N, D), (N, C, L), (N, C, H, W), ...: tensors or numpy arrays, float32 or float64; gamma,
+    beta: (D,) or (C,).
+    eps: a number; or the assignment's bn_param, a dict with mode ("train", or "test" or "eval"),
+    eps (1e-5), momentum, running_mean, running_var, in which "train" puts the new averages. Its
+    momentum is the share of the old average, 0.9 unless said, its variance the biased one; with
+    convention="torch" they are torch's: the share of the batch, 0.1, and unbiased. In mode "test"
+    the averages are held fixed, in the backward pass too.
     raises: InvalidInput, UnsupportedTensor; Undefined where var + eps is 0 or not a number.
     """
     if not isinstance(eps, MutableMapping):
         return reference.forward("batch", x, gamma, beta, eps)
     train, convention, momentum = _settings(eps)
     if not train:
-        return reference.forward("batch", x, gamma, beta, eps.get("eps", 1e-5), statistics=_averages(eps))
+        return reference.forward(
+            "batch", x, gamma, beta, eps.get("eps", 1e-5), statistics=_averages(eps)
+        )
     out, cache = reference.forward("batch", x, gamma, beta, eps.get("eps", 1e-5))
     eps.update(_after(eps, cache, momentum, convention))
     return out, cache
 
 
 def batchnorm_backward(dout: Given, cache: Cache) -> tuple[Array, Array, Array]:
-    """(dx, dgamma, dbeta) from dE/d out, by the circuit of nine nodes walked in reverse. / dout: of the shape of x."""
+    """(dx, dgamma, dbeta) from dE/d out, by the circuit of nine nodes walked in reverse. / dout: of
+    the shape of x."""
     return reference.backward(dout, cache)
 
 
 def batchnorm_backward_alt(dout: Given, cache: Cache) -> tuple[Array, Array, Array]:
-    """The same, with dx in one line: gamma / sigma [dout - <dout> - x_hat <x_hat dout>], <> the mean over the batch."""
+    """The same, with dx in one line: gamma / sigma [dout - <dout> - x_hat <x_hat dout>], <> the
+    mean over the batch."""
     return reference.fused_backward(dout, cache)
 
 
@@ -51,12 +60,16 @@ def _settings(bn_param: MutableMapping[str, Any]) -> tuple[bool, Convention, flo
     """Whether to train, by which convention and with which momentum. / raises: InvalidInput."""
     unknown = [key for key in bn_param if key not in _KEYS]
     if unknown:
-        raise InvalidInput(f"bn_param has an unknown key {unknown[0]!r}; it may have {', '.join(_KEYS)}")
+        raise InvalidInput(
+            f"bn_param has an unknown key {unknown[0]!r}; it may have {', '.join(_KEYS)}"
+        )
     mode, name = bn_param.get("mode"), bn_param.get("convention", "course")
     if not isinstance(mode, str) or mode not in _MODES:
         raise InvalidInput(f"bn_param['mode'] must be one of {', '.join(_MODES)}, got {mode!r}")
     if not isinstance(name, str) or name not in CONVENTIONS:
-        raise InvalidInput(f"bn_param['convention'] must be one of {', '.join(CONVENTIONS)}, got {name!r}")
+        raise InvalidInput(
+            f"bn_param['convention'] must be one of {', '.join(CONVENTIONS)}, got {name!r}"
+        )
     momentum = bn_param.get("momentum", CONVENTIONS[name].momentum)
     if not isinstance(momentum, Real) or not 0 <= float(momentum) <= 1:
         raise InvalidInput(f"bn_param['momentum'] must lie in [0, 1], got {momentum!r}")
@@ -66,17 +79,31 @@ def _settings(bn_param: MutableMapping[str, Any]) -> tuple[bool, Convention, flo
 def _averages(bn_param: MutableMapping[str, Any]) -> tuple[Any, Any]:
     """raises: InvalidInput where there are none yet."""
     if not {"running_mean", "running_var"} <= bn_param.keys():
-        raise InvalidInput("bn_param has no running_mean and running_var to hold fixed; run batches in mode 'train' first")
+        raise InvalidInput(
+            "bn_param has no running_mean and running_var to hold fixed; run batches in mode "
+            "'train' first"
+        )
     return bn_param["running_mean"], bn_param["running_var"]
 
 
-def _after(bn_param: MutableMapping[str, Any], cache: Cache, momentum: float, convention: Convention) -> dict[str, Any]:
+def _after(
+    bn_param: MutableMapping[str, Any], cache: Cache, momentum: float, convention: Convention
+) -> dict[str, Any]:
     """The running averages after the batch, as arrays of the kind that x is."""
     shape, x = cache.layout.affine, cache.values["x"]
     mean = cache.values["mean"].detach().reshape(shape)
-    variance = variance_of_batch(cache.values["variance"].detach().reshape(shape), reference.samples(cache), convention)
+    variance = variance_of_batch(
+        cache.values["variance"].detach().reshape(shape), reference.samples(cache), convention
+    )
     new = {}
-    for name, batch, first in (("running_mean", mean, 0.0), ("running_var", variance, convention.first_variance)):
-        old = arrays.beside(bn_param[name], x, name, shape) if name in bn_param else batch.new_full(shape, first)
+    for name, batch, first in (
+        ("running_mean", mean, 0.0),
+        ("running_var", variance, convention.first_variance),
+    ):
+        old = (
+            arrays.beside(bn_param[name], x, name, shape)
+            if name in bn_param
+            else batch.new_full(shape, first)
+        )
         new[name] = cache.returned(updated(old, batch, momentum, convention))
     return new

@@ -9,7 +9,8 @@ from depthscale.errors import InvalidInput
 
 @dataclass(frozen=True)
 class Convention:
-    """momentum_is_kept: the share of the old average (else of the new batch); unbiased: variance over n - 1 instead of n.
+    """momentum_is_kept: the share of the old average (else of the new batch); unbiased: variance
+    over n - 1 instead of n.
 
     first_variance: where the running variance starts; momentum: what it is unless said.
     """
@@ -33,9 +34,13 @@ def updated(old: Tensor, batch: Tensor, momentum: float, convention: Convention)
 
 
 def variance_of_batch(biased: Tensor, samples: int, convention: Convention) -> Tensor:
-    """The variance that the convention averages. / biased: over `samples` values. / raises: InvalidInput over a single one."""
+    """The variance that the convention averages. / biased: over `samples` values. / raises:
+    InvalidInput over a single one."""
     if not convention.unbiased:
         return biased
     if samples == 1:
-        raise InvalidInput("torch's convention averages the variance over n - 1, which one sample does not have; give more")
+        raise InvalidInput(
+            "torch's convention averages the variance over n - 1, which one sample does not have; "
+            "give more"
+        )
     return biased * (samples / (samples - 1))

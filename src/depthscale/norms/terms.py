@@ -1,7 +1,8 @@
-"""What one norm does to a gradient, from plain tensors: those of a random network or of a user's own model.
+"""What one norm does to a gradient, from plain tensors: those of a random network or of a user's
+own model.
 
-With g = dE/dz arriving at the norm's output, z = (y - <y>) / sigma and <> the mean over the values that share one sigma,
-dE/dy = (1/sigma) [g - <g> - z <z g>].
+With g = dE/dz arriving at the norm's output, z = (y - <y>) / sigma and <> the mean over the values
+that share one sigma, dE/dy = (1/sigma) [g - <g> - z <z g>].
 """
 
 from math import inf, nan, sqrt
@@ -11,24 +12,36 @@ from torch import Tensor
 from depthscale.graph import Norm
 from depthscale.trace import Terms
 
-Constants = tuple[Tensor, Tensor]  # the mean and the variance of each channel, as a norm in eval mode has them
+Constants = tuple[
+    Tensor, Tensor
+]  # the mean and the variance of each channel, as a norm in eval mode has them
 
 
-def terms(y: Tensor, at_z: Tensor, at_y: Tensor, norm: Norm, constants: Constants | None = None) -> Terms:
-    """Terms of a norm. / y: its input [samples, features, ...]; at_z, at_y: dE/dz (before gain and shift) and dE/dy, of y's shape.
+def terms(
+    y: Tensor, at_z: Tensor, at_y: Tensor, norm: Norm, constants: Constants | None = None
+) -> Terms:
+    """Terms of a norm. / y: its input [samples, features, ...]; at_z, at_y: dE/dz (before gain and
+    shift) and dE/dy, of y's shape.
 
-    norm: its kind, eps and size (for layer, rms: the last `size` entries of a sample, or all of them at inf; for group, instance:
-    `size` entries). constants: [features] each, statistics that are not the batch's; nothing goes through them. Sums are in
-    float64.
+    norm: its kind, eps and size (for layer, rms: the last `size` entries of a sample, or all of
+    them at inf; for group, instance: `size` entries). constants: [features] each, statistics that
+    are not the batch's; nothing goes through them. Sums are in float64.
     """
     y, g, left = (grouped(each, norm) for each in (y, at_z, at_y))
-    centre, variance = _statistics(y, norm) if constants is None else (each.double()[:, None] for each in constants)
+    centre, variance = (
+        _statistics(y, norm)
+        if constants is None
+        else (each.double()[:, None] for each in constants)
+    )
     variance = variance + norm.eps
     z = (y - centre) * variance.rsqrt()
     total = float(g.square().mean())
     if constants is None:
         mean, along = _through_mean(g, norm), (z * g).mean(1, keepdim=True)
-        through = float(mean.square().mean()), float(((2 - z.square().mean(1, keepdim=True)) * along.square()).mean())
+        through = (
+            float(mean.square().mean()),
+            float(((2 - z.square().mean(1, keepdim=True)) * along.square()).mean()),
+        )
         formula = g - mean - z * along
     else:
         through, formula = (nan, nan), g

@@ -8,15 +8,24 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
-_STEP = 0.02  # weighs the eighth-order remainder, h^8 f^(9) / 630, against rounding, 2^-52 f / h, for functions of scale 1
-_WEIGHTS = (4 / 5, -1 / 5, 4 / 105, -1 / 280)  # central differences of order 8, for the offsets 1 to 4
+# weighs the eighth-order remainder, h^8 f^(9) / 630, against rounding, 2^-52 f / h, for functions
+# of scale 1
+_STEP = 0.02
+_WEIGHTS = (
+    4 / 5,
+    -1 / 5,
+    4 / 105,
+    -1 / 280,
+)  # central differences of order 8, for the offsets 1 to 4
 _REACH = 4.5
 
 
 def derivative_of(f: Function, kinks: Sequence[float] = ()) -> Function:
-    """f' by central differences of order 8 that never reach over a kink; at a kink the mean of both sides.
+    """f' by central differences of order 8 that never reach over a kink; at a kink the mean of both
+    sides.
 
-    error: about 1e-12 of f for functions of scale 1; within 0.1 of a kink it grows as 1e-15 / distance.
+    error: about 1e-12 of f for functions of scale 1; within 0.1 of a kink it grows as 1e-15 /
+    distance.
     """
 
     def slope(x: Array) -> Array:

@@ -1,4 +1,5 @@
-"""Elementwise functions and their derivatives, right and silent for every finite float64, up to 1e300."""
+"""Elementwise functions and their derivatives, right and silent for every finite float64, up to
+1e300."""
 
 from math import pi, sqrt
 
@@ -71,7 +72,9 @@ def gelu_tanh_derivative(x: Array) -> Array:
     scale, cubic = _GELU_TANH
     near = np.clip(x, -30.0, 30.0)
     twice = 2.0 * _gelu_tanh_argument(near)
-    return expit(twice) + 2.0 * near * sigmoid_derivative(twice) * scale * (1.0 + 3.0 * cubic * near * near)
+    return expit(twice) + 2.0 * near * sigmoid_derivative(twice) * scale * (
+        1.0 + 3.0 * cubic * near * near
+    )
 
 
 def _gelu_tanh_argument(x: Array) -> Array:

@@ -15,13 +15,16 @@ class Estimate:
 
     def __mul__(self, other: "Estimate") -> "Estimate":
         """Product, with the error that the two errors can make together."""
-        error = abs(self.value) * other.error + abs(other.value) * self.error + self.error * other.error
+        error = (
+            abs(self.value) * other.error + abs(other.value) * self.error + self.error * other.error
+        )
         return Estimate(self.value * other.value, error)
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Estimates of one quantity at n settings: value [n], error [n]. / `estimates[i]` is the Estimate at setting i."""
+    """Estimates of one quantity at n settings: value [n], error [n]. / `estimates[i]` is the
+    Estimate at setting i."""
 
     value: NDArray[np.float64]
     error: NDArray[np.float64]

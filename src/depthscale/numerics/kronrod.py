@@ -1,4 +1,5 @@
-"""The Gauss-Kronrod rule: nodes and two sets of weights on [-1, 1], computed from its definition."""
+"""The Gauss-Kronrod rule: nodes and two sets of weights on [-1, 1], computed from its
+definition."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 
 class Rule(NamedTuple):
-    """nodes [2n+1] ascending; fine: Kronrod's weights, exact to degree 3n+1; coarse: Gauss's, 0 off its nodes, to 2n-1."""
+    """nodes [2n+1] ascending; fine: Kronrod's weights, exact to degree 3n+1; coarse: Gauss's, 0 off
+    its nodes, to 2n-1."""
 
     nodes: NDArray[np.float64]
     fine: NDArray[np.float64]
@@ -18,9 +20,11 @@ class Rule(NamedTuple):
 
 @lru_cache
 def kronrod(n: int = 15) -> Rule:
-    """The rule that adds n + 1 nodes to the n of Gauss. / n: odd. / error: 1e-15 in nodes and weights.
+    """The rule that adds n + 1 nodes to the n of Gauss. / n: odd. / error: 1e-15 in nodes and
+    weights.
 
-    source: Kronrod 1965: the added nodes are the zeros of the Stieltjes polynomial E, P_n E being orthogonal to degrees <= n.
+    source: Kronrod 1965: the added nodes are the zeros of the Stieltjes polynomial E, P_n E being
+    orthogonal to degrees <= n.
     """
     gauss, gauss_weights = legendre.leggauss(n)
     added = _polished(_stieltjes(n))

@@ -12,9 +12,11 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Moments:
-    """Of phi(u) phi(v) for Gaussian u, v of mean 0, variance q >= 0 each and correlation c; functions of arrays or floats.
+    """Of phi(u) phi(v) for Gaussian u, v of mean 0, variance q >= 0 each and correlation c;
+    functions of arrays or floats.
 
-    mean: q -> E phi. / kernel: (q, c) -> E phi phi, at c = 1 E phi^2. / slopes: (q, c) -> E phi' phi'.
+    mean: q -> E phi. / kernel: (q, c) -> E phi phi, at c = 1 E phi^2. / slopes: (q, c) -> E phi'
+    phi'.
     """
 
     mean: Callable[[ArrayLike], Array]
@@ -26,17 +28,21 @@ def arc_cosine(c: ArrayLike) -> Array:
     """J(c): 2 / q times E relu(u) relu(v). / c: in [-1, 1]. / source: Cho & Saul 2009, order 1."""
     angle = np.arccos(-np.asarray(c, float))  # pi - arccos c, without its cancellation near c = -1
     near = np.minimum(angle, 0.5)
-    series = sum((-1) ** (k + 1) * 2 * k / factorial(2 * k + 1) * near ** (2 * k + 1) for k in range(1, 9))
+    series = sum(
+        (-1) ** (k + 1) * 2 * k / factorial(2 * k + 1) * near ** (2 * k + 1) for k in range(1, 9)
+    )
     return np.where(angle < 0.5, series, np.sin(angle) - angle * np.cos(angle)) / pi
 
 
 def arc_cosine_slope(c: ArrayLike) -> Array:
-    """J'(c): twice the probability that u > 0 and v > 0. / c: in [-1, 1]. / source: Cho & Saul 2009, order 0."""
+    """J'(c): twice the probability that u > 0 and v > 0. / c: in [-1, 1]. / source: Cho & Saul
+    2009, order 0."""
     return np.arccos(-np.asarray(c, float)) / pi
 
 
 def leaky(slope: float) -> Moments:
-    """Of x above 0, slope x below: linear is slope 1, relu 0, abs -1. / source: arXiv:1606.05340 with the kernel above."""
+    """Of x above 0, slope x below: linear is slope 1, relu 0, abs -1. / source: arXiv:1606.05340
+    with the kernel above."""
     kinked = (1.0 - slope) ** 2 / 2.0
     return Moments(
         lambda q: (1.0 - slope) * np.sqrt(np.asarray(q, float) / (2 * pi)),

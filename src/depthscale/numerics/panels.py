@@ -1,4 +1,5 @@
-"""Integrate many functions at once, each over its own panels, halving the panels that are not yet resolved."""
+"""Integrate many functions at once, each over its own panels, halving the panels that are not yet
+resolved."""
 
 from collections.abc import Callable
 
@@ -12,8 +13,13 @@ from depthscale.numerics.kronrod import kronrod
 Array = NDArray[np.float64]
 Integrand = Callable[[Array, NDArray[np.intp]], tuple[Array, Array | None]]
 
-ROUNDING = 2.0**-49  # of the integral of |f|: a few units in the last place in f, in its argument, in the density, in the sum
-RESOLVED = 2.0**-50  # a panel whose two rules differ by less, relative to the integral of |f|, is not halved
+ROUNDING = (
+    2.0**-49
+    # of the integral of |f|: a few units in the last place in f, in its argument, in the density,
+    # in the sum
+)
+# a panel whose two rules differ by less, relative to the integral of |f|, is not halved
+RESOLVED = 2.0**-50
 UNDERFLOW = 2.0**-1021
 _MAX_HALVINGS = 60
 _MAX_PANELS = 60_000
@@ -22,11 +28,14 @@ NODES, FINE, COARSE = kronrod()
 _GAP = FINE - COARSE
 
 
-def integrate(integrand: Integrand, left: Array, right: Array, owner: NDArray[np.intp], count: int) -> Estimates:
+def integrate(
+    integrand: Integrand, left: Array, right: Array, owner: NDArray[np.intp], count: int
+) -> Estimates:
     """Integral number i, over the panels [left, right] that it owns, for i < count.
 
     integrand: (points [p, 31], owner [p]) -> (heights [p, 31], error of the heights or None).
-    left, right, owner: [p]. / returns: Estimates [count], error = |Kronrod - Gauss| over the last panels + rounding + heights'.
+    left, right, owner: [p]. / returns: Estimates [count], error = |Kronrod - Gauss| over the last
+    panels + rounding + heights'.
     raises: Divergent where a height is not finite.
     """
     value, error, size = np.zeros(count), np.full(count, UNDERFLOW), np.zeros(count)
@@ -47,7 +56,8 @@ def integrate(integrand: Integrand, left: Array, right: Array, owner: NDArray[np
 
 
 def panels(edges: Array) -> tuple[Array, Array, NDArray[np.intp]]:
-    """Panels between the edges of each row, in any order, repeated or NaN: left, right, owner. / edges: [rows, e]."""
+    """Panels between the edges of each row, in any order, repeated or NaN: left, right, owner. /
+    edges: [rows, e]."""
     edges = np.sort(edges, axis=1)
     left, right = edges[:, :-1], edges[:, 1:]
     kept = right > left
@@ -55,12 +65,16 @@ def panels(edges: Array) -> tuple[Array, Array, NDArray[np.intp]]:
 
 
 def weighed(heights: Array, weights: Array) -> Array:
-    """Sum of each row. / heights: [rows, n]; weights: [n]. Not `@`: its threads cost more than so small a sum."""
+    """Sum of each row. / heights: [rows, n]; weights: [n]. Not `@`: its threads cost more than so
+    small a sum."""
     return np.einsum("rn,n->r", heights, weights)
 
 
-def _panel_sums(integrand: Integrand, left: Array, right: Array, owner: NDArray[np.intp]) -> tuple[Array, Array, Array, Array]:
-    """Per panel: Kronrod's sum, its distance from Gauss's, the error from heights and rounding, the integral of |f|."""
+def _panel_sums(
+    integrand: Integrand, left: Array, right: Array, owner: NDArray[np.intp]
+) -> tuple[Array, Array, Array, Array]:
+    """Per panel: Kronrod's sum, its distance from Gauss's, the error from heights and rounding, the
+    integral of |f|."""
     half = (right - left) / 2
     points = ((left + right) / 2)[:, None] + half[:, None] * NODES
     with np.errstate(all="ignore"):
@@ -76,6 +90,12 @@ def _panel_sums(integrand: Integrand, left: Array, right: Array, owner: NDArray[
     return fine, gap, noise, mass
 
 
-def _halved(left: Array, right: Array, owner: NDArray[np.intp]) -> tuple[Array, Array, NDArray[np.intp]]:
+def _halved(
+    left: Array, right: Array, owner: NDArray[np.intp]
+) -> tuple[Array, Array, NDArray[np.intp]]:
     middle = (left + right) / 2
-    return np.concatenate([left, middle]), np.concatenate([middle, right]), np.concatenate([owner, owner])
+    return (
+        np.concatenate([left, middle]),
+        np.concatenate([middle, right]),
+        np.concatenate([owner, owner]),
+    )

@@ -1,8 +1,9 @@
 """Expectations over one coordinate, or two, of a uniform point on a sphere, each with its error.
 
-A normalized vector is such a point: on the sphere of radius sqrt(B) in the hyperplane orthogonal to the ones (batch norm over B
-samples, group norm over B channels), or on the whole sphere of radius sqrt(m) in R^m (RMS norm over m units). On both, a
-coordinate is sqrt(d) sin(theta), of variance 1, with weight cos^(d-2)(theta); they differ in d and in the correlation of two.
+A normalized vector is such a point: on the sphere of radius sqrt(B) in the hyperplane orthogonal to
+the ones (batch norm over B samples, group norm over B channels), or on the whole sphere of radius
+sqrt(m) in R^m (RMS norm over m units). On both, a coordinate is sqrt(d) sin(theta), of variance 1,
+with weight cos^(d-2)(theta); they differ in d and in the correlation of two.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,8 @@ PairFunction = Callable[[Array, Array], NDArray[Any]]
 
 @dataclass(frozen=True)
 class Sphere:
-    """The sphere of radius sqrt(dimension), seen through directions of which any two have that correlation.
+    """The sphere of radius sqrt(dimension), seen through directions of which any two have that
+    correlation.
 
     dimension: d of the space that the sphere spans. / correlation: of two coordinates, in (-1, 1).
     """
@@ -35,8 +37,12 @@ class Sphere:
 
     @classmethod
     def centred(cls, batch: int) -> "Sphere":
-        """Vectors in R^batch of mean 0 and mean square 1: d = batch - 1, correlation -1 / (batch - 1)."""
-        _require(batch >= 3, f"a centred sphere needs batch >= 3, got {batch}; at 2 every coordinate is 1 or -1")
+        """Vectors in R^batch of mean 0 and mean square 1: d = batch - 1, correlation -1 / (batch -
+        1)."""
+        _require(
+            batch >= 3,
+            f"a centred sphere needs batch >= 3, got {batch}; at 2 every coordinate is 1 or -1",
+        )
         return cls(batch - 1, -1.0 / (batch - 1))
 
     @classmethod
@@ -49,9 +55,11 @@ class Sphere:
 def expect(f: Function, batch: int | Sphere, kinks: Sequence[float] = ()) -> Estimate:
     """E f(z1) for z uniform on the sphere.
 
-    f: elementwise function of float64 arrays of any shape. / batch: B >= 3, for `Sphere.centred(B)`, or a Sphere.
+    f: elementwise function of float64 arrays of any shape. / batch: B >= 3, for
+    `Sphere.centred(B)`, or a Sphere.
     kinks: where f or its derivatives jump, and where a smooth f bends over lengths below 0.01.
-    error: |31 vs 15 nodes per panel| plus 2^-49 E|f| for rounding. / raises: Divergent where f is not finite; InvalidSpec.
+    error: |31 vs 15 nodes per panel| plus 2^-49 E|f| for rounding. / raises: Divergent where f is
+    not finite; InvalidSpec.
     source: arXiv:1902.08129, the spherical coordinates of its appendix.
     """
     sphere = _sphere(batch)
@@ -67,17 +75,25 @@ def expect(f: Function, batch: int | Sphere, kinks: Sequence[float] = ()) -> Est
 def expect_pair(h: PairFunction, batch: int | Sphere, kinks: Sequence[float] = ()) -> Estimate:
     """E h(z1, z2) for z uniform on the sphere; B >= 4, or a Sphere of dimension >= 3.
 
-    h: elementwise function of two float64 arrays of one shape; in each argument it may jump or bend at `kinks`.
+    h: elementwise function of two float64 arrays of one shape; in each argument it may jump or bend
+    at `kinks`.
     error, raises, source: as `expect`.
     """
     sphere = _sphere(batch)
-    _require(sphere.dimension >= 3, f"two coordinates need a batch >= 4, or a sphere of dimension >= 3; got {sphere}")
+    _require(
+        sphere.dimension >= 3,
+        f"two coordinates need a batch >= 4, or a sphere of dimension >= 3; got {sphere}",
+    )
     reach, rho, power = sqrt(sphere.dimension), sphere.correlation, sphere.dimension - 2
     rest = sqrt((1.0 - rho) * (1.0 + rho))
     scale = 1.0 / _mass(power - 1)
 
     def inner(theta: Array) -> Estimates:
-        z1, middle, swing = reach * np.sin(theta), reach * rho * np.sin(theta), reach * rest * np.cos(theta)
+        z1, middle, swing = (
+            reach * np.sin(theta),
+            reach * rho * np.sin(theta),
+            reach * rest * np.cos(theta),
+        )
 
         def integrand(psi: Array, owner: NDArray[np.intp]) -> tuple[Array, None]:
             z2 = middle[owner, None] + swing[owner, None] * np.sin(psi)
@@ -85,7 +101,9 @@ def expect_pair(h: PairFunction, batch: int | Sphere, kinks: Sequence[float] = (
                 scale * _weight(psi, power - 1)
             ), None
 
-        crossings = [np.arcsin((k - middle) / swing)[:, None] for k in kinks]  # nan where z2 does not reach the kink
+        crossings = [
+            np.arcsin((k - middle) / swing)[:, None] for k in kinks
+        ]  # nan where z2 does not reach the kink
         cuts = np.broadcast_to(_cuts(power - 1), (len(theta), len(_cuts(power - 1))))
         return integrate(integrand, *panels(np.concatenate([cuts, *crossings], axis=1)), len(theta))
 
@@ -124,7 +142,9 @@ def _cuts(power: int) -> Array:
 
 def _mass(power: int) -> float:
     """Integral of cos^power over its cuts."""
-    return integrate(lambda theta, _: (_weight(theta, power), None), *panels(_cuts(power)[None, :]), 1)[0].value
+    return integrate(
+        lambda theta, _: (_weight(theta, power), None), *panels(_cuts(power)[None, :]), 1
+    )[0].value
 
 
 def _touches(place: float, rho: float) -> list[float]:

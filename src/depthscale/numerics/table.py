@@ -1,7 +1,8 @@
-"""Table: a smooth function of one variable that is asked for many times in a row, known by Chebyshev series piece by piece.
+"""Table: a smooth function of one variable that is asked for many times in a row, known by
+Chebyshev series piece by piece.
 
-A walk through the layers asks for E f at one variance after the other, each of which depends on the last. A piece is computed
-when it is first entered; after that an answer costs some microseconds.
+A walk through the layers asks for E f at one variance after the other, each of which depends on the
+last. A piece is computed when it is first entered; after that an answer costs some microseconds.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,9 @@ Array = NDArray[np.float64]
 _NODES = 24
 _FEW = 8  # answers that cost less than a piece
 _LAST = 4  # so many coefficients tell what the series lacks
-_CONVERGED = 1e-13  # of the largest value in the piece; where the last coefficients are larger, every answer is computed
+# of the largest value in the piece; where the last coefficients are larger, every answer is
+# computed
+_CONVERGED = 1e-13
 _SMALLEST, _LARGEST = 1e-300, 1e300
 _LEBESGUE = 3.1  # by how much interpolation at 24 nodes can enlarge the errors of its values
 
@@ -36,9 +39,11 @@ class _Piece(NamedTuple):
 
 
 class Table:
-    """A function by series on the pieces of its line; its error is that of its values and of the series.
+    """A function by series on the pieces of its line; its error is that of its values and of the
+    series.
 
-    locate: x -> the piece it lies in, and where in that, from 0 to 1. / place: the other way, for many places in a piece.
+    locate: x -> the piece it lies in, and where in that, from 0 to 1. / place: the other way, for
+    many places in a piece.
     """
 
     def __init__(
@@ -64,20 +69,32 @@ class Table:
         values = self._evaluate(self._place(i, (1.0 + chebyshev.chebpts1(_NODES)) / 2.0))
         series = chebyshev.chebfit(chebyshev.chebpts1(_NODES), values.value, _NODES - 1)
         lacking = float(np.abs(series[-_LAST:]).sum())
-        if not lacking <= _CONVERGED * float(np.abs(values.value).max()) + float(values.error.max()):
+        if not lacking <= _CONVERGED * float(np.abs(values.value).max()) + float(
+            values.error.max()
+        ):
             return None
         return _Piece(series[::-1].tolist(), lacking + _LEBESGUE * float(values.error.max()))
 
 
 def expect_at(f: Function, kinks: Sequence[float] = ()) -> Callable[[float], Estimate]:
-    """variance -> E f(sqrt(variance) g), for many variances in a row. / f, kinks: as `gaussian.expect`.
+    """variance -> E f(sqrt(variance) g), for many variances in a row. / f, kinks: as
+    `gaussian.expect`.
 
-    error: as `gaussian.expect`, about three times as large. / raises: when called, as `gaussian.expect`.
+    error: as `gaussian.expect`, about three times as large. / raises: when called, as
+    `gaussian.expect`.
     """
-    table = Table(lambda variances: gaussian.expect_each(f, variances, kinks), _factor_of_four, _in_factor_of_four)
+    table = Table(
+        lambda variances: gaussian.expect_each(f, variances, kinks),
+        _factor_of_four,
+        _in_factor_of_four,
+    )
 
     def at(variance: float) -> Estimate:
-        return table(variance) if _SMALLEST < variance < _LARGEST else gaussian.expect(f, variance, kinks)
+        return (
+            table(variance)
+            if _SMALLEST < variance < _LARGEST
+            else gaussian.expect(f, variance, kinks)
+        )
 
     return at
 
@@ -90,29 +107,39 @@ def expect_pair_at(
     kinks_f: Sequence[float] = (),
     kinks_g: Sequence[float] = (),
 ) -> Callable[[float], Estimate]:
-    """correlation -> E f(u) g(v), for many correlations in a row. / arguments: as `gaussian.expect_pair`.
+    """correlation -> E f(u) g(v), for many correlations in a row. / arguments: as
+    `gaussian.expect_pair`.
 
     The series is in the angle arccos(correlation), in which also kinked functions are smooth.
-    error: as `gaussian.expect_pair`, about three times as large. / raises: when called, as `gaussian.expect_pair`.
+    error: as `gaussian.expect_pair`, about three times as large. / raises: when called, as
+    `gaussian.expect_pair`.
     """
     table = Table(
-        lambda correlations: gaussian.expect_pair_each(f, g, variance_a, variance_b, correlations, kinks_f, kinks_g),
+        lambda correlations: gaussian.expect_pair_each(
+            f, g, variance_a, variance_b, correlations, kinks_f, kinks_g
+        ),
         _eighth_of_half_turn,
         lambda i, where: np.cos((i + where) * (pi / 8)),
     )
 
     def at(correlation: float) -> Estimate:
         if not -1.0 <= correlation <= 1.0:
-            raise InvalidSpec(f"a correlation must lie in [-1, 1], got {correlation}; clip it if it is rounding")
+            raise InvalidSpec(
+                f"a correlation must lie in [-1, 1], got {correlation}; clip it if it is rounding"
+            )
         return table(correlation)
 
     return at
 
 
-def together_at(evaluate: Callable[[float], Sequence[Estimate]], count: int) -> Callable[[float], tuple[Estimate, ...]]:
-    """variance -> several numbers at once: as computed for the first few variances, and by series for many in a row.
+def together_at(
+    evaluate: Callable[[float], Sequence[Estimate]], count: int
+) -> Callable[[float], tuple[Estimate, ...]]:
+    """variance -> several numbers at once: as computed for the first few variances, and by series
+    for many in a row.
 
-    evaluate: variance > 0 -> so many Estimates, smooth in it. / error: as theirs, about three times as large from a series.
+    evaluate: variance > 0 -> so many Estimates, smooth in it. / error: as theirs, about three times
+    as large from a series.
     """
     each, asked = cache(evaluate), 0
 

@@ -1,4 +1,5 @@
-"""Reading the backward pass: what arrives at every operation, and what leaves it on every edge, at its own autograd nodes."""
+"""Reading the backward pass: what arrives at every operation, and what leaves it on every edge, at
+its own autograd nodes."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -25,15 +26,19 @@ _PASSED_ON = 1e-6  # log2 of a mean square: rounding of its sum in another order
 class Backward:
     """Gradients of a recorded run, repeat by repeat.
 
-    arrivals[op]: [repeats] Sketch of dE/d(output); departures[op][edge]: [repeats] Sketch of what leaves by an exit.
-    consumers[op]: autograd edges into its outputs. / A tensor that leaves one node and arrives whole at another is counted once.
+    arrivals[op]: [repeats] Sketch of dE/d(output); departures[op][edge]: [repeats] Sketch of what
+    leaves by an exit.
+    consumers[op]: autograd edges into its outputs. / A tensor that leaves one node and arrives
+    whole at another is counted once.
     """
 
     def __init__(self, recorder: Recorder, sinks: list[Slot], log2_scale: int):
         self.arrivals: dict[int, list[Sketch]] = defaultdict(list)
         self.departures: dict[int, dict[Exit, list[Sketch]]] = defaultdict(dict)
         self.splits: dict[int, NormSplit] = {}
-        self.norms = NormReading({op: draft.norm for op, draft in enumerate(recorder.drafts) if draft.norm is not None})
+        self.norms = NormReading(
+            {op: draft.norm for op, draft in enumerate(recorder.drafts) if draft.norm is not None}
+        )
         self._with_slopes = recorder.norms
         self.not_seen: list[NotSeen] = []
         self.nodes = reachable(node for node, _ in sinks)
@@ -46,12 +51,15 @@ class Backward:
                 self.consumers[self._claims.outputs[slot]] += count
         self._count_leaks()
         self._handed: dict[Slot, _Handed] = {}  # on the way to an output that nothing else reaches
-        self._arrived: dict[Slot, tuple[Sketch, int]] = {}  # with the count of what was written to it by then
+        self._arrived: dict[
+            Slot, tuple[Sketch, int]
+        ] = {}  # with the count of what was written to it by then
         self._this_run: dict[int, Sketch] = {}
         self._altering: set[Node] = set()  # nodes taken for reshapes that are none
 
     def _edges_into(self, sinks: list[Slot]) -> dict[Slot, int]:
-        """How many edges bring gradient to every slot, reshapes looked through; a cotangent counts as one."""
+        """How many edges bring gradient to every slot, reshapes looked through; a cotangent counts
+        as one."""
         into: dict[Slot, int] = defaultdict(int)
         for slot in sinks:
             into[self._claims.resolve(slot)] += 1
@@ -63,7 +71,8 @@ class Backward:
         return into
 
     def _count_leaks(self) -> None:
-        """Edges into the inside of an operation, past its outputs: what they bring is in nobody's account, and it must show."""
+        """Edges into the inside of an operation, past its outputs: what they bring is in nobody's
+        account, and it must show."""
         owner = self._claims.owner
         for node in self.nodes:
             for below, number in node.next_functions:
@@ -71,21 +80,35 @@ class Backward:
                     continue
                 slot = self._claims.resolve((below, number))
                 inside = owner.get(slot[0], owner[node])
-                if inside != owner[node] and slot not in self._claims.outputs and self._carries_signal(slot[0]):
+                if (
+                    inside != owner[node]
+                    and slot not in self._claims.outputs
+                    and self._carries_signal(slot[0])
+                ):
                     self.consumers[inside] += 1
-                    why = f"{self._drafts[owner[node]].op} reads what was made inside it, which no call returned"
+                    why = (
+                        f"{self._drafts[owner[node]].op} reads what was made inside it, which "
+                        "no call returned"
+                    )
                     self.not_seen.append(NotSeen(self._drafts[inside].op, why))
 
     def _carries_signal(self, inside: Node) -> bool:
-        """Whether another operation's output lies behind a node; behind a weight that was transposed, say, none does."""
+        """Whether another operation's output lies behind a node; behind a weight that was
+        transposed, say, none does."""
         behind = (slot for node in reachable([inside]) for slot in node.next_functions)
-        return any(below is not None and self._claims.producer((below, number)) is not None for below, number in behind)
+        return any(
+            below is not None and self._claims.producer((below, number)) is not None
+            for below, number in behind
+        )
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Hooks on the nodes while the context lasts; they change nothing."""
         inside = set(self.nodes)
-        self._ways = {op: sum(way.node in inside for way in draft.exits) for op, draft in enumerate(self._drafts)}
+        self._ways = {
+            op: sum(way.node in inside for way in draft.exits)
+            for op, draft in enumerate(self._drafts)
+        }
         handles = []
         for node, slots in self._by_node().items():
             if node in inside:
@@ -112,7 +135,9 @@ class Backward:
             by_node[node][number] = op
         return by_node
 
-    def _arrive(self, node: Node, slots: dict[int, int]) -> Callable[[tuple[Tensor | None, ...]], None]:
+    def _arrive(
+        self, node: Node, slots: dict[int, int]
+    ) -> Callable[[tuple[Tensor | None, ...]], None]:
         def hook(grad_outputs: tuple[Tensor | None, ...]) -> None:
             for number, op in slots.items():
                 gradient = grad_outputs[number]
@@ -127,7 +152,8 @@ class Backward:
         return hook
 
     def hand(self, slot: Slot, gradient: Tensor) -> Sketch:
-        """Sketch of what is on its way to a slot, which is counted once if it arrives there as it is."""
+        """Sketch of what is on its way to a slot, which is counted once if it arrives there as it
+        is."""
         slot, sketch = self._claims.resolve(slot), sketch_of(gradient, self._log2_scale)
         if self._into[slot] == 1:
             self._handed[slot] = _Handed(gradient, internals.version(gradient), sketch)
@@ -136,21 +162,34 @@ class Backward:
     def arrived(self, op: int, slot: Slot, gradient: Tensor) -> Sketch:
         """Sketch of what arrives at a slot of an operation."""
         handed = self._handed.pop(slot, None)
-        known = handed.sketch if handed and handed.arrives_as(gradient) else self.sketch(op, gradient)
+        known = (
+            handed.sketch if handed and handed.arrives_as(gradient) else self.sketch(op, gradient)
+        )
         if handed and not _equal(handed.sketch, known):
-            why = "its gradient changes between this operation and its only reader: a hook of the model's own?"
+            why = (
+                "its gradient changes between this operation and its only reader: a hook of the "
+                "model's own?"
+            )
             self.not_seen.append(NotSeen(self._drafts[op].op, why))
         return known
 
     def _leave(self, op: int, node: Node, ways: list[Exit]) -> Callable[..., None]:
-        def hook(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
+        def hook(
+            grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]
+        ) -> None:
             for way in ways:
                 gradient = grad_inputs[way.position]
                 known: Sketch | None = Sketch() if gradient is None else None
                 for number, above in enumerate(grad_outputs):
-                    if known is None and gradient is not None and above is not None and _same_memory(gradient, above):
+                    if (
+                        known is None
+                        and gradient is not None
+                        and above is not None
+                        and _same_memory(gradient, above)
+                    ):
                         known, then = self._arrived.get((node, number), (None, 0))
-                        known = known if internals.version(above) == then else None  # else written to on its way through
+                        # else written to on its way through
+                        known = known if internals.version(above) == then else None
                 if known is None and gradient is not None:
                     known = self.sketch(op, gradient)
                 assert known is not None
@@ -159,7 +198,11 @@ class Backward:
                 if gradient is not None and self._into[target] == 1:
                     self._handed[target] = _Handed(gradient, internals.version(gradient), known)
                 self.norms.leave(op, gradient, self._ways[op])
-            if self._with_slopes and self._ways[op] == 1 and is_elementwise(self._drafts[op].op, self._drafts[op].slots, node):
+            if (
+                self._with_slopes
+                and self._ways[op] == 1
+                and is_elementwise(self._drafts[op].op, self._drafts[op].slots, node)
+            ):
                 slopes = slopes_of(node, ways[0].position, grad_outputs[0])
                 if slopes is not None:
                     self.norms.slopes[op].append(slopes)
@@ -173,12 +216,21 @@ class Backward:
         return hook
 
     def _pass(self, node: Node) -> Callable[..., None]:
-        """A reshape hands on what it was given; where one does not, an operation was taken for it, and the account must open."""
+        """A reshape hands on what it was given; where one does not, an operation was taken for it,
+        and the account must open."""
 
-        def hook(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
+        def hook(
+            grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]
+        ) -> None:
             (given, *_), left = grad_outputs, next((g for g in grad_inputs if g is not None), None)
             below = self._claims.producer((node, 0))
-            if given is None or left is None or below is None or node in self._altering or _one_storage(given, left):
+            if (
+                given is None
+                or left is None
+                or below is None
+                or node in self._altering
+                or _one_storage(given, left)
+            ):
                 return
             if not _equal(sketch_of(given), sketch_of(left)):
                 self._altering.add(node)
@@ -205,7 +257,8 @@ class Backward:
 
 @dataclass(frozen=True, eq=False)
 class _Handed:
-    """A gradient that left an operation, the count of what was written to it by then, and its sketch."""
+    """A gradient that left an operation, the count of what was written to it by then, and its
+    sketch."""
 
     gradient: Tensor
     version: int
@@ -217,7 +270,9 @@ class _Handed:
 
 def _equal(a: Sketch, b: Sketch) -> bool:
     """Whether two gradients have one norm, but for rounding; what is not finite has none."""
-    return a is b or (a.count == b.count and not abs(a.log2_mean_square() - b.log2_mean_square()) > _PASSED_ON)
+    return a is b or (
+        a.count == b.count and not abs(a.log2_mean_square() - b.log2_mean_square()) > _PASSED_ON
+    )
 
 
 def _one_storage(a: Tensor, b: Tensor) -> bool:
@@ -226,7 +281,8 @@ def _one_storage(a: Tensor, b: Tensor) -> bool:
 
 
 def _same_memory(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors that are alive hold the same values, possibly in another shape or order."""
+    """Whether two tensors that are alive hold the same values, possibly in another shape or
+    order."""
     return a is b or (
         a.layout is b.layout is torch.strided
         and a.numel() == b.numel()
@@ -240,4 +296,7 @@ def _same_memory(a: Tensor, b: Tensor) -> bool:
 
 
 def _fills_storage(tensor: Tensor) -> bool:
-    return tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size() and 0 not in tensor.stride()
+    return (
+        tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+        and 0 not in tensor.stride()
+    )

@@ -1,4 +1,5 @@
-"""What a call of a torch function says of itself: its name, its tensors, what it will write to, whether it only reshapes."""
+"""What a call of a torch function says of itself: its name, its tensors, what it will write to,
+whether it only reshapes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,19 @@ from torch import Tensor
 
 from depthscale.probe import internals
 
-_COPIES = {"contiguous", "clone", "reshape", "flatten", "to", "type_as", "float", "cpu", "cuda", "detach", "alias"}
+_COPIES = {
+    "contiguous",
+    "clone",
+    "reshape",
+    "flatten",
+    "to",
+    "type_as",
+    "float",
+    "cpu",
+    "cuda",
+    "detach",
+    "alias",
+}
 _DUNDERS = {
     name: plain
     for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
@@ -25,9 +38,20 @@ _RUNNING = {
     torch.instance_norm: slice(3, 5),
 }  # where the running statistics are
 QUESTIONS = {  # that only ask a tensor of its shape or kind
-    *(Tensor.dim, Tensor.size, Tensor.stride, Tensor.numel, Tensor.nelement, Tensor.is_contiguous, Tensor.element_size),
+    *(
+        Tensor.dim,
+        Tensor.size,
+        Tensor.stride,
+        Tensor.numel,
+        Tensor.nelement,
+        Tensor.is_contiguous,
+        Tensor.element_size,
+    ),
     *(Tensor.is_floating_point, Tensor.is_complex, Tensor.get_device, Tensor.ndimension),
-    *(getattr(Tensor, name).__get__ for name in ("shape", "ndim", "dtype", "device", "layout", "is_cuda", "requires_grad")),
+    *(
+        getattr(Tensor, name).__get__
+        for name in ("shape", "ndim", "dtype", "device", "layout", "is_cuda", "requires_grad")
+    ),
 }
 _NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
 
@@ -61,10 +85,17 @@ def written(func: Callable[..., Any], args: Any, kwargs: Any) -> list[Tensor]:
     """Tensors that a call will write to, as far as its name and arguments say."""
     name = getattr(func, "__name__", "").partition(".")[0]
     found: list[Any] = []
-    in_place = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name in ("__setitem__", "__set__")
+    in_place = (
+        (name.endswith("_") and not name.endswith("__"))
+        or name.startswith("__i")
+        or name in ("__setitem__", "__set__")
+    )
     if (in_place and name not in _NOT_WRITING) or _argument(func, "inplace", args, kwargs):
         found += args[:1] or [kwargs.get(first) for first in ("input", "tensor", "self")]
-    if name in ("embedding", "embedding_bag") and _argument(func, "max_norm", args, kwargs) is not None:
+    if (
+        name in ("embedding", "embedding_bag")
+        and _argument(func, "max_norm", args, kwargs) is not None
+    ):
         found.append(_argument(func, "weight", args, kwargs))
     if func in _RUNNING:
         found += [*args[_RUNNING[func]], kwargs.get("running_mean"), kwargs.get("running_var")]
@@ -74,7 +105,8 @@ def written(func: Callable[..., Any], args: Any, kwargs: Any) -> list[Tensor]:
 
 
 def _argument(func: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
-    """What was given for a parameter of a function written in Python; of others, by keyword alone."""
+    """What was given for a parameter of a function written in Python; of others, by keyword
+    alone."""
     if name in kwargs or not args or not hasattr(func, "__code__"):
         return kwargs.get(name)
     names = func.__code__.co_varnames[: func.__code__.co_argcount]
@@ -84,7 +116,12 @@ def _argument(func: Callable[..., Any], name: str, args: Any, kwargs: Any) -> An
 
 def is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
     """Whether an output holds the same values as the first argument, rearranged."""
-    if not given or id(output) in before or output.numel() != given[0].numel() or output.dtype != given[0].dtype:
+    if (
+        not given
+        or id(output) in before
+        or output.numel() != given[0].numel()
+        or output.dtype != given[0].dtype
+    ):
         return False
     if name in _COPIES:
         return True

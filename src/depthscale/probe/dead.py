@@ -17,8 +17,9 @@ _RECTIFIERS = ("relu", "relu6", "threshold")
 def dead_units(op: str, output: Tensor, made_by: Callable[[], str]) -> float | Tensor | None:
     """Share of units of a rectifier that no value of the batch activates; None for others.
 
-    made_by: name of the map that its values come from: units lie on axis 1 of what a convolution made, on the last axis of what
-    a linear map made, and where there is none on axis 1 of images and of tables.
+    made_by: name of the map that its values come from: units lie on axis 1 of what a convolution
+    made, on the last axis of what a linear map made, and where there is none on axis 1 of images
+    and of tables.
     """
     if op not in _RECTIFIERS or not is_dense(output) or output.dim() < 2 or not output.numel():
         return None
@@ -39,7 +40,8 @@ def _axis(output: Tensor, made_by: str) -> int:
 
 @compiled()
 def _dead_share(values):
-    """Looks no further than until every unit was active. / values: [., units, .]; a NaN counts as active."""
+    """Looks no further than until every unit was active. / values: [., units, .]; a NaN counts as
+    active."""
     units = values.shape[1]
     dead, left = np.ones(units, np.bool_), units
     for i in range(values.shape[0]):

@@ -1,4 +1,5 @@
-"""What a model is given: copies of the user's tensors that gradient can reach, and what they are called."""
+"""What a model is given: copies of the user's tensors that gradient can reach, and what they are
+called."""
 
 from collections.abc import Mapping, MutableMapping
 from copy import copy
@@ -14,7 +15,8 @@ from depthscale.probe.tree import Tree
 
 @dataclass
 class Inputs:
-    """Arguments ready for a call. / tensors: every tensor among them, by name; floating ones are copies that require grad."""
+    """Arguments ready for a call. / tensors: every tensor among them, by name; floating ones are
+    copies that require grad."""
 
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -22,15 +24,22 @@ class Inputs:
 
 
 def prepared(inputs: Any) -> Inputs:
-    """Copies of what the user gave: a tensor, a tuple or list of arguments, or a mapping of keyword arguments."""
+    """Copies of what the user gave: a tensor, a tuple or list of arguments, or a mapping of keyword
+    arguments."""
     ready = Inputs()
     copies: dict[int, Tensor] = {}
     if isinstance(inputs, Mapping):
-        ready.kwargs = {str(key): _copied(value, str(key), ready.tensors, copies) for key, value in inputs.items()}
+        ready.kwargs = {
+            str(key): _copied(value, str(key), ready.tensors, copies)
+            for key, value in inputs.items()
+        }
         return ready
     given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     names = ["input"] if len(given) == 1 else [f"input.{i}" for i in range(len(given))]
-    ready.args = tuple(_copied(value, name, ready.tensors, copies) for value, name in zip(given, names, strict=True))
+    ready.args = tuple(
+        _copied(value, name, ready.tensors, copies)
+        for value, name in zip(given, names, strict=True)
+    )
     return ready
 
 
@@ -46,10 +55,14 @@ def _copied(value: Any, name: str, tensors: dict[str, Tensor], copies: dict[int,
     if is_dataclass(value) and not isinstance(value, type):
         made = copy(value)
         for f in fields(value):
-            object.__setattr__(made, f.name, _copied(getattr(value, f.name), f"{name}.{f.name}", tensors, copies))
+            object.__setattr__(
+                made, f.name, _copied(getattr(value, f.name), f"{name}.{f.name}", tensors, copies)
+            )
         return made
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value)))
+        return type(value)(
+            *(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value))
+        )
     if isinstance(value, list | tuple):
         return type(value)(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value))
     return value
@@ -69,25 +82,39 @@ def require_same_device(tree: Tree, inputs: Inputs) -> None:
     theirs = {t.device for t in inputs.tensors.values()}
     if homes and theirs and len(homes) == 1 and not homes & theirs:
         home, there = next(iter(homes)), next(iter(theirs))
-        raise InvalidProbe(f"the model is on {home} and its inputs on {there}; move one of them, e.g. inputs.to({str(home)!r})")
+        raise InvalidProbe(
+            f"the model is on {home} and its inputs on {there}; move one of them, e.g. "
+            f"inputs.to({str(home)!r})"
+        )
 
 
 def require_module(model: Any) -> None:
     if not isinstance(model, nn.Module):
-        raise InvalidProbe(f"probe takes a torch.nn.Module, or a function that makes one, got {type(model).__name__}")
+        raise InvalidProbe(
+            "probe takes a torch.nn.Module, or a function that makes one, got "
+            f"{type(model).__name__}"
+        )
 
 
 def require_values(tree: Tree) -> None:
     """raises: InvalidProbe where a parameter or a buffer has none."""
     for name, p in tree.parameters:
         if isinstance(p, nn.parameter.UninitializedParameter):
-            raise InvalidProbe(f"parameter {name} has no shape yet; run the model once on an input, then probe it")
+            raise InvalidProbe(
+                f"parameter {name} has no shape yet; run the model once on an input, then probe it"
+            )
         if p.is_inference():
             raise InvalidProbe(
-                f"parameter {name} was made in inference mode, where nothing has a gradient; make the model outside"
+                f"parameter {name} was made in inference mode, where nothing has a gradient; make "
+                "the model outside"
             )
         if p.is_meta:
-            raise InvalidProbe(f"parameter {name} is on the meta device and has no values; create the model on a real device")
+            raise InvalidProbe(
+                f"parameter {name} is on the meta device and has no values; create the model on a "
+                "real device"
+            )
     for name, buffer in tree.buffers:
         if isinstance(buffer, torch.nn.parameter.UninitializedBuffer):
-            raise InvalidProbe(f"buffer {name} has no shape yet; run the model once on an input, then probe it")
+            raise InvalidProbe(
+                f"buffer {name} has no shape yet; run the model once on an input, then probe it"
+            )

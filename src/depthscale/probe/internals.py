@@ -22,12 +22,14 @@ _cond = torch.cond
 
 
 def in_backward() -> bool:
-    """Whether autograd is running in this thread, as it is while a checkpoint computes its forward pass again."""
+    """Whether autograd is running in this thread, as it is while a checkpoint computes its forward
+    pass again."""
     return running_pass() != -1
 
 
 def running_pass() -> int:
-    """Autograd's number of the innermost backward pass that is running in this thread, -1 outside."""
+    """Autograd's number of the innermost backward pass that is running in this thread, -1
+    outside."""
     return torch._C._current_graph_task_id()
 
 
@@ -38,7 +40,8 @@ def depth() -> int:
 
 @contextmanager
 def foremost() -> Iterator[None]:
-    """What runs while the context lasts belongs to one more probe, and the others of this thread do not look.
+    """What runs while the context lasts belongs to one more probe, and the others of this thread do
+    not look.
 
     Threads take turns: hooks belong to a model, and random states to the process.
     """
@@ -56,7 +59,8 @@ def is_leaf(node: Node) -> bool:
 
 
 def is_wrapped(tensor: Tensor) -> bool:
-    """Whether a tensor stands for others inside torch.func transforms, and has no memory of its own."""
+    """Whether a tensor stands for others inside torch.func transforms, and has no memory of its
+    own."""
     return torch._C._functorch.is_functorch_wrapped_tensor(tensor)  # type: ignore[attr-defined]
 
 
@@ -70,18 +74,25 @@ def base_of(tensor: Tensor) -> Tensor | None:
 
 
 def unseen() -> Any:
-    """What runs inside is not shown to function modes: a look at a tensor's attributes would be a call like any other."""
+    """What runs inside is not shown to function modes: a look at a tensor's attributes would be a
+    call like any other."""
     return torch._C.DisableTorchFunction()
 
 
 def eager() -> Any:
-    """Compiled modules run as written. / Only where something was compiled: asking loads the compiler."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+    """Compiled modules run as written. / Only where something was compiled: asking loads the
+    compiler."""
+    return (
+        torch.compiler.set_stance("force_eager")
+        if "torch._dynamo" in sys.modules
+        else nullcontext()
+    )
 
 
 @dataclass(frozen=True)
 class SavedStatistics:
-    """What a Batch Norm's node kept in train mode. / x: [N, C, ...] its input; mean, inverse_sigma, gamma: [C]."""
+    """What a Batch Norm's node kept in train mode. / x: [N, C, ...] its input; mean, inverse_sigma,
+    gamma: [C]."""
 
     x: Tensor
     mean: Tensor
@@ -91,24 +102,34 @@ class SavedStatistics:
 
 
 def saved_statistics(node: Node) -> SavedStatistics | None:
-    """Of a Batch Norm in train mode whose node says so, else None. / A checkpoint gives what it saved once, to autograd itself."""
+    """Of a Batch Norm in train mode whose node says so, else None. / A checkpoint gives what it
+    saved once, to autograd itself."""
     kept: Any = node
     try:
         if not getattr(node, "_saved_training", False) or not hasattr(node, "_saved_result2"):
             return None
         return _saved(kept)
-    except Exception:  # of the user's own saved_tensors_hooks, which may give what they keep once, as checkpoints do
+    # of the user's own saved_tensors_hooks, which may give what they keep once, as checkpoints do
+    except Exception:
         return None
 
 
 def _saved(kept: Any) -> SavedStatistics:
-    return SavedStatistics(kept._saved_input, kept._saved_result1, kept._saved_result2, kept._saved_weight, kept._saved_eps)
+    return SavedStatistics(
+        kept._saved_input,
+        kept._saved_result1,
+        kept._saved_result2,
+        kept._saved_weight,
+        kept._saved_eps,
+    )
 
 
 def slopes(node: Node, position: int, like: Tensor) -> Tensor | None:
-    """What an elementwise operation's node multiplies a gradient by, asked while its saved tensors are there.
+    """What an elementwise operation's node multiplies a gradient by, asked while its saved tensors
+    are there.
 
-    position: of the edge to its input; None where it cannot be asked: a checkpoint gives what it saved once.
+    position: of the edge to its input; None where it cannot be asked: a checkpoint gives what it
+    saved once.
     """
     if type(node).__name__ == "CopySlices":  # written into a view: its gradient is the whole base's
         return None
@@ -121,8 +142,11 @@ def slopes(node: Node, position: int, like: Tensor) -> Tensor | None:
 
 
 @contextmanager
-def only_hooks(hooks: Iterable[tuple[Tensor, Callable[[Tensor | None], Tensor | None] | None]]) -> Iterator[None]:
-    """While the context lasts, one hook, or none, is called with each of some leaves' whole gradient, and the user's are not.
+def only_hooks(
+    hooks: Iterable[tuple[Tensor, Callable[[Tensor | None], Tensor | None] | None]],
+) -> Iterator[None]:
+    """While the context lasts, one hook, or none, is called with each of some leaves' whole
+    gradient, and the user's are not.
 
     What the hook returns, unless None, stands for the gradient from there on.
     """
@@ -140,8 +164,8 @@ def only_hooks(hooks: Iterable[tuple[Tensor, Callable[[Tensor | None], Tensor | 
 
 @contextmanager
 def as_written() -> Iterator[None]:
-    """What this thread would hide runs where autograd and the probe see it: reentrant checkpoints as non-reentrant ones, of
-    torch.cond's branches the one that is taken."""
+    """What this thread would hide runs where autograd and the probe see it: reentrant checkpoints
+    as non-reentrant ones, of torch.cond's branches the one that is taken."""
     global _patched
     with _patch:
         _patched += 1
@@ -171,4 +195,6 @@ class _VisibleCheckpoint:
     def apply(function: Any, preserve_rng_state: bool, *args: Any) -> Any:
         if not getattr(_probing, "on", False):
             return _reentrant.apply(function, preserve_rng_state, *args)
-        return checkpointing.checkpoint(function, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state)
+        return checkpointing.checkpoint(
+            function, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state
+        )

@@ -14,9 +14,31 @@ from depthscale.sketch.kernels import REORDER, compiled
 from depthscale.trace import Likeness
 
 ACTIVATIONS = (
-    "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus", "sigmoid", "tanh",
-    "hardtanh", "hardswish", "hardsigmoid", "softsign", "erf", "sin", "abs", "threshold", "logsigmoid", "glu",
-)  # fmt: skip
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "rrelu",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "silu",
+    "mish",
+    "softplus",
+    "sigmoid",
+    "tanh",
+    "hardtanh",
+    "hardswish",
+    "hardsigmoid",
+    "softsign",
+    "erf",
+    "sin",
+    "abs",
+    "threshold",
+    "logsigmoid",
+    "glu",
+)
 NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
 _READ = frozenset((*ACTIVATIONS, "add", "input", "embedding", "layer_norm", "rms_norm"))
 _ROWS, _COLUMNS = 32, 4096  # of an output that are compared: enough for a correlation to some 1e-3
@@ -27,14 +49,16 @@ Gram = NDArray[np.float64] | Tensor
 
 @dataclass(frozen=True)
 class Products:
-    """Products of what is compared, each with each. / samples: [n, n]; positions: [m, m] of the first sample's, or None."""
+    """Products of what is compared, each with each. / samples: [n, n]; positions: [m, m] of the
+    first sample's, or None."""
 
     samples: Gram
     positions: Gram | None
 
 
 def products_of(op: str, output: Tensor) -> Products | None:
-    """Of an activation's or a sum's output, of an input and an embedding; None for others and where nothing can be compared."""
+    """Of an activation's or a sum's output, of an input and an embedding; None for others and where
+    nothing can be compared."""
     if (
         op not in _READ
         or output.is_complex()
@@ -52,8 +76,9 @@ def products_of(op: str, output: Tensor) -> Products | None:
 
 
 def likeness(products: Products) -> Likeness:
-    """Mean product of two samples over their mean square (1: all alike); the same for two positions, nan without any; effective
-    rank of the samples' products, (trace)^2 / |.|^2, over their number."""
+    """Mean product of two samples over their mean square (1: all alike); the same for two
+    positions, nan without any; effective rank of the samples' products, (trace)^2 / |.|^2, over
+    their number."""
     samples, rank = _summary(_numbers(products.samples))
     positions = nan if products.positions is None else _summary(_numbers(products.positions))[0]
     return Likeness(samples, positions, rank)
@@ -65,7 +90,10 @@ def _products(values: NDArray[np.float32] | Tensor) -> Gram:
     step = max(1, rows.shape[1] // _COLUMNS)
     if not isinstance(rows, Tensor):
         return _gram(rows, step)
-    with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):  # which would round the products
+    with (
+        torch.no_grad(),
+        torch.autocast(rows.device.type, enabled=False),
+    ):  # which would round the products
         compared = rows[:, ::step].float()
         return compared @ compared.T
 
@@ -76,7 +104,8 @@ def _numbers(gram: Gram) -> NDArray[np.float64]:
 
 @compiled(fastmath=REORDER)
 def _gram(rows, step):
-    """Products of rows, every step-th column, summed in float32 over a block and in float64 over blocks. / rows: [n, m]."""
+    """Products of rows, every step-th column, summed in float32 over a block and in float64 over
+    blocks. / rows: [n, m]."""
     n, columns = rows.shape[0], (rows.shape[1] + step - 1) // step
     products, block = np.zeros((n, n)), np.empty((n, _BLOCK), np.float32)
     for start in range(0, columns, _BLOCK):

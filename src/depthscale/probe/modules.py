@@ -30,7 +30,9 @@ class ModuleStack:
     made: int = 0
 
     deepest: Call | None = None  # what was running when something was raised
-    on_leaving: Callable[[object], None] = lambda output: None  # told every call's output while it still is on the stack
+    on_leaving: Callable[[object], None] = lambda output: (
+        None
+    )  # told every call's output while it still is on the stack
 
     _below: dict[int, dict[int, list[str]]] = field(default_factory=dict)
 
@@ -39,12 +41,14 @@ class ModuleStack:
         return self.calls[-1]
 
     def enter(self, module: nn.Module, first: str) -> None:
-        """A module is called. / first: its first path, for one that stands nowhere in the module that calls it."""
+        """A module is called. / first: its first path, for one that stands nowhere in the module
+        that calls it."""
         self.made += 1
         self.calls.append(Call(self._path(module, first), module, self.made))
 
     def _path(self, module: nn.Module, first: str) -> str:
-        """Where the caller keeps the module: one that stands in several places is taken to be called in their order."""
+        """Where the caller keeps the module: one that stands in several places is taken to be
+        called in their order."""
         caller = self.top
         if id(caller.module) not in self._below:
             self._below[id(caller.module)] = below(caller.module)
@@ -66,7 +70,8 @@ class ModuleStack:
 
 @contextmanager
 def watched(tree: Tree) -> Iterator[ModuleStack]:
-    """A stack that follows the modules' calls in this thread while the context lasts. / user's hooks keep their order."""
+    """A stack that follows the modules' calls in this thread while the context lasts. / user's
+    hooks keep their order."""
     stack = ModuleStack([Call("", tree.modules[0][1], 0)])
     thread = threading.get_ident()
     handles = []
@@ -90,7 +95,9 @@ def watched(tree: Tree) -> Iterator[ModuleStack]:
 
     try:
         for path, module in tree.modules:
-            if isinstance(module, torch.jit.ScriptModule):  # takes no hooks: what it runs counts as its parent's
+            if isinstance(
+                module, torch.jit.ScriptModule
+            ):  # takes no hooks: what it runs counts as its parent's
                 continue
             handles.append(module.register_forward_pre_hook(enter(path), prepend=True))
             handles.append(module.register_forward_hook(leave, always_call=True))

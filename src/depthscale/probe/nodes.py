@@ -1,4 +1,5 @@
-"""The autograd graph, shared out: which node belongs to which operation, and where operations meet."""
+"""The autograd graph, shared out: which node belongs to which operation, and where operations
+meet."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ Slot = tuple[Node, int]  # a node and which of its outputs
 
 @dataclass(frozen=True, eq=False)
 class Exit:
-    """A way out of an operation, towards the input: edge number `position` of a node of its own, into another's slot."""
+    """A way out of an operation, towards the input: edge number `position` of a node of its own,
+    into another's slot."""
 
     node: Node
     position: int
@@ -21,7 +23,8 @@ class Exit:
 
 @dataclass
 class Claims:
-    """Who owns which node. / owner: node -> operation; passing: nodes of pure reshapes; outputs: slot -> operation.
+    """Who owns which node. / owner: node -> operation; passing: nodes of pure reshapes; outputs:
+    slot -> operation.
 
     sizes: how many nodes each operation owns.
     """
@@ -35,7 +38,8 @@ class Claims:
         return node in self.owner or node in self.passing
 
     def resolve(self, slot: Slot) -> Slot:
-        """The slot that a reshape, or a row of them, looks at; a slot of anything else is its own."""
+        """The slot that a reshape, or a row of them, looks at; a slot of anything else is its
+        own."""
         node, number = slot
         while node in self.passing:
             below, position = _below(node)
@@ -45,11 +49,13 @@ class Claims:
         return node, number
 
     def producer(self, slot: Slot) -> int | None:
-        """The operation whose output a slot is, looking through reshapes; None for parameters and insides."""
+        """The operation whose output a slot is, looking through reshapes; None for parameters and
+        insides."""
         return self.outputs.get(self.resolve(slot))
 
     def claim(self, op: int, outputs: Iterable[Slot]) -> list[Exit]:
-        """Give an operation its output slots and every node behind them that nobody owns. / returns: its ways out."""
+        """Give an operation its output slots and every node behind them that nobody owns. /
+        returns: its ways out."""
         outputs = list(outputs)
         for slot in outputs:
             self.outputs[slot] = op
@@ -82,7 +88,9 @@ class Claims:
 
 def _below(node: Node) -> tuple[Node | None, int]:
     """What a reshape reads: its only edge that leads anywhere."""
-    return next(((below, number) for below, number in node.next_functions if below is not None), (None, 0))
+    return next(
+        ((below, number) for below, number in node.next_functions if below is not None), (None, 0)
+    )
 
 
 def reachable(roots: Iterable[Node]) -> list[Node]:

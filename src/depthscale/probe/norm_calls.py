@@ -1,4 +1,5 @@
-"""What a norm was given, kept until its gradient comes by: the probe's reading of a norm's terms and of an activation's slopes."""
+"""What a norm was given, kept until its gradient comes by: the probe's reading of a norm's terms
+and of an activation's slopes."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,8 @@ from depthscale.probe.likeness import ACTIVATIONS
 from depthscale.probe.nodes import Slot
 from depthscale.trace import Slopes, Terms
 
-# where a function takes gain, mean and variance; torch's own order for the two that F orders otherwise
+# where a function takes gain, mean and variance; torch's own order for the two that F orders
+# otherwise
 _PLACES = {
     "batch_norm": {"weight": 3, "running_mean": 1, "running_var": 2},
     "instance_norm": {"weight": 3, "running_mean": 1, "running_var": 2},
@@ -51,24 +53,41 @@ class NormCall:
 
 
 def norm_call(
-    func: Callable[..., Any], name: str, args: Any, kwargs: Mapping[str, Any], given: Mapping[str, Any]
+    func: Callable[..., Any],
+    name: str,
+    args: Any,
+    kwargs: Mapping[str, Any],
+    given: Mapping[str, Any],
 ) -> NormCall | None:
-    """What a norm's function was called with, None for any other function. / given: its settings."""
+    """What a norm's function was called with, None for any other function. / given: its
+    settings."""
     if name not in _PLACES:
         return None
     y: Tensor = kwargs["input"] if "input" in kwargs else args[0]
     if internals.is_wrapped(y):
         return None
     places = _OF_TORCH if func in _OF_TORCHS else _PLACES[name]
-    gain, mean, variance = (_argument(each, places, args, kwargs) for each in ("weight", "running_mean", "running_var"))
+    gain, mean, variance = (
+        _argument(each, places, args, kwargs) for each in ("weight", "running_mean", "running_var")
+    )
     constant = not given.get("training", True) or not given.get("use_input_stats", True)
-    constants = (mean.detach(), variance.detach()) if constant and mean is not None and variance is not None else None
+    constants = (
+        (mean.detach(), variance.detach())
+        if constant and mean is not None and variance is not None
+        else None
+    )
     if gain is not None:
-        gain = gain.detach() if name in _OF_FEATURES else gain.detach().reshape(-1, *[1] * (y.dim() - 2))
+        gain = (
+            gain.detach()
+            if name in _OF_FEATURES
+            else gain.detach().reshape(-1, *[1] * (y.dim() - 2))
+        )
     return NormCall(_norm(name, y, given, constants), y.detach(), gain, constants)
 
 
-def _argument(name: str, places: Mapping[str, int], args: Any, kwargs: Mapping[str, Any]) -> Tensor | None:
+def _argument(
+    name: str, places: Mapping[str, int], args: Any, kwargs: Mapping[str, Any]
+) -> Tensor | None:
     at = places.get(name, len(args))
     return kwargs.get(name, args[at] if at < len(args) else None)
 
@@ -86,11 +105,16 @@ def _norm(name: str, y: Tensor, given: Mapping[str, Any], constants: Constants |
         case "group_norm":
             return Norm("group", prod(y.shape[1:]) / given["num_groups"], eps)
     shape = given["normalized_shape"]
-    return Norm("rms" if name == "rms_norm" else "layer", prod(shape if isinstance(shape, Sequence) else (shape,)), eps)
+    return Norm(
+        "rms" if name == "rms_norm" else "layer",
+        prod(shape if isinstance(shape, Sequence) else (shape,)),
+        eps,
+    )
 
 
 class NormReading:
-    """Terms of the norms of a run, repeat by repeat, each made as soon as the last of its gradients is there.
+    """Terms of the norms of a run, repeat by repeat, each made as soon as the last of its gradients
+    is there.
 
     terms[op], slopes[op]: [repeats].
     """
@@ -113,7 +137,10 @@ class NormReading:
         self._left[op].append(gradient)
         if len(self._left[op]) < ways:
             return
-        left, arrived = [each for each in self._left.pop(op) if each is not None], self._arrived.pop(op, None)
+        left, arrived = (
+            [each for each in self._left.pop(op) if each is not None],
+            self._arrived.pop(op, None),
+        )
         if left and arrived is not None:
             at_y = sum((each.double() for each in left[1:]), left[0].double())
             self.terms[op].append(self._calls[op].terms(arrived, at_y))
@@ -124,17 +151,20 @@ class NormReading:
 
 
 def is_elementwise(op: str, slots: Sequence[Slot], node: Node) -> bool:
-    """Whether an operation is an activation and that node, which its input's gradient leaves, all of it."""
+    """Whether an operation is an activation and that node, which its input's gradient leaves, all
+    of it."""
     return op in ACTIVATIONS and [node] == [each for each, _ in slots]
 
 
 @torch.no_grad()
 def slopes_of(node: Node, position: int, gradient: Tensor | None) -> Slopes | None:
-    """Of an activation that is one node. / position: of the edge to its input; gradient: dE/dx that arrives; None where the node
-    cannot be asked again, as inside a checkpoint."""
+    """Of an activation that is one node. / position: of the edge to its input; gradient: dE/dx that
+    arrives; None where the node cannot be asked again, as inside a checkpoint."""
     slopes = None if gradient is None else internals.slopes(node, position, gradient)
     if slopes is None or gradient is None or slopes.shape != gradient.shape:
         return None
     squares = slopes.double().square()
     constant = not float(squares.max() - squares.min())
-    return Slopes(float(squares.mean()), nan if constant else correlation(squares, gradient.double().square()))
+    return Slopes(
+        float(squares.mean()), nan if constant else correlation(squares, gradient.double().square())
+    )

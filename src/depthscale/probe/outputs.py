@@ -15,7 +15,8 @@ Loss = str | Callable[[Any], Tensor]
 
 
 def chosen(output: Any, name: str | None) -> Tensor:
-    """The tensor that is differentiated: the named one, or the output, its logits, its last hidden state, its first tensor."""
+    """The tensor that is differentiated: the named one, or the output, its logits, its last hidden
+    state, its first tensor."""
     if name is not None:
         return _named(output, name)
     if isinstance(output, Tensor):
@@ -27,15 +28,24 @@ def chosen(output: Any, name: str | None) -> Tensor:
     tensors = [t for t in leaves(output) if t.is_floating_point() or t.is_complex()]
     first = next((t for t in tensors if t.requires_grad), tensors[0] if tensors else None)
     if first is None:
-        raise InvalidProbe(f"the model's output ({type(output).__name__}) holds no floating tensor to differentiate")
+        raise InvalidProbe(
+            f"the model's output ({type(output).__name__}) holds no floating tensor to "
+            "differentiate"
+        )
     return first
 
 
 def _floating(tensor: Tensor) -> Tensor:
     if tensor.is_nested:
-        raise InvalidProbe("the model's output is a nested tensor; return it padded (.to_padded_tensor), or its .values()")
+        raise InvalidProbe(
+            "the model's output is a nested tensor; return it padded (.to_padded_tensor), or its "
+            ".values()"
+        )
     if not (tensor.is_floating_point() or tensor.is_complex()):
-        raise InvalidProbe(f"the model's output is {tensor.dtype}, which has no gradient; name a floating one with output=")
+        raise InvalidProbe(
+            f"the model's output is {tensor.dtype}, which has no gradient; name a floating one "
+            "with output="
+        )
     return tensor
 
 
@@ -45,9 +55,13 @@ def _named(output: Any, name: str) -> Tensor:
         found = _member(found, part)
         if found is None:
             there = _members(output)
-            raise InvalidProbe(f"the model's output has no {name!r}; it has {', '.join(there) or 'no named parts'}")
+            raise InvalidProbe(
+                f"the model's output has no {name!r}; it has {', '.join(there) or 'no named parts'}"
+            )
     if not isinstance(found, Tensor):
-        raise InvalidProbe(f"{name!r} of the model's output is a {type(found).__name__}; name a tensor in it")
+        raise InvalidProbe(
+            f"{name!r} of the model's output is a {type(found).__name__}; name a tensor in it"
+        )
     return _floating(found)
 
 
@@ -82,7 +96,11 @@ def named_leaves(output: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
     elif isinstance(output, list | tuple):
         inside = enumerate(output)
     else:
-        inside = ((f.name, getattr(output, f.name)) for f in fields(output)) if is_dataclass(output) else ()
+        inside = (
+            ((f.name, getattr(output, f.name)) for f in fields(output))
+            if is_dataclass(output)
+            else ()
+        )
     for name, value in inside:
         yield from named_leaves(value, f"{path}.{name}" if path else str(name))
 
@@ -91,7 +109,9 @@ def scalar(loss: Any) -> Tensor:
     """A loss, as it is. / raises: InvalidProbe for what is not one number."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        raise InvalidProbe(f"loss= must return one number, as a tensor, got {shape}; sum or average it")
+        raise InvalidProbe(
+            f"loss= must return one number, as a tensor, got {shape}; sum or average it"
+        )
     return loss
 
 
@@ -100,13 +120,16 @@ def kind_of(loss: Loss, target: Tensor) -> str:
     if callable(loss):
         return "callable"
     if loss not in LOSSES:
-        raise InvalidProbe(f"loss must be one of {', '.join(LOSSES)}, or a function of the output, got {loss!r}")
+        raise InvalidProbe(
+            f"loss must be one of {', '.join(LOSSES)}, or a function of the output, got {loss!r}"
+        )
     return "output" if target.dim() == 0 else loss
 
 
 def cotangent(loss: str, target: Tensor, generator: torch.Generator, scale: float) -> Tensor:
-    """dE/d(target). / loss: "independent": standard normal for every value; "shared": one draw for all samples of the first
-    axis, E = sum_t w . x_t; "output", "callable": the target is the loss, 1."""
+    """dE/d(target). / loss: "independent": standard normal for every value; "shared": one draw for
+    all samples of the first axis, E = sum_t w . x_t; "output", "callable": the target is the loss,
+    1."""
     if loss in ("output", "callable"):
         return torch.full_like(target, scale)
     shape = target.shape if loss == "independent" or target.dim() < 2 else target.shape[1:]

@@ -1,4 +1,5 @@
-"""Random states of torch, Python and numpy: taken, put back, and begun anew while a model is made."""
+"""Random states of torch, Python and numpy: taken, put back, and begun anew while a model is
+made."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -12,7 +13,10 @@ _OF_NUMPY = 2**32  # from where on numpy takes no seed
 
 
 def random_states(devices: Iterable[torch.device]) -> tuple[Any, ...]:
-    on_devices = [(i, torch.cuda.get_rng_state(i)) for i in sorted(each.index for each in devices if each.type == "cuda")]
+    on_devices = [
+        (i, torch.cuda.get_rng_state(i))
+        for i in sorted(each.index for each in devices if each.type == "cuda")
+    ]
     return torch.get_rng_state(), on_devices, random.getstate(), np.random.get_state()  # noqa: NPY002
 
 
@@ -27,7 +31,8 @@ def set_random_states(states: tuple[Any, ...]) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """What is drawn while the context lasts follows from the seed, and afterwards all goes on as if nothing had been drawn."""
+    """What is drawn while the context lasts follows from the seed, and afterwards all goes on as if
+    nothing had been drawn."""
     before = random_states(torch.device("cuda", i) for i in range(torch.cuda.device_count()))
     torch.manual_seed(seed)
     random.seed(seed)

@@ -1,4 +1,5 @@
-"""Recording a forward pass: every operation as it runs, its activation counted at once, its place in autograd's graph."""
+"""Recording a forward pass: every operation as it runs, its activation counted at once, its place
+in autograd's graph."""
 
 import weakref
 from collections.abc import Callable, Iterable
@@ -27,7 +28,13 @@ from depthscale.trace import NotSeen
 _EMBEDDINGS = ("embedding", "embedding_bag")
 _CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
 _MAPS = ("linear", "matmul", "mm", "bmm", "addmm", *_CONVOLUTIONS)
-_LIKE_ANOTHER = ("to", "type_as", "expand_as", "view_as", "reshape_as")  # whose other tensor gives a type or a shape
+_LIKE_ANOTHER = (
+    "to",
+    "type_as",
+    "expand_as",
+    "view_as",
+    "reshape_as",
+)  # whose other tensor gives a type or a shape
 
 
 @dataclass(eq=False)
@@ -68,9 +75,12 @@ class Values:
 
 
 class Recorder(TorchFunctionMode):
-    """While it is entered, every torch function called in this thread is seen; what it computes is not changed."""
+    """While it is entered, every torch function called in this thread is seen; what it computes is
+    not changed."""
 
-    def __init__(self, modules: ModuleStack, kept: Kept, parameters: Parameters, norms: bool = False):
+    def __init__(
+        self, modules: ModuleStack, kept: Kept, parameters: Parameters, norms: bool = False
+    ):
         super().__init__()
         self.drafts: list[Draft] = []
         self.claims = Claims()
@@ -82,7 +92,8 @@ class Recorder(TorchFunctionMode):
         self._origin = Values()  # tensor -> operation, where autograd does not say it
         self._fixed = Values()  # tensors that depend on those alone
         self._derived = Values()  # tensors that depend on the inputs
-        self._picked = Values()  # integer and boolean tensor -> operation that it was made from, as by an argmax
+        # integer and boolean tensor -> operation that it was made from, as by an argmax
+        self._picked = Values()
 
     # ---- what the model is given
 
@@ -95,7 +106,9 @@ class Recorder(TorchFunctionMode):
 
     # ---- every call
 
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         kwargs = kwargs or {}
         if func in QUESTIONS or not self._listens():
             return func(*args, **kwargs)
@@ -116,7 +129,8 @@ class Recorder(TorchFunctionMode):
         return result
 
     def _listens(self) -> bool:
-        """Whether what runs is this model's forward pass: neither a checkpoint's second one nor another probe's."""
+        """Whether what runs is this model's forward pass: neither a checkpoint's second one nor
+        another probe's."""
         return not internals.in_backward() and internals.depth() == self._depth
 
     def _left(self, output: object) -> None:
@@ -125,7 +139,16 @@ class Recorder(TorchFunctionMode):
             for tensor in tensors(output):
                 self._close_gap(tensor)
 
-    def _saw(self, func: Any, args: Any, kwargs: Any, given: list[Tensor], reads: Any, before: Any, outputs: Any) -> None:
+    def _saw(
+        self,
+        func: Any,
+        args: Any,
+        kwargs: Any,
+        given: list[Tensor],
+        reads: Any,
+        before: Any,
+        outputs: Any,
+    ) -> None:
         name = name_of(func)
         read = given[:1] if name in _LIKE_ANOTHER else given
         fixed = bool(read) and name not in _EMBEDDINGS and all(map(self._is_fixed, read))
@@ -159,7 +182,10 @@ class Recorder(TorchFunctionMode):
                 self.drafts[-1].norm = norm_call(func, name, args, kwargs, asked)
         elif internals.is_wrapped(outputs[0]):
             self.not_seen.append(
-                NotSeen(self._here(name), "it runs inside a torch.func transform, whose tensors stand for others")
+                NotSeen(
+                    self._here(name),
+                    "it runs inside a torch.func transform, whose tensors stand for others",
+                )
             )
 
     def _record(
@@ -171,7 +197,8 @@ class Recorder(TorchFunctionMode):
         found: dict[str, Any],
         path: str | None = None,
     ) -> None:
-        """A new operation. / beside: parameters and what is made of them alone, to which no gradient of the signal goes."""
+        """A new operation. / beside: parameters and what is made of them alone, to which no
+        gradient of the signal goes."""
         number = len(self.drafts)
         slots = [(t.grad_fn, t.output_nr) for t in outputs if t.grad_fn is not None]
         top, wrapped = self._modules.top, internals.is_wrapped(outputs[0])
@@ -190,7 +217,9 @@ class Recorder(TorchFunctionMode):
                 slots=slots,
                 exits=self.claims.claim(number, slots),
                 settings=found,
-                weights=[self._parameters.weight(t) for t in beside if not (wrapped or is_own_kind(t))],
+                weights=[
+                    self._parameters.weight(t) for t in beside if not (wrapped or is_own_kind(t))
+                ],
                 products=products_of(name, outputs[0]),
                 dead=dead_units(name, outputs[0], partial(self._map_above, reads)),
             )
@@ -217,7 +246,8 @@ class Recorder(TorchFunctionMode):
             self._close_gap(tensor)
 
     def _close_gap(self, tensor: Tensor) -> None:
-        """A tensor made by nodes that no call announced, as a custom autograd.Function's, becomes an operation of its own."""
+        """A tensor made by nodes that no call announced, as a custom autograd.Function's, becomes
+        an operation of its own."""
         node = tensor.grad_fn
         if node is None or self._is_fixed(tensor) or not _counted(tensor):
             return
@@ -225,16 +255,21 @@ class Recorder(TorchFunctionMode):
             self._one_more_output(tensor, (node, tensor.output_nr))
             return
         base = internals.base_of(tensor)
-        if base is not None and base.numel() == tensor.numel():  # a view made again after it, or its base, was written to
+        if (
+            base is not None and base.numel() == tensor.numel()
+        ):  # a view made again after it, or its base, was written to
             self.claims.pass_through(node)
             return
         self._record(_node_kind(node), [tensor], [], (), {"autograd": type(node).__name__})
         draft = self.drafts[-1]
-        draft.reads = [p for p in (self.claims.producer(e.target) for e in draft.exits) if p is not None]
+        draft.reads = [
+            p for p in (self.claims.producer(e.target) for e in draft.exits) if p is not None
+        ]
         self._derived[tensor] = True
 
     def _one_more_output(self, tensor: Tensor, slot: Slot) -> None:
-        """Another output of a node that no call announced belongs to the operation that its first one made."""
+        """Another output of a node that no call announced belongs to the operation that its first
+        one made."""
         number = self.claims.owner.get(slot[0])
         if number is None or slot in self.claims.outputs:
             return
@@ -256,14 +291,16 @@ class Recorder(TorchFunctionMode):
             return None
 
     def _picks(self, given: Iterable[Tensor]) -> tuple[int, ...]:
-        """Operations that the indices and masks among these were made from: no gradient goes back that way."""
+        """Operations that the indices and masks among these were made from: no gradient goes back
+        that way."""
         return tuple(found for t in given if (found := self._picked.get(t)) is not None)
 
     def _is_fixed(self, tensor: Tensor) -> bool:
         return tensor in self._parameters or bool(self._fixed.get(tensor))
 
     def _map_above(self, reads: list[int]) -> str:
-        """Name of the linear map or convolution that values come from, by the first thing that each operation reads."""
+        """Name of the linear map or convolution that values come from, by the first thing that each
+        operation reads."""
         while reads:
             above = self.drafts[reads[0]]
             if above.op in _MAPS:

@@ -24,7 +24,10 @@ from depthscale.sketch import Sketch
 from depthscale.trace import Coverage, Edge, NotSeen, Trace, TracedOp
 
 MODES = ("train", "eval")
-_BESIDE = "an output that is not differentiated, nor what leads to it alone; output= names another one, loss= takes all of them"
+_BESIDE = (
+    "an output that is not differentiated, nor what leads to it alone; output= names "
+    "another one, loss= takes all of them"
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,12 @@ class Run:
 
     def __init__(self, asked: Asked, tree: Tree):
         self.asked, self.tree = asked, tree
-        self.parameters = Parameters(tree, -asked.log2_scale, sketched=asked.params, kept=asked.verify)
-        self.gradients: Sequence[Tensor | None] = ()  # of the last backward pass, kept where they are compared
+        self.parameters = Parameters(
+            tree, -asked.log2_scale, sketched=asked.params, kept=asked.verify
+        )
+        self.gradients: Sequence[
+            Tensor | None
+        ] = ()  # of the last backward pass, kept where they are compared
 
     def forward(self, kept: Kept) -> None:
         asked, ready = self.asked, given.prepared(self.asked.inputs)
@@ -82,18 +89,26 @@ class Run:
                     wrong.add_note(f"while probing, in {_where(stack.deepest or stack.top)}")
                 raise
         self.recorder.close([self.target])
-        self.outputs = [(name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None]
+        self.outputs = [
+            (name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None
+        ]
         self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
         self.drafts = self.recorder.drafts
         if self.target.grad_fn is None:
             raise InvalidProbe(f"nothing to differentiate: {self._why_nothing(ready)}")
 
     def _why_nothing(self, ready: given.Inputs) -> str:
-        followed = [t for t in (*ready.tensors.values(), *(p for _, p in self.tree.parameters)) if t.requires_grad]
+        followed = [
+            t
+            for t in (*ready.tensors.values(), *(p for _, p in self.tree.parameters))
+            if t.requires_grad
+        ]
         if self.tree.parameters and not followed:
             return (
-                "the inputs are integers, and every parameter has requires_grad=False, so autograd follows nothing; call "
-                "model.requires_grad_(True) for the probe, or give floating inputs (as inputs_embeds=)"
+                "the inputs are integers, and every parameter has requires_grad=False, so "
+                "autograd follows nothing; call "
+                "model.requires_grad_(True) for the probe, or give floating inputs (as "
+                "inputs_embeds=)"
             )
         return (
             "the output does not depend on the inputs or embeddings through anything that autograd "
@@ -114,16 +129,26 @@ class Run:
             if node in inside
         ]
         if not ends:
-            raise InvalidProbe("nothing to differentiate: no floating input and no embedding reaches the output")
+            raise InvalidProbe(
+                "nothing to differentiate: no floating input and no embedding reaches the output"
+            )
         self.ends = [op for op, _ in ends]
         asked = self.asked
-        wanted: list[Any] = [*(edge for _, edge in ends), *(p for _, p in self.parameters.differentiated)]
+        wanted: list[Any] = [
+            *(edge for _, edge in ends),
+            *(p for _, p in self.parameters.differentiated),
+        ]
         generator = torch.Generator("cpu").manual_seed(asked.seed)
         self.sinks: list[Sketch] = []
         self.sources: dict[int, list[Sketch]] = {op: [] for op, _ in ends}
         for repeat in range(asked.repeats):
             weight = outputs.cotangent(self.kind, self.target.detach(), generator, asked.loss_scale)
-            with self.reading.watched(), self.parameters.watched(root), internals.as_written(), internals.eager():
+            with (
+                self.reading.watched(),
+                self.parameters.watched(root),
+                internals.as_written(),
+                internals.eager(),
+            ):
                 self.sinks.append(self.reading.hand(self.root, weight))
                 gradients = torch.autograd.grad(
                     [self.target],
@@ -156,7 +181,9 @@ class Run:
             params=self.parameters.traced(),
             coverage=self._coverage(ops),
             sinks=((sink, tuple(map(log2_norm2, self.sinks))),),
-            sources=tuple((op, tuple(map(log2_norm2, found))) for op, found in self.sources.items() if found),
+            sources=tuple(
+                (op, tuple(map(log2_norm2, found))) for op, found in self.sources.items() if found
+            ),
             modules=self.tree.notes(),
             model=type(self.asked.model).__name__,
             mode=_mode(self.tree),
@@ -204,7 +231,9 @@ class Run:
             split=reading.splits.get(number),
             likeness=None if draft.products is None else likeness(draft.products),
             dead=None if draft.dead is None else float(draft.dead),
-            log2_activation_samples=() if draft.activation is None else (draft.activation.log2_mean_square(),),
+            log2_activation_samples=()
+            if draft.activation is None
+            else (draft.activation.log2_mean_square(),),
             terms=tuple(reading.norms.terms.get(number, ())),
             slopes=tuple(reading.norms.slopes.get(number, ())),
         )
@@ -215,15 +244,27 @@ class Run:
         kinds: dict[str, int] = {}
         for node in unseen:
             kinds[type(node).__name__] = kinds.get(type(node).__name__, 0) + 1
-        missed = [NotSeen(kind, "no torch function announced these autograd nodes", n) for kind, n in kinds.items()]
+        missed = [
+            NotSeen(kind, "no torch function announced these autograd nodes", n)
+            for kind, n in kinds.items()
+        ]
         inside = set(nodes)
-        missed += [NotSeen(name, _BESIDE) for name, node in self.outputs if node not in inside and not internals.is_leaf(node)]
+        missed += [
+            NotSeen(name, _BESIDE)
+            for name, node in self.outputs
+            if node not in inside and not internals.is_leaf(node)
+        ]
         return Coverage(
             ops_seen=len(ops),
             ops_with_gradient=sum(op.gradient is not None for op in ops),
             autograd_nodes=len(nodes),
             nodes_seen=len(nodes) - len(unseen),
-            not_seen=(*missed, *self.recorder.not_seen, *self.reading.not_seen, *self.parameters.not_seen),
+            not_seen=(
+                *missed,
+                *self.recorder.not_seen,
+                *self.reading.not_seen,
+                *self.parameters.not_seen,
+            ),
         )
 
 

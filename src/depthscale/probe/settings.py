@@ -69,4 +69,6 @@ def of(name: str, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, _PLAIN) or (isinstance(value, list | tuple) and all(isinstance(v, _PLAIN) for v in value))
+    return isinstance(value, _PLAIN) or (
+        isinstance(value, list | tuple) and all(isinstance(v, _PLAIN) for v in value)
+    )

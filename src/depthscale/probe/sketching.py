@@ -10,15 +10,21 @@ from depthscale.sketch.sketch import is_own_kind
 
 
 def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:
-    """Sketch of a tensor's values: of a complex one its real and imaginary parts, of a nested one its parts, of a sparse one those
-    that it stores. / raises: UnsupportedTensor."""
+    """Sketch of a tensor's values: of a complex one its real and imaginary parts, of a nested one
+    its parts, of a sparse one those that it stores. / raises: UnsupportedTensor."""
     if internals.is_wrapped(tensor):
-        raise UnsupportedTensor("it stands for others inside a torch.func transform; probe the model without the transform")
+        raise UnsupportedTensor(
+            "it stands for others inside a torch.func transform; probe the model without the "
+            "transform"
+        )
     if tensor.is_nested:
         tensor = torch.cat([part.reshape(-1) for part in tensor.detach().unbind()])
     elif tensor.layout is not torch.strided:
         tensor = stored(tensor)
-    return Sketch.of(torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor, log2_scale)
+    return Sketch.of(
+        torch.view_as_real(tensor.detach().resolve_conj()) if tensor.is_complex() else tensor,
+        log2_scale,
+    )
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -34,7 +40,10 @@ def stored(tensor: Tensor) -> Tensor:
 def is_dense(tensor: Tensor) -> bool:
     """Whether a tensor has plain memory of its own, with strides."""
     return (
-        tensor.layout is torch.strided and not tensor.is_nested and not is_own_kind(tensor) and not internals.is_wrapped(tensor)
+        tensor.layout is torch.strided
+        and not tensor.is_nested
+        and not is_own_kind(tensor)
+        and not internals.is_wrapped(tensor)
     )
 
 

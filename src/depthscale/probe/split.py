@@ -1,4 +1,5 @@
-"""What each path through a train-mode Batch Norm does to the gradient: straight, through the mean, through the variance."""
+"""What each path through a train-mode Batch Norm does to the gradient: straight, through the mean,
+through the variance."""
 
 from math import inf
 
@@ -15,11 +16,14 @@ from depthscale.trace import NormSplit
 
 
 def split_of(node: Node, gradient: Tensor | None) -> NormSplit | None:
-    """The split of a Batch Norm's node in train mode, None for any other. / gradient: [N, C, ...] dE/dz that arrives.
+    """The split of a Batch Norm's node in train mode, None for any other. / gradient: [N, C, ...]
+    dE/dz that arrives.
 
     With xhat = (y - mean) / sigma, N values a channel and sigma^2 = var + eps,
-    |dE/dy|^2 = (gamma / sigma)^2 (|g|^2 - (sum g)^2 / N - (2 - var / sigma^2) (sum g xhat)^2 / N), channel by channel.
-    source: arXiv:1502.03167 (the backward pass); error: float32's rounding of the sums, relative to sum |g| |y|.
+    |dE/dy|^2 = (gamma / sigma)^2 (|g|^2 - (sum g)^2 / N - (2 - var / sigma^2) (sum g xhat)^2 / N),
+    channel by channel.
+    source: arXiv:1502.03167 (the backward pass); error: float32's rounding of the sums, relative to
+    sum |g| |y|.
     """
     saved = internals.saved_statistics(node) if gradient is not None else None
     if saved is None or gradient is None or not gradient.numel():
@@ -43,9 +47,14 @@ def _sums(g: Tensor, x: Tensor) -> NDArray[np.float64]:
         if some.size == some.shape[0] * some.shape[1]:
             _add_rows(some.reshape(some.shape[:2]), others.reshape(some.shape[:2]), *sums)
         else:
-            _add_planes(some.reshape(*some.shape[:2], -1), others.reshape(*some.shape[:2], -1), *sums)
+            _add_planes(
+                some.reshape(*some.shape[:2], -1), others.reshape(*some.shape[:2], -1), *sums
+            )
         return sums
-    g, x = (each.detach().to(torch.float64 if each.device.type == "cpu" else torch.float32) for each in (g, x))
+    g, x = (
+        each.detach().to(torch.float64 if each.device.type == "cpu" else torch.float32)
+        for each in (g, x)
+    )
     dims = [0, *range(2, g.dim())]
     return np.stack([_numbers(each.sum(dims)) for each in (g * g, g, g * x)])
 
@@ -68,12 +77,19 @@ def _terms(sums, n, mean, inverse, gamma, eps):
         inverse_sigma2 += inverse2
         sigma2 += 1 / inverse2
     channels = inverse.shape[0]
-    return direct / whole, mean_term / whole, variance_term / whole, inverse_sigma2 / channels, sigma2 / channels
+    return (
+        direct / whole,
+        mean_term / whole,
+        variance_term / whole,
+        inverse_sigma2 / channels,
+        sigma2 / channels,
+    )
 
 
 @compiled()
 def _add_rows(g, x, square, total, product):
-    """The sums in one pass. / g, x: [N, C] float32; square, total, product: [C] float64, added to."""
+    """The sums in one pass. / g, x: [N, C] float32; square, total, product: [C] float64, added
+    to."""
     for i in range(g.shape[0]):
         for c in range(g.shape[1]):
             value = np.float64(g[i, c])

@@ -1,4 +1,5 @@
-"""A model's tree of modules, walked once: every module, parameter and buffer by its first path, without the names of wrappers."""
+"""A model's tree of modules, walked once: every module, parameter and buffer by its first path,
+without the names of wrappers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -10,13 +11,15 @@ from torch import Tensor, nn
 
 from depthscale.trace import ModuleNote
 
-_MOST_PLACES = 10_000  # of modules that stand in several places, whose number may double with every level
+# of modules that stand in several places, whose number may double with every level
+_MOST_PLACES = 10_000
 _LONGEST = 1000  # of a structure's word
 
 
 @dataclass
 class Tree:
-    """In the order of named_modules, named_parameters and named_buffers. / structures: of each module by identity;
+    """In the order of named_modules, named_parameters and named_buffers. / structures: of each
+    module by identity;
     places: modules as they stand, one in several places several times."""
 
     modules: list[tuple[str, nn.Module]] = field(default_factory=list)
@@ -30,7 +33,8 @@ class Tree:
         return [*self.parameters, *self.buffers]
 
     def notes(self) -> tuple[ModuleNote, ...]:
-        """Class, structure and mode of every module at every place where it stands, the model's own left out."""
+        """Class, structure and mode of every module at every place where it stands, the model's own
+        left out."""
         return tuple(
             ModuleNote(path, type(module).__name__, self.structures[id(module)], module.training)
             for path, module in self.places
@@ -38,8 +42,8 @@ class Tree:
         )
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that models with the same modules and the same parameters' shapes share, whatever their
-        values."""
+        """Twelve hexadecimal digits that models with the same modules and the same parameters'
+        shapes share, whatever their values."""
         lines = [f"{path} {type(module).__name__}" for path, module in self.modules]
         lines += [f"{name} {tuple(each.shape)}" for name, each in self.parameters]
         return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:12]
@@ -72,7 +76,8 @@ def _walk(module: nn.Module, path: str, tree: Tree, seen: set[int]) -> None:
 
 
 def below(module: nn.Module) -> dict[int, list[str]]:
-    """Paths, from a module on, of all modules in it, by identity: several for one that stands in several places."""
+    """Paths, from a module on, of all modules in it, by identity: several for one that stands in
+    several places."""
     found: dict[int, list[str]] = defaultdict(list)
     for path, inner in _places(module):
         if path:
@@ -84,15 +89,21 @@ def _places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     return islice(_every_place(module, "", ()), _MOST_PLACES)
 
 
-def _every_place(module: nn.Module, path: str, above: tuple[int, ...]) -> Iterator[tuple[str, nn.Module]]:
+def _every_place(
+    module: nn.Module, path: str, above: tuple[int, ...]
+) -> Iterator[tuple[str, nn.Module]]:
     yield path, module
     above = (*above, id(module))
     for name, child in module._modules.items():
         if child is not None and id(child) not in above:
-            yield from _every_place(child, path if _is_wrappers(name, module) else _below(path, name), above)
+            yield from _every_place(
+                child, path if _is_wrappers(name, module) else _below(path, name), above
+            )
 
 
-def _take(named: Iterable[tuple[str, Tensor | None]], path: str, into: list, seen: set[int]) -> None:
+def _take(
+    named: Iterable[tuple[str, Tensor | None]], path: str, into: list, seen: set[int]
+) -> None:
     for name, tensor in named:
         if tensor is not None and id(tensor) not in seen:
             seen.add(id(tensor))
@@ -106,5 +117,6 @@ def _below(path: str, name: str) -> str:
 def _is_wrappers(name: str, module: nn.Module) -> bool:
     """Whether a child's name is one that torch.compile or DataParallel added."""
     return name == "_orig_mod" or (
-        name == "module" and isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        name == "module"
+        and isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
     )

@@ -28,7 +28,8 @@ _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @contextmanager
 def untouched(tree: Tree, unwatched: bool = False) -> Iterator["Kept"]:
-    """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back at the end.
+    """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back
+    at the end.
 
     unwatched: nobody will say what is about to be written to, so everything is copied at once.
     """
@@ -42,8 +43,8 @@ def untouched(tree: Tree, unwatched: bool = False) -> Iterator["Kept"]:
 
 
 class Kept:
-    """A model's state. / Buffers are copied at once; a parameter, or a tensor that is a plain attribute, only when something is
-    about to write to it."""
+    """A model's state. / Buffers are copied at once; a parameter, or a tensor that is a plain
+    attribute, only when something is about to write to it."""
 
     def __init__(self, tree: Tree):
         self._containers: list[tuple[Any, Any]] = []  # each with its content
@@ -63,7 +64,9 @@ class Kept:
             for t in (*parameters, *buffers, *self._loose)
             if not t.is_inference()
         ]
-        for hooks in (each for t in parameters for each in (t._backward_hooks, t._post_accumulate_grad_hooks)):
+        for hooks in (
+            each for t in parameters for each in (t._backward_hooks, t._post_accumulate_grad_hooks)
+        ):
             if hooks is not None:
                 self._containers.append((hooks, _content(hooks)))
         self._unhooked = [p for p in parameters if p._post_accumulate_grad_hooks is None]
@@ -102,12 +105,16 @@ class Kept:
                 except (RuntimeError, NotImplementedError) as wrong:
                     failed.append(wrong)
         if failed:
-            raise InvalidProbe(f"a part of the model's state could not be put back: {failed[0]}") from failed[0]
+            raise InvalidProbe(
+                f"a part of the model's state could not be put back: {failed[0]}"
+            ) from failed[0]
 
     def changed(self) -> bool:
         """Whether a parameter or its .grad was written to without the probe seeing it in time."""
         before = [*((p, then) for p, _, then in self._parameters), *self._grad_versions]
-        return any(version(tensor) != then and id(tensor) not in self._written for tensor, then in before)
+        return any(
+            version(tensor) != then and id(tensor) not in self._written for tensor, then in before
+        )
 
     def _grads(self) -> list[Tensor]:
         return [grad for _, grad, _ in self._parameters if grad is not None]
@@ -155,7 +162,9 @@ class Kept:
         for array, saved in self._arrays:
             yield partial(np.copyto, array, saved)
         for tensor, home, address, size in self._homes:
-            if _memory(home)[1] != size:  # given back to the system, or grown; what it held is only there if it was copied
+            if (
+                _memory(home)[1] != size
+            ):  # given back to the system, or grown; what it held is only there if it was copied
                 yield partial(home.untyped_storage().resize_, size)
             if _memory(tensor)[0] != address:  # its data was replaced
                 yield partial(setattr, tensor, "data", home)
@@ -207,11 +216,14 @@ def _same(a: Any, b: Any) -> bool:
     """Whether two containers hold the same objects in the same order."""
     if len(a) != len(b):
         return False
-    return all(map(is_, a, b)) and (not isinstance(a, dict) or all(map(is_, a.values(), b.values())))
+    return all(map(is_, a, b)) and (
+        not isinstance(a, dict) or all(map(is_, a.values(), b.values()))
+    )
 
 
 def _write_back(tensor: Tensor, saved: Tensor, written: bool) -> None:
-    """Through .data, whose writing autograd does not count: what was saved for a backward pass of the user's stays good.
+    """Through .data, whose writing autograd does not count: what was saved for a backward pass of
+    the user's stays good.
 
     written: whether autograd counted a change; where it did not, the bits tell.
     """
@@ -233,8 +245,8 @@ def _copy(into: Tensor, saved: Tensor) -> None:
 
 
 def bit_equal(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors of one shape and type hold the same bits; what is not a number equals itself. False for what is not
-    plain memory: it is written back unread."""
+    """Whether two tensors of one shape and type hold the same bits; what is not a number equals
+    itself. False for what is not plain memory: it is written back unread."""
     if a.is_meta:
         return True
     if a.layout is not torch.strided or a.is_quantized or is_own_kind(a):

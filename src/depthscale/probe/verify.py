@@ -14,7 +14,8 @@ from depthscale.probe.untouched import bit_equal, untouched
 
 
 def same_without_probe(run: Run) -> bool:
-    """Whether a plain run gives the same output and gradients, bit for bit. / run: after its last backward pass."""
+    """Whether a plain run gives the same output and gradients, bit for bit. / run: after its last
+    backward pass."""
     asked = run.asked
     with (
         internals.foremost(),
@@ -26,12 +27,17 @@ def same_without_probe(run: Run) -> bool:
     ):
         asked.set_mode()
         ready = given.prepared(asked.inputs)
-        leaves = [get_gradient_edge(t) for t in ready.tensors.values() if t.requires_grad]  # before the model writes to them
+        leaves = [
+            get_gradient_edge(t) for t in ready.tensors.values() if t.requires_grad
+        ]  # before the model writes to them
         returned = asked.model(*ready.args, **ready.kwargs)
         target = asked.loss_of(returned)
         wanted: list[Any] = [p for _, p in run.tree.parameters if p.requires_grad]
         generator = torch.Generator("cpu").manual_seed(asked.seed)
-        drawn = [outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale) for _ in range(asked.repeats)]
+        drawn = [
+            outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale)
+            for _ in range(asked.repeats)
+        ]
         with internals.only_hooks((p, None) for p in wanted):
             found = torch.autograd.grad([target], [*leaves, *wanted], drawn[-1:], allow_unused=True)
     probed = [*_of_inputs(run), *run.gradients[len(run.gradients) - len(wanted) :]]

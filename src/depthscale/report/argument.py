@@ -26,9 +26,13 @@ STYLES = {"holds": "green", "holds up to": "yellow", "too few seeds": "yellow", 
 def argument_table(argument: Argument) -> RenderableType:
     """Step by step; layers with the same verdict and reason share a line."""
     spec = argument.spec
-    net = f"{spec.depth} {'layers' if spec.depth > 1 else 'layer'} of {spec.width:,}, {spec.activation}, {_norm(spec)}"
+    net = (
+        f"{spec.depth} {'layers' if spec.depth > 1 else 'layer'} of {spec.width:,}, "
+        f"{spec.activation}, {_norm(spec)}"
+    )
     reading = (
-        "p: mean square of the gradient; argument: as it is told, for an infinite batch; theory: for this "
+        "p: mean square of the gradient; argument: as it is told, for an infinite batch; theory: "
+        "for this "
         "network; measured: mean over seeds ± standard error of one layer"
     )
     parts: list[RenderableType] = [
@@ -55,16 +59,24 @@ def verdict_line(argument: Argument) -> str:
         at = where([row for row in rows if row.verdict == "fails"])
         if any(row.verdict == "fails" for row in rows):
             failing.setdefault(at, []).append(str(number))
-    told = [f"{'steps' if len(numbers) > 1 else 'step'} {', '.join(numbers)} at layer {at}" for at, numbers in failing.items()]
-    return f"{whole} of {len(judged)} steps hold at every layer; " + (f"failing: {'; '.join(told)}" if told else "none fails")
+    told = [
+        f"{'steps' if len(numbers) > 1 else 'step'} {', '.join(numbers)} at layer {at}"
+        for at, numbers in failing.items()
+    ]
+    return f"{whole} of {len(judged)} steps hold at every layer; " + (
+        f"failing: {'; '.join(told)}" if told else "none fails"
+    )
 
 
 def argument_figures(argument: Argument) -> dict[str, bytes | str]:
-    """PNG and SVG by file name: single neurons, what activations receive by depth, and the variance over the batch."""
+    """PNG and SVG by file name: single neurons, what activations receive by depth, and the variance
+    over the batch."""
     networks = list(dict.fromkeys(name for name, _ in argument.preactivations))
     return {
         **pictures(neuron_spread(argument), "neurons"),
-        **pictures(neuron_histograms(argument.preactivations, networks, argument.shown), "preactivations"),
+        **pictures(
+            neuron_histograms(argument.preactivations, networks, argument.shown), "preactivations"
+        ),
         **pictures(batch_variance(argument), "batch_variance"),
     }
 
@@ -77,7 +89,9 @@ def neuron_spread(argument: Argument) -> Chart:
     panels = [_densities(values, title, reach) for title, values in shown]
     spreads = ", ".join(f"{std:.2f}" for std in y.std(0))
     caption = f"one colour a neuron; standard deviations {spreads}"
-    return themed(alt.hconcat(*panels, spacing=28), f"Three neurons of layer {layer} over the batch", caption)
+    return themed(
+        alt.hconcat(*panels, spacing=28), f"Three neurons of layer {layer} over the batch", caption
+    )
 
 
 def _densities(values: Array, title: str, reach: float) -> Chart:
@@ -87,20 +101,25 @@ def _densities(values: Array, title: str, reach: float) -> Chart:
         for i, each in enumerate(values.T)
         for x, n in zip(edges, [*np.histogram(each, edges)[0], 0], strict=True)
     ]
-    means = [{"x": float(mean), "neuron": f"neuron {i + 1}"} for i, mean in enumerate(values.mean(0))]
+    means = [
+        {"x": float(mean), "neuron": f"neuron {i + 1}"} for i, mean in enumerate(values.mean(0))
+    ]
     scale = alt.Scale(domain=[-reach, reach], nice=False)
     colour = alt.Color("neuron:N", scale=alt.Scale(range=NEURON_COLOURS), legend=None)
     x = alt.X("x:Q", scale=scale, title="value", axis=alt.Axis(grid=False))
     y = alt.Y("samples:Q", stack=None, title="samples", axis=alt.Axis(grid=False, tickCount=4))
-    areas = alt.Chart(alt.Data(values=rows)).mark_area(opacity=0.4, interpolate="step-after", line={"strokeWidth": 1})
-    marks = alt.Chart(alt.Data(values=means)).mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
-    return alt.layer(areas.encode(x=x, y=y, color=colour), marks.encode(x="x:Q", color=colour)).properties(
-        width=320, height=180, title=title
+    areas = alt.Chart(alt.Data(values=rows)).mark_area(
+        opacity=0.4, interpolate="step-after", line={"strokeWidth": 1}
     )
+    marks = alt.Chart(alt.Data(values=means)).mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
+    return alt.layer(
+        areas.encode(x=x, y=y, color=colour), marks.encode(x="x:Q", color=colour)
+    ).properties(width=320, height=180, title=title)
 
 
 def batch_variance(argument: Argument) -> Chart:
-    """Variance of y over the batch by layer: without a norm it falls as samples grow alike, with Batch Norm it stays."""
+    """Variance of y over the batch by layer: without a norm it falls as samples grow alike, with
+    Batch Norm it stays."""
     found = {"vanilla": argument.of("vanilla_variance")}
     if argument.spec.norm == "batch" and argument.spec.statistics != "running":
         found["batch norm"] = argument.of("sigma2")
@@ -123,19 +142,35 @@ def batch_variance(argument: Argument) -> Chart:
     )
     x = alt.X("layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, grid=False))
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
-    y = alt.Y("measured:Q", title="variance of y over the batch", scale=alt.Scale(domainMin=0), axis=alt.Axis(gridOpacity=0.5))
+    y = alt.Y(
+        "measured:Q",
+        title="variance of y over the batch",
+        scale=alt.Scale(domainMin=0),
+        axis=alt.Axis(gridOpacity=0.5),
+    )
     points = base.mark_point(filled=True, size=45, opacity=1).encode(y=y)
     bars = base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q")
     line = base.mark_line(strokeWidth=1.5, opacity=0.75).encode(y="theory:Q")
-    caption = "points: measured ± 2 standard errors; lines: theory, vanilla sigma_w² E x² (1 - c), c between two samples"
-    return themed(alt.layer(line, bars, points).properties(width=520, height=260), "Variance of y over the batch", caption)
+    caption = (
+        "points: measured ± 2 standard errors; lines: theory, vanilla sigma_w² E x² (1 - "
+        "c), c between two samples"
+    )
+    return themed(
+        alt.layer(line, bars, points).properties(width=520, height=260),
+        "Variance of y over the batch",
+        caption,
+    )
 
 
 def _norm(spec: NetSpec) -> str:
     if spec.norm == "none":
         return "no norm"
     after = " after it" if spec.position == "after" else ""
-    statistics = f", {spec.statistics} statistics" if spec.norm == "batch" and spec.statistics != "batch" else ""
+    statistics = (
+        f", {spec.statistics} statistics"
+        if spec.norm == "batch" and spec.statistics != "batch"
+        else ""
+    )
     return NORM_NAMES.get(spec.norm, spec.norm.replace("_", " ") + " norm") + after + statistics
 
 
@@ -146,7 +181,10 @@ def _step(at: int, rows: list[Row]) -> Iterator[RenderableType]:
         yield Padding(Text(f"no such step: {first.why}", style="dim"), (0, 0, 0, 4))
         return
     for line in condensed(rows):
-        yield grid([(line.layers, line.argued, line.predicted, line.measured, line.verdict)], STYLES.get(line.kind, "dim"))
+        yield grid(
+            [(line.layers, line.argued, line.predicted, line.measured, line.verdict)],
+            STYLES.get(line.kind, "dim"),
+        )
         if line.why:
             yield Padding(Text(line.why, style="dim"), (0, 0, 0, 6))
 
@@ -158,7 +196,9 @@ def heading(at: int, row: Row) -> Text:
     return said.append(" " * room if room >= 2 else "\n    ").append(row.formula, style="cyan")
 
 
-def grid(rows: Sequence[Sequence[str]], style: str, widths: Sequence[int] = _WIDTHS) -> RenderableType:
+def grid(
+    rows: Sequence[Sequence[str]], style: str, widths: Sequence[int] = _WIDTHS
+) -> RenderableType:
     """Cells in fixed columns; the style is the verdict's."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     for width in widths:

@@ -1,4 +1,5 @@
-"""The page of the growth argument: each layer's factor, what the networks look like, and every step with its verdict."""
+"""The page of the growth argument: each layer's factor, what the networks look like, and every step
+with its verdict."""
 
 import shlex
 from collections.abc import Sequence
@@ -18,9 +19,21 @@ from depthscale.report.provenance import options, reproduced
 from depthscale.report.sheet import Part, figure, section, sheet
 from depthscale.report.words import described, sentence, with_error
 
-_OPTIONS = ("activation", "norm", "position", "statistics", "depth", "width", "batch", "groups", "eps", "sigma_w2")
+_OPTIONS = (
+    "activation",
+    "norm",
+    "position",
+    "statistics",
+    "depth",
+    "width",
+    "batch",
+    "groups",
+    "eps",
+    "sigma_w2",
+)
 _READING = (
-    "p is the mean square of the gradient. argument: as it is told, for an endless batch and a gradient of its own in every "
+    "p is the mean square of the gradient. argument: as it is told, for an endless batch and a "
+    "gradient of its own in every "
     "sample; theory: for these networks; measured: mean over seeds ± standard error of one layer."
 )
 
@@ -33,7 +46,9 @@ def argument_page(argument: Argument) -> str:
         _variances(argument),
         neurons(argument.preactivations, argument.shown),
         _layers(argument),
-        reproduced(_command(argument), f"seeds {argument.seed} to {argument.seed + argument.seeds - 1}"),
+        reproduced(
+            _command(argument), f"seeds {argument.seed} to {argument.seed + argument.seeds - 1}"
+        ),
     ]
     return sheet(f"The growth argument: {described(spec.record())}", parts, last=spec.depth)
 
@@ -48,11 +63,21 @@ def _first_screen(argument: Argument) -> Part:
         ),
         tag("p", tag("strong", sentence(verdict_line(argument)))),
     )
-    says = "Points: mean over the networks ± 2 standard errors. Lines: theory. The first layer and the last obey laws of their own."
-    chart = along_depth(_series(argument, "layer", "vanilla"), "factor of the squared gradient", power=1.0)
+    says = (
+        "Points: mean over the networks ± 2 standard errors. Lines: theory. The first layer "
+        "and the last obey laws of their own."
+    )
+    chart = along_depth(
+        _series(argument, "layer", "vanilla"), "factor of the squared gradient", power=1.0
+    )
     hero = figure("depth", chart, "What each layer makes of the squared gradient", says, axis="x")
     return Part(
-        join(head, hero.body, readout("Click a point or a row (or use the arrow keys) to follow one layer.")), hero.charts
+        join(
+            head,
+            hero.body,
+            readout("Click a point or a row (or use the arrow keys) to follow one layer."),
+        ),
+        hero.charts,
     )
 
 
@@ -63,18 +88,29 @@ def _verdict(rate: Row) -> Sequence[str]:
     return [
         "Towards the input a layer multiplies the squared gradient by ",
         number,
-        f"; the argument has ×{rate.argued:.4g} and theory, for these networks, ×{rate.predicted:.5g}: it {rate.verdict}.",
+        f"; the argument has ×{rate.argued:.4g} and theory, for these networks, "
+        f"×{rate.predicted:.5g}: it {rate.verdict}.",
     ]
 
 
 def _variances(argument: Argument) -> Part:
-    says = "What the norm divides by, squared; without one it falls as the samples of a batch become alike."
-    chart = along_depth(_series(argument, "sigma2", "vanilla_variance"), "variance of y", power=1.0, height=240)
-    return section("variances", "How much samples differ", figure("variance", chart, "Variance of y by layer", says, axis="x"))
+    says = (
+        "What the norm divides by, squared; without one it falls as the samples of a batch "
+        "become alike."
+    )
+    chart = along_depth(
+        _series(argument, "sigma2", "vanilla_variance"), "variance of y", power=1.0, height=240
+    )
+    return section(
+        "variances",
+        "How much samples differ",
+        figure("variance", chart, "Variance of y by layer", says, axis="x"),
+    )
 
 
 def _series(argument: Argument, normed: str, vanilla: str) -> list[Series]:
-    """A step with the norm, and the one that stands for it without; what a network has not is left out."""
+    """A step with the norm, and the one that stands for it without; what a network has not is left
+    out."""
     named = {"with the norm": argument.of(normed), "without": argument.of(vanilla)}
     if argument.spec.norm == "none":
         named = {"without norm": argument.of(vanilla)}
@@ -84,7 +120,9 @@ def _series(argument: Argument, normed: str, vanilla: str) -> list[Series]:
 
 def _quantities(rows: list[Row]) -> tuple[Quantity, Quantity]:
     """Measured and predicted; there is nothing at layer 0."""
-    measured, stderr, predicted = (_column(rows, name) for name in ("measured", "stderr", "predicted"))
+    measured, stderr, predicted = (
+        _column(rows, name) for name in ("measured", "stderr", "predicted")
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         return Quantity(np.log2(measured), stderr / measured), Quantity.exact(np.log2(predicted))
 
@@ -95,7 +133,12 @@ def _column(rows: list[Row], name: str) -> Array:
 
 def _layers(argument: Argument) -> Part:
     columns: dict[str, Array | list[str]] = {"layer": np.arange(argument.spec.depth + 1.0)}
-    for step, name in (("layer", "factor"), ("norm", "norm's factor"), ("sigma2", "σ²"), ("inverse", "1/σ²")):
+    for step, name in (
+        ("layer", "factor"),
+        ("norm", "norm's factor"),
+        ("sigma2", "σ²"),
+        ("inverse", "1/σ²"),
+    ):
         rows = argument.of(step)
         if rows and rows[0].layer is not None:
             columns |= {name: _column(rows, "measured"), f"{name}, ± s.e.": _column(rows, "stderr")}
@@ -104,7 +147,8 @@ def _layers(argument: Argument) -> Part:
 
 
 def _command(argument: Argument) -> str:
-    """The command line that gives this argument; nothing for a network that it has no options for."""
+    """The command line that gives this argument; nothing for a network that it has no options
+    for."""
     spec, usual = argument.spec.record(), DEFAULT.record()
     if any(spec[name] != usual[name] for name in usual if name not in _OPTIONS):
         return ""

@@ -24,7 +24,8 @@ _LETTERS = {"x": "x", "gamma": "γ", "beta": "β", "y": "y"}
 
 
 def circuit_svg(walk: BatchnormWalk) -> str:
-    """For the walk's first sample. / classes: each wire's gradient has data-step, the step that sends it; each node its own."""
+    """For the walk's first sample. / classes: each wire's gradient has data-step, the step that
+    sends it; each node its own."""
     numbers = {step.node: step.step for step in walk.steps}
     wires = [
         _wire(start, end, value[0], gradient[0], numbers.get(end, len(numbers) + 1))
@@ -32,12 +33,15 @@ def circuit_svg(walk: BatchnormWalk) -> str:
     ]
     nodes = [_node(name, numbers[name]) for name in _NODES]
     ends = [
-        f'<text class="leaf" x="{x}" y="{y + 6}"{_step(0 if name == "x" else None)}>{_LETTERS[name]}</text>'
+        f'<text class="leaf" x="{x}" '
+        f'y="{y + 6}"{_step(0 if name == "x" else None)}>{_LETTERS[name]}</text>'
         for name, (x, y) in _ENDS.items()
     ]
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="The circuit of Batch Norm with its values and gradients">'
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" markerHeight="9" '
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="The circuit of Batch Norm '
+        'with its values and gradients">'
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="9" '
+        'markerHeight="9" '
         'markerUnits="userSpaceOnUse" orient="auto">'
         '<path d="M0 0 8 4 0 8z"/></marker></defs>'
         f"{''.join(wires)}{''.join(nodes)}{''.join(ends)}</svg>"
@@ -45,7 +49,8 @@ def circuit_svg(walk: BatchnormWalk) -> str:
 
 
 def _wire(start: str, end: str, value: float, gradient: float, step: int) -> str:
-    """From the right of one to the left of the other, or round one corner. / step: that sends a gradient back along it."""
+    """From the right of one to the left of the other, or round one corner. / step: that sends a
+    gradient back along it."""
     (x0, y0), (x1, y1) = _place(start), _place(end)
     gap = 12 if start in _ENDS else _RADIUS
     stop = 14 if end in _ENDS else _RADIUS
@@ -55,17 +60,24 @@ def _wire(start: str, end: str, value: float, gradient: float, step: int) -> str
     elif x0 == x1:  # a leaf under its node
         path, at_x, at_y, anchor = f"M{x0} {y0 - 14}V{y1 + stop}", x0 + 9, (y0 + y1) / 2, "start"
     elif y0 > y1:  # along the bottom, then up into the node
-        path, at_x = f"M{x0 + gap} {y0}H{x1 - 8}Q{x1} {y0} {x1} {y0 - 8}V{y1 + stop}", (x0 + gap + x1) / 2
+        path, at_x = (
+            f"M{x0 + gap} {y0}H{x1 - 8}Q{x1} {y0} {x1} {y0 - 8}V{y1 + stop}",
+            (x0 + gap + x1) / 2,
+        )
     else:  # down from a wire, then along the bottom
         turn = x0 + (_RADIUS + 18 if start == "centre" else 0)
         begin = y0 if start == "centre" else y0 + 14
-        branch = f'<circle class="branch" cx="{turn}" cy="{y0}" r="3"/>' if start == "centre" else ""
+        branch = (
+            f'<circle class="branch" cx="{turn}" cy="{y0}" r="3"/>' if start == "centre" else ""
+        )
         path = f"M{turn} {begin}V{y1 - 8}Q{turn} {y1} {turn + 8} {y1}H{x1 - stop}"
         at_x, at_y = (turn + x1 - stop) / 2, y1
     return (
         f'<g class="wire"{_step(step)}><path d="{path}" marker-end="url(#tip)"/>{branch}'
-        f'<text class="value" x="{at_x:g}" y="{at_y - 7:g}" text-anchor="{anchor}">{_number(value)}</text>'
-        f'<text class="gradient" x="{at_x:g}" y="{at_y + 16:g}" text-anchor="{anchor}">{_number(gradient)}</text></g>'
+        f'<text class="value" x="{at_x:g}" y="{at_y - 7:g}" '
+        f'text-anchor="{anchor}">{_number(value)}</text>'
+        f'<text class="gradient" x="{at_x:g}" y="{at_y + 16:g}" '
+        f'text-anchor="{anchor}">{_number(gradient)}</text></g>'
     )
 
 
@@ -74,7 +86,8 @@ def _node(name: str, step: int) -> str:
     named = y - _RADIUS - 9 if y == _TOP else y + _RADIUS + 19
     return (
         f'<g class="node"{_step(step)}><circle cx="{x}" cy="{y}" r="{_RADIUS}"/>'
-        f'<text class="sign" x="{x}" y="{y + 5}">{escape(sign)}</text><text class="name" x="{x}" y="{named}">{name}</text></g>'
+        f'<text class="sign" x="{x}" y="{y + 5}">{escape(sign)}</text><text class="name" x="{x}" '
+        f'y="{named}">{name}</text></g>'
     )
 
 

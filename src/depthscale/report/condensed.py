@@ -1,4 +1,5 @@
-"""An argument's rows as few lines: the layers of a step that have the same verdict and reason share one."""
+"""An argument's rows as few lines: the layers of a step that have the same verdict and reason share
+one."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,31 +33,44 @@ def steps(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def condensed(rows: list[Row]) -> list[Line]:
-    """The rows of one step, in the order of their first layers; the first layer apart where it differs alone."""
+    """The rows of one step, in the order of their first layers; the first layer apart where it
+    differs alone."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((kind(row), "" if row.verdict == "too few seeds" else row.why), []).append(row)
+        groups.setdefault(
+            (kind(row), "" if row.verdict == "too few seeds" else row.why), []
+        ).append(row)
     return [_line(part) for group in groups.values() for part in _parts(group)]
 
 
 def where(rows: Sequence[Row]) -> str:
-    """Their layers: "1, 3-9"; "bulk" for what is said of all layers between the first and the last."""
+    """Their layers: "1, 3-9"; "bulk" for what is said of all layers between the first and the
+    last."""
     layers = [row.layer for row in rows if row.layer is not None]
     if not layers:
         return "bulk"
-    runs = [[layer for _, layer in run] for _, run in groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0])]
+    runs = [
+        [layer for _, layer in run]
+        for _, run in groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0])
+    ]
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def _line(rows: list[Row]) -> Line:
     worst = max(rows, key=lambda row: (kind(row) == "holds up to", row.verdict, _noise(row)))
-    argued, predicted, measured = (_values(rows, which) for which in ("argued", "predicted", "measured"))
+    argued, predicted, measured = (
+        _values(rows, which) for which in ("argued", "predicted", "measured")
+    )
     return Line(where(rows), argued, predicted, measured, kind(worst), worst.verdict, worst.why)
 
 
 def _noise(row: Row) -> float:
     """Standard error relative to theory's value; 0 where that says nothing."""
-    return row.stderr / abs(row.predicted) if isfinite(row.predicted) and row.predicted and isfinite(row.stderr) else 0.0
+    return (
+        row.stderr / abs(row.predicted)
+        if isfinite(row.predicted) and row.predicted and isfinite(row.stderr)
+        else 0.0
+    )
 
 
 def _parts(rows: list[Row]) -> list[list[Row]]:
@@ -78,9 +92,15 @@ def _values(rows: Sequence[Row], which: str) -> str:
     if not all(map(isfinite, values)):
         return "infinite" if any(value == float("inf") for value in values) else "-"
     if not _same(list(rows)):
-        return f"{values[0]:.3g} to {values[-1]:.3g}" if max(values) > min(values) else number(values[0])
+        return (
+            f"{values[0]:.3g} to {values[-1]:.3g}"
+            if max(values) > min(values)
+            else number(values[0])
+        )
     mean = float(np.mean(values))
-    return with_error(mean, max(row.stderr for row in rows)) if which == "measured" else number(mean)
+    return (
+        with_error(mean, max(row.stderr for row in rows)) if which == "measured" else number(mean)
+    )
 
 
 def number(value: float) -> str:

@@ -24,19 +24,33 @@ def modules(factors: tuple[str, str, str]) -> Html:
             _module(_RIGHT, top, name, [backward, more], f"squared gradient {factor}"),
         ]
     bottom = 48 + 3 * (_BOX + _GAP)
-    parts += [_text(_LEFT, 36, "x of the layer below", "d-faint"), _text(_RIGHT, 36, "dE/dx of the layer below", "d-faint")]
+    parts += [
+        _text(_LEFT, 36, "x of the layer below", "d-faint"),
+        _text(_RIGHT, 36, "dE/dx of the layer below", "d-faint"),
+    ]
     parts += [
         _text(_LEFT, bottom + 4, "x of this layer", "d-faint"),
         _text(_RIGHT, bottom + 4, "dE/dx of this layer", "d-faint"),
     ]
     for i in range(1, 4):
         y = 48 + i * (_BOX + _GAP) - _GAP
-        parts += [_arrow(_LEFT, y + 3, y + _GAP - 12 * (i == 3) - 3), _arrow(_RIGHT, y + _GAP - 12 * (i == 3) - 3, y + 3)]
+        parts += [
+            _arrow(_LEFT, y + 3, y + _GAP - 12 * (i == 3) - 3),
+            _arrow(_RIGHT, y + _GAP - 12 * (i == 3) - 3, y + 3),
+        ]
     says = (
-        "One layer as three modules: y = W x, Batch Norm z = (y - mean) / sigma over the batch, x = max(0, z); and how each "
+        "One layer as three modules: y = W x, Batch Norm z = (y - mean) / sigma over the batch, x "
+        "= max(0, z); and how each "
         f"carries the gradient back, multiplying its square by {', '.join(factors)} in turn"
     )
-    drawing = tag("svg", tag("title", says), *parts, viewBox=f"0 0 {_WIDTH} {bottom + 12}", role="img", aria_label=says)
+    drawing = tag(
+        "svg",
+        tag("title", says),
+        *parts,
+        viewBox=f"0 0 {_WIDTH} {bottom + 12}",
+        role="img",
+        aria_label=says,
+    )
     return tag(
         "figure",
         drawing,
@@ -48,7 +62,12 @@ def modules(factors: tuple[str, str, str]) -> Html:
 def _module(x: int, top: int, name: str, lines: list[str], factor: str) -> Html:
     box = tag("rect", x=x - _HALF, y=top, width=2 * _HALF, height=_BOX, rx=5, class_="d-box")
     said = [_text(x, top + 40 + 15 * i, line, "d-formula") for i, line in enumerate(lines) if line]
-    return join(box, _text(x, top + 18, name, "d-name"), *said, _text(x, top + _BOX - 9, factor, "d-factor") if factor else "")
+    return join(
+        box,
+        _text(x, top + 18, name, "d-name"),
+        *said,
+        _text(x, top + _BOX - 9, factor, "d-factor") if factor else "",
+    )
 
 
 def _text(x: int, y: int, content: str, kind: str) -> Html:

@@ -1,4 +1,5 @@
-"""The page of the growth argument at the norms of a user's model: what each norm makes of the gradient, and every step at each."""
+"""The page of the growth argument at the norms of a user's model: what each norm makes of the
+gradient, and every step at each."""
 
 import numpy as np
 
@@ -18,8 +19,12 @@ _PLACES = "norm, in order of running"
 
 def explained_page(found: Explanation) -> str:
     parts = [_first_screen(found), _norms(found), *_in_full(found), *_left_out(found)]
-    parts.append(section("reproduce", "To have these numbers again", tag("pre", _call(found)), versions()))
-    return sheet(f"{found.model}: the growth argument at its norms", parts, last=len(found.norms) - 1)
+    parts.append(
+        section("reproduce", "To have these numbers again", tag("pre", _call(found)), versions())
+    )
+    return sheet(
+        f"{found.model}: the growth argument at its norms", parts, last=len(found.norms) - 1
+    )
 
 
 def _first_screen(found: Explanation) -> Part:
@@ -33,15 +38,27 @@ def _first_screen(found: Explanation) -> Part:
         ),
         *([tag("ul", *(tag("li", clause) for clause in failing))] if failing else []),
     )
-    measured, errors, argued = (_column(found, "norm", name) for name in ("measured", "stderr", "argued"))
+    measured, errors, argued = (
+        _column(found, "norm", name) for name in ("measured", "stderr", "argued")
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
-        series = Series("norm", Quantity(np.log2(measured), errors / measured), Quantity.exact(np.log2(argued)))
+        series = Series(
+            "norm", Quantity(np.log2(measured), errors / measured), Quantity.exact(np.log2(argued))
+        )
     names = [norm.name for norm in found.norms]
     chart = along_depth([series], "factor", power=1.0, places=_PLACES, line="argument", names=names)
-    says = "Factor of the squared gradient through each norm, its own gain apart: as measured, and as argued from its σ."
+    says = (
+        "Factor of the squared gradient through each norm, its own gain apart: as measured, "
+        "and as argued from its σ."
+    )
     hero = figure("norms", chart, "What each norm makes of the squared gradient", says, axis="x")
     return Part(
-        join(head, hero.body, readout("Click a point or a row (or use the arrow keys) to follow one norm.")), hero.charts
+        join(
+            head,
+            hero.body,
+            readout("Click a point or a row (or use the arrow keys) to follow one norm."),
+        ),
+        hero.charts,
     )
 
 
@@ -66,19 +83,27 @@ def _column(found: Explanation, step: str, name: str) -> Array:
 
 def _in_full(found: Explanation) -> list[Part]:
     note = "A step holds within 2 % (a correlation within 0.05)"
-    note += " and 3 standard errors." if found.networks > 1 else "; one network has no standard error."
+    note += (
+        " and 3 standard errors." if found.networks > 1 else "; one network has no standard error."
+    )
     listed = [part for norm in found.norms for part in _norm(norm)]
     return [section("steps", "Every step at every norm", tag("p", note, class_="note"), *listed)]
 
 
 def _norm(norm: NormRows) -> tuple[Html, Html]:
-    return tag("h3", f"{norm.name}: {NAMES[norm.op]}, one σ over {norm.values:,} values"), claims(norm.rows)
+    return tag("h3", f"{norm.name}: {NAMES[norm.op]}, one σ over {norm.values:,} values"), claims(
+        norm.rows
+    )
 
 
 def _left_out(found: Explanation) -> list[Part]:
     said = [f"{name}: no finite gradient reached it" for name in found.without]
     said += [f"theory has no rule: {rule}" for rule in found.missing]
-    return [section("coverage", "Coverage", tag("ul", *(tag("li", each) for each in said)))] if said else []
+    return (
+        [section("coverage", "Coverage", tag("ul", *(tag("li", each) for each in said)))]
+        if said
+        else []
+    )
 
 
 def _call(found: Explanation) -> str:

@@ -1,4 +1,5 @@
-"""A trace's operations folded into few enough parts to be seen at once: by module, or by step of depth where modules are flat."""
+"""A trace's operations folded into few enough parts to be seen at once: by module, or by step of
+depth where modules are flat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,15 +32,17 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folding:
-    """All operations in order of running, in 40 parts at most. / step: what one step of depth is, where parts are steps."""
+    """All operations in order of running, in 40 parts at most. / step: what one step of depth is,
+    where parts are steps."""
 
     parts: tuple[Fold, ...]
     step: str = ""
 
 
 def folded(trace: Trace, account: Ledger | None) -> Folding:
-    """By module, of two operations or more on average; or by the steps of depth that the network repeats, where these are more;
-    where neither is, by module all the same or, of many operations, by about the same number of them."""
+    """By module, of two operations or more on average; or by the steps of depth that the network
+    repeats, where these are more; where neither is, by module all the same or, of many operations,
+    by about the same number of them."""
     ops = trace.ops
     modules, (stepped, step) = _by_module(ops, min(_MOST, len(ops) // 2)), _by_step(trace)
     if len(stepped) > len(modules):
@@ -49,7 +52,10 @@ def folded(trace: Trace, account: Ledger | None) -> Folding:
 
 def _folding(runs: list[Run], account: Ledger | None, step: str = "") -> Folding:
     gains = {entry.id: entry.contribution for entry in account.entries} if account else {}
-    parts = [Fold(name, run[0].id, run[-1].id, sum(gains.get(op.id, 0.0) for op in run)) for name, run in runs]
+    parts = [
+        Fold(name, run[0].id, run[-1].id, sum(gains.get(op.id, 0.0) for op in run))
+        for name, run in runs
+    ]
     return Folding(tuple(parts), step)
 
 
@@ -75,7 +81,8 @@ def _runs(ops: Sequence[TracedOp], depth: int) -> list[Run]:
 
 
 def _by_step(trace: Trace) -> tuple[list[Run], str]:
-    """Each step of depth, and by module what lies before and after them; what a step is. / nothing where nothing repeats."""
+    """Each step of depth, and by module what lies before and after them; what a step is. / nothing
+    where nothing repeats."""
     found = steps(trace)
     if found is None:
         return [], ""
@@ -86,13 +93,18 @@ def _by_step(trace: Trace) -> tuple[list[Run], str]:
 
 
 def _ends(trace: Trace, ends: list[int]) -> list[int]:
-    """The last operations of all steps, and the one before the first step. / ends: those of the bulk, without the first's start.
+    """The last operations of all steps, and the one before the first step. / ends: those of the
+    bulk, without the first's start.
 
-    The first repetition, and the last, are steps where they run the same operations as the one beside them.
+    The first repetition, and the last, are steps where they run the same operations as the one
+    beside them.
     """
     kinds = [op.op for op in trace.ops]
     first, last = ends[1] - ends[0], ends[-1] - ends[-2]
-    if ends[0] >= first - 1 and kinds[ends[0] + 1 - first : ends[0] + 1] == kinds[ends[0] + 1 : ends[1] + 1]:
+    if (
+        ends[0] >= first - 1
+        and kinds[ends[0] + 1 - first : ends[0] + 1] == kinds[ends[0] + 1 : ends[1] + 1]
+    ):
         ends = [ends[0] - first, *ends]
     if kinds[ends[-1] + 1 : ends[-1] + 1 + last] == kinds[ends[-2] + 1 : ends[-1] + 1]:
         ends = [*ends, ends[-1] + last]
@@ -108,7 +120,10 @@ def _evenly(runs: list[Run], most: int) -> list[Run]:
     size = -(-len(runs) // most)
     parts = [runs[i : i + size] for i in range(0, len(runs), size or 1)]
     return [
-        (part[0][0] if len(part) == 1 else _range(part[0][0], part[-1][0]), [op for _, run in part for op in run])
+        (
+            part[0][0] if len(part) == 1 else _range(part[0][0], part[-1][0]),
+            [op for _, run in part for op in run],
+        )
         for part in parts
     ]
 

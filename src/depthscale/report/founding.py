@@ -13,5 +13,7 @@ def founding_figures(found: Founding) -> dict[str, bytes | str]:
     return {
         **pictures(charts.gradient_by_layer(measured, predicted), "gradient_by_layer"),
         **pictures(ridges.gradient_ridgelines(measured, NAMES[:2]), "gradient_histograms"),
-        **pictures(charts.neuron_histograms(found.neurons, NAMES[:2], found.shown), "preactivations"),
+        **pictures(
+            charts.neuron_histograms(found.neurons, NAMES[:2], found.shown), "preactivations"
+        ),
     }

@@ -1,4 +1,5 @@
-"""Markup built from elements: whatever is not markup already is escaped, so a name shows as it is and never runs."""
+"""Markup built from elements: whatever is not markup already is escaped, so a name shows as it is
+and never runs."""
 
 from html import escape
 
@@ -20,9 +21,11 @@ def join(*contents: str) -> Html:
 
 
 def tag(name: str, /, *contents: str, **attributes: str | int | float | bool) -> Html:
-    """An element. / contents: escaped unless markup; attributes: class_ stands for class, aria_label for aria-label."""
+    """An element. / contents: escaped unless markup; attributes: class_ stands for class,
+    aria_label for aria-label."""
     said = "".join(
-        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')
+        f" {key.rstrip('_').replace('_', '-')}"
+        + ("" if value is True else f'="{escape(str(value))}"')
         for key, value in attributes.items()
         if value is not False
     )
@@ -30,7 +33,8 @@ def tag(name: str, /, *contents: str, **attributes: str | int | float | bool) ->
 
 
 def link(text: str, address: str) -> Html:
-    """A plain link, opened when it is clicked and not before; the page it leads to learns nothing of this one."""
+    """A plain link, opened when it is clicked and not before; the page it leads to learns nothing
+    of this one."""
     return tag("a", text, href=address, rel="noreferrer")
 
 
@@ -40,11 +44,19 @@ def paragraphs(*texts: str) -> Html:
 
 def headline(kicker: str, title: str, *verdict: str) -> Html:
     """What every page begins with: what made it, what it is about, and what was found."""
-    return join(tag("p", kicker, class_="kicker"), tag("h1", title), tag("p", *verdict, class_="verdict"))
+    return join(
+        tag("p", kicker, class_="kicker"), tag("h1", title), tag("p", *verdict, class_="verdict")
+    )
 
 
 def table(headings: list[str], rows: list[list[str]], **attributes: str) -> Html:
     """A plain table; its own container scrolls where a screen is narrow."""
     head = tag("thead", tag("tr", *(tag("th", each, scope="col") for each in headings)))
-    body = tag("tbody", *(tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows))
+    body = tag(
+        "tbody",
+        *(
+            tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:]))
+            for row in rows
+        ),
+    )
     return tag("div", tag("table", head, body, **attributes), class_="scroll", tabindex=0)

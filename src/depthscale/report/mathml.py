@@ -1,8 +1,8 @@
 """Formulas as MathML, which browsers draw by themselves, from a notation as one would type it.
 
-Letters, numbers and signs stand for themselves, `sigma` for its letter; `a_b`, `a^b`, `a²`, `frac{a}{b}`, `sqrt{a}`, `hat{a}`, and
-`<a>`, written close, for a mean; braces group and are not drawn, brackets group and are. Words keep the space between them and
-what follows.
+Letters, numbers and signs stand for themselves, `sigma` for its letter; `a_b`, `a^b`, `a²`,
+`frac{a}{b}`, `sqrt{a}`, `hat{a}`, and `<a>`, written close, for a mean; braces group and are not
+drawn, brackets group and are. Words keep the space between them and what follows.
 """
 
 import re
@@ -25,15 +25,22 @@ def formula(text: str, *, block: bool = False, large: bool = False) -> Html:
     parts: list[Html] = []
     while tokens:
         parts.append(_scripted(tokens))
-    drawn = tag("math", *parts, display="block" if block else False, displaystyle="true" if large else False)
+    drawn = tag(
+        "math", *parts, display="block" if block else False, displaystyle="true" if large else False
+    )
     return tag("div", drawn, class_="formula", tabindex=0) if block else drawn
 
 
 def _tokens(text: str) -> list[str]:
-    found = [match.groups() for match in _TOKEN.finditer(_MEAN.sub(r"⟨\1⟩", text).replace("²", "^2").rstrip())]
+    found = [
+        match.groups()
+        for match in _TOKEN.finditer(_MEAN.sub(r"⟨\1⟩", text).replace("²", "^2").rstrip())
+    ]
     tokens = [token for _, token in found[:1]]
     for (_, before), (space, token) in pairwise(found):
-        words = (_is_word(before) and (token.isalnum() or token == "(")) or (_is_word(token) and before.isalnum())
+        words = (_is_word(before) and (token.isalnum() or token == "(")) or (
+            _is_word(token) and before.isalnum()
+        )
         tokens += [_GAP, token] if space and words else [token]
     return tokens
 
@@ -60,7 +67,9 @@ def _single(tokens: list[str]) -> Html:
         return tag("mspace", width="0.3em")
     if token == "{":
         return tag("mrow", *_until("}", tokens))
-    if token in _CLOSED_BY:  # in a row of their own they are as high as what they hold, and no higher
+    if (
+        token in _CLOSED_BY
+    ):  # in a row of their own they are as high as what they hold, and no higher
         close = _CLOSED_BY[token]
         return tag("mrow", tag("mo", token), *_until(close, tokens), tag("mo", close))
     if token == "frac":

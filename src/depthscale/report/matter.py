@@ -1,4 +1,5 @@
-"""Whether the explosion matters: accuracy by depth and the first steps' gradients, as a table for 80 columns and a chart."""
+"""Whether the explosion matters: accuracy by depth and the first steps' gradients, as a table for
+80 columns and a chart."""
 
 from math import isfinite
 
@@ -18,17 +19,28 @@ def matter_table(found: Matter) -> RenderableType:
     """Accuracy by depth, then the ratio of gradients by step, then how to read both."""
     s = found.settings
     sizes = (
-        f"{found.data}, {found.samples:,} samples: ReLU networks of width {s.width}, batches of {s.batch}, {s.steps} steps of SGD, "
+        f"{found.data}, {found.samples:,} samples: ReLU networks of width {s.width}, batches of "
+        f"{s.batch}, {s.steps} steps of SGD, "
         f"{found.seeds} seeds"
     )
-    accuracy = Table(title="held-out accuracy at the best learning rate", box=None, title_justify="left", padding=(0, 2, 0, 0))
-    ratios = Table(
-        title=f"|dE/dy| of the first layer over that of the last, learning rate {max(found.rates):g}",
+    accuracy = Table(
+        title="held-out accuracy at the best learning rate",
         box=None,
         title_justify="left",
         padding=(0, 2, 0, 0),
     )
-    for heading in ("depth", "of 16/ln rate", *(column for name in NETWORKS for column in (name, "lr"))):
+    ratios = Table(
+        title="|dE/dy| of the first layer over that of the last, learning rate "
+        f"{max(found.rates):g}",
+        box=None,
+        title_justify="left",
+        padding=(0, 2, 0, 0),
+    )
+    for heading in (
+        "depth",
+        "of 16/ln rate",
+        *(column for name in NETWORKS for column in (name, "lr")),
+    ):
         accuracy.add_column(heading, justify="right")
     for heading in ("depth", "network", "theory, step 0", *(f"step {step}" for step in _SHOWN)):
         ratios.add_column(heading, justify="left" if heading == "network" else "right")
@@ -36,10 +48,17 @@ def matter_table(found: Matter) -> RenderableType:
     for depth in depths:
         rows = [row for row in found.rows if row.depth == depth]
         part = f"{depth / found.trainable_depth:.2f}"
-        accuracy.add_row(str(depth), part, *(cell for row in rows for cell in (_accuracy(row), f"{row.rate:g}")))
+        accuracy.add_row(
+            str(depth), part, *(cell for row in rows for cell in (_accuracy(row), f"{row.rate:g}"))
+        )
         for row in rows:
             name = str(depth) if row is rows[0] else ""
-            ratios.add_row(name, row.network, _ratio(row.predicted), *(_ratio(row.ratios[step]) for step in _SHOWN))
+            ratios.add_row(
+                name,
+                row.network,
+                _ratio(row.predicted),
+                *(_ratio(row.ratios[step]) for step in _SHOWN),
+            )
     said = [Text(f"- {line}") for line in reading(found)]
     return Group(Text(sizes), Text(), accuracy, Text(), ratios, Text(), *said)
 
@@ -52,7 +71,8 @@ def matter_figures(found: Matter) -> dict[str, bytes | str]:
 def matter_chart(found: Matter) -> Chart:
     """Accuracy against depth beside theory's depth, and the first steps' ratio of gradients."""
     caption = (
-        f"{found.data}; ± 2 standard errors over {found.seeds} seeds; dashed: 16 / ln rate = {found.trainable_depth:.3g} layers"
+        f"{found.data}; ± 2 standard errors over {found.seeds} seeds; dashed: 16 / ln rate "
+        f"= {found.trainable_depth:.3g} layers"
     )
     rate = f"batch norm by depth, learning rate {max(found.rates):g}"
     left = accuracies(found).properties(width=320, title="accuracy by depth")
@@ -79,11 +99,18 @@ def accuracies(found: Matter) -> Chart:
         legend=alt.Legend(title=None, orient="top"),
     )
     x = alt.X("depth:Q", title="depth", scale=alt.Scale(domainMin=0), axis=alt.Axis(grid=False))
-    y = alt.Y("accuracy:Q", title="held-out accuracy", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(gridOpacity=0.5))
+    y = alt.Y(
+        "accuracy:Q",
+        title="held-out accuracy",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(gridOpacity=0.5),
+    )
     base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
     bars = base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q")
     line = base.mark_line(point=alt.OverlayMarkDef(size=45), strokeWidth=1.5).encode(y=y)
-    scale = alt.Chart(alt.Data(values=[{"depth": found.trainable_depth}])).mark_rule(strokeDash=[4, 3], color=INK)
+    scale = alt.Chart(alt.Data(values=[{"depth": found.trainable_depth}])).mark_rule(
+        strokeDash=[4, 3], color=INK
+    )
     return alt.layer(scale.encode(x="depth:Q"), bars, line).properties(height=260)
 
 
@@ -97,7 +124,11 @@ def first_steps(found: Matter) -> alt.Chart:
     ]
     order = list(dict.fromkeys(str(row.depth) for row in found.rows))
     few = len(order) <= len(SERIES_COLOURS)
-    scale = alt.Scale(domain=order, range=SERIES_COLOURS[: len(order)]) if few else alt.Scale(domain=order, scheme="viridis")
+    scale = (
+        alt.Scale(domain=order, range=SERIES_COLOURS[: len(order)])
+        if few
+        else alt.Scale(domain=order, scheme="viridis")
+    )
     legend = alt.Legend(title="layers", orient="top")
     colour = alt.Color("depth:N", sort=order, scale=scale, legend=legend)
     x = alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, grid=False))
@@ -107,7 +138,9 @@ def first_steps(found: Matter) -> alt.Chart:
         scale=alt.Scale(type="log"),
         axis=alt.Axis(format="~g", gridOpacity=0.5, values=[10.0**n for n in range(-12, 13)]),
     )
-    marks = alt.Chart(alt.Data(values=rows)).mark_line(point=alt.OverlayMarkDef(size=40), strokeWidth=1.5)
+    marks = alt.Chart(alt.Data(values=rows)).mark_line(
+        point=alt.OverlayMarkDef(size=40), strokeWidth=1.5
+    )
     return marks.encode(x=x, y=y, color=colour).properties(height=260)
 
 

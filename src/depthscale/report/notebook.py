@@ -1,4 +1,5 @@
-"""Records as a notebook shows them: the finding in words and a picture, drawn here and not by a script from elsewhere."""
+"""Records as a notebook shows them: the finding in words and a picture, drawn here and not by a
+script from elsewhere."""
 
 from math import isfinite
 
@@ -23,7 +24,10 @@ _FAR = 3.0  # as a normal deviate
 def profile_html(profile: Profile) -> str:
     """What it is, what the gradient does, and both along depth."""
     before, number, after = verdict(profile, None)
-    return join(tag("p", tag("strong", described(profile.spec)), tag("br"), before, number, after), _drawn(chart(profile)))
+    return join(
+        tag("p", tag("strong", described(profile.spec)), tag("br"), before, number, after),
+        _drawn(chart(profile)),
+    )
 
 
 def comparisons_html(found: Comparisons) -> str:
@@ -46,8 +50,15 @@ def trace_comparison_html(found: TraceComparison) -> str:
 def trace_html(trace: Trace) -> str:
     """What was probed, what was found, and every operation along depth."""
     found = diagnose(trace)
-    seen = f"{len(trace):,} operations, {trace.mode} mode, {trace.coverage.share:.1%} of the autograd nodes seen"
-    return join(tag("p", tag("strong", trace.model), f": {seen}"), diagnosis_html(found), _drawn(chart(trace)))
+    seen = (
+        f"{len(trace):,} operations, {trace.mode} mode, {trace.coverage.share:.1%} of the "
+        "autograd nodes seen"
+    )
+    return join(
+        tag("p", tag("strong", trace.model), f": {seen}"),
+        diagnosis_html(found),
+        _drawn(chart(trace)),
+    )
 
 
 def ledger_html(account: Ledger) -> str:
@@ -57,13 +68,19 @@ def ledger_html(account: Ledger) -> str:
 
 def diagnosis_html(found: Diagnosis) -> str:
     """The verdict, and a line for each finding."""
-    return join(tag("p", found.verdict), tag("ul", *(tag("li", str(each)) for each in found.findings)))
+    return join(
+        tag("p", found.verdict), tag("ul", *(tag("li", str(each)) for each in found.findings))
+    )
 
 
 def growth_html(found: Growth) -> str:
     """The rate with its interval, in a small table."""
     low, high = interval(found)
-    sure = f"{rounded(low, found.stderr)} to {rounded(high, found.stderr)}" if found.stderr else "exact"
+    sure = (
+        f"{rounded(low, found.stderr)} to {rounded(high, found.stderr)}"
+        if found.stderr
+        else "exact"
+    )
     scale = f"{found.depth_scale:.3g} {found.step}s" if isfinite(found.depth_scale) else "∞"
     row = [
         f"×{rounded(found.rate, found.stderr)}",
@@ -72,16 +89,34 @@ def growth_html(found: Growth) -> str:
         scale,
         f"{found.first_layer} to {found.last_layer}",
     ]
-    return table([f"gradient's mean square per {found.step}", "95 % interval", "RMS", "e-fold every", "layers"], [row])
+    return table(
+        [
+            f"gradient's mean square per {found.step}",
+            "95 % interval",
+            "RMS",
+            "e-fold every",
+            "layers",
+        ],
+        [row],
+    )
 
 
 def sketch_html(sketch: Sketch) -> str:
-    """Its numbers, its distribution over every magnitude, and what number formats would lose of it."""
+    """Its numbers, its distribution over every magnitude, and what number formats would lose of
+    it."""
     if not sketch.tally.nonzero:
         return tag("p", repr(sketch))
-    rows = [[name, f"{sketch.underflow(name):.3g}", f"{sketch.overflow(name):.3g}"] for name in FORMATS]
-    return join(tag("p", repr(sketch)), _drawn(chart(sketch)), table(["share that", "becomes 0", "overflows"], rows))
+    rows = [
+        [name, f"{sketch.underflow(name):.3g}", f"{sketch.overflow(name):.3g}"] for name in FORMATS
+    ]
+    return join(
+        tag("p", repr(sketch)),
+        _drawn(chart(sketch)),
+        table(["share that", "becomes 0", "overflows"], rows),
+    )
 
 
 def _drawn(picture: Chart) -> Html:
-    return Html(vl_convert.vegalite_to_svg(picture.properties(background="white").to_json(validate=False)))
+    return Html(
+        vl_convert.vegalite_to_svg(picture.properties(background="white").to_json(validate=False))
+    )

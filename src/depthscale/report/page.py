@@ -1,17 +1,24 @@
-"""One HTML page that asks nothing of the network: what it shows, how it looks and what it runs are all inside."""
+"""One HTML page that asks nothing of the network: what it shows, how it looks and what it runs are
+all inside."""
 
 import re
 from html import escape
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; font-src data:"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src "
+    "data:; font-src data:"
+)
 
 
 def document(title: str, body: str, *, style: str = "", script: str = "") -> str:
-    """A whole page. / title: plain text; body: HTML, escaped by whoever wrote it; style, script: CSS and JavaScript."""
+    """A whole page. / title: plain text; body: HTML, escaped by whoever wrote it; style, script:
+    CSS and JavaScript."""
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta '
+        f'charset="utf-8">\n<title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<style>{_STYLE}{style}</style>\n</head>\n'
+        '<meta http-equiv="Content-Security-Policy" '
+        f'content="{_POLICY}">\n<style>{_STYLE}{style}</style>\n</head>\n'
         f"<body>\n<main>{body}</main>\n<script>{_closed(script)}</script>\n</body>\n</html>\n"
     )
 

@@ -21,7 +21,8 @@ _DIGITS = 7  # significant, of numbers in a page
 
 @dataclass(frozen=True)
 class Part:
-    """body: markup; charts: by the id of their place in it; data: read by the script as page.<name>; script: run after all."""
+    """body: markup; charts: by the id of their place in it; data: read by the script as
+    page.<name>; script: run after all."""
 
     body: Html
     charts: Mapping[str, Any] = field(default_factory=dict)
@@ -33,20 +34,32 @@ def sheet(title: str, parts: Sequence[Part], *, last: int) -> str:
     """The whole page. / last: the largest place (layer, operation) that can be selected."""
     charts = {name: _drawable(chart) for part in parts for name, chart in part.charts.items()}
     data = dict(chain.from_iterable(part.data.items() for part in parts))
-    values = json.dumps(_compact(data | {"charts": charts, "last": last}), separators=(",", ":"), allow_nan=False)
+    values = json.dumps(
+        _compact(data | {"charts": charts, "last": last}), separators=(",", ":"), allow_nan=False
+    )
     values = values.replace("<", r"\u003c")  # or a name could end the script that holds it
-    script = "".join([f"const page = {values};\n", asset("page.js"), *(part.script for part in parts)])
+    script = "".join(
+        [f"const page = {values};\n", asset("page.js"), *(part.script for part in parts)]
+    )
     libraries = f"(() => {{{_bundle()}}})();\n" if charts else ""
     body = join(
-        *(part.body for part in parts), tag("noscript", tag("p", "The charts and tables of this page need JavaScript."))
+        *(part.body for part in parts),
+        tag("noscript", tag("p", "The charts and tables of this page need JavaScript.")),
     )
     return document(title, body, style=asset("page.css"), script=libraries + script)
 
 
 def figure(name: str, chart: Chart, title: str, says: str, *, axis: str = "") -> Part:
-    """A chart with its title and what it shows in words. / axis: "x" or "y" where places lie along it and can be selected."""
+    """A chart with its title and what it shows in words. / axis: "x" or "y" where places lie along
+    it and can be selected."""
     place = tag(
-        "div", id=name, class_="chart", role="img", aria_label=f"{title}. {says}".strip(), tabindex=0, data_axis=axis or False
+        "div",
+        id=name,
+        class_="chart",
+        role="img",
+        aria_label=f"{title}. {says}".strip(),
+        tabindex=0,
+        data_axis=axis or False,
     )
     caption = [tag("figcaption", says)] if says else []
     return Part(tag("figure", tag("h3", title), place, *caption), {name: chart})
@@ -77,13 +90,16 @@ def asset(name: str) -> str:
 
 @cache
 def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed. / in a scope of their own: their short global names would meet a page's."""
+    """Vega, Vega-Lite and Vega-Embed. / in a scope of their own: their short global names would
+    meet a page's."""
     return vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue]  # its stub asks for every argument
 
 
 def _drawable(chart: Any) -> Any:
     """The chart as Vega-Lite reads it, as wide as its place, in the page's colours."""
-    dressed = house(chart).properties(background="transparent", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
+    dressed = house(chart).properties(
+        background="transparent", autosize=alt.AutoSizeParams(type="fit-x", contains="padding")
+    )
     return _coloured(dressed.properties(width="container").to_dict(validate=False))
 
 

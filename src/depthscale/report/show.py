@@ -53,9 +53,10 @@ Reported = (
 def report(what: Reported, path: str | Path) -> None:
     """Write one HTML page that needs nothing from outside, whole or not at all.
 
-    what: a Profile (a simulated one is shown with its prediction); a Trace; what `compare` returned, or two or more profiles, or
-    traces, in a list or by name; the founding experiment, which becomes an article; or what `explain` found: the growth
-    argument (also at the norms of a model), Batch Norm's backward pass, the normalizers, or whether it matters.
+    what: a Profile (a simulated one is shown with its prediction); a Trace; what `compare`
+    returned, or two or more profiles, or traces, in a list or by name; the founding experiment,
+    which becomes an article; or what `explain` found: the growth argument (also at the norms of a
+    model), Batch Norm's backward pass, the normalizers, or whether it matters.
     raises: UnwritablePath; NoPicture for anything else.
     """
     path = Path(path)
@@ -84,12 +85,15 @@ def page(what: Reported) -> str:
             return walk_page(what)
     profiles, traces = _several(what)
     if len(profiles) + len(traces) < 2:
-        raise NoPicture(f"a comparison takes two or more, got {len(profiles) + len(traces)}; give one by itself")
+        raise NoPicture(
+            f"a comparison takes two or more, got {len(profiles) + len(traces)}; give one by itself"
+        )
     return comparison_page(profiles) if profiles else traces_page(traces)
 
 
 def chart(what: Any) -> Chart:
-    """An altair chart of a Profile, of a Trace, of several of either (as `report` takes them) or of a Sketch.
+    """An altair chart of a Profile, of a Trace, of several of either (as `report` takes them) or of
+    a Sketch.
 
     raises: NoPicture for anything else.
     """
@@ -110,7 +114,8 @@ def chart(what: Any) -> Chart:
 
 
 def theory_of(profile: Profile) -> Profile | None:
-    """The prediction for the network that was simulated; None where theory has none for it, or the inputs were given."""
+    """The prediction for the network that was simulated; None where theory has none for it, or the
+    inputs were given."""
     if profile.source == "theory":
         return profile
     if profile.inputs != "white noise":
@@ -125,13 +130,21 @@ def _several(what: Any) -> tuple[dict[str, Profile], dict[str, Trace]]:
     """Profiles by name, or traces; the other of the two is empty."""
     if isinstance(what, Comparisons | TraceComparison):
         what = [what.a, what.b] if isinstance(what, Comparisons) else [what.before, what.after]
-    each = list(what.values()) if isinstance(what, Mapping) else list(what) if isinstance(what, list | tuple) else []
+    each = (
+        list(what.values())
+        if isinstance(what, Mapping)
+        else list(what)
+        if isinstance(what, list | tuple)
+        else []
+    )
     named = dict(zip(map(str, what), each, strict=True)) if isinstance(what, Mapping) else None
     if each and all(isinstance(one, Profile) for one in each):
         return named or names(each), {}
     if each and all(isinstance(one, Trace) for one in each):
         return {}, named or trace_names(each)
     raise NoPicture(
-        "give a Profile, a Trace, what compare returned, or several profiles, or several traces, in a list or by name; got "
-        f"{type(what).__name__}" + (f" of {', '.join(sorted({type(one).__name__ for one in each}))}" if each else "")
+        "give a Profile, a Trace, what compare returned, or several profiles, or several traces, "
+        "in a list or by name; got "
+        f"{type(what).__name__}"
+        + (f" of {', '.join(sorted({type(one).__name__ for one in each}))}" if each else "")
     )

@@ -12,12 +12,14 @@ GUILTY = "#B0413E"
 SERIES_COLOURS = [*NETWORK_COLOURS, "#E69F00", "#CC79A7"]
 _FONT = "Helvetica, Arial, sans-serif"
 
-# On a page a colour is a variable of its style sheet, so that charts follow light, dark and print without being drawn again.
+# On a page a colour is a variable of its style sheet, so that charts follow light, dark and print
+# without being drawn again.
 PAGE_COLOURS = {
     "#0072B2": "var(--blue)",
     "#D55E00": "var(--vermilion)",
     "#009E73": "var(--green)",
-    "#E69F00": "var(--ochre)",  # darkened until it stands out from white, orange is vermilion to a colour-blind reader
+    # darkened until it stands out from white, orange is vermilion to a colour-blind reader
+    "#E69F00": "var(--ochre)",
     "#CC79A7": "var(--purple)",
     INK: "var(--ink)",
     FAINT: "var(--faint)",
@@ -30,7 +32,8 @@ Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VCo
 
 
 def themed(chart: Chart, title: str, caption: str) -> Chart:
-    """The chart with its title, a line that says how to read it, and the house's type and background."""
+    """The chart with its title, a line that says how to read it, and the house's type and
+    background."""
     heading = alt.TitleParams(title, subtitle=caption, anchor="start", offset=12)
     return house(chart).properties(title=heading, background="white")
 
@@ -41,7 +44,12 @@ def house(chart: Chart) -> Chart:
         chart.configure(font=_FONT)
         .configure_view(stroke=None)
         .configure_axis(
-            labelColor=INK, titleColor=INK, domainColor=AXIS, tickColor=AXIS, gridColor=GRID, titleFontWeight="normal"
+            labelColor=INK,
+            titleColor=INK,
+            domainColor=AXIS,
+            tickColor=AXIS,
+            gridColor=GRID,
+            titleFontWeight="normal",
         )
         .configure_title(color=INK, subtitleColor=FAINT, fontSize=14, subtitleFontSize=11)
         .configure_legend(labelColor=INK, titleColor=INK, symbolStrokeWidth=0)

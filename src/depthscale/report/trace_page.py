@@ -1,4 +1,5 @@
-"""The page of a trace: verdict, depth, distributions, the ledger, the operations by module and as a table, findings, coverage."""
+"""The page of a trace: verdict, depth, distributions, the ledger, the operations by module and as a
+table, findings, coverage."""
 
 import json
 from math import isfinite
@@ -35,7 +36,9 @@ def trace_page(trace: Trace) -> str:
         _first_screen(trace, diagnosis, theory),
         _findings(trace, diagnosis),
         distributions(trace, blocks),
-        _waterfall(account, blocks) if isinstance(account, Ledger) else section("ledger", "The ledger", tag("p", str(account))),
+        _waterfall(account, blocks)
+        if isinstance(account, Ledger)
+        else section("ledger", "The ledger", tag("p", str(account))),
         _blocks(trace, blocks, known is not None),
         _operations(trace, known, theory),
         _coverage(trace),
@@ -52,7 +55,8 @@ def _account(trace: Trace) -> Ledger | UnreliableGrowth:
 
 
 def _theory(trace: Trace) -> TracePrediction | None:
-    """Where theory knows the gradient of at least half of the operations that every path crosses."""
+    """Where theory knows the gradient of at least half of the operations that every path
+    crosses."""
     try:
         found = predict_operations(trace)
         known = [isfinite(found.log2_gradient(op)) for op in stations(trace)]
@@ -64,25 +68,60 @@ def _theory(trace: Trace) -> TracePrediction | None:
 def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None) -> Part:
     head = join(
         headline(
-            f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}{_networks(trace)}",
+            f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of "
+            f"{trace.batch}{_networks(trace)}",
             trace.model,
             sentence(diagnosis.verdict),
         ),
         tag("p", _rate(trace, diagnosis.predicted_rate)),
     )
-    says = "Root mean square of every operation's output and of the gradient that arrives there, on a logarithmic scale; "
+    says = (
+        "Root mean square of every operation's output and of the gradient that arrives there, "
+        "on a logarithmic scale; "
+    )
     says += "the lines go through the operations that every path crosses, "
-    says += "as theory has them" if theory is not None else "as measured, since theory has no rule for this model"
-    says += "; small and faint: operations beside them." if len(stations(trace)) < len(trace.ops) else "."
+    says += (
+        "as theory has them"
+        if theory is not None
+        else "as measured, since theory has no rule for this model"
+    )
+    says += (
+        "; small and faint: operations beside them."
+        if len(stations(trace)) < len(trace.ops)
+        else "."
+    )
     if trace.repeats > 1:
-        says += f" Bars: ± 2 standard errors over {trace.repeats} {'networks' if trace.initializations > 1 else 'cotangents'}."
+        says += (
+            f" Bars: ± 2 standard errors over {trace.repeats} "
+            f"{'networks' if trace.initializations > 1 else 'cotangents'}."
+        )
     if charts.guilty(trace, diagnosis):
         says += " Dashed: what the findings name."
-    hero = figure("depth", charts.depth_chart(trace, diagnosis, theory), "Gradient and activation along depth", says, axis="x")
-    links = [("findings", "Findings"), ("distributions", "Distributions"), ("ledger", "Ledger"), ("operations", "Operations")]
-    nav = tag("nav", *(tag("a", title, href=f"#{name}") for name, title in links), aria_label="contents")
+    hero = figure(
+        "depth",
+        charts.depth_chart(trace, diagnosis, theory),
+        "Gradient and activation along depth",
+        says,
+        axis="x",
+    )
+    links = [
+        ("findings", "Findings"),
+        ("distributions", "Distributions"),
+        ("ledger", "Ledger"),
+        ("operations", "Operations"),
+    ]
+    nav = tag(
+        "nav", *(tag("a", title, href=f"#{name}") for name, title in links), aria_label="contents"
+    )
     return Part(
-        join(head, hero.body, readout("Click a point, a bar or a row (or use the arrow keys) to follow one operation."), nav),
+        join(
+            head,
+            hero.body,
+            readout(
+                "Click a point, a bar or a row (or use the arrow keys) to follow one operation."
+            ),
+            nav,
+        ),
         hero.charts,
     )
 
@@ -103,7 +142,8 @@ def _rate(trace: Trace, predicted: float) -> str:
     where = f"steps {found.first_layer} to {found.last_layer}"
     return (
         f"Gradient: ×{rounded(found.rate, found.stderr)} per {found.step} in mean square "
-        f"(95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, {where}), ×{found.rms_rate:.4g} in RMS."
+        f"(95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, {where}), "
+        f"×{found.rms_rate:.4g} in RMS."
         + (f" Theory: ×{predicted:.5g}." if isfinite(predicted) else "")
     )
 
@@ -115,8 +155,16 @@ def _findings(trace: Trace, diagnosis: Diagnosis) -> Part:
 
 
 def _finding(found: Finding, at: int | None) -> Html:
-    where = tag("button", found.where, type="button", class_="op", data_at=at) if at is not None else found.where
-    evidence = [f"{name} = {_plain(value)}" for name, value in found.evidence.items() if value is not None and value == value]
+    where = (
+        tag("button", found.where, type="button", class_="op", data_at=at)
+        if at is not None
+        else found.where
+    )
+    evidence = [
+        f"{name} = {_plain(value)}"
+        for name, value in found.evidence.items()
+        if value is not None and value == value
+    ]
     lines = [tag("p", sentence(found.says))]
     lines += [tag("p", tag("strong", "Try: "), found.advice)] if found.advice else []
     lines += [tag("p", f"Evidence: {'; '.join(evidence)}", class_="note")] if evidence else []
@@ -132,30 +180,54 @@ def _plain(value: object) -> str:
 
 
 def _waterfall(account: Ledger, blocks: Folding) -> Part:
-    closes = f"it closes to {account.closure_error:.0e}" if account.closure_error > 0 else "it closes exactly"
+    closes = (
+        f"it closes to {account.closure_error:.0e}"
+        if account.closure_error > 0
+        else "it closes exactly"
+    )
     text = tag(
         "p",
-        f"From the loss to the inputs the squared norm of the gradient changes by {_times(account.total_log2_norm2)}. "
-        f"Multiplied up along all paths, the operations' own gains account for it; {closes} (in log2).",
+        "From the loss to the inputs the squared norm of the gradient changes by "
+        f"{_times(account.total_log2_norm2)}. "
+        f"Multiplied up along all paths, the operations' own gains account for it; {closes} (in "
+        "log2).",
     )
     word = "step of depth" if blocks.step else "block"
-    says = f"Each {word}'s part, in the order in which the gradient meets it; orange where it grows, blue where it shrinks."
-    falls = figure("waterfall", charts.waterfall(blocks.parts, account.total_log2_norm2), f"By {word}", says, axis="y")
+    says = (
+        f"Each {word}'s part, in the order in which the gradient meets it; orange where it "
+        "grows, blue where it shrinks."
+    )
+    falls = figure(
+        "waterfall",
+        charts.waterfall(blocks.parts, account.total_log2_norm2),
+        f"By {word}",
+        says,
+        axis="y",
+    )
     kinds = figure(
-        "kinds", charts.by_kind(account), "By kind of operation", "Large effects that cancel do so along every path."
+        "kinds",
+        charts.by_kind(account),
+        "By kind of operation",
+        "Large effects that cancel do so along every path.",
     )
     return section("ledger", "The ledger", text, gathered(falls, kinds, class_="pair"))
 
 
 def _blocks(trace: Trace, blocks: Folding, known: bool) -> Part:
-    """Blocks that open to their operations, with what feeds what; the script fills them from the table's rows when they open.
+    """Blocks that open to their operations, with what feeds what; the script fills them from the
+    table's rows when they open.
 
     known: whether there is a ledger, whose gains colour them.
     """
     title, note = ("step of depth", f"A step is {blocks.step}. ") if blocks.step else ("module", "")
     if known:
-        note += "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. "
-    note += "Open a block for its operations; lines lead to each from those that it reads, from the block's top where these "
+        note += (
+            "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. "
+        )
+    note += (
+        "Open a block for its operations; lines lead to each from those that it reads, from "
+        "the block's top where these "
+    )
     note += "lie before it."
     folds = [_block(each, trace, named=bool(blocks.step), known=known) for each in blocks.parts]
     listed = section("modules", f"Operations by {title}", tag("p", note, class_="note"), *folds)
@@ -167,16 +239,29 @@ def _block(block: Fold, trace: Trace, *, named: bool, known: bool) -> Html:
     """named: whether its first and last operation are said; known: whether its gain is."""
     first, last = trace.ops[block.first].name, trace.ops[block.last].name
     within = [tag("span", f"{first} to {last}", class_="note")] if named and first != last else []
-    gain = [tag("span", _times(block.log2_gain), class_="gain", data_gain=f"{block.log2_gain:.4f}")] if known else []
+    gain = (
+        [tag("span", _times(block.log2_gain), class_="gain", data_gain=f"{block.log2_gain:.4f}")]
+        if known
+        else []
+    )
     summary = tag("summary", tag("span", block.name, " ", *within), *gain)
-    return tag("details", summary, class_="block", data_name=block.name, data_first=block.first, data_last=block.last)
+    return tag(
+        "details",
+        summary,
+        class_="block",
+        data_name=block.name,
+        data_first=block.first,
+        data_last=block.last,
+    )
 
 
 def _operations(trace: Trace, account: Ledger | None, theory: TracePrediction | None) -> Part:
     entries = {entry.id: entry for entry in account.entries} if account else {}
 
     def of_entry(name: str) -> Array:
-        return np.array([getattr(entries[op.id], name) if op.id in entries else np.nan for op in trace.ops])
+        return np.array(
+            [getattr(entries[op.id], name) if op.id in entries else np.nan for op in trace.ops]
+        )
 
     columns: dict[str, Array | list[str]] = {
         "operation": np.arange(float(len(trace.ops))),
@@ -188,7 +273,9 @@ def _operations(trace: Trace, account: Ledger | None, theory: TracePrediction | 
     }
     if theory is not None:
         known = charts.predicted(trace, theory)
-        columns |= {f"predicted {name} RMS": rms(known[name]) for name in ("activation", "gradient")}
+        columns |= {
+            f"predicted {name} RMS": rms(known[name]) for name in ("activation", "gradient")
+        }
     if account:
         columns["squared gradient ×"] = _factor(of_entry("log2_gain_norm2"))
         columns["squared signal ×"] = _factor(of_entry("forward"))
@@ -206,14 +293,19 @@ def _times(log2_gain: float) -> str:
 
 
 def _factor(log2_gain: Array) -> Array:
-    return np.where(np.abs(log2_gain) < _LARGEST_LOG2, 2.0 ** np.clip(log2_gain, -_LARGEST_LOG2, _LARGEST_LOG2), np.nan)
+    return np.where(
+        np.abs(log2_gain) < _LARGEST_LOG2,
+        2.0 ** np.clip(log2_gain, -_LARGEST_LOG2, _LARGEST_LOG2),
+        np.nan,
+    )
 
 
 def _coverage(trace: Trace) -> Part:
     seen = trace.coverage
     said = tag(
         "p",
-        f"{seen.ops_seen:,} operations were seen, {seen.ops_with_gradient:,} of them with a gradient; {seen.nodes_seen:,} of "
+        f"{seen.ops_seen:,} operations were seen, {seen.ops_with_gradient:,} of them with a "
+        f"gradient; {seen.nodes_seen:,} of "
         f"{seen.autograd_nodes:,} autograd nodes lie inside them ({seen.share:.1%}).",
     )
     rows = [[each.op, each.why, f"{each.nodes:,}"] for each in seen.not_seen[:_MOST_SHOWN]]

@@ -1,4 +1,5 @@
-"""The page of several traces on the same axes: their gradients by step of depth, their verdicts, and which operations differ."""
+"""The page of several traces on the same axes: their gradients by step of depth, their verdicts,
+and which operations differ."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -41,7 +42,10 @@ def traces_page(traces: Mapping[str, Trace]) -> str:
     parts = [
         _first_screen(traces, found, along),
         _verdicts(traces),
-        *(_operations(i, name, traces, each) for i, (name, each) in enumerate(found.items(), start=1)),
+        *(
+            _operations(i, name, traces, each)
+            for i, (name, each) in enumerate(found.items(), start=1)
+        ),
         _steps(traces, along),
         trace_provenance(traces),
     ]
@@ -54,13 +58,17 @@ def trace_names(traces: Sequence[Trace]) -> dict[str, Trace]:
     named: dict[str, Trace] = {}
     for i, trace in enumerate(traces):
         values = {key: getattr(trace, key) for key in keys}
-        told = ", ".join(str(value) if key in ("model", "mode") else f"{key} {value}" for key, value in values.items())
+        told = ", ".join(
+            str(value) if key in ("model", "mode") else f"{key} {value}"
+            for key, value in values.items()
+        )
         named[told if told and told not in named else f"{told or trace.model} ({i + 1})"] = trace
     return named
 
 
 def places(traces: Sequence[Trace]) -> tuple[str, list[list[int]]]:
-    """What is counted along depth, and each trace's operations there: where its steps of depth begin and end.
+    """What is counted along depth, and each trace's operations there: where its steps of depth
+    begin and end.
 
     Where one of them repeats nothing, the operations that every gradient path crosses.
     """
@@ -74,7 +82,9 @@ def places(traces: Sequence[Trace]) -> tuple[str, list[list[int]]]:
     return f"{words.pop() if len(words) == 1 else 'step of depth'}, counted from the input", ids
 
 
-def traces_chart(traces: Mapping[str, Trace], along: tuple[str, list[list[int]]], quantity: str = "gradient") -> Chart:
+def traces_chart(
+    traces: Mapping[str, Trace], along: tuple[str, list[list[int]]], quantity: str = "gradient"
+) -> Chart:
     """One quantity of all traces by step of depth, a line through each one's points."""
     title, ids = along
     series = [
@@ -87,7 +97,9 @@ def traces_chart(traces: Mapping[str, Trace], along: tuple[str, list[list[int]]]
 
 def _levels(trace: Trace, at: list[int], quantity: str) -> Quantity:
     levels = np.array([getattr(trace.ops[i], f"log2_{quantity}_ms") for i in at])
-    return Quantity(levels, over_repeats(trace)[at] if quantity == "gradient" else np.full(len(at), nan))
+    return Quantity(
+        levels, over_repeats(trace)[at] if quantity == "gradient" else np.full(len(at), nan)
+    )
 
 
 def _compared(trace: Trace, reference: Trace) -> TraceComparison | InvalidProbe:
@@ -98,20 +110,41 @@ def _compared(trace: Trace, reference: Trace) -> TraceComparison | InvalidProbe:
 
 
 def _first_screen(
-    traces: Mapping[str, Trace], found: Mapping[str, TraceComparison | InvalidProbe], along: tuple[str, list[list[int]]]
+    traces: Mapping[str, Trace],
+    found: Mapping[str, TraceComparison | InvalidProbe],
+    along: tuple[str, list[list[int]]],
 ) -> Part:
     (first, _), (second, _) = islice(traces.items(), 2)
-    head = headline("depthscale comparison of traces", " against ".join(traces), *_verdict(first, second, found[second]))
+    head = headline(
+        "depthscale comparison of traces",
+        " against ".join(traces),
+        *_verdict(first, second, found[second]),
+    )
     says = {
-        "gradient": "Root mean square where each step of depth ends, of the gradient that arrives there"
-        + (" ± 2 standard errors over cotangents." if any(trace.repeats > 1 for trace in traces.values()) else "."),
+        "gradient": "Root mean square where each step of depth ends, of the gradient that arrives "
+        "there"
+        + (
+            " ± 2 standard errors over cotangents."
+            if any(trace.repeats > 1 for trace in traces.values())
+            else "."
+        ),
         "activation": "Root mean square of what the same operations give.",
     }
     charts = [
-        figure(name, traces_chart(traces, along, name), f"{name.capitalize()} along depth", says[name], axis="x")
+        figure(
+            name,
+            traces_chart(traces, along, name),
+            f"{name.capitalize()} along depth",
+            says[name],
+            axis="x",
+        )
         for name in _QUANTITIES
     ]
-    body = join(head, charts[0].body, readout("Click a point or a row (or use the arrow keys) to follow one step of depth."))
+    body = join(
+        head,
+        charts[0].body,
+        readout("Click a point or a row (or use the arrow keys) to follow one step of depth."),
+    )
     body = join(body, _growths(traces, found), charts[1].body)
     return Part(body, {name: chart for each in charts for name, chart in each.charts.items()})
 
@@ -119,7 +152,10 @@ def _first_screen(
 def _verdict(first: str, second: str, found: TraceComparison | InvalidProbe) -> list[str]:
     """How the rates of growth differ; without rates, which operation differs most."""
     if isinstance(found, InvalidProbe):
-        return [f"{second} and {first} have no operation's name in common: only their depths are compared."]
+        return [
+            f"{second} and {first} have no operation's name in common: only their depths are "
+            "compared."
+        ]
     b, a = found.growths
     if a is not None and b is not None and isfinite(found.standard_errors):
         apart = abs(found.standard_errors)
@@ -139,12 +175,23 @@ def _verdict(first: str, second: str, found: TraceComparison | InvalidProbe) -> 
         ]
     most = found.largest[0]
     if most.size < _ALIKE:
-        return [f"Every operation of {second} has the gradient and the activation that it has in {first}."]
-    return [f"{second} and {first} differ most at {most.name}: ", tag("strong", _factors(most)), "."]
+        return [
+            f"Every operation of {second} has the gradient and the activation that it has in "
+            f"{first}."
+        ]
+    return [
+        f"{second} and {first} differ most at {most.name}: ",
+        tag("strong", _factors(most)),
+        ".",
+    ]
 
 
 def _factors(change: Change) -> str:
-    told = [f"{name} {_times(getattr(change, name))}" for name in _QUANTITIES if isfinite(getattr(change, name))]
+    told = [
+        f"{name} {_times(getattr(change, name))}"
+        for name in _QUANTITIES
+        if isfinite(getattr(change, name))
+    ]
     return f"{' and '.join(told)} in RMS"
 
 
@@ -155,14 +202,18 @@ def _times(log2_ms: float) -> str:
     return f"×{2.0 ** (log2_ms / 2):.4g}" if abs(log2_ms) < _HELD else f"×2^{log2_ms / 2:.0f}"
 
 
-def _growths(traces: Mapping[str, Trace], found: Mapping[str, TraceComparison | InvalidProbe]) -> Html:
+def _growths(
+    traces: Mapping[str, Trace], found: Mapping[str, TraceComparison | InvalidProbe]
+) -> Html:
     rows = []
     for name, trace in traces.items():
         other = found.get(name)
         apart = other.standard_errors if isinstance(other, TraceComparison) else nan
         rows.append([name, *_growth_cells(trace), f"{apart:+z.1f}" if isfinite(apart) else "–"])
     apart = "difference from the first as a normal deviate"
-    return table(["growth of the squared gradient", "per step", "95 % interval", "a step", apart], rows)
+    return table(
+        ["growth of the squared gradient", "per step", "95 % interval", "a step", apart], rows
+    )
 
 
 def _growth_cells(trace: Trace) -> list[str]:
@@ -170,11 +221,19 @@ def _growth_cells(trace: Trace) -> list[str]:
         found = growth(trace)
     except UnreliableGrowth as refused:
         found = refused.estimate
-        return [f"(×{found.rate:.4g})" if isinstance(found, Growth) else "–", "too few steps for one", "–"]
+        return [
+            f"(×{found.rate:.4g})" if isinstance(found, Growth) else "–",
+            "too few steps for one",
+            "–",
+        ]
     if found is None:
         return ["–", "nothing repeats three times", "–"]
     low, high = interval(found)
-    return [rounded(found.rate, found.stderr), f"{rounded(low, found.stderr)} to {rounded(high, found.stderr)}", found.step]
+    return [
+        rounded(found.rate, found.stderr),
+        f"{rounded(low, found.stderr)} to {rounded(high, found.stderr)}",
+        found.step,
+    ]
 
 
 def _verdicts(traces: Mapping[str, Trace]) -> Part:
@@ -191,16 +250,31 @@ def _card(name: str, trace: Trace) -> Html:
         if worst
         else tag("p", "No warnings.", class_="note")
     )
-    more = [tag("p", f"and {len(worst) - _MOST_FINDINGS} more", class_="note")] if len(worst) > _MOST_FINDINGS else []
-    seen = f"{trace.model}, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}"
-    return tag("div", tag("h3", name), tag("p", sentence(found.verdict)), listed, *more, tag("p", seen, class_="note"))
+    more = (
+        [tag("p", f"and {len(worst) - _MOST_FINDINGS} more", class_="note")]
+        if len(worst) > _MOST_FINDINGS
+        else []
+    )
+    seen = (
+        f"{trace.model}, {trace.mode} mode, {len(trace.ops):,} operations, batch of {trace.batch}"
+    )
+    return tag(
+        "div",
+        tag("h3", name),
+        tag("p", sentence(found.verdict)),
+        listed,
+        *more,
+        tag("p", seen, class_="note"),
+    )
 
 
 def _told(found: Finding) -> str:
     return f"{found.severity}: {found.rule}{f' at {found.where}' if found.where else ''}"
 
 
-def _operations(i: int, name: str, traces: Mapping[str, Trace], found: TraceComparison | InvalidProbe) -> Part:
+def _operations(
+    i: int, name: str, traces: Mapping[str, Trace], found: TraceComparison | InvalidProbe
+) -> Part:
     """Those that differ most from the first trace's, and the names of those that only one has."""
     first = next(iter(traces))
     title = f"Operations of {name} that differ most from those of {first}"
@@ -218,14 +292,20 @@ def _operations(i: int, name: str, traces: Mapping[str, Trace], found: TraceComp
         for change in shown
     ]
     said = f"{len(found.changes):,} operations have the same name in both" + (
-        f"; the {len(shown)} that differ most, {name} over {first}:" if shown else " and none differs."
+        f"; the {len(shown)} that differ most, {name} over {first}:"
+        if shown
+        else " and none differs."
     )
     alone = [
         tag("p", f"Only in {which}: {_listed(names)}.", class_="note")
         for which, names in ((name, found.only_after), (first, found.only_before))
         if names
     ]
-    drawn = [table(["operation", "kind", "gradient RMS", "activation RMS"], rows, class_="named")] if rows else []
+    drawn = (
+        [table(["operation", "kind", "gradient RMS", "activation RMS"], rows, class_="named")]
+        if rows
+        else []
+    )
     return section(f"operations-{i}", title, tag("p", said), *drawn, *alone)
 
 
@@ -239,8 +319,13 @@ def _steps(traces: Mapping[str, Trace], along: tuple[str, list[list[int]]]) -> P
     longest = max(map(len, ids))
     columns: dict[str, Array | list[str]] = {title.split(",")[0]: np.arange(float(longest))}
     for (name, trace), at in zip(traces.items(), ids, strict=True):
-        columns[f"operation, {name}"] = [*(trace.ops[i].name for i in at), *[""] * (longest - len(at))]
+        columns[f"operation, {name}"] = [
+            *(trace.ops[i].name for i in at),
+            *[""] * (longest - len(at)),
+        ]
         for quantity in _QUANTITIES:
             values = rms(_levels(trace, at, quantity).log2_mean_square)
-            columns[f"{quantity} RMS, {name}"] = np.concatenate([values, np.full(longest - len(at), nan)])
+            columns[f"{quantity} RMS, {name}"] = np.concatenate(
+                [values, np.full(longest - len(at), nan)]
+            )
     return section("steps", "Steps of depth", table_of(columns))

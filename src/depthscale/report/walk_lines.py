@@ -1,4 +1,5 @@
-"""Batch Norm's backward pass for a terminal of 80 columns: the circuit, then a step for each node, then what follows."""
+"""Batch Norm's backward pass for a terminal of 80 columns: the circuit, then a step for each node,
+then what follows."""
 
 from collections.abc import Iterator
 from textwrap import wrap
@@ -50,14 +51,19 @@ def walk_lines(walk: BatchnormWalk) -> Iterator[str]:
     """Everything, line by line."""
     shape = " x ".join(map(str, walk.shape))
     leaves = ", ".join(f"{name} {short(walk.leaves[name][0])}" for name in ("gamma", "beta"))
-    yield f"Batch Norm, node by node: input {shape}, neuron {walk.neuron} over {walk.samples} values,"
+    yield (
+        f"Batch Norm, node by node: input {shape}, neuron {walk.neuron} over {walk.samples} values,"
+    )
     yield f"{leaves}, eps {short(walk.eps)}."
     yield ""
     yield "The circuit, for the first value: forward above the wire, dE/d below it."
     yield from _circuit(walk)
     yield ""
     if walk.samples > _SHOWN:
-        yield f"The walk back. The first {_SHOWN} of {walk.samples} values are shown; sums Σ and N are over all."
+        yield (
+            f"The walk back. The first {_SHOWN} of {walk.samples} values are shown; sums Σ and "
+            "N are over all."
+        )
     else:
         yield "The walk back. Σ is the sum over the values, N their number."
     for step in walk.steps:

@@ -11,7 +11,9 @@ from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth, growth
 from depthscale.profile import Profile
 
-_FACTOR = re.compile(r"(?<![\w.])x(?=\d[\d.,e+-]*(\^[\d.+-]+)?([\s,;:)]|\.?$))")  # x1.22, but no name such as x1.weight
+_FACTOR = re.compile(
+    r"(?<![\w.])x(?=\d[\d.,e+-]*(\^[\d.+-]+)?([\s,;:)]|\.?$))"
+)  # x1.22, but no name such as x1.weight
 _SURE = 0.975  # each side of a 95 % interval
 _NORMS = {
     "none": "without norm",
@@ -37,7 +39,8 @@ def rounded(value: float, error: float = 0.0, digits: int = 5) -> str:
 
 
 def with_error(value: float, error: float, digits: int = 5) -> str:
-    """value ± error, the error to two digits and the value to as many places; the value alone where there is no error."""
+    """value ± error, the error to two digits and the value to as many places; the value alone where
+    there is no error."""
     if not (0 < error < inf and isfinite(value)):
         return rounded(value, digits=digits)
     places = max(0, 1 - floor(log10(error)))
@@ -54,7 +57,10 @@ def sentence(text: str) -> str:
 
 def interval(found: Growth) -> tuple[float, float]:
     """The 95 % interval of a rate, by Student's t on its logarithm."""
-    reach = float(ndtri(_SURE) if isinf(found.degrees) else stdtrit(found.degrees, _SURE)) * found.log_stderr
+    reach = (
+        float(ndtri(_SURE) if isinf(found.degrees) else stdtrit(found.degrees, _SURE))
+        * found.log_stderr
+    )
     return exp(log(found.rate) - reach), exp(log(found.rate) + reach)
 
 
@@ -63,26 +69,50 @@ def described(spec: Mapping[str, Any]) -> str:
     if "model" in spec:
         return f"{spec['model']}: the {len(spec['stations']):,} operations that every path crosses"
     batch, norm = spec["batch"], _NORMS.get(spec["norm"], spec["norm"])
-    over = f" over {'an endless batch' if batch in (inf, 'inf') else f'{batch} samples'}" if spec["norm"] == "batch" else ""
-    frozen = " whose statistics take no gradient" if (spec["norm"], spec["statistics"]) == ("batch", "frozen") else ""
+    over = (
+        f" over {'an endless batch' if batch in (inf, 'inf') else f'{batch} samples'}"
+        if spec["norm"] == "batch"
+        else ""
+    )
+    frozen = (
+        " whose statistics take no gradient"
+        if (spec["norm"], spec["statistics"]) == ("batch", "frozen")
+        else ""
+    )
     blocks = "residual blocks" if spec.get("residual") else "layers"
     widths = spec.get("widths") or (spec["width"],)
     wide = " to ".join(f"{width:,}" for width in sorted({min(widths), max(widths)}))
-    return f"{spec['depth']:,} {blocks} of {wide} neurons, {spec['activation']}, {norm}{over}{frozen}"
+    return (
+        f"{spec['depth']:,} {blocks} of {wide} neurons, {spec['activation']}, {norm}{over}{frozen}"
+    )
 
 
 def verdict(profile: Profile, theory: Profile | None) -> tuple[str, str, str]:
-    """What the gradient does, in one sentence of three parts: before the number, the number, after it."""
+    """What the gradient does, in one sentence of three parts: before the number, the number, after
+    it."""
     found = rate(profile)
     if isinstance(found, UnreliableGrowth):
-        return f"No growth rate can be given: {str(found).removeprefix('no growth rate: ')}", "", "."
-    before = "Theory says that towards the input" if profile.source == "theory" else "Towards the input"
+        return (
+            f"No growth rate can be given: {str(found).removeprefix('no growth rate: ')}",
+            "",
+            ".",
+        )
+    before = (
+        "Theory says that towards the input" if profile.source == "theory" else "Towards the input"
+    )
     number = f"×{rounded(found.rate, found.stderr)} per {found.step}"
-    tail = _interval(found) + f"; ×{rounded(found.rms_rate, found.stderr / 2 / sqrt(found.rate))} in RMS"
+    tail = (
+        _interval(found)
+        + f"; ×{rounded(found.rms_rate, found.stderr / 2 / sqrt(found.rate))} in RMS"
+    )
     if isfinite(found.depth_scale) and found.depth_scale < 1e4:
         tail += f", e-fold every {found.depth_scale:.3g} {found.step}s"
     predicted = rate(theory) if theory is not None and theory is not profile else None
-    said = f". Theory says ×{predicted.rate:.5g}{_apart(found, predicted)}." if isinstance(predicted, Growth) else "."
+    said = (
+        f". Theory says ×{predicted.rate:.5g}{_apart(found, predicted)}."
+        if isinstance(predicted, Growth)
+        else "."
+    )
     return f"{before} the gradient's mean square {_does(found)} ", number, f" ({tail}){said}"
 
 
@@ -117,7 +147,13 @@ def said_interval(found: Growth | UnreliableGrowth) -> str:
 
 def _does(found: Growth) -> str:
     if found.stderr == 0:
-        return "keeps its size:" if abs(found.rate - 1) < 1e-9 else "grows" if found.rate > 1 else "shrinks"
+        return (
+            "keeps its size:"
+            if abs(found.rate - 1) < 1e-9
+            else "grows"
+            if found.rate > 1
+            else "shrinks"
+        )
     low, high = interval(found)
     return "grows" if low > 1 else "shrinks" if high < 1 else "keeps its size, within the error:"
 

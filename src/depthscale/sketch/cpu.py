@@ -23,8 +23,12 @@ Result = TypeVar("Result")
 _PER_THREAD = 1 << 19  # values below which another thread does not pay
 _PER_PASS = 1 << 30  # values whose counts a 32-bit table surely holds
 
-# All zero, taken while counting, put back drained; narrow ones stay near the core, and hold what few values can reach.
-_free_tables: dict[type, deque[NDArray[np.unsignedinteger]]] = {np.uint16: deque(), np.uint32: deque()}
+# All zero, taken while counting, put back drained; narrow ones stay near the core, and hold what
+# few values can reach.
+_free_tables: dict[type, deque[NDArray[np.unsignedinteger]]] = {
+    np.uint16: deque(),
+    np.uint32: deque(),
+}
 _FEW = kernels.LANES * (2**16 - kernels.LANES)
 _pool: ThreadPoolExecutor | None = None
 
@@ -50,7 +54,8 @@ def tally(tensor: Tensor) -> Tally:
 
 
 def float32_array(tensor: Tensor) -> NDArray[np.float32] | None:
-    """The memory of a contiguous float32 tensor on the CPU, not copied; None of any other tensor."""
+    """The memory of a contiguous float32 tensor on the CPU, not copied; None of any other
+    tensor."""
     if (
         tensor.dtype is not torch.float32
         or tensor.device.type != "cpu"
@@ -62,17 +67,23 @@ def float32_array(tensor: Tensor) -> NDArray[np.float32] | None:
 
 
 def _on_threads(function: Callable[[Tensor], Result], chunks: Sequence[Tensor]) -> list[Result]:
-    """function of every chunk: the first here, where a core is at work already, the others beside it."""
+    """function of every chunk: the first here, where a core is at work already, the others beside
+    it."""
     others = [_threads().submit(function, chunk) for chunk in chunks[1:]]
     return [function(chunks[0]), *(other.result() for other in others)]
 
 
 def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
-    """The distinct elements in memory order, one-dimensional, and how often each stands in the tensor."""
+    """The distinct elements in memory order, one-dimensional, and how often each stands in the
+    tensor."""
     tensor = tensor.detach().resolve_neg()
     if tensor.is_contiguous():
         return tensor.view(-1), 1
-    expanded = [i for i, (n, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)) if stride == 0 and n > 1]
+    expanded = [
+        i
+        for i, (n, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True))
+        if stride == 0 and n > 1
+    ]
     copies = prod(tensor.shape[i] for i in expanded)
     for i in expanded:
         tensor = tensor.narrow(i, 0, 1)
@@ -91,16 +102,22 @@ def _count_array(values: NDArray[np.float32]) -> Tally:
     _put_back(table)
     if not rest:
         return Tally(patterns, counts, zeros, (0, 0), (0, 0), 0, *sums)
-    tiny_negative, tiny_positive, minus, plus = kernels.count_rare(values)  # what only a second pass tells apart
+    tiny_negative, tiny_positive, minus, plus = kernels.count_rare(
+        values
+    )  # what only a second pass tells apart
     nans = rest - tiny_negative - tiny_positive - minus - plus
     if minus or plus or nans:
         sums = kernels.finite_sums(values)
-    return Tally(patterns, counts, zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums)
+    return Tally(
+        patterns, counts, zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums
+    )
 
 
 def _count_float64(flat: Tensor, scale: int) -> Tally:
     table = _take_table(flat.numel())
-    zeros, total, square_total, smallest, largest = kernels.tally_float64(flat.numpy(), scale, table)
+    zeros, total, square_total, smallest, largest = kernels.tally_float64(
+        flat.numpy(), scale, table
+    )
     patterns, counts, _ = kernels.drain(table, 1, INFINITE - 1)
     tiny = kernels.take(table, SIGN), kernels.take(table, 0) - zeros
     infinities = kernels.take(table, SIGN | INFINITE), kernels.take(table, INFINITE)
@@ -111,7 +128,8 @@ def _count_float64(flat: Tensor, scale: int) -> Tally:
 
 
 def _count_16_bits(flat: Tensor) -> Tally:
-    """float16 and bfloat16 have only 65,536 values, so their counts say everything and the sums follow from them."""
+    """float16 and bfloat16 have only 65,536 values, so their counts say everything and the sums
+    follow from them."""
     table, halves = _take_table(flat.numel()), flat.view(torch.int16).numpy().view(np.uint16)
     kernels.count_patterns(halves, 1, table)
     bits, counts, _ = kernels.drain(table, *kernels.magnitude_range(halves))
@@ -153,7 +171,8 @@ def _extremes(flat: Tensor) -> tuple[float, float]:
 
 
 def _scale_into_float32(extremes: Iterable[tuple[float, float]]) -> int:
-    """0 where float32's normal range holds all magnitudes, else the power that puts the largest just below 2^127.
+    """0 where float32's normal range holds all magnitudes, else the power that puts the largest
+    just below 2^127.
 
     extremes: smallest nonzero and largest finite magnitude of every part of a tensor.
     """

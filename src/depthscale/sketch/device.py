@@ -1,4 +1,5 @@
-"""Tally of a tensor on a device other than the CPU: the same counts by torch operations, read only when asked for."""
+"""Tally of a tensor on a device other than the CPU: the same counts by torch operations, read only
+when asked for."""
 
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ _TINY_BITS = 1 << 16  # magnitude bits below which a float32 is zero or tiny
 
 
 class Pending(NamedTuple):
-    """Results that the device still works on. / counts: [65536] and five counters; sums: four float64 numbers; scale: []."""
+    """Results that the device still works on. / counts: [65536] and five counters; sums: four
+    float64 numbers; scale: []."""
 
     counts: Tensor
     sums: Tensor
@@ -30,7 +32,9 @@ def count(tensor: Tensor) -> Pending:
     largest = torch.zeros((), dtype=torch.float64, device=values.device)
     scale = _scale(values)
     for chunk in values.split(_CHUNK) if values.numel() else ():
-        wide = torch.ldexp(chunk.double(), -scale) if chunk.dtype is torch.float64 else chunk.double()
+        wide = (
+            torch.ldexp(chunk.double(), -scale) if chunk.dtype is torch.float64 else chunk.double()
+        )
         patterns, rare = _patterns(chunk, wide)
         counts[:PATTERNS].scatter_add_(0, patterns, torch.ones_like(patterns))
         counts[PATTERNS:] += rare
@@ -39,7 +43,9 @@ def count(tensor: Tensor) -> Pending:
         sums += torch.stack([finite.sum(), finite.square().sum()])
         largest = torch.maximum(largest, magnitude.max())
         nonzero = (chunk != 0) & wide.isfinite()
-        smallest = torch.minimum(smallest, torch.where(nonzero, magnitude.clamp(min=LEAST), torch.inf).min())
+        smallest = torch.minimum(
+            smallest, torch.where(nonzero, magnitude.clamp(min=LEAST), torch.inf).min()
+        )
     return Pending(counts, torch.cat([sums, torch.stack([smallest, largest])]), scale)
 
 
@@ -80,7 +86,8 @@ def _scale(values: Tensor) -> Tensor:
 
 
 def _patterns(chunk: Tensor, wide: Tensor) -> tuple[Tensor, Tensor]:
-    """Pattern of every value, and the counts of zeros, negative and positive tiny values, -infinity and +infinity.
+    """Pattern of every value, and the counts of zeros, negative and positive tiny values, -infinity
+    and +infinity.
 
     chunk: [n] as given; wide: [n] the same values in float64, scaled into float32's range.
     """

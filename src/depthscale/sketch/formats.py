@@ -1,6 +1,7 @@
 """Number formats and where rounding to nearest (ties to even) leaves their range.
 
-Sources: IEEE 754-2019 (float16), the bfloat16 definition, and OCP 8-bit Floating Point Specification revision 1.0 (float8).
+Sources: IEEE 754-2019 (float16), the bfloat16 definition, and OCP 8-bit Floating Point
+Specification revision 1.0 (float8).
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 class NumberFormat:
     """largest_lost: largest magnitude that rounds to 0 (half the smallest subnormal, ties to even).
 
-    largest_kept: largest magnitude that still rounds to a finite value, as the tie between that value and the next step up;
+    largest_kept: largest magnitude that still rounds to a finite value, as the tie between that
+    value and the next step up;
     tie_kept: whether the tie itself stays finite.
     """
 

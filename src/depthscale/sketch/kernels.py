@@ -1,8 +1,10 @@
-"""The compiled loops of a sketch: counting bit patterns, summing, and merging two ascending lists of counts.
+"""The compiled loops of a sketch: counting bit patterns, summing, and merging two ascending lists
+of counts.
 
-Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector instructions; all release the GIL
-and are cached on disk. Counting keeps four tables (lanes), because a value equal to its neighbour would else wait until the
-neighbour's increment is stored. Counting goes first over a block, since it is the slower: memory arrives meanwhile.
+Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector
+instructions; all release the GIL and are cached on disk. Counting keeps four tables (lanes),
+because a value equal to its neighbour would else wait until the neighbour's increment is stored.
+Counting goes first over a block, since it is the slower: memory arrives meanwhile.
 """
 
 import math
@@ -19,7 +21,11 @@ LANES = 4
 _PADDING = 80  # rows after each lane, lest one pattern's four counters share a cache set
 _BLOCK = 128  # values between two reductions; they stay in the first cache
 
-REORDER = {"reassoc", "nsz", "contract"}  # sums may run in vector lanes; infinities and NaNs keep their meaning
+REORDER = {
+    "reassoc",
+    "nsz",
+    "contract",
+}  # sums may run in vector lanes; infinities and NaNs keep their meaning
 _ZERO = np.float32(0)
 _EVERY_BIT = np.uint32(0xFFFFFFFF)
 _LAST_REGULAR = INFINITE - 1
@@ -44,7 +50,8 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
 
 @compiled()
 def count_patterns(halves, step, table):
-    """Add the pattern of every value to the table. / halves: [n * step] uint16, the last of each `step` is the pattern."""
+    """Add the pattern of every value to the table. / halves: [n * step] uint16, the last of each
+    `step` is the pattern."""
     n = halves.shape[0] // step
     for i in range(0, n - LANES + 1, LANES):
         first = np.uint64(i * step + step - 1)
@@ -78,7 +85,8 @@ def _count_zeros(values):
 
 @compiled()
 def _extremes(bits):
-    """Largest doubled magnitude bits, and smallest nonzero ones less 2 (0 wraps around to the top)."""
+    """Largest doubled magnitude bits, and smallest nonzero ones less 2 (0 wraps around to the
+    top)."""
     largest, smallest = np.uint32(0), _EVERY_BIT
     for i in range(bits.shape[0]):
         doubled = np.uint32(bits[i] << np.uint32(1))
@@ -89,7 +97,8 @@ def _extremes(bits):
 
 @compiled()
 def magnitude_range(halves):
-    """Smallest but 0 and largest of 16-bit patterns without their sign; the smallest is above the largest where all are 0."""
+    """Smallest but 0 and largest of 16-bit patterns without their sign; the smallest is above the
+    largest where all are 0."""
     largest, smallest = np.uint16(0), np.uint16(0xFFFF)
     for i in range(halves.shape[0]):
         doubled = np.uint16(halves[i] << np.uint16(1))
@@ -108,10 +117,16 @@ def take(table, pattern):
 
 @compiled()
 def _sum_lanes(table, first, last, counts):
-    """Counts of the patterns first..last, lanes added up; empties those rows. / returns: how many are not 0."""
+    """Counts of the patterns first..last, lanes added up; empties those rows. / returns: how many
+    are not 0."""
     occupied = np.uint32(0)
     for i in range(last + 1 - first):
-        count = np.uint32(table[0, first + i]) + table[1, first + i] + table[2, first + i] + table[3, first + i]
+        count = (
+            np.uint32(table[0, first + i])
+            + table[1, first + i]
+            + table[2, first + i]
+            + table[3, first + i]
+        )
         counts[i] = count
         occupied += np.uint32(count > np.uint32(0))
     for lane in range(LANES):
@@ -121,14 +136,19 @@ def _sum_lanes(table, first, last, counts):
 
 @compiled()
 def drain(table, first, last):
-    """Occupied patterns of the magnitudes first..last and their counts, ascending, and the sum of these; empties those rows of the
-    table."""
+    """Occupied patterns of the magnitudes first..last and their counts, ascending, and the sum of
+    these; empties those rows of the table."""
     width = max(last + 1 - first, 0)
     dense = np.empty((2, width), np.uint32)
     occupied = 0
     for sign in range(2):
-        occupied += _sum_lanes(table, sign * SIGN + first, sign * SIGN + first + width - 1, dense[sign])
-    patterns, counts = np.empty(occupied + 1, np.uint16), np.empty(occupied + 1, np.int64)  # one more, written and not kept
+        occupied += _sum_lanes(
+            table, sign * SIGN + first, sign * SIGN + first + width - 1, dense[sign]
+        )
+    patterns, counts = (
+        np.empty(occupied + 1, np.uint16),
+        np.empty(occupied + 1, np.int64),
+    )  # one more, written and not kept
     found = total = 0
     for sign in range(2):
         for i in range(width):
@@ -143,15 +163,21 @@ def drain(table, first, last):
 def _from_bits(magnitude):
     """The float32 of some bits without a sign, below those of infinity."""
     exponent, mantissa = magnitude >> 23, magnitude & 0x7FFFFF
-    return math.ldexp(float(mantissa | 0x800000), exponent - 150) if exponent else math.ldexp(float(mantissa), -149)
+    return (
+        math.ldexp(float(mantissa | 0x800000), exponent - 150)
+        if exponent
+        else math.ldexp(float(mantissa), -149)
+    )
 
 
 @compiled()
 def tally_float32(values, table):
-    """Count patterns in the table and reduce, block by block, the same memory seen as float32, uint32 and uint16 pairs.
+    """Count patterns in the table and reduce, block by block, the same memory seen as float32,
+    uint32 and uint16 pairs.
 
-    table: all zero before and after. / returns: regular patterns and their counts, zeros, how many values are neither, sum, sum of
-    squares, smallest nonzero and largest magnitude: (inf, 0) where all are 0, and of no meaning where not all are finite.
+    table: all zero before and after. / returns: regular patterns and their counts, zeros, how many
+    values are neither, sum, sum of squares, smallest nonzero and largest magnitude: (inf, 0) where
+    all are 0, and of no meaning where not all are finite.
     """
     bits, halves = values.view(np.uint32), values.view(np.uint16)
     total, square_total = 0.0, 0.0
@@ -175,7 +201,9 @@ def tally_float32(values, table):
         for sign in (0, SIGN):
             table[:, sign + INFINITE : sign + SIGN] = 0
     rest = values.shape[0] - regular - zeros
-    nearest, farthest = (_from_bits(low_bits), _from_bits(high_bits)) if low_bits <= high_bits else (np.inf, 0.0)
+    nearest, farthest = (
+        (_from_bits(low_bits), _from_bits(high_bits)) if low_bits <= high_bits else (np.inf, 0.0)
+    )
     return patterns, counts, zeros, rest, total, square_total, nearest, farthest
 
 
@@ -196,7 +224,8 @@ def finite_sums(values):
 
 @compiled()
 def count_rare(values):
-    """How many values are negative tiny, positive tiny (nonzero, below 2^-133), -infinity, +infinity."""
+    """How many values are negative tiny, positive tiny (nonzero, below 2^-133), -infinity,
+    +infinity."""
     tiny_negative = tiny_positive = minus = plus = 0
     for i in range(values.shape[0]):
         v = np.float64(values[i])
@@ -209,10 +238,12 @@ def count_rare(values):
 
 @compiled()
 def tally_float64(values, scale, table):
-    """Count float64 values by the pattern of v = value 2^-scale, rounded toward zero, and sum the finite v.
+    """Count float64 values by the pattern of v = value 2^-scale, rounded toward zero, and sum the
+    finite v.
 
-    values: [n]; scale: keeps every finite |v| below 2^128. A nonzero value that falls to 0 under it keeps its sign and counts
-    as tiny (pattern 0x8000 holds no zero here), and its magnitude as float64's smallest.
+    values: [n]; scale: keeps every finite |v| below 2^128. A nonzero value that falls to 0 under it
+    keeps its sign and counts as tiny (pattern 0x8000 holds no zero here), and its magnitude as
+    float64's smallest.
     returns: zeros, sum, sum of squares, smallest nonzero and largest magnitude.
     """
     zeros, total, square_total, smallest, largest = 0, 0.0, 0.0, np.inf, 0.0
@@ -225,7 +256,9 @@ def tally_float64(values, scale, table):
         for i in range(size):
             v = block[i]
             magnitude = abs(v)
-            if 2.0**-126 <= magnitude < np.inf:  # the sign, 8 bits of the exponent (whose bias differs), 7 of the mantissa
+            if (
+                2.0**-126 <= magnitude < np.inf
+            ):  # the sign, 8 bits of the exponent (whose bias differs), 7 of the mantissa
                 pattern = np.int64((bits[i] >> np.uint64(45)) & np.uint64(0x3FFFF)) - (896 << 7)
             elif magnitude == np.inf:
                 pattern = INFINITE
@@ -254,8 +287,12 @@ def merge(patterns_a, counts_a, patterns_b, counts_b):
     patterns, counts = np.empty(size, np.uint16), np.empty(size, np.int64)
     i = j = found = 0
     while i < patterns_a.shape[0] or j < patterns_b.shape[0]:
-        take_a = j == patterns_b.shape[0] or (i < patterns_a.shape[0] and patterns_a[i] <= patterns_b[j])
-        take_b = i == patterns_a.shape[0] or (j < patterns_b.shape[0] and patterns_b[j] <= patterns_a[i])
+        take_a = j == patterns_b.shape[0] or (
+            i < patterns_a.shape[0] and patterns_a[i] <= patterns_b[j]
+        )
+        take_b = i == patterns_a.shape[0] or (
+            j < patterns_b.shape[0] and patterns_b[j] <= patterns_a[i]
+        )
         patterns[found] = patterns_a[i] if take_a else patterns_b[j]
         counts[found] = (counts_a[i] if take_a else 0) + (counts_b[j] if take_b else 0)
         i += take_a

@@ -10,9 +10,11 @@ from depthscale.sketch.cpu import float32_array
 
 
 def log2_mean_square(values: Tensor, log2_scale: int = 0) -> float:
-    """log2 of the mean of (v 2^log2_scale)^2, summed in float64; -inf where all are 0, nan where there is none.
+    """log2 of the mean of (v 2^log2_scale)^2, summed in float64; -inf where all are 0, nan where
+    there is none.
 
-    values: contiguous float32 or float64 on the CPU. / error: at most (count + 1) 2^-52, and the rounding of the number.
+    values: contiguous float32 or float64 on the CPU. / error: at most (count + 1) 2^-52, and the
+    rounding of the number.
     """
     flat = values.detach().resolve_neg().reshape(-1).numpy()
     if not len(flat):
@@ -22,9 +24,11 @@ def log2_mean_square(values: Tensor, log2_scale: int = 0) -> float:
 
 
 def mean_square(values: Tensor) -> float | Tensor:
-    """Mean of |v|^2, 0 where there is none; of a tensor on a device one there, which nothing here waits for.
+    """Mean of |v|^2, 0 where there is none; of a tensor on a device one there, which nothing here
+    waits for.
 
-    values: floating or complex, dense. / error: on the CPU (count + 1) 2^-53, relative; else float32's of a norm.
+    values: floating or complex, dense. / error: on the CPU (count + 1) 2^-53, relative; else
+    float32's of a norm.
     """
     if (array := float32_array(values)) is not None:
         return kernels.sums(array.reshape(-1))[1] / max(array.size, 1)

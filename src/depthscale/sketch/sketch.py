@@ -1,4 +1,5 @@
-"""Sketch: the distribution of one tensor's values over every magnitude, mergeable, a few kilobytes."""
+"""Sketch: the distribution of one tensor's values over every magnitude, mergeable, a few
+kilobytes."""
 
 from collections.abc import Callable
 from math import ceil, frexp, inf, isfinite, ldexp, log2, nan, sqrt
@@ -14,18 +15,20 @@ from depthscale.sketch.formats import FORMATS, NumberFormat
 from depthscale.sketch.tally import EMPTY, Intervals, Tally
 
 _COUNTED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_dispatch = getattr(Tensor, "__torch_dispatch__")  # noqa: B009, pyright does not know it
+_dispatch = getattr(Tensor, "__torch_dispatch__")  # noqa: B009 (pyright does not know it)
 _PLAIN_DEVICES = ("cpu", "mps")  # counted by the CPU loop; mps has no float64 to sum in
 
 
 class Sketch:
-    """Counts of a tensor's values by the top 16 bits of their float32 pattern, with sums of values and squares beside them.
+    """Counts of a tensor's values by the top 16 bits of their float32 pattern, with sums of values
+    and squares beside them.
 
-    Bins are at most 2^-7 (0.8 %) of their lower edge wide for every magnitude from 2^-126 to 2^128, and 2^-133 wide below;
-    zeros, tiny values (nonzero, below 2^-133), infinities and NaNs are counted apart. Values stand for v 2^log2_scale.
-    `a + b` is the sketch of both sets of values: counts are exact in any order; sums round as float64 addition does.
-    Statistics are over the finite values unless they say otherwise. A sketch of a tensor on a device does not wait for it until
-    the first number is asked for.
+    Bins are at most 2^-7 (0.8 %) of their lower edge wide for every magnitude from 2^-126 to 2^128,
+    and 2^-133 wide below; zeros, tiny values (nonzero, below 2^-133), infinities and NaNs are
+    counted apart. Values stand for v 2^log2_scale. `a + b` is the sketch of both sets of values:
+    counts are exact in any order; sums round as float64 addition does. Statistics are over the
+    finite values unless they say otherwise. A sketch of a tensor on a device does not wait for it
+    until the first number is asked for.
     """
 
     __slots__ = ("_tally",)
@@ -35,12 +38,15 @@ class Sketch:
 
     @classmethod
     def of(cls, tensor: Tensor, log2_scale: int = 0) -> "Sketch":
-        """Sketch of every element of a tensor of any shape, strides and device; it is not changed, dense memory is not copied.
+        """Sketch of every element of a tensor of any shape, strides and device; it is not changed,
+        dense memory is not copied.
 
         tensor: float16, bfloat16, float32 or float64, in which values stand for v 2^log2_scale.
-        float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's normal range does not hold
-        all its magnitudes, they are first divided by a power of two that puts the largest near 2^127; log2_scale carries it.
-        raises: UnsupportedTensor for other types and for tensors without plain memory (sparse, quantized, meta).
+        float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's
+        normal range does not hold all its magnitudes, they are first divided by a power of two that
+        puts the largest near 2^127; log2_scale carries it.
+        raises: UnsupportedTensor for other types and for tensors without plain memory (sparse,
+        quantized, meta).
         """
         _require_countable(tensor)
         where = tensor.device.type
@@ -79,7 +85,8 @@ class Sketch:
 
     @property
     def subnormals(self) -> int:
-        """Number of nonzero values with |v| < 2^-126, float32's smallest normal number (v: before log2_scale)."""
+        """Number of nonzero values with |v| < 2^-126, float32's smallest normal number (v: before
+        log2_scale)."""
         tally = self.tally
         return sum(tally.tiny) + int(tally.counts[tally.subnormal].sum())
 
@@ -100,11 +107,13 @@ class Sketch:
 
     @property
     def log2_scale(self) -> int:
-        """The power of two by which the counted values are multiplied; 0 where no value is nonzero and finite."""
+        """The power of two by which the counted values are multiplied; 0 where no value is nonzero
+        and finite."""
         return self.tally.log2_scale
 
-    # ---- moments: over the finite values; nan where there is none, or where float64 does not hold the number. Results below
-    # 2^-1022, which log2_scale can lead to, are rounded as float64's subnormals are: the bounds hold but for that.
+    # ---- moments: over the finite values; nan where there is none, or where float64 does not hold
+    # the number. Results below 2^-1022, which log2_scale can lead to, are rounded as float64's
+    # subnormals are: the bounds hold but for that.
 
     def mean(self) -> float:
         """Mean. / error: at most count 2^-53 times the mean of |x|, from summing in float64."""
@@ -114,10 +123,15 @@ class Sketch:
     def mean_square(self) -> float:
         """Mean of x^2. / error: at most (count + 1) 2^-53, relative."""
         tally = self.tally
-        return _scaled(tally.square_total / tally.finite, 2 * tally.log2_scale) if tally.finite else nan
+        return (
+            _scaled(tally.square_total / tally.finite, 2 * tally.log2_scale)
+            if tally.finite
+            else nan
+        )
 
     def log2_mean_square(self) -> float:
-        """log2 of the mean of x^2, also where float64 does not hold it; -inf where all values are 0.
+        """log2 of the mean of x^2, also where float64 does not hold it; -inf where all values are
+        0.
 
         error: at most (count + 1) 2^-52, and the rounding of the number itself.
         """
@@ -130,18 +144,26 @@ class Sketch:
     def rms(self) -> float:
         """Root of the mean of x^2. / error: at most count 2^-53, relative."""
         tally = self.tally
-        return _scaled(sqrt(tally.square_total / tally.finite), tally.log2_scale) if tally.finite else nan
+        return (
+            _scaled(sqrt(tally.square_total / tally.finite), tally.log2_scale)
+            if tally.finite
+            else nan
+        )
 
     def std(self) -> float:
-        """Standard deviation around the mean (divided by count). / error: of its square, (count + 2) 2^-51 of mean_square."""
+        """Standard deviation around the mean (divided by count). / error: of its square, (count +
+        2) 2^-51 of mean_square."""
         tally = self.tally
         if not tally.finite:
             return nan
         mean = tally.total / tally.finite
-        return _scaled(sqrt(max(tally.square_total / tally.finite - mean * mean, 0.0)), tally.log2_scale)
+        return _scaled(
+            sqrt(max(tally.square_total / tally.finite - mean * mean, 0.0)), tally.log2_scale
+        )
 
     def min_magnitude(self) -> float:
-        """Smallest nonzero finite |x|, nan where there is none. / error: none (up to 2^-1074 2^log2_scale if scaled)."""
+        """Smallest nonzero finite |x|, nan where there is none. / error: none (up to 2^-1074
+        2^log2_scale if scaled)."""
         tally = self.tally
         return _scaled(tally.smallest, tally.log2_scale) if tally.nonzero else nan
 
@@ -153,11 +175,12 @@ class Sketch:
     # ---- the distribution
 
     def quantile(self, q: float) -> float:
-        """The value below or at which a share q of the values lies: the ceil(q n)-th smallest of the n that are not NaN.
+        """The value below or at which a share q of the values lies: the ceil(q n)-th smallest of
+        the n that are not NaN.
 
         q: in [0, 1]. / returns: the middle of its bin; nan where there is no value.
-        error: at most 2^-8 (0.4 %) of the value, or 2^-134 2^log2_scale where that is more; none for zeros, infinities, and
-        where all magnitudes are equal.
+        error: at most 2^-8 (0.4 %) of the value, or 2^-134 2^log2_scale where that is more; none
+        for zeros, infinities, and where all magnitudes are equal.
         """
         _require(0 <= q <= 1, f"quantile: q must lie in [0, 1], got {q!r}")
         tally = self.tally
@@ -176,35 +199,47 @@ class Sketch:
         """Quantile of |x| over the nonzero finite values. / q, returns, error: as `quantile`."""
         _require(0 <= q <= 1, f"magnitude_quantile: q must lie in [0, 1], got {q!r}")
         tally = self.tally
-        return _scaled(tally.magnitudes.at_rank(max(1, ceil(q * tally.nonzero))), tally.log2_scale) if tally.nonzero else nan
+        return (
+            _scaled(tally.magnitudes.at_rank(max(1, ceil(q * tally.nonzero))), tally.log2_scale)
+            if tally.nonzero
+            else nan
+        )
 
     def histogram(self, edges: ArrayLike) -> NDArray[np.float64]:
-        """Number of values in [edges[i], edges[i+1]); the last interval holds its upper edge too. Infinite edges may be given.
+        """Number of values in [edges[i], edges[i+1]); the last interval holds its upper edge too.
+        Infinite edges may be given.
 
-        edges: [k + 1] ascending, linear, logarithmic or any. / returns: [k] counts; a bin cut by an edge is shared as if even.
-        error: a value is on its right side of an edge e if it differs from e by more than one bin: 2^-7 |e|, or 2^-133
-        2^log2_scale where that is more.
+        edges: [k + 1] ascending, linear, logarithmic or any. / returns: [k] counts; a bin cut by an
+        edge is shared as if even.
+        error: a value is on its right side of an edge e if it differs from e by more than one bin:
+        2^-7 |e|, or 2^-133 2^log2_scale where that is more.
         """
         return self._histogram(edges, self.tally.signed, self.tally.infinities)
 
     def magnitude_histogram(self, edges: ArrayLike) -> NDArray[np.float64]:
-        """Number of nonzero values with |x| in [edges[i], edges[i+1]). / edges, returns, error: as `histogram`."""
+        """Number of nonzero values with |x| in [edges[i], edges[i+1]). / edges, returns, error: as
+        `histogram`."""
         return self._histogram(edges, self.tally.magnitudes, (0, self.infs))
 
     def underflow(self, number_format: str, loss_scale: float = 1.0) -> float:
-        """Share of all values that are nonzero and become 0 when multiplied by loss_scale and rounded to the format.
+        """Share of all values that are nonzero and become 0 when multiplied by loss_scale and
+        rounded to the format.
 
-        number_format: float16, bfloat16, float8_e4m3fn or float8_e5m2 (subnormals kept, rounding to nearest even).
-        error: at most the share of values within one bin (see `histogram`) of the format's threshold / loss_scale.
+        number_format: float16, bfloat16, float8_e4m3fn or float8_e5m2 (subnormals kept, rounding to
+        nearest even).
+        error: at most the share of values within one bin (see `histogram`) of the format's
+        threshold / loss_scale.
         """
         fmt = _format(number_format)
         lost = self._magnitudes_up_to(fmt.largest_lost, loss_scale, inclusive=True)
         return lost / self.count if self.count else nan
 
     def overflow(self, number_format: str, loss_scale: float = 1.0) -> float:
-        """Share of all values that are finite and round beyond the format's largest number. / as `underflow`.
+        """Share of all values that are finite and round beyond the format's largest number. / as
+        `underflow`.
 
-        They become infinite; in float8_e4m3fn, which has no infinity, NaN or, where the cast saturates as torch's may, 448.
+        They become infinite; in float8_e4m3fn, which has no infinity, NaN or, where the cast
+        saturates as torch's may, 448.
         """
         fmt = _format(number_format)
         kept = self._magnitudes_up_to(fmt.largest_kept, loss_scale, inclusive=fmt.tie_kept)
@@ -213,12 +248,14 @@ class Sketch:
     # ---- in and out
 
     def to_bytes(self) -> bytes:
-        """Compact, versioned bytes of this sketch; `from_bytes` gives the same counts, sums and scale back."""
+        """Compact, versioned bytes of this sketch; `from_bytes` gives the same counts, sums and
+        scale back."""
         return codec.encode(self.tally)
 
     @classmethod
     def from_bytes(cls, encoded: bytes) -> "Sketch":
-        """The sketch that `to_bytes` wrote. / raises: InvalidRecord for damaged bytes or a newer version."""
+        """The sketch that `to_bytes` wrote. / raises: InvalidRecord for damaged bytes or a newer
+        version."""
         return cls(codec.decode(encoded))
 
     def __reduce__(self):
@@ -227,19 +264,36 @@ class Sketch:
     def __repr__(self) -> str:
         if not self.count:
             return "Sketch(empty)"
-        apart = [f"{n:,} {what}" for n, what in ((self.zeros, "zeros"), (self.infs, "infinities"), (self.nans, "NaNs")) if n]
-        spread = [f"rms {self.rms():.4g}", f"|x| {self.min_magnitude():.3g} to {self.max_magnitude():.3g}"]
-        return f"Sketch({self.count:,} values: {', '.join(spread + apart if self.tally.nonzero else apart)})"
+        apart = [
+            f"{n:,} {what}"
+            for n, what in ((self.zeros, "zeros"), (self.infs, "infinities"), (self.nans, "NaNs"))
+            if n
+        ]
+        spread = [
+            f"rms {self.rms():.4g}",
+            f"|x| {self.min_magnitude():.3g} to {self.max_magnitude():.3g}",
+        ]
+        return (
+            f"Sketch({self.count:,} values: "
+            f"{', '.join(spread + apart if self.tally.nonzero else apart)})"
+        )
 
     def _repr_html_(self) -> str:
         from depthscale.report.notebook import sketch_html
 
         return sketch_html(self)
 
-    def _histogram(self, edges: ArrayLike, intervals: Intervals, infinities: tuple[int, int]) -> NDArray[np.float64]:
+    def _histogram(
+        self, edges: ArrayLike, intervals: Intervals, infinities: tuple[int, int]
+    ) -> NDArray[np.float64]:
         edges = np.asarray(edges, np.float64)
-        _require(edges.ndim == 1 and len(edges) > 1, "histogram: edges must be a list of at least two numbers")
-        _require(bool((edges[1:] > edges[:-1]).all()), "histogram: edges must ascend and hold no NaN")
+        _require(
+            edges.ndim == 1 and len(edges) > 1,
+            "histogram: edges must be a list of at least two numbers",
+        )
+        _require(
+            bool((edges[1:] > edges[:-1]).all()), "histogram: edges must ascend and hold no NaN"
+        )
         with np.errstate(over="ignore", under="ignore"):
             scaled = np.ldexp(edges, -self.log2_scale)
         below = intervals.below(scaled)
@@ -250,7 +304,10 @@ class Sketch:
         return counts
 
     def _magnitudes_up_to(self, limit: float, loss_scale: float, *, inclusive: bool) -> float:
-        _require(isfinite(loss_scale) and loss_scale > 0, f"loss_scale must be a positive number, got {loss_scale!r}")
+        _require(
+            isfinite(loss_scale) and loss_scale > 0,
+            f"loss_scale must be a positive number, got {loss_scale!r}",
+        )
         significand, exponent = frexp(loss_scale)
         threshold = _ldexp(limit / significand, -exponent - self.log2_scale)
         return float(self.tally.magnitudes.below(np.array([threshold]), inclusive=inclusive)[0])
@@ -273,7 +330,9 @@ def _format(name: str) -> NumberFormat:
     try:
         return FORMATS[name]
     except KeyError:
-        raise ValueError(f"unknown number format {name!r}; choose one of {', '.join(FORMATS)}") from None
+        raise ValueError(
+            f"unknown number format {name!r}; choose one of {', '.join(FORMATS)}"
+        ) from None
 
 
 def _require(holds: bool, otherwise: str) -> None:
@@ -282,28 +341,40 @@ def _require(holds: bool, otherwise: str) -> None:
 
 
 def is_own_kind(tensor: Tensor) -> bool:
-    """Whether a tensor's class computes for itself, as a wrapper of several others does, and has no plain memory."""
+    """Whether a tensor's class computes for itself, as a wrapper of several others does, and has no
+    plain memory."""
     return getattr(type(tensor), "__torch_dispatch__", _dispatch) is not _dispatch
 
 
 def _require_countable(tensor: Tensor) -> None:
     if not isinstance(tensor, Tensor):
         raise UnsupportedTensor(
-            f"a sketch is made of a torch tensor, got {type(tensor).__name__}; wrap it with torch.as_tensor"
+            f"a sketch is made of a torch tensor, got {type(tensor).__name__}; wrap it with "
+            "torch.as_tensor"
         )
     if tensor.dtype not in _COUNTED:
         advice = _conversion(tensor)
-        raise UnsupportedTensor(f"a sketch counts float16, bfloat16, float32 or float64, got {tensor.dtype}; {advice}")
+        raise UnsupportedTensor(
+            f"a sketch counts float16, bfloat16, float32 or float64, got {tensor.dtype}; {advice}"
+        )
     if tensor.is_nested:
-        raise UnsupportedTensor("a sketch counts a dense tensor, got a nested one; add up the sketches of .unbind()")
+        raise UnsupportedTensor(
+            "a sketch counts a dense tensor, got a nested one; add up the sketches of .unbind()"
+        )
     if tensor.layout is not torch.strided:
-        raise UnsupportedTensor(f"a sketch counts a dense tensor, got layout {tensor.layout}; convert it with .to_dense()")
+        raise UnsupportedTensor(
+            f"a sketch counts a dense tensor, got layout {tensor.layout}; convert it with "
+            ".to_dense()"
+        )
     if tensor.device.type in _PLAIN_DEVICES and is_own_kind(tensor):
         raise UnsupportedTensor(
-            f"a sketch reads plain memory, which a {type(tensor).__name__} has not; give it the tensors inside"
+            f"a sketch reads plain memory, which a {type(tensor).__name__} has not; give it the "
+            "tensors inside"
         )
     if tensor.is_meta:
-        raise UnsupportedTensor("a tensor on the meta device has no values to count; move the model to a real device")
+        raise UnsupportedTensor(
+            "a tensor on the meta device has no values to count; move the model to a real device"
+        )
 
 
 def _conversion(tensor: Tensor) -> str:

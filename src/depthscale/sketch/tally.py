@@ -7,7 +7,15 @@ from math import ldexp
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.sketch.bins import FIRST_NORMAL, LEAST, SIGN, TINY, divide_by_power_of_two, lower_edge, upper_edge
+from depthscale.sketch.bins import (
+    FIRST_NORMAL,
+    LEAST,
+    SIGN,
+    TINY,
+    divide_by_power_of_two,
+    lower_edge,
+    upper_edge,
+)
 from depthscale.sketch.kernels import merge
 
 
@@ -15,7 +23,8 @@ from depthscale.sketch.kernels import merge
 class Tally:
     """Counts of values x = v 2^log2_scale, by the pattern of v.
 
-    patterns: [bins] occupied regular patterns, ascending; counts: [bins] how many values each holds, > 0.
+    patterns: [bins] occupied regular patterns, ascending; counts: [bins] how many values each
+    holds, > 0.
     zeros: values equal to 0; tiny: (negative, positive) nonzero values with |v| < 2^-133;
     infinities: (negative, positive); nans.
     total, square_total: sums of v and v^2 over the finite values, accumulated in float64.
@@ -48,7 +57,8 @@ class Tally:
         return self.finite + sum(self.infinities) + self.nans
 
     def __add__(self, other: "Tally") -> "Tally":
-        """Tally of both sets of values; counts are exact, in any order. The larger of the two scales is kept."""
+        """Tally of both sets of values; counts are exact, in any order. The larger of the two
+        scales is kept."""
         a, b = _on_one_scale(self, other)
         patterns, counts = merge(a.patterns, a.counts, b.patterns, b.counts)
         return Tally(
@@ -88,11 +98,17 @@ class Tally:
         return (self.patterns & (SIGN - 1)) < FIRST_NORMAL
 
     def scaled(self, power: int) -> "Tally":
-        """Tally of the values times 2^power, by their scale alone; without nonzero finite values there is none to carry."""
-        return replace(self, log2_scale=self.log2_scale + power if self.nonzero else 0) if power else self
+        """Tally of the values times 2^power, by their scale alone; without nonzero finite values
+        there is none to carry."""
+        return (
+            replace(self, log2_scale=self.log2_scale + power if self.nonzero else 0)
+            if power
+            else self
+        )
 
     def shifted(self, power: int) -> "Tally":
-        """The same values under a scale larger by `power` >= 0; what falls below 2^-133 there becomes tiny."""
+        """The same values under a scale larger by `power` >= 0; what falls below 2^-133 there
+        becomes tiny."""
         if power == 0:
             return self
         moved = divide_by_power_of_two(self.patterns, power)
@@ -104,7 +120,10 @@ class Tally:
             self,
             patterns=patterns,
             counts=counts,
-            tiny=(self.tiny[0] + int(lost[negative].sum()), self.tiny[1] + int(lost[~negative].sum())),
+            tiny=(
+                self.tiny[0] + int(lost[negative].sum()),
+                self.tiny[1] + int(lost[~negative].sum()),
+            ),
             total=ldexp(self.total, -power),
             square_total=ldexp(self.square_total, -2 * power),
             smallest=max(ldexp(self.smallest, -power), LEAST),
@@ -137,18 +156,25 @@ class Tally:
             np.concatenate([[sum(self.tiny)], counts]),
         )
 
-    def _ends(self, patterns: NDArray[np.uint16]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _ends(
+        self, patterns: NDArray[np.uint16]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Ends of each pattern's bin of magnitudes, narrowed by the extreme ones seen."""
-        return np.maximum(lower_edge(patterns), self.smallest), np.minimum(upper_edge(patterns), self.largest)
+        return np.maximum(lower_edge(patterns), self.smallest), np.minimum(
+            upper_edge(patterns), self.largest
+        )
 
     @property
     def _tiny_ends(self) -> tuple[float, float]:
-        return (min(self.smallest, TINY), min(self.largest, TINY)) if any(self.tiny) else (0.0, TINY)
+        return (
+            (min(self.smallest, TINY), min(self.largest, TINY)) if any(self.tiny) else (0.0, TINY)
+        )
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Disjoint intervals in ascending order and how many values lie in each; low = high marks a single value."""
+    """Disjoint intervals in ascending order and how many values lie in each; low = high marks a
+    single value."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -159,7 +185,8 @@ class Intervals:
         return np.concatenate([[0], np.cumsum(self.counts)])
 
     def below(self, edges: NDArray[np.float64], *, inclusive: bool = False) -> NDArray[np.float64]:
-        """Number of values < edge (<= edge if inclusive), taking values as even within their interval.
+        """Number of values < edge (<= edge if inclusive), taking values as even within their
+        interval.
 
         error: at most the count of the interval that the edge cuts or touches.
         """
@@ -178,7 +205,9 @@ class Intervals:
         return float(self.low[i] / 2 + self.high[i] / 2)
 
 
-def _occupied(low: NDArray[np.float64], high: NDArray[np.float64], counts: NDArray[np.int64]) -> Intervals:
+def _occupied(
+    low: NDArray[np.float64], high: NDArray[np.float64], counts: NDArray[np.int64]
+) -> Intervals:
     kept = counts > 0
     return Intervals(low[kept], high[kept], counts[kept])
 
@@ -187,7 +216,9 @@ def _pairwise(a: tuple[int, int], b: tuple[int, int], times: int = 1) -> tuple[i
     return a[0] + times * b[0], a[1] + times * b[1]
 
 
-def _gather(patterns: NDArray[np.uint16], counts: NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+def _gather(
+    patterns: NDArray[np.uint16], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
     """One bin for each distinct pattern, ascending."""
     distinct, where = np.unique(patterns, return_inverse=True)
     summed = np.zeros(len(distinct), np.int64)
@@ -196,7 +227,8 @@ def _gather(patterns: NDArray[np.uint16], counts: NDArray[np.int64]) -> tuple[ND
 
 
 def _on_one_scale(a: Tally, b: Tally) -> tuple[Tally, Tally]:
-    """Both under the larger scale; a tally without nonzero finite values has no scale of its own."""
+    """Both under the larger scale; a tally without nonzero finite values has no scale of its
+    own."""
     if not a.nonzero:
         return replace(a, log2_scale=b.log2_scale), b
     if not b.nonzero:

@@ -1,4 +1,5 @@
-"""Records <-> JSON: the numbers of a Profile or a Trace under fixed keys, with what it takes to have them back."""
+"""Records <-> JSON: the numbers of a Profile or a Trace under fixed keys, with what it takes to
+have them back."""
 
 import json
 from dataclasses import asdict
@@ -33,7 +34,8 @@ _QUANTITIES = ("gradient", "activation", "preactivation_batch_variance")
 
 
 def record(found: Profile | Trace) -> dict[str, Any]:
-    """The JSON object of `depthscale simulate`, `predict` or `probe`; numbers that float64 does not hold are null."""
+    """The JSON object of `depthscale simulate`, `predict` or `probe`; numbers that float64 does not
+    hold are null."""
     return trace_record(found, SCHEMA) if isinstance(found, Trace) else _profile_record(found)
 
 
@@ -56,15 +58,20 @@ def _profile_record(profile: Profile) -> dict[str, Any]:
 
 
 def classical_record(found: Classical | None) -> dict[str, Any] | None:
-    """Under "classical" in `depthscale predict`: each number as {value, error}, infinities spelled out; null with a norm."""
+    """Under "classical" in `depthscale predict`: each number as {value, error}, infinities spelled
+    out; null with a norm."""
     if found is None:
         return None
-    fields = {name: _estimate(value) if isinstance(value, dict) else value for name, value in asdict(found).items()}
+    fields = {
+        name: _estimate(value) if isinstance(value, dict) else value
+        for name, value in asdict(found).items()
+    }
     return fields | {"trainable_depth": _number(found.trainable_depth)}
 
 
 def phase_record(diagram: PhaseDiagram) -> dict[str, Any]:
-    """The JSON object of `depthscale phase`: the critical line, the edge, and a line for each depth scale."""
+    """The JSON object of `depthscale phase`: the critical line, the edge, and a line for each depth
+    scale."""
     return {
         "schema": SCHEMA,
         "command": "phase",
@@ -76,13 +83,18 @@ def phase_record(diagram: PhaseDiagram) -> dict[str, Any]:
 
 
 def founding_record(found: Founding) -> dict[str, Any]:
-    """The JSON object of `depthscale demo`: a row for each layer of each network, and each network's two records."""
+    """The JSON object of `depthscale demo`: a row for each layer of each network, and each
+    network's two records."""
     return {
         "schema": SCHEMA,
         "command": "demo",
         "rows": [asdict(row) for row in found.rows()],
         "networks": [
-            {"name": name, "measured": record(measured), "predicted": record(found.predicted[i]) if found.predicted else None}
+            {
+                "name": name,
+                "measured": record(measured),
+                "predicted": record(found.predicted[i]) if found.predicted else None,
+            }
             for i, (name, measured) in enumerate(zip(NAMES, found.measured, strict=True))
         ],
         "without_theory": found.without_theory or None,
@@ -90,13 +102,15 @@ def founding_record(found: Founding) -> dict[str, Any]:
 
 
 def walk_record(walk: BatchnormWalk) -> dict[str, Any]:
-    """The JSON object of `depthscale explain batchnorm`; formulas are Python expressions, d(x) for dE/dx, sum over the batch."""
+    """The JSON object of `depthscale explain batchnorm`; formulas are Python expressions, d(x) for
+    dE/dx, sum over the batch."""
     checks = [asdict(check) | {"holds": check.holds} for check in walk.checks]
     return {"schema": SCHEMA, "command": "explain batchnorm"} | asdict(walk) | {"checks": checks}
 
 
 def argument_record(argument: Argument) -> dict[str, Any]:
-    """The JSON object of `depthscale explain growth`: a row for each step at each layer; layer null: the layers in between."""
+    """The JSON object of `depthscale explain growth`: a row for each step at each layer; layer
+    null: the layers in between."""
     return {
         "schema": SCHEMA,
         "command": "explain growth",
@@ -108,14 +122,20 @@ def argument_record(argument: Argument) -> dict[str, Any]:
 
 
 def normalizers_record(found: Normalizers) -> dict[str, Any]:
-    """The JSON object of `depthscale explain normalizers`: a row for each activation under each normalizer, and the answers."""
+    """The JSON object of `depthscale explain normalizers`: a row for each activation under each
+    normalizer, and the answers."""
     settings = ("depth", "width", "batch", "seeds", "sigma_w2")
     return {
         "schema": SCHEMA,
         "command": "explain normalizers",
         **{name: getattr(found, name) for name in settings},
         "rows": [
-            asdict(cell) | {"depth_scale": _number(cell.depth_scale), "verdict": cell.verdict, "collapsed": cell.collapsed}
+            asdict(cell)
+            | {
+                "depth_scale": _number(cell.depth_scale),
+                "verdict": cell.verdict,
+                "collapsed": cell.collapsed,
+            }
             for cell in found.cells
         ],
         "answers": answers(found),
@@ -123,7 +143,8 @@ def normalizers_record(found: Normalizers) -> dict[str, Any]:
 
 
 def matter_record(found: Matter) -> dict[str, Any]:
-    """The JSON object of `depthscale explain matter`: a row for each network at each depth, every run, and how to read them."""
+    """The JSON object of `depthscale explain matter`: a row for each network at each depth, every
+    run, and how to read them."""
     settings = ("data", "samples", "classes", "seeds", "rates", "growth_rate", "trainable_depth")
     return {
         "schema": SCHEMA,
@@ -137,8 +158,13 @@ def matter_record(found: Matter) -> dict[str, Any]:
 
 
 def explanation_record(found: Explanation) -> dict[str, Any]:
-    """The JSON object of `depthscale explain model`: a row for each step at each norm, and what breaks where in sentences."""
-    return {"schema": SCHEMA, "command": "explain model"} | asdict(found) | {"reading": explained(found)}
+    """The JSON object of `depthscale explain model`: a row for each step at each norm, and what
+    breaks where in sentences."""
+    return (
+        {"schema": SCHEMA, "command": "explain model"}
+        | asdict(found)
+        | {"reading": explained(found)}
+    )
 
 
 def save(found: Profile | Trace, path: str | Path) -> None:
@@ -151,15 +177,20 @@ def save(found: Profile | Trace, path: str | Path) -> None:
     elif isinstance(found, Profile):
         sketches = found.gradient_sketches, found.preactivation_sketches
         names = "gradient", "preactivation"
-        more = {"sketches": {name: [encoded(each) for each in some] for name, some in zip(names, sketches, strict=True)}}
+        more = {
+            "sketches": {
+                name: [encoded(each) for each in some]
+                for name, some in zip(names, sketches, strict=True)
+            }
+        }
     else:
         raise TypeError(f"save takes a Profile or a Trace, got {type(found).__name__}")
     files.write(Path(path), dumps(record(found) | more))
 
 
 def load(path: str | Path) -> Profile | Trace:
-    """The profile or trace in a JSON file that `save` wrote, or the profile in one of `simulate --json` or `predict --json`
-    (without sketches).
+    """The profile or trace in a JSON file that `save` wrote, or the profile in one of `simulate
+    --json` or `predict --json` (without sketches).
 
     raises: InvalidRecord for a newer schema, by name, and for anything that is no such record.
     """
@@ -178,7 +209,11 @@ def dumps(content: dict[str, Any]) -> str:
 
 
 def _layer(profile: Profile, layer: int) -> dict[str, float]:
-    gradient, activation, variance = profile.gradient, profile.activation, profile.preactivation_batch_variance
+    gradient, activation, variance = (
+        profile.gradient,
+        profile.activation,
+        profile.preactivation_batch_variance,
+    )
     return {
         "layer": layer,
         "gradient_log2_ms": gradient.log2_mean_square[layer],
@@ -193,7 +228,9 @@ def _layer(profile: Profile, layer: int) -> dict[str, float]:
 
 
 def _phase_line(line: Line) -> dict[str, Any]:
-    columns = {name: getattr(line, name).tolist() for name in ("q_star", "sigma_w2", "sigma_b2", "part")}
+    columns = {
+        name: getattr(line, name).tolist() for name in ("q_star", "sigma_w2", "sigma_b2", "part")
+    }
     return {"phase": line.phase, "xi_c": _number(line.xi_c)} | columns
 
 
@@ -207,11 +244,14 @@ def _number(value: float) -> float | str:
 
 
 def _growth(profile: Profile) -> dict[str, Any]:
-    """The fitted growth; where it is refused, the reason, with the estimate marked as not reliable."""
+    """The fitted growth; where it is refused, the reason, with the estimate marked as not
+    reliable."""
     try:
         return _growth_fields(growth(profile)) | {"reliable": True}
     except UnreliableGrowth as refused:
-        fields = _growth_fields(refused.estimate) if refused.estimate else dict.fromkeys(_GROWTH_KEYS)
+        fields = (
+            _growth_fields(refused.estimate) if refused.estimate else dict.fromkeys(_GROWTH_KEYS)
+        )
         return fields | {"reliable": False, "why": str(refused)}
 
 
@@ -223,8 +263,11 @@ def _growth_fields(found: Growth) -> dict[str, Any]:
 
 
 def _log2_rows(quantity: Quantity) -> list[list[float | str]]:
-    """Each seed's logarithms (theory: one row), from which the quantity is made again; exact 0 and infinity are spelled out."""
-    rows = quantity.log2_mean_square[None] if quantity.log2_samples is None else quantity.log2_samples
+    """Each seed's logarithms (theory: one row), from which the quantity is made again; exact 0 and
+    infinity are spelled out."""
+    rows = (
+        quantity.log2_mean_square[None] if quantity.log2_samples is None else quantity.log2_samples
+    )
     return [[str(value) if np.isinf(value) else value for value in row] for row in rows.tolist()]
 
 
@@ -247,24 +290,32 @@ def _read(loaded: Any, path: str) -> Profile | Trace:
         raise InvalidRecord(f"{path} is not a depthscale record: it has no schema")
     if schema != SCHEMA:
         raise InvalidRecord(
-            f"{path} has schema {schema}, this version reads {SCHEMA}; read it with the depthscale that wrote it"
+            f"{path} has schema {schema}, this version reads {SCHEMA}; read it with the "
+            "depthscale that wrote it"
         )
     command = loaded.get("command")
     if command == "probe" and "trace" not in loaded:
-        raise InvalidRecord(f"{path} is a record of probe without its sketches; write a whole one with save, or probe --save")
+        raise InvalidRecord(
+            f"{path} is a record of probe without its sketches; write a whole one with save, or "
+            "probe --save"
+        )
     if command not in (*_SOURCES, "probe"):
         known = f"{', '.join(_SOURCES)} and probe"
         raise InvalidRecord(f"{path} is a record of {command!r}; those of {known} can be loaded")
     try:
         return rebuilt_trace(loaded) if command == "probe" else _checked(_rebuilt(loaded))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
-        raise InvalidRecord(f"{path} is not a whole record of {loaded['command']}: a part is missing or wrong") from None
+        raise InvalidRecord(
+            f"{path} is not a whole record of {loaded['command']}: a part is missing or wrong"
+        ) from None
 
 
 def _rebuilt(loaded: dict[str, Any]) -> Profile:
     sketches = loaded.get("sketches", {"gradient": [], "preactivation": []})
     theory = loaded["command"] == "predict"
-    gradient, activation, variance = (_quantity(loaded["log2_rows"][name], theory) for name in _QUANTITIES)
+    gradient, activation, variance = (
+        _quantity(loaded["log2_rows"][name], theory) for name in _QUANTITIES
+    )
     return Profile(
         gradient=gradient,
         activation=activation,
@@ -274,9 +325,13 @@ def _rebuilt(loaded: dict[str, Any]) -> Profile:
         loss=loaded["loss"],
         seeds=loaded["seeds"],
         seed=loaded["seed"],
-        gradient_sketches=tuple(sketch for each in sketches["gradient"] if (sketch := decoded(each))),
+        gradient_sketches=tuple(
+            sketch for each in sketches["gradient"] if (sketch := decoded(each))
+        ),
         preactivation_sketches=tuple(decoded(each) for each in sketches["preactivation"]),
-        log_variance=None if loaded["log_variance"] is None else np.array(loaded["log_variance"], float),
+        log_variance=None
+        if loaded["log_variance"] is None
+        else np.array(loaded["log_variance"], float),
         notes=tuple(loaded["notes"]),
         without_rate=loaded["without_rate"],
         inputs=loaded.get("inputs", "white noise"),
@@ -286,16 +341,26 @@ def _rebuilt(loaded: dict[str, Any]) -> Profile:
 def _checked(profile: Profile) -> Profile:
     """raises: ValueError where the parts do not fit each other."""
     layers = profile.depth + 1
-    sizes = {len(q) for q in (profile.gradient, profile.activation, profile.preactivation_batch_variance)}
+    sizes = {
+        len(q) for q in (profile.gradient, profile.activation, profile.preactivation_batch_variance)
+    }
     samples = profile.gradient.log2_samples
-    fits = sizes == {layers} and layers > 1 and profile.seeds == (0 if samples is None else len(samples))
+    fits = (
+        sizes == {layers}
+        and layers > 1
+        and profile.seeds == (0 if samples is None else len(samples))
+    )
     sketches = profile.gradient_sketches, profile.preactivation_sketches
-    whole = all(len(each) in (0, layers) for each in sketches) and all(isinstance(s, Sketch) for s in sketches[0])
+    whole = all(len(each) in (0, layers) for each in sketches) and all(
+        isinstance(s, Sketch) for s in sketches[0]
+    )
     if not (fits and whole and isinstance(profile.spec, dict) and isinstance(profile.loss, str)):
         raise ValueError
     return profile
 
 
 def _quantity(rows: list[list[float | str | None]], theory: bool) -> Quantity:
-    log2_rows = np.array([[np.nan if value is None else float(value) for value in row] for row in rows])
+    log2_rows = np.array(
+        [[np.nan if value is None else float(value) for value in row] for row in rows]
+    )
     return Quantity.exact(log2_rows[0]) if theory else Quantity.over_seeds(log2_rows)

@@ -30,7 +30,8 @@ _BARE = ("ops", "params", "coverage", "modules")
 
 
 def trace_record(trace: Trace, schema: str) -> dict[str, Any]:
-    """The JSON object of `depthscale probe`: operations with their edges, the ledger, the growth, the findings."""
+    """The JSON object of `depthscale probe`: operations with their edges, the ledger, the growth,
+    the findings."""
     account, theory = _or_none(lambda: ledger(trace)), predict_operations(trace)
     return {
         "schema": schema,
@@ -62,7 +63,9 @@ def findings_record(found: Diagnosis) -> list[dict[str, Any]]:
 def whole_trace(trace: Trace) -> dict[str, Any]:
     """What `load` needs beside the record: every field, sketches as text."""
     return {
-        "fields": {f.name: _plain(getattr(trace, f.name)) for f in fields(trace) if f.name not in _BARE},
+        "fields": {
+            f.name: _plain(getattr(trace, f.name)) for f in fields(trace) if f.name not in _BARE
+        },
         "ops": [_whole(op) for op in trace.ops],
         "params": [_whole(p) for p in trace.params],
         "modules": [_whole(m) for m in trace.modules],
@@ -91,7 +94,8 @@ def rebuilt_trace(loaded: dict[str, Any]) -> Trace:
 def _in_order(ops: tuple[TracedOp, ...]) -> bool:
     """Whether every operation stands at its own number and reads only what ran before it."""
     return all(
-        op.id == i and all(source in range(i) for source in (*op.reads, *(edge.source for edge in op.edges)))
+        op.id == i
+        and all(source in range(i) for source in (*op.reads, *(edge.source for edge in op.edges)))
         for i, op in enumerate(ops)
     )
 
@@ -123,17 +127,32 @@ def _op(op: TracedOp, gains: dict[int, float]) -> dict[str, Any]:
 def _edge(op: TracedOp, edge: Edge, arrived: float, gains: dict[int, float]) -> dict[str, Any]:
     gain = 2.0 ** (mean_over_repeats(edge.log2_norm2) - arrived)
     resized = gain * op.size / edge.size if edge.size else None
-    return {"from": edge.source, "gain_norm2": gain, "gain_ms": resized, "predicted_gain_ms": gains.get(edge.source)}
+    return {
+        "from": edge.source,
+        "gain_norm2": gain,
+        "gain_ms": resized,
+        "predicted_gain_ms": gains.get(edge.source),
+    }
 
 
 def _predicted(theory: TracePrediction, op: TracedOp) -> dict[int, float]:
-    """Theory's mean-square gain towards each operation that is read; what it has no rule for is left out."""
+    """Theory's mean-square gain towards each operation that is read; what it has no rule for is
+    left out."""
     gains = theory.log2_gains(op.id)
-    return {i: 2.0**gain for i, gain in zip(theory.reads(op.id), gains, strict=False) if not isnan(gain) and gain < 1000}
+    return {
+        i: 2.0**gain
+        for i, gain in zip(theory.reads(op.id), gains, strict=False)
+        if not isnan(gain) and gain < 1000
+    }
 
 
 def _parameter(p: TracedParameter) -> dict[str, Any]:
-    return {"name": p.name, "shape": list(p.shape), "value": _sketched(p.value), "gradient": _sketched(p.gradient)}
+    return {
+        "name": p.name,
+        "shape": list(p.shape),
+        "value": _sketched(p.value),
+        "gradient": _sketched(p.gradient),
+    }
 
 
 def _sketched(sketch: Sketch | None) -> dict[str, Any] | None:
@@ -168,12 +187,25 @@ def _growth(trace: Trace) -> dict[str, Any] | None:
     try:
         found = growth(trace)
     except UnreliableGrowth as refused:
-        return {"reliable": False, "why": str(refused)} | (_growth_fields(refused.estimate) if refused.estimate else {})
+        return {"reliable": False, "why": str(refused)} | (
+            _growth_fields(refused.estimate) if refused.estimate else {}
+        )
     return None if found is None else {"reliable": True} | _growth_fields(found)
 
 
 def _growth_fields(found: Growth) -> dict[str, Any]:
-    keys = ("rate", "stderr", "rms_rate", "depth_scale", "first_layer", "last_layer", "step", "steps", "deviates", "words")
+    keys = (
+        "rate",
+        "stderr",
+        "rms_rate",
+        "depth_scale",
+        "first_layer",
+        "last_layer",
+        "step",
+        "steps",
+        "deviates",
+        "words",
+    )
     return {key: getattr(found, key) for key in keys} | {
         "power_law": None if found.power is None else asdict(found.power),
         "plateau": None if found.plateau is None else asdict(found.plateau),

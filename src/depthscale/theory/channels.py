@@ -1,9 +1,11 @@
-"""Virtual channels: what becomes of a sum whose law has no closed form, as of act(stream + norm(branch)) (arXiv:1512.03385).
+"""Virtual channels: what becomes of a sum whose law has no closed form, as of act(stream +
+norm(branch)) (arXiv:1512.03385).
 
-A virtual channel is what one channel sees at a point (column 0), in another sample (1), and at another position of the same
-sample (2). Forward, second moments are means over channels. Along the stream slopes depend on each other, since all see the same
-channel. Given what it saw, though, its gradient is a sum of independent ones, each times slopes: so E g^2 and E g g' are carried
-channel by channel, and a norm that ends a branch gets them weighted with its own output.
+A virtual channel is what one channel sees at a point (column 0), in another sample (1), and at
+another position of the same sample (2). Forward, second moments are means over channels. Along the
+stream slopes depend on each other, since all see the same channel. Given what it saw, though, its
+gradient is a sum of independent ones, each times slopes: so E g^2 and E g g' are carried channel by
+channel, and a norm that ends a branch gets them weighted with its own output.
 """
 
 from functools import lru_cache
@@ -25,7 +27,8 @@ _GAUSSIAN_FROM = 200  # values of a norm from which its output counts as Gaussia
 
 
 def sampled_sum(stream: Signal, branch: Signal, scale: float) -> Sampled | None:
-    """The law of stream + scale * branch, or None where neither can be drawn afresh, or the other's channels are not known."""
+    """The law of stream + scale * branch, or None where neither can be drawn afresh, or the other's
+    channels are not known."""
     sides = _sides(stream, branch)
     if sides is None or stream.unit or branch.unit:
         return None
@@ -61,18 +64,23 @@ def through(name: Phi, x: Signal, g: Gradient) -> Gradient:
     assert x.law is not None
     u = points(x.law, x.received_near if x.near is not None else None)
     slope, above = activation(name).derivative(u), g.channels or alike(g)
-    square, product, near = (each * slope[..., 0] * slope[..., k] for k, each in enumerate(above.moments))
+    square, product, near = (
+        each * slope[..., 0] * slope[..., k] for k, each in enumerate(above.moments)
+    )
     return _gradient(Channels(square, product, near, above.log2_unit), g, x, u)
 
 
 def below_sum(
     stream: Signal, branch: Signal, scale: float, total: Law | Sampled | None, g: Gradient
 ) -> tuple[Gradient, Gradient]:
-    """What a sum sends to its two sides, of which a norm's output needs the gradient weighted with it. / total: the sum's law."""
+    """What a sum sends to its two sides, of which a norm's output needs the gradient weighted with
+    it. / total: the sum's law."""
     above = g.channels
     assert above is not None
     if isinstance(total, Gaussian):
-        return _of_gaussian_sum(stream, 1.0, branch, scale, total, g), _of_gaussian_sum(branch, scale, stream, 1.0, total, g)
+        return _of_gaussian_sum(stream, 1.0, branch, scale, total, g), _of_gaussian_sum(
+            branch, scale, stream, 1.0, total, g
+        )
     sides = _sides(stream, branch)
     assert sides is not None
     found = [_gradient(above, g, side, u) for side, u in zip(sides, _drawn(*sides), strict=True)]
@@ -89,9 +97,11 @@ def alike(g: Gradient) -> Channels:
 
 @lru_cache(maxsize=16)
 def points(law: Law | Sampled, near: float | None, draw: int = 0) -> Array:
-    """Channels of a law: the same whenever they are asked for, others with another number of the draw.
+    """Channels of a law: the same whenever they are asked for, others with another number of the
+    draw.
 
-    near: correlation between two positions of a sample, None: as between samples. / returns: [replicates, channels, 3].
+    near: correlation between two positions of a sample, None: as between samples. / returns:
+    [replicates, channels, 3].
     """
     if isinstance(law, Sampled):
         return law.points
@@ -117,7 +127,8 @@ def _moments(law: Law) -> tuple[float, float]:
 
 
 def _on_sphere(size: int, seed: int) -> Array:
-    """Three coordinates of a uniform point of mean 0 and mean square 1 in R^size, size >= 6. / returns: [channels, 3]."""
+    """Three coordinates of a uniform point of mean 0 and mean square 1 in R^size, size >= 6. /
+    returns: [channels, 3]."""
     unit, rest = uniform(5, _LOG2_CHANNELS, seed), size - 3
     g, common = ndtri(unit[:, :3]), ndtri(unit[:, 3])
     mean = (g.sum(axis=1) + sqrt(rest) * common) / size
@@ -136,15 +147,21 @@ def _shuffled(rows: Array, seed: int) -> Array:
 def _sides(stream: Signal, branch: Signal) -> tuple[Signal, Signal] | None:
     """The side with a history, and the one to draw afresh."""
     for old, new in ((stream, branch), (branch, stream)):
-        if _is_drawable(new) and (_is_drawable(old) or isinstance(old.law, Sampled) or _passed(old) is not None):
+        if _is_drawable(new) and (
+            _is_drawable(old) or isinstance(old.law, Sampled) or _passed(old) is not None
+        ):
             return old, new
     return None
 
 
 def _is_drawable(x: Signal) -> bool:
     law = x.law
-    if isinstance(law, Spherical):  # an instance norm's, and a group's of few entries, see two samples in another way
-        return x.near is None and (law.size >= _GAUSSIAN_FROM or (law.correlation is None and law.size >= 6))
+    if isinstance(
+        law, Spherical
+    ):  # an instance norm's, and a group's of few entries, see two samples in another way
+        return x.near is None and (
+            law.size >= _GAUSSIAN_FROM or (law.correlation is None and law.size >= 6)
+        )
     return isinstance(law, Gaussian)
 
 
@@ -172,9 +189,13 @@ def _own(x: Signal) -> Array:
 
 
 def _drawn(old: Signal, new: Signal) -> tuple[Array, Array]:
-    """Channels of both; the new ones made uncorrelated with the old in every replicate, as they are on average."""
+    """Channels of both; the new ones made uncorrelated with the old in every replicate, as they are
+    on average."""
     assert new.law is not None
-    x, z = _own(old), points(new.law, None if new.near is None else new.received_near, _draws(old) + 1)
+    x, z = (
+        _own(old),
+        points(new.law, None if new.near is None else new.received_near, _draws(old) + 1),
+    )
     known = np.concatenate([np.ones_like(x[..., :1]), x], axis=-1)
     mean = z.mean(axis=1, keepdims=True)
     fitted = np.linalg.pinv(known) @ (z - mean)
@@ -203,11 +224,16 @@ def _gradient(channels: Channels, above: Gradient, x: Signal, u: Array) -> Gradi
     near = None if above.near is None and x.near is None else float(nearby.mean()) / found
     error = max(above.error, _error(square))
     log2_ms = log2(found) + channels.log2_unit
-    return Gradient(log2_ms, float(product.mean()) / found, error, weighted, near=near, channels=channels)
+    return Gradient(
+        log2_ms, float(product.mean()) / found, error, weighted, near=near, channels=channels
+    )
 
 
-def _of_gaussian_sum(side: Signal, weight: float, other: Signal, other_weight: float, total: Gaussian, g: Gradient) -> Gradient:
-    """To a side of a Gaussian sum, which tells of the products of the side's values at two points by regression."""
+def _of_gaussian_sum(
+    side: Signal, weight: float, other: Signal, other_weight: float, total: Gaussian, g: Gradient
+) -> Gradient:
+    """To a side of a Gaussian sum, which tells of the products of the side's values at two points
+    by regression."""
     assert g.channels is not None
     plain = g._replace(channels=None, below=None, weighted=None).times(2 * log2_of(abs(weight)))
     if not side.normalized or not isinstance(side.law, Gaussian | Spherical) or not side.law.gain:
@@ -221,20 +247,33 @@ def _of_gaussian_sum(side: Signal, weight: float, other: Signal, other_weight: f
     v = (points(total, near) - total.shift) / total.gain
     scale, pairs = weight * side.law.gain / total.gain, []
     for k, (c, d) in enumerate(zip((1.0, *own), (1.0, *sums), strict=True)):
-        ours, theirs = (q * np.array([[1.0, r], [r, 1.0]]) for q, r in ((variance, c), (total.variance, d)))
+        ours, theirs = (
+            q * np.array([[1.0, r], [r, 1.0]]) for q, r in ((variance, c), (total.variance, d))
+        )
         slope = scale * ours @ np.linalg.pinv(theirs)
         z = v[..., [0, k]] @ slope.T
         pairs.append(z[..., 0] * z[..., 1] + (ours - scale * slope @ ours)[0, 1])
     return plain._replace(weighted=_weighted(g.channels, pairs, side.law, 2 * log2_of(abs(weight))))
 
 
-def _weighted(channels: Channels, pairs: list[Array], law: Gaussian | Spherical, log2_factor: float = 0.0) -> Weighted:
-    """For the norm that gave z. / pairs: z z' of a point with itself, with another sample, with another position."""
+def _weighted(
+    channels: Channels, pairs: list[Array], law: Gaussian | Spherical, log2_factor: float = 0.0
+) -> Weighted:
+    """For the norm that gave z. / pairs: z z' of a point with itself, with another sample, with
+    another position."""
     square, product, nearby = (float(each.mean()) for each in channels.moments)
-    z_square, z_product, z_nearby = (float((a * b).mean()) for a, b in zip(channels.moments, pairs, strict=True))
-    radii2 = np.square(law.radii) / np.dot(law.weights, np.square(law.radii)) if isinstance(law, Spherical) else np.ones(1)
+    z_square, z_product, z_nearby = (
+        float((a * b).mean()) for a, b in zip(channels.moments, pairs, strict=True)
+    )
+    radii2 = (
+        np.square(law.radii) / np.dot(law.weights, np.square(law.radii))
+        if isinstance(law, Spherical)
+        else np.ones(1)
+    )
     one = np.ones_like(radii2)
-    between = WeightedSlopes(square * one, product * one, z_square * radii2, z_product * radii2, 0.0)
+    between = WeightedSlopes(
+        square * one, product * one, z_square * radii2, z_product * radii2, 0.0
+    )
     within = WeightedSlopes(square * one, nearby * one, z_square * radii2, z_nearby * radii2, 0.0)
     return Weighted(between, 1.0, channels.log2_unit + log2_factor, 1.0, within)
 

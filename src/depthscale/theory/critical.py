@@ -1,7 +1,9 @@
-"""The critical line of an activation, chi_1 = 1, and the lines of equal depth scale, in the plane of sigma_w2 and sigma_b2.
+"""The critical line of an activation, chi_1 = 1, and the lines of equal depth scale, in the plane
+of sigma_w2 and sigma_b2.
 
-All are parametric in q: at a given variance E phi^2 and E phi'^2 do not depend on sigma_w2 and sigma_b2, so on the critical line
-sigma_w2 = 1 / E phi'(u)^2 and sigma_b2 = q - sigma_w2 E phi(u)^2 (arXiv:1902.06853 calls it the edge of chaos).
+All are parametric in q: at a given variance E phi^2 and E phi'^2 do not depend on sigma_w2 and
+sigma_b2, so on the critical line sigma_w2 = 1 / E phi'(u)^2 and sigma_b2 = q - sigma_w2 E phi(u)^2
+(arXiv:1902.06853 calls it the edge of chaos).
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +26,9 @@ Array = NDArray[np.float64]
 LEVELS = (2.0, 3.0, 5.0, 10.0, 30.0)  # xi_c, in layers
 _SMALLEST, _LARGEST = 1e-8, 1e4  # of the variances among which a critical point is looked for
 _PER_DECADE = 16  # two critical points closer than a factor 10^(1/16) in q are not told apart
-_ANGLES = np.array([1e-4, *np.linspace(0.05, pi / 2, 32)])  # from a correlation of 1 - 5e-9 down to 0
+_ANGLES = np.array(
+    [1e-4, *np.linspace(0.05, pi / 2, 32)]
+)  # from a correlation of 1 - 5e-9 down to 0
 _HALVINGS = 6  # of the step in q in which a line begins
 _ROUNDING = 1e-12
 _POINTS = 40  # of a line
@@ -49,9 +53,10 @@ class CriticalPoint:
 
 @dataclass(frozen=True)
 class Line:
-    """Points at which one number is the same: q_star, sigma_w2, sigma_b2 [n]. / xi_c: in layers; inf on the critical line and
-    nan on the edge. / phase: "ordered", "chaotic", "critical", or "edge" where chi_q = 1. / part: a line that leaves the diagram
-    and comes back has several, numbered along q_star [n].
+    """Points at which one number is the same: q_star, sigma_w2, sigma_b2 [n]. / xi_c: in layers;
+    inf on the critical line and nan on the edge. / phase: "ordered", "chaotic", "critical", or
+    "edge" where chi_q = 1. / part: a line that leaves the diagram and comes back has several,
+    numbered along q_star [n].
     """
 
     xi_c: float
@@ -64,9 +69,11 @@ class Line:
 
 @dataclass(frozen=True)
 class PhaseDiagram:
-    """The critical line and those of equal xi_c, within sigma_w2 <= sigma_w2_max and 0 <= sigma_b2 <= sigma_b2_max.
+    """The critical line and those of equal xi_c, within sigma_w2 <= sigma_w2_max and 0 <= sigma_b2
+    <= sigma_b2_max.
 
-    edge: where chi_q reaches 1 and a stable q_star ceases to exist; empty where there is no such edge.
+    edge: where chi_q reaches 1 and a stable q_star ceases to exist; empty where there is no such
+    edge.
     """
 
     activation: str
@@ -78,7 +85,8 @@ class PhaseDiagram:
 
 
 def critical_line(given: Given, sigma_b2: float) -> tuple[CriticalPoint, ...]:
-    """Where the critical line has that sigma_b2: each branch, by ascending q_star; empty where there is none.
+    """Where the critical line has that sigma_b2: each branch, by ascending q_star; empty where
+    there is none.
 
     given: name of an activation, Activation or callable. / sigma_b2: >= 0.
     error: of sigma_w2, from the expectations and the root in q. / raises: InvalidSpec.
@@ -90,35 +98,51 @@ def critical_line(given: Given, sigma_b2: float) -> tuple[CriticalPoint, ...]:
         return () if sigma_b2 else (_point_at(a, 1.0, 0.0),)
     excess = partial(_excess, a, sigma_b2)
     found = [_point_at(a, 0.0, 0.0)] if not sigma_b2 and not maps.square(a, 0.0).value else []
-    return (*found, *(_point_at(a, root(lambda q: excess(q)[0], *ends), sigma_b2) for ends in _sign_changes(excess, sigma_b2)))
+    return (
+        *found,
+        *(
+            _point_at(a, root(lambda q: excess(q)[0], *ends), sigma_b2)
+            for ends in _sign_changes(excess, sigma_b2)
+        ),
+    )
 
 
 def phase_diagram(
-    given: Given, sigma_w2_max: float = 4.0, sigma_b2_max: float = 0.5, levels: Iterable[float] = LEVELS
+    given: Given,
+    sigma_w2_max: float = 4.0,
+    sigma_b2_max: float = 0.5,
+    levels: Iterable[float] = LEVELS,
 ) -> PhaseDiagram:
     """The phase diagram of an activation. / levels: xi_c in layers, > 0.
 
     Points are those at which the fixed point q_star is stable, reached from variances near it.
-    error: of sigma_w2, 1e-6 relative in the chaotic phase, 1e-4 for kinked activations; elsewhere the expectations'.
+    error: of sigma_w2, 1e-6 relative in the chaotic phase, 1e-4 for kinked activations; elsewhere
+    the expectations'.
     raises: InvalidSpec.
     source: arXiv:1611.01232, the phase diagram of tanh.
     """
     a = activation(given)
     maps.require(sigma_w2_max=sigma_w2_max, sigma_b2_max=sigma_b2_max)
     if not sigma_w2_max * sigma_b2_max:
-        raise InvalidSpec(f"a phase diagram needs ranges above 0, got {sigma_w2_max:g} and {sigma_b2_max:g}")
+        raise InvalidSpec(
+            f"a phase diagram needs ranges above 0, got {sigma_w2_max:g} and {sigma_b2_max:g}"
+        )
     rows = [row for q in _variances(a, sigma_w2_max, sigma_b2_max) if (row := _row(a, q))]
     line = partial(_line, a, rows, sigma_w2_max, sigma_b2_max)
     scales = sorted(levels)
     lines = [line(xi, "ordered", partial(_ordered, xi)) for xi in scales]
-    lines += [_joined(*(line(xi, "chaotic", partial(_chaotic, xi, k)) for k in (0, 1))) for xi in scales]
+    lines += [
+        _joined(*(line(xi, "chaotic", partial(_chaotic, xi, k)) for k in (0, 1))) for xi in scales
+    ]
     return PhaseDiagram(
         a.name,
         sigma_w2_max,
         sigma_b2_max,
         line(inf, "critical", lambda row: row.critical),
         tuple(each for each in lines if len(each.q_star) > 1),
-        _straight_edge(a, sigma_b2_max) if a.homogeneous else line(nan, "edge", lambda row: 1 / row.growth),
+        _straight_edge(a, sigma_b2_max)
+        if a.homogeneous
+        else line(nan, "edge", lambda row: 1 / row.growth),
     )
 
 
@@ -149,7 +173,9 @@ def _excess(a: Activation, sigma_b2: float, q: float) -> tuple[float, float]:
     return q - found.value - sigma_b2, noise
 
 
-def _sign_changes(excess: Callable[[float], tuple[float, float]], sigma_b2: float) -> list[tuple[float, float]]:
+def _sign_changes(
+    excess: Callable[[float], tuple[float, float]], sigma_b2: float
+) -> list[tuple[float, float]]:
     """Pairs of variances between which the excess passes 0, beyond its error."""
     largest = max(_LARGEST, 100 * sigma_b2)
     count = int(np.log10(largest / _SMALLEST) * _PER_DECADE) + 1
@@ -172,7 +198,8 @@ def _sign_changes(excess: Callable[[float], tuple[float, float]], sigma_b2: floa
 
 @dataclass(frozen=True)
 class _Row:
-    """What one variance q says of every sigma_w2: E phi^2, E phi phi' u / q, 1 / E phi'^2, and E phi' phi' by angle if asked."""
+    """What one variance q says of every sigma_w2: E phi^2, E phi phi' u / q, 1 / E phi'^2, and E
+    phi' phi' by angle if asked."""
 
     q: float
     square: float
@@ -191,7 +218,11 @@ def _row(a: Activation, q: float) -> _Row | None:
     try:
         top = maps.chi_1(a, q, 1.0).value
         slope = cache(lambda: slopes_by_angle(a, q, nodes=20))
-        return _Row(q, maps.square(a, q).value, maps.chi_q(a, q, 1.0).value, 1 / top, slope) if top else None
+        return (
+            _Row(q, maps.square(a, q).value, maps.chi_q(a, q, 1.0).value, 1 / top, slope)
+            if top
+            else None
+        )
     except Divergent:
         return None
 
@@ -201,7 +232,8 @@ def _ordered(xi: float, row: _Row) -> float:
 
 
 def _chaotic(xi: float, which: int, row: _Row) -> float:
-    """sigma_w2 at which chi_c = exp(-1 / xi): c_star has mean slope 1 / sigma_w2 above it, and that slope at it; or nan.
+    """sigma_w2 at which chi_c = exp(-1 / xi): c_star has mean slope 1 / sigma_w2 above it, and that
+    slope at it; or nan.
 
     which: 0 for the largest such c_star, 1 for the next.
     """
@@ -222,20 +254,32 @@ def _chaotic(xi: float, which: int, row: _Row) -> float:
 
 def _joined(upper: Line, lower: Line) -> Line:
     """One line from the two that meet where a depth scale turns back in q."""
-    q, w, b = (np.concatenate([getattr(lower, n)[::-1], getattr(upper, n)]) for n in ("q_star", "sigma_w2", "sigma_b2"))
+    q, w, b = (
+        np.concatenate([getattr(lower, n)[::-1], getattr(upper, n)])
+        for n in ("q_star", "sigma_w2", "sigma_b2")
+    )
     return Line(upper.xi_c, upper.phase, q, w, b, np.zeros(len(q), np.intp))
 
 
 def _line(
-    a: Activation, rows: list[_Row], w_max: float, b_max: float, xi: float, phase: str, weight: Callable[[_Row], float]
+    a: Activation,
+    rows: list[_Row],
+    w_max: float,
+    b_max: float,
+    xi: float,
+    phase: str,
+    weight: Callable[[_Row], float],
 ) -> Line:
-    """The points of one depth scale that lie in the diagram and whose q is stable, its ends on the borders among them."""
+    """The points of one depth scale that lie in the diagram and whose q is stable, its ends on the
+    borders among them."""
     found: list[tuple[float, float, float, int]] = []
     part, last = 0, None
     for row in _with_beginning(a, rows, weight):
         sigma_w2 = weight(row)
         sigma_b2 = row.bias(sigma_w2)
-        inside = sigma_w2 <= w_max and 0 <= sigma_b2 <= b_max and abs(sigma_w2 * row.growth) <= 1 + 1e-9
+        inside = (
+            sigma_w2 <= w_max and 0 <= sigma_b2 <= b_max and abs(sigma_w2 * row.growth) <= 1 + 1e-9
+        )
         if last and last[1] * sigma_b2 < 0:
             found += _ends(a, last, (row.q, sigma_b2), 0.0, weight, w_max, part)
         if inside:
@@ -249,7 +293,8 @@ def _line(
 
 
 def _with_beginning(a: Activation, rows: list[_Row], weight: Callable[[_Row], float]) -> list[_Row]:
-    """The rows, and more where a line begins inside: near c_star = 0, where it falls as a square root does."""
+    """The rows, and more where a line begins inside: near c_star = 0, where it falls as a square
+    root does."""
     known = [not isnan(weight(row)) for row in rows]
     first = known.index(True) if True in known else 0
     if not first:
@@ -274,7 +319,8 @@ def _ends(
     w_max: float,
     part: int,
 ) -> list[tuple[float, float, float, int]]:
-    """Where a line crosses sigma_b2 = border between two points (q, sigma_b2) of it, by three steps of false position."""
+    """Where a line crosses sigma_b2 = border between two points (q, sigma_b2) of it, by three steps
+    of false position."""
     q = sigma_w2 = nan
     for _ in range(3):
         q = below[0] + (above[0] - below[0]) * (border - below[1]) / (above[1] - below[1])
@@ -283,18 +329,28 @@ def _ends(
         if not row or not sigma_w2 <= w_max or abs(sigma_w2 * row.growth) > 1:
             return []
         here = (q, row.bias(sigma_w2))
-        below, above = (here, above) if (here[1] - border) * (below[1] - border) > 0 else (below, here)
+        below, above = (
+            (here, above) if (here[1] - border) * (below[1] - border) > 0 else (below, here)
+        )
     return [(q, sigma_w2, border, part)]
 
 
 def _straight_edge(a: Activation, sigma_b2_max: float) -> Line:
     """Of a homogeneous activation, whose q map is a line: the same sigma_w2 for every bias."""
     sigma_b2 = np.array([0.0, sigma_b2_max])
-    return Line(nan, "edge", np.full(2, inf), np.full(2, 1 / maps.square(a, 1.0).value), sigma_b2, np.zeros(2, np.intp))
+    return Line(
+        nan,
+        "edge",
+        np.full(2, inf),
+        np.full(2, 1 / maps.square(a, 1.0).value),
+        sigma_b2,
+        np.zeros(2, np.intp),
+    )
 
 
 def _variances(a: Activation, sigma_w2_max: float, sigma_b2_max: float) -> list[float]:
-    """Where the lines' points lie: up to the largest fixed point in the diagram, closer together at small q."""
+    """Where the lines' points lie: up to the largest fixed point in the diagram, closer together at
+    small q."""
     grid = np.geomspace(1e-4, 100 * (1 + sigma_b2_max), 128)
     reached = [q for q in grid.tolist() if _starts_inside(a, q, sigma_w2_max, sigma_b2_max)]
     largest = reached[-1] if reached else grid[0]

@@ -1,11 +1,14 @@
-"""Finite width: by how much one network's gradient departs from the mean, to leading order in 1 / width.
+"""Finite width: by how much one network's gradient departs from the mean, to leading order in 1 /
+width.
 
-Through a layer the log of the gradient's mean square over a batch takes a random step. Its variance is the mean over pairs of
-samples of the relative covariance of their squared gradients: 2 ru^2 from the weights, ru the correlation of the gradients at the
-preactivation, and (1 + 2 r^2)(k - 1) from which neurons are on, r their correlation above the activation and
-k = E phi'(u)^2 phi'(v)^2 / (E phi'^2)^2; all over the width. For one sample this is (3 k - 1) / width: 5 / N for ReLU and 2 / N
-for linear, as Hanin & Nica have it (arXiv:1812.05994). The mean of the log lies half the variance below the log of the mean.
-Where phi is homogeneous nothing else fluctuates to this order; for other activations the signal's own fluctuations add to it.
+Through a layer the log of the gradient's mean square over a batch takes a random step. Its variance
+is the mean over pairs of samples of the relative covariance of their squared gradients: 2 ru^2 from
+the weights, ru the correlation of the gradients at the preactivation, and (1 + 2 r^2)(k - 1) from
+which neurons are on, r their correlation above the activation and k = E phi'(u)^2 phi'(v)^2 / (E
+phi'^2)^2; all over the width. For one sample this is (3 k - 1) / width: 5 / N for ReLU and 2 / N
+for linear, as Hanin & Nica have it (arXiv:1812.05994). The mean of the log lies half the variance
+below the log of the mean. Where phi is homogeneous nothing else fluctuates to this order; for other
+activations the signal's own fluctuations add to it.
 """
 
 from collections.abc import Callable
@@ -23,10 +26,13 @@ from depthscale.theory.states import Gradient, Signal
 
 
 def log_variance(graph: Graph, signals: list[Signal], gradients: list[Gradient]) -> Array | None:
-    """Variance over networks of log(mean square of dE/dx_l / mean square of dE/dx_L). / returns: [layers], 0 at the last.
+    """Variance over networks of log(mean square of dE/dx_l / mean square of dE/dx_L). / returns:
+    [layers], 0 at the last.
 
-    None where the law does not hold: for other operations than linear maps with free rows and homogeneous activations.
-    error: relative O(depth / width), and that of the expectations. / source: derived here, as the module says.
+    None where the law does not hold: for other operations than linear maps with free rows and
+    homogeneous activations.
+    error: relative O(depth / width), and that of the expectations. / source: derived here, as the
+    module says.
     """
     steps = [0.0]
     for i in range(len(graph.ops) - 1, 0, -1):
@@ -39,13 +45,16 @@ def log_variance(graph: Graph, signals: list[Signal], gradients: list[Gradient])
             one = _covariance(what.activation, 1.0, 1.0, 1.0)
             two = _covariance(what.activation, above.ratio, below.ratio, u.ratio)
             steps.append((one / graph.samples + (1 - 1 / graph.samples) * two) / linear.fan_in)
-        elif not (isinstance(what, Linear) and what.rows == "free" and what.weights != "orthogonal"):
+        elif not (
+            isinstance(what, Linear) and what.rows == "free" and what.weights != "orthogonal"
+        ):
             return None
     return np.cumsum(steps)[::-1]
 
 
 def _covariance(name: str, ratio: float, ratio_below: float, correlation: float) -> float:
-    """Of two samples' squared gradients, relative to their means, through one layer, times the width."""
+    """Of two samples' squared gradients, relative to their means, through one layer, times the
+    width."""
     return 2 * ratio_below**2 + (1 + 2 * ratio**2) * (_both_on(name, correlation) - 1)
 
 
@@ -57,10 +66,13 @@ def _both_on(name: str, correlation: float) -> float:
 
 @cache
 def _tables(name: str) -> tuple[Callable[[float], Estimate], float]:
-    """E phi'(u)^2 phi'(v)^2 by correlation, and E phi'^2; for a homogeneous phi they are the same at every variance."""
+    """E phi'(u)^2 phi'(v)^2 by correlation, and E phi'^2; for a homogeneous phi they are the same
+    at every variance."""
     a = activation(name)
 
     def square(x: Array) -> Array:
         return a.derivative(x) ** 2
 
-    return expect_pair_at(square, square, 1.0, 1.0, a.breaks, a.breaks), gaussian.expect(square, 1.0, a.breaks).value
+    return expect_pair_at(square, square, 1.0, 1.0, a.breaks, a.breaks), gaussian.expect(
+        square, 1.0, a.breaks
+    ).value

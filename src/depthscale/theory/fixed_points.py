@@ -1,4 +1,5 @@
-"""Fixed points of the q map and of the c map: what variance and correlation settle at with depth."""
+"""Fixed points of the q map and of the c map: what variance and correlation settle at with
+depth."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,18 +14,23 @@ from depthscale.numerics.estimate import Estimate
 from depthscale.theory import maps
 from depthscale.theory.maps import Given
 
-_STEPS = np.exp2(np.arange(0.5, 120.5, 0.5))  # from q0 up or down to 2^120 times it; roots closer than sqrt(2) are one
+_STEPS = np.exp2(
+    np.arange(0.5, 120.5, 0.5)
+)  # from q0 up or down to 2^120 times it; roots closer than sqrt(2) are one
 _NARROWEST = 1e-300
 _ROUNDING = 2.0**-51
 _GAUSS = np.polynomial.legendre.leggauss(24)
 
 
 def q_star(given: Given, sigma_w2: float, sigma_b2: float, q0: float = 1.0) -> Estimate:
-    """The variance that depth leads to from q0: the fixed point of the q map on the side to which it moves q0.
+    """The variance that depth leads to from q0: the fixed point of the q map on the side to which
+    it moves q0.
 
     q0: variance of the first preactivations, > 0. / sigma_w2, sigma_b2: as `maps.q_map`.
-    returns: value 0 where the signal vanishes, inf where no fixed point lies within 2^120 times q0 above it.
-    error: (|q_map(q) - q| + the expectation's error) / |1 - chi_q|. / raises: InvalidSpec; Divergent if q_map(q0) is.
+    returns: value 0 where the signal vanishes, inf where no fixed point lies within 2^120 times q0
+    above it.
+    error: (|q_map(q) - q| + the expectation's error) / |1 - chi_q|. / raises: InvalidSpec;
+    Divergent if q_map(q0) is.
     source: arXiv:1606.05340, q_star.
     """
     a = activation(given)
@@ -42,12 +48,13 @@ def q_star(given: Given, sigma_w2: float, sigma_b2: float, q0: float = 1.0) -> E
 
 
 def c_star(given: Given, q: float, sigma_w2: float, sigma_b2: float) -> Estimate:
-    """The correlation that depth leads to from any below 1, at variance q: the c map is convex, so it is 1 unless its slope
-    there is above 1, and else the one fixed point below.
+    """The correlation that depth leads to from any below 1, at variance q: the c map is convex, so
+    it is 1 unless its slope there is above 1, and else the one fixed point below.
 
     arguments: as `maps.c_map`. / raises: as `maps.c_map`.
-    error: |c_map(c) - c| and the expectation's error, over 1 - slope; the root itself is that of (1 - c_map(c)) / (1 - c) = 1,
-    which loses no digits near the critical line. / source: arXiv:1606.05340, c_star.
+    error: |c_map(c) - c| and the expectation's error, over 1 - slope; the root itself is that of (1
+    - c_map(c)) / (1 - c) = 1, which loses no digits near the critical line. / source:
+    arXiv:1606.05340, c_star.
     """
     a = activation(given)
     scale = _slope_scale(a, q, sigma_w2, sigma_b2)
@@ -64,7 +71,9 @@ def c_star(given: Given, q: float, sigma_w2: float, sigma_b2: float) -> Estimate
 # ---- variance
 
 
-def _q_star_of_a_straight_map(a: Activation, sigma_w2: float, sigma_b2: float, q0: float) -> Estimate:
+def _q_star_of_a_straight_map(
+    a: Activation, sigma_w2: float, sigma_b2: float, q0: float
+) -> Estimate:
     """Of a homogeneous activation, q' = s q + sigma_b2: a geometric series."""
     slope = maps.affine(maps.square(a, 1.0), sigma_w2)
     if abs(slope.value - 1) <= slope.error and not sigma_b2:
@@ -81,8 +90,11 @@ def _drift(a: Activation, sigma_w2: float, sigma_b2: float, q: float) -> Estimat
     return Estimate(found.value - q, found.error)
 
 
-def _bracket(drift: Callable[[float], Estimate], q0: float, upwards: bool) -> tuple[float, float] | None:
-    """Two variances between which the drift vanishes for the first time, or None; 0 itself does not count."""
+def _bracket(
+    drift: Callable[[float], Estimate], q0: float, upwards: bool
+) -> tuple[float, float] | None:
+    """Two variances between which the drift vanishes for the first time, or None; 0 itself does not
+    count."""
     last = q0
     for step in _STEPS:
         q = q0 * step if upwards else q0 / step
@@ -99,7 +111,9 @@ def _bracket(drift: Callable[[float], Estimate], q0: float, upwards: bool) -> tu
 def _with_error(a: Activation, q: float, sigma_w2: float, sigma_b2: float) -> Estimate:
     left, slope = _drift(a, sigma_w2, sigma_b2, q), maps.chi_q(a, q, sigma_w2)
     distance = abs(1 - slope.value) - slope.error
-    return Estimate(q, (abs(left.value) + left.error) / distance + _ROUNDING * q if distance > 0 else inf)
+    return Estimate(
+        q, (abs(left.value) + left.error) / distance + _ROUNDING * q if distance > 0 else inf
+    )
 
 
 # ---- correlation
@@ -109,12 +123,16 @@ def _slope_scale(a: Activation, q: float, sigma_w2: float, sigma_b2: float) -> f
     """What E phi' phi' is multiplied by in the slope of the c map: sigma_w2 at a fixed point."""
     variance = maps.q_map(a, q, sigma_w2, sigma_b2).value
     if not variance:
-        raise Divergent(f"the next layer of {a.name} at q = {q:.6g}, sigma_w2 = {sigma_w2:g} is 0: it has no correlation")
+        raise Divergent(
+            f"the next layer of {a.name} at q = {q:.6g}, sigma_w2 = {sigma_w2:g} is 0: it has no "
+            "correlation"
+        )
     return sigma_w2 * q / variance
 
 
 def _mean_slope(a: Activation, q: float, scale: float) -> Callable[[float], float]:
-    """angle -> mean slope of the c map between cos(angle) and 1, an integral over angles, in which kinks are smooth."""
+    """angle -> mean slope of the c map between cos(angle) and 1, an integral over angles, in which
+    kinks are smooth."""
     slope = slopes_by_angle(a, q)
     return lambda angle: scale * mean_over_the_cap(slope, angle)
 
@@ -124,8 +142,13 @@ def slopes_by_angle(a: Activation, q: float, nodes: int = 32) -> Callable[[np.nd
     if a.moments:
         closed = a.moments.slopes
         return lambda angle: closed(q, np.cos(angle))
-    at = [maps.slope_pair(a, q, cos(t)).value for t in (np.polynomial.chebyshev.chebpts1(nodes) + 1) * (pi / 4)]
-    series = np.polynomial.Chebyshev.fit(np.polynomial.chebyshev.chebpts1(nodes), at, nodes - 1, domain=[-1, 1])
+    at = [
+        maps.slope_pair(a, q, cos(t)).value
+        for t in (np.polynomial.chebyshev.chebpts1(nodes) + 1) * (pi / 4)
+    ]
+    series = np.polynomial.Chebyshev.fit(
+        np.polynomial.chebyshev.chebpts1(nodes), at, nodes - 1, domain=[-1, 1]
+    )
     return lambda angle: series(angle * (4 / pi) - 1)
 
 
@@ -140,7 +163,9 @@ def _c_with_error(a: Activation, c: float, q: float, sigma_w2: float, sigma_b2: 
     found = maps.c_map(a, c, q, sigma_w2, sigma_b2)
     slope = maps.affine(maps.slope_pair(a, q, c), _slope_scale(a, q, sigma_w2, sigma_b2))
     distance = 1 - slope.value - slope.error
-    return Estimate(c, (abs(found.value - c) + found.error) / distance + _ROUNDING if distance > 0 else inf)
+    return Estimate(
+        c, (abs(found.value - c) + found.error) / distance + _ROUNDING if distance > 0 else inf
+    )
 
 
 def root(f: Callable[[float], float], a: float, b: float) -> float:

@@ -1,8 +1,10 @@
-"""The walk in its full form: a batch of any inputs, held by the P x P matrix of its second moments, and any loss's gradient.
+"""The walk in its full form: a batch of any inputs, held by the P x P matrix of its second moments,
+and any loss's gradient.
 
-P counts points: samples, and in an image each sample's positions in turn. Between two linear maps or convolutions a layer acts on
-each neuron's P values alone (a neuron being a channel), and those are Gaussian with the matrix that the map below gives; so a layer
-is evaluated on quasi-random virtual neurons, forward and backward, and its matrix is their average.
+P counts points: samples, and in an image each sample's positions in turn. Between two linear maps
+or convolutions a layer acts on each neuron's P values alone (a neuron being a channel), and those
+are Gaussian with the matrix that the map below gives; so a layer is evaluated on quasi-random
+virtual neurons, forward and backward, and its matrix is their average.
 source: the propagation of Gram matrices, as arXiv:1902.08129 (section 3) sets it up.
 """
 
@@ -15,7 +17,20 @@ from numpy.typing import NDArray
 
 from depthscale.activations import activation
 from depthscale.errors import NoTheory
-from depthscale.graph import Add, Affine, Conv, Dropout, Elementwise, Flatten, Graph, Input, Linear, Norm, Op, Pool
+from depthscale.graph import (
+    Add,
+    Affine,
+    Conv,
+    Dropout,
+    Elementwise,
+    Flatten,
+    Graph,
+    Input,
+    Linear,
+    Norm,
+    Op,
+    Pool,
+)
 from depthscale.theory.neurons import gaussians
 from depthscale.theory.taps import gathered, mean_of, pooled, scattered, taps_of
 
@@ -23,14 +38,19 @@ Array = NDArray[np.float64]
 Backward = Callable[[Array], Array]
 
 _WALKS = 8  # independent walks, whose spread is the error
-_FEWEST, _MOST = 9, 14  # log2 of a layer's virtual neurons in each: raised until the error is small enough
+_FEWEST, _MOST = (
+    9,
+    14,
+)  # log2 of a layer's virtual neurons in each: raised until the error is small enough
 
 
 @dataclass(frozen=True)
 class Walk:
-    """One walk's results at every operation's output. / signal, gradient: [ops] mean squares; spread: [ops] batch variances.
+    """One walk's results at every operation's output. / signal, gradient: [ops] mean squares;
+    spread: [ops] batch variances.
 
-    gains: for each operation, of what it sends to each input the mean square over that of its own gradient.
+    gains: for each operation, of what it sends to each input the mean square over that of its own
+    gradient.
     """
 
     signal: Array
@@ -43,7 +63,8 @@ class Walk:
 class _Output:
     """Second moments of an operation's output, and what stands for it.
 
-    gram: [P, P]; mean: [P] over neurons. values: [n, P] virtual neurons, or None while it is a Gaussian of that matrix.
+    gram: [P, P]; mean: [P] over neurons. values: [n, P] virtual neurons, or None while it is a
+    Gaussian of that matrix.
     mixed: entries come from several positions, so that no one Gaussian stands for them.
     """
 
@@ -56,7 +77,8 @@ class _Output:
 class Neurons:
     """Virtual neurons of one walk: Gaussian values of any matrix, from one quasi-random set.
 
-    It is turned and shuffled at every draw: a neuron's values and its gradient must not share the length of one point.
+    It is turned and shuffled at every draw: a neuron's values and its gradient must not share the
+    length of one point.
     """
 
     def __init__(self, batch: int, log2_points: int, seed: int):
@@ -79,14 +101,19 @@ class Neurons:
 
 
 def walk(graph: Graph, inputs: Array, loss: str, log2_points: int, seed: int) -> Walk:
-    """One walk. / inputs: [B, entries] or [B, channels, *size]; loss: "independent" or "shared", of mean square 1.
+    """One walk. / inputs: [B, entries] or [B, channels, *size]; loss: "independent" or "shared", of
+    mean square 1.
 
     raises: NoTheory naming the operation without a rule.
     """
     neurons = Neurons(len(inputs) * prod(inputs.shape[2:]), log2_points, seed)
     outputs, backs = _forward(graph, inputs, neurons)
     samples, points = len(inputs), len(outputs[-1].gram)
-    cotangent = np.eye(points) if loss == "independent" else _of_positions(np.ones((samples, samples)), points // samples)
+    cotangent = (
+        np.eye(points)
+        if loss == "independent"
+        else _of_positions(np.ones((samples, samples)), points // samples)
+    )
     gradients, gains = _backward(graph, outputs, backs, cotangent, neurons)
     return Walk(
         np.array([np.trace(o.gram) / len(o.gram) for o in outputs]),
@@ -96,10 +123,14 @@ def walk(graph: Graph, inputs: Array, loss: str, log2_points: int, seed: int) ->
     )
 
 
-def walks(graph: Graph, inputs: Array, loss: str, error: float, at: Sequence[int]) -> tuple[list[Walk], int]:
-    """Independent walks of ever more virtual neurons, until their mean's relative standard error is small at some operations.
+def walks(
+    graph: Graph, inputs: Array, loss: str, error: float, at: Sequence[int]
+) -> tuple[list[Walk], int]:
+    """Independent walks of ever more virtual neurons, until their mean's relative standard error is
+    small at some operations.
 
-    inputs, loss, raises: as `walk`. error: aimed at, for signal and gradient; at: positions of the operations.
+    inputs, loss, raises: as `walk`. error: aimed at, for signal and gradient; at: positions of the
+    operations.
     returns: the walks, and the virtual neurons of each.
     """
     log2_points = _FEWEST
@@ -123,7 +154,9 @@ def _batch_variance(gram: Array) -> float:
     return float(np.trace(gram) / len(gram) - gram.mean())
 
 
-def _forward(graph: Graph, inputs: Array, neurons: Neurons) -> tuple[list[_Output], list[Backward | None]]:
+def _forward(
+    graph: Graph, inputs: Array, neurons: Neurons
+) -> tuple[list[_Output], list[Backward | None]]:
     """Every output, and for what acts on virtual neurons its backward pass."""
     outputs: list[_Output] = []
     backs: list[Backward | None] = []
@@ -139,7 +172,9 @@ def _forward(graph: Graph, inputs: Array, neurons: Neurons) -> tuple[list[_Outpu
                 backs.append(None)
             case Conv(window=window):
                 taps = taps_of(window, len(inputs))
-                near = replace(args[0], gram=gathered(args[0].gram, taps), mean=mean_of(args[0].mean, taps))
+                near = replace(
+                    args[0], gram=gathered(args[0].gram, taps), mean=mean_of(args[0].mean, taps)
+                )
                 outputs.append(_linear(op.what, near))
                 backs.append(None)
             case Flatten():
@@ -155,10 +190,17 @@ def _forward(graph: Graph, inputs: Array, neurons: Neurons) -> tuple[list[_Outpu
             case _:
                 position = op.inputs[0]
                 if outputs[position].mixed:
-                    raise NoTheory(f"{op.name}: no rule for given inputs where entries come from several positions")
-                if outputs[position].values is None:  # a Gaussian meets what acts on it: draw it, once for all that read it
+                    raise NoTheory(
+                        f"{op.name}: no rule for given inputs where entries come from several "
+                        "positions"
+                    )
+                if (
+                    outputs[position].values is None
+                ):  # a Gaussian meets what acts on it: draw it, once for all that read it
                     drawn = neurons.draw(outputs[position].gram)
-                    outputs[position] = _Output(outputs[position].gram, outputs[position].mean, drawn)
+                    outputs[position] = _Output(
+                        outputs[position].gram, outputs[position].mean, drawn
+                    )
                 values = outputs[position].values
                 assert values is not None
                 found, back = _apply(op, values, len(inputs), neurons)
@@ -204,16 +246,25 @@ def _apply(op: Op, x: Array, samples: int, neurons: Neurons) -> tuple[Array, Bac
 
 
 def _normalize(norm: Norm, x: Array, positions: int) -> tuple[Array, Backward]:
-    """The norm and its backward pass, fused; over the batch, a sample's neurons, groups of them, or a neuron's positions."""
+    """The norm and its backward pass, fused; over the batch, a sample's neurons, groups of them, or
+    a neuron's positions."""
     if norm.statistics == "running":
         scale = (1 + norm.eps) ** -0.5
         return scale * x, lambda g: scale * g
     if norm.kind == "batch" and norm.size not in (inf, x.shape[1]):
-        raise NoTheory(f"a batch norm over {norm.size} samples, but there are {x.shape[1]} inputs; make them agree")
+        raise NoTheory(
+            f"a batch norm over {norm.size} samples, but there are {x.shape[1]} inputs; make them "
+            "agree"
+        )
     channels = len(x)
     if norm.kind in ("group", "rms") and norm.size < inf:
         channels = int(norm.size) // (positions if norm.kind == "group" else 1)
-    shape = (-1, channels, x.shape[1] // positions, positions)  # groups, channels, samples, positions
+    shape = (
+        -1,
+        channels,
+        x.shape[1] // positions,
+        positions,
+    )  # groups, channels, samples, positions
     shaped = x.reshape(shape)
     axis = {"batch": (2, 3), "instance": (3,), "group": (1, 3)}.get(norm.kind, (1,))
     centred = shaped if norm.kind == "rms" else shaped - shaped.mean(axis, keepdims=True)
@@ -231,9 +282,14 @@ def _normalize(norm: Norm, x: Array, positions: int) -> tuple[Array, Backward]:
 
 
 def _backward(
-    graph: Graph, outputs: list[_Output], backs: list[Backward | None], cotangent: Array, neurons: Neurons
+    graph: Graph,
+    outputs: list[_Output],
+    backs: list[Backward | None],
+    cotangent: Array,
+    neurons: Neurons,
 ) -> tuple[list[Array | None], tuple[tuple[float, ...], ...]]:
-    """Second moments [P, P] of the gradient at every output, and gains; along virtual neurons gradients are carried one by one."""
+    """Second moments [P, P] of the gradient at every output, and gains; along virtual neurons
+    gradients are carried one by one."""
     arriving = [_Arriving() for _ in graph.ops]
     gains: list[tuple[float, ...]] = [()] * len(graph.ops)
     arriving[-1].gram = cotangent
@@ -275,7 +331,8 @@ def _sent(
 
 @dataclass
 class _Arriving:
-    """A gradient: second moments gram [P, P], and beside virtual neurons one row for each, rows [n, P]."""
+    """A gradient: second moments gram [P, P], and beside virtual neurons one row for each, rows [n,
+    P]."""
 
     gram: Array | None = None
     rows: Array | None = None

@@ -13,7 +13,8 @@ _NEARLY_GAUSSIAN = 200  # degrees of freedom past which that rule's weights leav
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
-    """u = gain z + shift, z Gaussian. / variance, correlation: of z, and of z between two samples."""
+    """u = gain z + shift, z Gaussian. / variance, correlation: of z, and of z between two
+    samples."""
 
     variance: float
     correlation: float
@@ -23,10 +24,13 @@ class Gaussian:
 
 @dataclass(frozen=True, slots=True)
 class Spherical:
-    """u = gain r z + shift, z uniform on the sphere of radius sqrt(size) orthogonal to the ones, or on all of it if not `centred`.
+    """u = gain r z + shift, z uniform on the sphere of radius sqrt(size) orthogonal to the ones, or
+    on all of it if not `centred`.
 
-    correlation: of what the norm received, between two samples; None where samples are coordinates of one z.
-    radii, weights: of the mixture over r (r = 1 alone without eps). eps: over the variance that the norm received.
+    correlation: of what the norm received, between two samples; None where samples are coordinates
+    of one z.
+    radii, weights: of the mixture over r (r = 1 alone without eps). eps: over the variance that the
+    norm received.
     """
 
     size: int
@@ -46,7 +50,8 @@ class Spherical:
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """What only virtual channels tell of. / draw: gives them when first asked, [replicates, channels, 3], as in `channels`.
+    """What only virtual channels tell of. / draw: gives them when first asked, [replicates,
+    channels, 3], as in `channels`.
 
     draws: how many draws went into each.
     """
@@ -64,7 +69,8 @@ Law = Gaussian | Spherical
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WeightedSlopes:
-    """As Slopes, one number for each radius of a norm's law, and z_square, z_product: E z^2 phi'^2, E z1 z2 phi' phi'.
+    """As Slopes, one number for each radius of a norm's law, and z_square, z_product: E z^2 phi'^2,
+    E z1 z2 phi' phi'.
 
     z: what the norm gave, radius included, before gain and shift.
     """
@@ -85,7 +91,8 @@ def moved(law: Law | Sampled, gain: float, shift: float) -> Law | Sampled:
 
 @lru_cache
 def variance_rule(size: int, degrees: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Values of sigma^2 over the variance, and weights: size times that is chi-squared with so many degrees of freedom."""
+    """Values of sigma^2 over the variance, and weights: size times that is chi-squared with so many
+    degrees of freedom."""
     if degrees > _NEARLY_GAUSSIAN:
         return _logarithmic_rule(size, degrees)
     nodes, weights = roots_genlaguerre(_NODES, degrees / 2 - 1)
@@ -93,7 +100,8 @@ def variance_rule(size: int, degrees: int) -> tuple[tuple[float, ...], tuple[flo
 
 
 def _logarithmic_rule(size: int, degrees: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The same by equal steps of log sigma^2, which converge geometrically and keep the weights in range."""
+    """The same by equal steps of log sigma^2, which converge geometrically and keep the weights in
+    range."""
     t = np.linspace(-9, 9, 73) * np.sqrt(2 / degrees)
     log_density = degrees / 2 * (t - np.expm1(t))
     weights = np.exp(log_density)

@@ -1,7 +1,9 @@
-"""The maps of a network without norm: how one layer carries variance and correlation, and the slopes of both, with errors.
+"""The maps of a network without norm: how one layer carries variance and correlation, and the
+slopes of both, with errors.
 
-u, v: Gaussian preactivations of one neuron for two samples, of variance q each and correlation c. An activation is a name, an
-Activation or a callable. A variance of 0 stands for the limit from above wherever that differs.
+u, v: Gaussian preactivations of one neuron for two samples, of variance q each and correlation c.
+An activation is a name, an Activation or a callable. A variance of 0 stands for the limit from
+above wherever that differs.
 """
 
 from collections.abc import Callable
@@ -16,33 +18,42 @@ from depthscale.numerics.estimate import Estimate
 Given = str | Activation | Callable[..., Any]
 
 _ROUNDING = 2.0**-50  # relative, of a closed form
-_SMALL = 1e-16  # the variance at which the limit 0 is read off; its square root is what phi is then linear to
+# the variance at which the limit 0 is read off; its square root is what phi is then linear to
+_SMALL = 1e-16
 
 
 def q_map(given: Given, q: float, sigma_w2: float, sigma_b2: float) -> Estimate:
     """Variance of the next preactivation: sigma_w2 E phi(u)^2 + sigma_b2.
 
-    q: variance, >= 0. / sigma_w2, sigma_b2: fan_in times the variance of a weight, and that of a bias, >= 0.
-    error: of the expectation. / raises: Divergent where it is infinite; InvalidSpec. / source: arXiv:1606.05340, the length map.
+    q: variance, >= 0. / sigma_w2, sigma_b2: fan_in times the variance of a weight, and that of a
+    bias, >= 0.
+    error: of the expectation. / raises: Divergent where it is infinite; InvalidSpec. / source:
+    arXiv:1606.05340, the length map.
     """
     require(q=q, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
     return affine(square(activation(given), q), sigma_w2, sigma_b2)
 
 
 def chi_q(given: Given, q: float, sigma_w2: float) -> Estimate:
-    """Slope of the q map, dq'/dq = sigma_w2 E phi(u) phi'(u) u / q, by Stein's lemma without a second derivative.
+    """Slope of the q map, dq'/dq = sigma_w2 E phi(u) phi'(u) u / q, by Stein's lemma without a
+    second derivative.
 
-    arguments, error, raises: as `q_map`. / source: arXiv:1611.01232, xi_q (its sum of two terms, integrated by parts).
+    arguments, error, raises: as `q_map`. / source: arXiv:1611.01232, xi_q (its sum of two terms,
+    integrated by parts).
     """
     require(q=q, sigma_w2=sigma_w2)
     a = activation(given)
     return _at_or_above_0(
-        lambda v: affine(gaussian.expect(lambda u: a.phi(u) * a.derivative(u) * u / v, v, a.breaks), sigma_w2), q
+        lambda v: affine(
+            gaussian.expect(lambda u: a.phi(u) * a.derivative(u) * u / v, v, a.breaks), sigma_w2
+        ),
+        q,
     )
 
 
 def chi_1(given: Given, q: float, sigma_w2: float) -> Estimate:
-    """Gradient variance ratio per layer, sigma_w2 E phi'(u)^2; at q_star also the slope of the c map at c = 1.
+    """Gradient variance ratio per layer, sigma_w2 E phi'(u)^2; at q_star also the slope of the c
+    map at c = 1.
 
     arguments, error, raises: as `q_map`. / source: arXiv:1611.01232, chi_1.
     """
@@ -52,10 +63,12 @@ def chi_1(given: Given, q: float, sigma_w2: float) -> Estimate:
 
 
 def c_map(given: Given, c: float, q: float, sigma_w2: float, sigma_b2: float) -> Estimate:
-    """Correlation of the next preactivations: (sigma_w2 E phi(u) phi(v) + sigma_b2) / q_map(q); 1 at c = 1 for every q.
+    """Correlation of the next preactivations: (sigma_w2 E phi(u) phi(v) + sigma_b2) / q_map(q); 1
+    at c = 1 for every q.
 
     c: in [-1, 1]. / q, sigma_w2, sigma_b2: as `q_map`, not all of them 0.
-    error, raises: as `q_map`; Divergent where the next variance is 0. / source: arXiv:1606.05340, the correlation map.
+    error, raises: as `q_map`; Divergent where the next variance is 0. / source: arXiv:1606.05340,
+    the correlation map.
     """
     require(q=q, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
     a = activation(given)
@@ -63,14 +76,18 @@ def c_map(given: Given, c: float, q: float, sigma_w2: float, sigma_b2: float) ->
         q = _SMALL
     variance = q_map(a, q, sigma_w2, sigma_b2)
     if not variance.value:
-        raise Divergent(f"the next layer of {a.name} at q = {q:.6g}, sigma_w2 = {sigma_w2:g} is 0: it has no correlation")
+        raise Divergent(
+            f"the next layer of {a.name} at q = {q:.6g}, sigma_w2 = {sigma_w2:g} is 0: it has no "
+            "correlation"
+        )
     product = affine(pair(a, q, c), sigma_w2, sigma_b2)
     ratio = product.value / variance.value
     return Estimate(ratio, (product.error + abs(ratio) * variance.error) / variance.value)
 
 
 def chi_c(given: Given, c: float, q: float, sigma_w2: float) -> Estimate:
-    """Covariance of the gradients of two samples, per layer: sigma_w2 E phi'(u) phi'(v); at q_star the slope of the c map at c.
+    """Covariance of the gradients of two samples, per layer: sigma_w2 E phi'(u) phi'(v); at q_star
+    the slope of the c map at c.
 
     arguments, error, raises: as `c_map`. / source: arXiv:1611.01232, xi_c.
     """
@@ -136,7 +153,9 @@ def _at_or_above_0(f: Callable[[float], Estimate], q: float) -> Estimate:
     if q:
         return f(q)
     near, further = f(_SMALL), f(4 * _SMALL)
-    return Estimate(near.value, near.error + further.error + abs(further.value - near.value) / (sqrt(4.0) - 1))
+    return Estimate(
+        near.value, near.error + further.error + abs(further.value - near.value) / (sqrt(4.0) - 1)
+    )
 
 
 def _require_correlation(c: float) -> None:

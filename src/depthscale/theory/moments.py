@@ -1,4 +1,5 @@
-"""Moments of an activation over what it receives for two samples: a layer's forward and backward factors follow from them."""
+"""Moments of an activation over what it receives for two samples: a layer's forward and backward
+factors follow from them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ _CIRCLE = 1 << 16  # points on a circle; with kinks the error falls as their num
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Of phi(u), u = gain z + shift. / mean: E phi; square: E phi^2; product: E phi phi between two samples; error: relative.
+    """Of phi(u), u = gain z + shift. / mean: E phi; square: E phi^2; product: E phi phi between two
+    samples; error: relative.
 
     spread_error: of square - product, relative, where that is sampled.
     """
@@ -36,7 +38,8 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Slopes:
-    """Of phi'(u). / square, product: E phi'^2, and between two samples; error: relative to the square."""
+    """Of phi'(u). / square, product: E phi'^2, and between two samples; error: relative to the
+    square."""
 
     square: float
     product: float
@@ -59,7 +62,8 @@ def values(name: Phi, law: Law) -> Values:
 
 @lru_cache(maxsize=1 << 16)
 def slopes(name: Phi, law: Law, alone: bool = False) -> Slopes:
-    """Slopes of an activation under a law. / alone: leave the product out, as 0; raises: NoTheory where they are infinite."""
+    """Slopes of an activation under a law. / alone: leave the product out, as 0; raises: NoTheory
+    where they are infinite."""
     if not law.gain:
         at = float(activation(name).derivative(np.array([law.shift]))[0])
         return Slopes(at * at, at * at, 0.0)
@@ -82,14 +86,22 @@ def slopes(name: Phi, law: Law, alone: bool = False) -> Slopes:
 
 @lru_cache(maxsize=1 << 12)
 def powers(name: Phi, law: Law) -> tuple[tuple[float, float], tuple[float, float]]:
-    """With which power of the variance E phi^2 goes, and E phi'^2, about a law; and how either changes with its logarithm."""
+    """With which power of the variance E phi^2 goes, and E phi'^2, about a law; and how either
+    changes with its logarithm."""
     if activation(name).homogeneous and not law.shift:
         return (1.0, 0.0), (0.0, 0.0)
-    laws = [replace(law, gain=law.gain * 2.0 ** (k / 4)) for k in (-1, 0, 1)]  # a factor of 2 in the variance from end to end
-    found = ([values(name, each).square for each in laws], [slopes(name, each, True).square for each in laws])
+    laws = [
+        replace(law, gain=law.gain * 2.0 ** (k / 4)) for k in (-1, 0, 1)
+    ]  # a factor of 2 in the variance from end to end
+    found = (
+        [values(name, each).square for each in laws],
+        [slopes(name, each, True).square for each in laws],
+    )
     logs = [np.log(each) if all(each) else np.zeros(3) for each in found]
     step = np.log(2) / 2
-    first, second = ((float(y[2] - y[0]) / (2 * step), float(y[0] - 2 * y[1] + y[2]) / step**2) for y in logs)
+    first, second = (
+        (float(y[2] - y[0]) / (2 * step), float(y[0] - 2 * y[1] + y[2]) / step**2) for y in logs
+    )
     return first, second
 
 
@@ -101,17 +113,25 @@ def mean_slope(name: Phi, law: Law) -> float:
         if isinstance(law, Gaussian):
             return unit * gaussian.expect(s.derivative, law.variance, s.breaks).value
         on = _sphere(law)
-        rows = [sphere.expect(lambda z, r=r: s.derivative(r * z), on, [k / r for k in s.breaks]).value for r in law.radii]
+        rows = [
+            sphere.expect(lambda z, r=r: s.derivative(r * z), on, [k / r for k in s.breaks]).value
+            for r in law.radii
+        ]
         return unit * float(np.dot(law.weights, rows))
 
 
 @lru_cache(maxsize=1 << 12)
 def weighted_slopes(name: Phi, law: Law) -> WeightedSlopes:
-    """Slopes with the norm's output as weight, for the backward pass of a norm below the activation."""
+    """Slopes with the norm's output as weight, for the backward pass of a norm below the
+    activation."""
     with _told(name):
         if isinstance(law, Gaussian) and law.correlation != law.correlation:
             unknown = np.full(1, nan)
-            return replace(_gaussian_weighted(name, replace(law, correlation=0.0)), product=unknown, z_product=unknown)
+            return replace(
+                _gaussian_weighted(name, replace(law, correlation=0.0)),
+                product=unknown,
+                z_product=unknown,
+            )
         if isinstance(law, Gaussian):
             return _gaussian_weighted(name, law)
         return _spherical_weighted(name, law)
@@ -133,7 +153,8 @@ class _Tables:
 
 
 def _pairs(f: Callable, a: Activation) -> Callable[[float, float], Estimate]:
-    """(variance, correlation) -> E f f: computed once or twice at a variance, and by a series for many correlations."""
+    """(variance, correlation) -> E f f: computed once or twice at a variance, and by a series for
+    many correlations."""
     asked: dict[float, int] = {}
     table = cache(lambda variance: expect_pair_at(f, f, variance, variance, a.breaks, a.breaks))
 
@@ -155,14 +176,24 @@ def _gaussian_values(name: Phi, law: Gaussian) -> Values:
     a, q, c = activation(name), law.gain**2 * law.variance, law.correlation
     if a.moments and not law.shift:
         closed = a.moments  # z is even, so a negative gain changes nothing
-        return Values(float(closed.mean(q)), float(closed.kernel(q, 1.0)), float(closed.kernel(q, c)), _ROUNDING)
+        return Values(
+            float(closed.mean(q)),
+            float(closed.kernel(q, 1.0)),
+            float(closed.kernel(q, c)),
+            _ROUNDING,
+        )
     table = _tables(name, law.gain, law.shift)
-    mean, square, product = table.mean(law.variance), table.square(law.variance), table.product(law.variance, c)
+    mean, square, product = (
+        table.mean(law.variance),
+        table.square(law.variance),
+        table.product(law.variance, c),
+    )
     return Values(mean.value, square.value, product.value, _relative(square, product, mean * mean))
 
 
 def _gaussian_weighted(name: Phi, law: Gaussian) -> WeightedSlopes:
-    """Products between two points of the law's correlation; at 0, as an infinite batch has it, they are squares of means."""
+    """Products between two points of the law's correlation; at 0, as an infinite batch has it, they
+    are squares of means."""
     a = activation(name)
     if not law.gain:
         zero = np.zeros(1)
@@ -182,16 +213,28 @@ def _gaussian_weighted(name: Phi, law: Gaussian) -> WeightedSlopes:
     if law.correlation:
         pair = (law.variance, law.variance, law.correlation, s.breaks, s.breaks)
         product = gaussian.expect_pair(s.derivative, s.derivative, *pair)
-        z_product = gaussian.expect_pair(lambda z: z * s.derivative(z), lambda z: z * s.derivative(z), *pair)
+        z_product = gaussian.expect_pair(
+            lambda z: z * s.derivative(z), lambda z: z * s.derivative(z), *pair
+        )
     columns = [np.array([e.value * unit]) for e in (square, product, z_square, z_product)]
-    return WeightedSlopes(columns[0], columns[1], columns[2], columns[3], _relative(square, product, z_square, z_product))
+    return WeightedSlopes(
+        columns[0],
+        columns[1],
+        columns[2],
+        columns[3],
+        _relative(square, product, z_square, z_product),
+    )
 
 
 # ---- sphere
 
 
 def _spherical_values(name: Phi, law: Spherical) -> Values:
-    total, error, at = np.zeros(3), 0.0, _values_by_gain(name, _at_radius_1(law, None if law.correlation is None else 0.0))
+    total, error, at = (
+        np.zeros(3),
+        0.0,
+        _values_by_gain(name, _at_radius_1(law, None if law.correlation is None else 0.0)),
+    )
     for radius, weight in zip(law.radii, law.weights, strict=True):
         mean, square, product = at(law.gain * radius)
         total += weight * np.array([mean.value, square.value, product.value])
@@ -206,9 +249,13 @@ def _spherical_values(name: Phi, law: Spherical) -> Values:
 def _spherical_weighted(name: Phi, law: Spherical) -> WeightedSlopes:
     at, columns = _slopes_by_gain(name, _at_radius_1(law, law.correlation)), []
     for radius in law.radii:
-        square, product, z_square, z_product = at(law.gain * radius) if law.gain * radius else (_exact(0.0),) * 4
+        square, product, z_square, z_product = (
+            at(law.gain * radius) if law.gain * radius else (_exact(0.0),) * 4
+        )
         error, r2 = _relative(square, product, z_square, z_product), radius**2
-        columns.append((square.value, product.value, r2 * z_square.value, r2 * z_product.value, error))
+        columns.append(
+            (square.value, product.value, r2 * z_square.value, r2 * z_product.value, error)
+        )
     rows = np.array(columns).T
     return WeightedSlopes(rows[0], rows[1], rows[2], rows[3], float(rows[4].max()))
 
@@ -220,7 +267,8 @@ def _at_radius_1(law: Spherical, correlation: float | None) -> Spherical:
 
 @lru_cache(maxsize=1 << 8)
 def _values_by_gain(name: Phi, law: Spherical) -> Callable[[float], tuple[Estimate, ...]]:
-    """t -> E phi, E phi^2, E phi phi of t z + shift. The sphere knows no sign, so neither does t."""
+    """t -> E phi, E phi^2, E phi phi of t z + shift. The sphere knows no sign, so neither does
+    t."""
     if activation(name).homogeneous and not law.shift:
         mean, square, product = _spherical_values_at(name, law, 1.0)
         return lambda t: (_exact(abs(t)) * mean, _exact(t * t) * square, _exact(t * t) * product)
@@ -246,7 +294,9 @@ def _spherical_values_at(name: Phi, law: Spherical, gain: float) -> tuple[Estima
     on = _sphere(law)
     if a.moments and a.homogeneous and not law.shift and law.correlation is None:
         mean = sphere.expect(lambda z: a.phi(gain * z), on, a.breaks)
-        square, product = (_exact(float(a.moments.kernel(gain**2, c))) for c in (1.0, on.correlation))
+        square, product = (
+            _exact(float(a.moments.kernel(gain**2, c))) for c in (1.0, on.correlation)
+        )
         return mean, square, product
     s = shifted(a, gain, law.shift)
     mean = sphere.expect(s.phi, on, s.breaks)
@@ -264,21 +314,29 @@ def _spherical_slopes_at(name: Phi, law: Spherical, gain: float) -> tuple[Estima
     on = _sphere(law)
     if a.moments and a.homogeneous and not law.shift and law.correlation is None:
         slope, kernel, c = a.moments.slopes, a.moments.kernel, on.correlation
-        return tuple(_exact(float(each)) for each in (slope(1.0, 1.0), slope(1.0, c), kernel(1.0, 1.0), kernel(1.0, c)))
+        return tuple(
+            _exact(float(each))
+            for each in (slope(1.0, 1.0), slope(1.0, c), kernel(1.0, 1.0), kernel(1.0, c))
+        )
     s, unit = shifted(a, gain, law.shift), _exact(1 / gain**2)
     square = sphere.expect(lambda z: s.derivative(z) ** 2, on, s.breaks)
     z_square = sphere.expect(lambda z: (z * s.derivative(z)) ** 2, on, s.breaks)
     if law.correlation is not None:
-        product = gaussian.expect_pair(s.derivative, s.derivative, 1.0, 1.0, law.correlation, s.breaks, s.breaks)
+        product = gaussian.expect_pair(
+            s.derivative, s.derivative, 1.0, 1.0, law.correlation, s.breaks, s.breaks
+        )
         z_product = Estimate(0.0, 0.0)  # a norm over one sample's entries does not ask for it
     else:
         product = sphere.expect_pair(lambda u, v: s.derivative(u) * s.derivative(v), on, s.breaks)
-        z_product = sphere.expect_pair(lambda u, v: u * s.derivative(u) * v * s.derivative(v), on, s.breaks)
+        z_product = sphere.expect_pair(
+            lambda u, v: u * s.derivative(u) * v * s.derivative(v), on, s.breaks
+        )
     return unit * square, unit * product, unit * z_square, unit * z_product
 
 
 def _few(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of two or three values of mean 0 and mean square 1, evenly: two points, or a circle."""
+    """All pairs of two or three values of mean 0 and mean square 1, evenly: two points, or a
+    circle."""
     if size == 2:
         return np.array([1.0, -1.0]), np.array([-1.0, 1.0])
     angle = (np.arange(_CIRCLE) + 0.5) * (2 * np.pi / _CIRCLE)
@@ -287,13 +345,17 @@ def _few(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _few_values(s: Activation, size: int) -> tuple[Estimate, ...]:
     u, v = _few(size)
-    return _averages(s.phi(u), s.phi(u) ** 2, s.phi(u) * s.phi(v), unit=float((s.phi(u) ** 2).mean()))
+    return _averages(
+        s.phi(u), s.phi(u) ** 2, s.phi(u) * s.phi(v), unit=float((s.phi(u) ** 2).mean())
+    )
 
 
 def _few_slopes(s: Activation, size: int, gain: float) -> tuple[Estimate, ...]:
     u, v = _few(size)
     du, dv = s.derivative(u) / gain, s.derivative(v) / gain
-    return _averages(du * du, du * dv, u * u * du * du, u * v * du * dv, unit=float((du * du).mean()))
+    return _averages(
+        du * du, du * dv, u * u * du * du, u * v * du * dv, unit=float((du * du).mean())
+    )
 
 
 def _averages(*points: np.ndarray, unit: float) -> tuple[Estimate, ...]:

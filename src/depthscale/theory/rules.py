@@ -1,5 +1,5 @@
-"""Small rules of what passes one operation, forward and backward, where samples are alike; a norm's, a convolution's and those
-of virtual channels have files of their own."""
+"""Small rules of what passes one operation, forward and backward, where samples are alike; a
+norm's, a convolution's and those of virtual channels have files of their own."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -32,7 +32,8 @@ from depthscale.theory.moments import mean_slope, slopes, values, weighted_slope
 from depthscale.theory.neurons import CLOSE
 from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of, sum_of
 
-_BEYOND = 400.0  # |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
+# |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
+_BEYOND = 400.0
 _MANY = 200  # values of a norm from which its output counts as Gaussian in a sum, within 1 %
 
 
@@ -82,8 +83,12 @@ def backward_rule(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, 
         case Add(scale):
             stream, branch = inputs
             if g.channels:
-                return channels.below_sum(stream, branch, scale, _law_of_sum(stream, branch, scale).get("law"), g)
-            if stream.normalized or branch.normalized:  # a norm below sees slopes that depend on its output
+                return channels.below_sum(
+                    stream, branch, scale, _law_of_sum(stream, branch, scale).get("law"), g
+                )
+            if (
+                stream.normalized or branch.normalized
+            ):  # a norm below sees slopes that depend on its output
                 g = g._replace(error=g.error + abs(g.ratio))
             return g, g.times(2 * log2_of(abs(scale)))
         case Affine(gain, _):
@@ -111,19 +116,25 @@ def backward_rule(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, 
 def _source(variance: float, correlation: float, size: int, near: float | None = None) -> Signal:
     log2_ms = log2_of(variance)
     spread = log2_ms + log2_of(1 - correlation)
-    return Signal(log2_ms, correlation, spread, positions=size, near=near, **_gaussian(log2_ms, correlation))
+    return Signal(
+        log2_ms, correlation, spread, positions=size, near=near, **_gaussian(log2_ms, correlation)
+    )
 
 
 def _linear(linear: Linear | Conv, x: Signal, seen: float = 0.0, points: int = 0) -> Signal:
-    """Weights see x's second moments, or what is left of them without the mean over entries; biases are common to all samples.
+    """Weights see x's second moments, or what is left of them without the mean over entries; biases
+    are common to all samples.
 
-    seen: log2 of the share of the weights that meet an entry; points: positions of the output, by default x's.
+    seen: log2 of the share of the weights that meet an entry; points: positions of the output, by
+    default x's.
     """
     x = x.without_mean() if linear.rows == "standardized" else x
     weights, bias = log2_of(linear.sigma_w2) + seen, log2_of(linear.sigma_b2)
     log2_ms = sum_of(x.log2_ms + weights, bias)
     if log2_ms == -inf:
-        return Signal(-inf, 0.0, -inf, law=Gaussian(0.0, 0.0), error=x.error, positions=points or x.positions)
+        return Signal(
+            -inf, 0.0, -inf, law=Gaussian(0.0, 0.0), error=x.error, positions=points or x.positions
+        )
     ours, theirs = 2.0 ** (x.log2_ms + weights - log2_ms), 2.0 ** (bias - log2_ms)
     ratio = _at_most_1(ours * x.ratio + theirs)
     near = None if x.near is None else _at_most_1(ours * x.near + theirs)
@@ -164,17 +175,28 @@ def _affine(gain: float, shift: float, x: Signal) -> Signal:
         "spread_error": x.spread_error,
     }
     if not shift:
-        return Signal(scaled, x.ratio, x.log2_spread + scale, x.mean if gain > 0 else -x.mean, **rest)
+        return Signal(
+            scaled, x.ratio, x.log2_spread + scale, x.mean if gain > 0 else -x.mean, **rest
+        )
     if scaled > _BEYOND:
         raise NoTheory(f"a gain of {gain:g} on values of mean square 2^{x.log2_ms:.0f}")
     root = 2.0 ** (scaled / 2)
     mean = (x.mean if gain > 0 else -x.mean) * root
-    square, product = root**2 + 2 * mean * shift + shift**2, root**2 * x.ratio + 2 * mean * shift + shift**2
+    square, product = (
+        root**2 + 2 * mean * shift + shift**2,
+        root**2 * x.ratio + 2 * mean * shift + shift**2,
+    )
     if not 0 < square < inf:
         raise NoTheory(f"a shift of {shift:g} on values of mean square 2^{scaled:.0f}")
     if x.near is not None:
         rest["near"] = (root**2 * x.near + 2 * mean * shift + shift**2) / square
-    return Signal(log2_of(square), product / square, x.log2_spread + scale, (mean + shift) / sqrt(square), **rest)
+    return Signal(
+        log2_of(square),
+        product / square,
+        x.log2_spread + scale,
+        (mean + shift) / sqrt(square),
+        **rest,
+    )
 
 
 def _elementwise(name: Phi, x: Signal) -> Signal:
@@ -186,8 +208,12 @@ def _elementwise(name: Phi, x: Signal) -> Signal:
         return Signal(-inf, 0.0, -inf, error=x.error, positions=x.positions)
     product, near = found.product, None
     if x.near is not None and isinstance(law, Gaussian):
-        near = _at_most_1(values(name, replace(law, correlation=x.received_near)).product / found.square)
-    elif x.near is not None:  # an instance norm's output: samples are independent, positions on one sphere
+        near = _at_most_1(
+            values(name, replace(law, correlation=x.received_near)).product / found.square
+        )
+    elif (
+        x.near is not None
+    ):  # an instance norm's output: samples are independent, positions on one sphere
         product, near = found.mean**2, found.product / found.square
     ratio = _at_most_1(product / found.square)
     log2_ms = log2_of(found.square) + unit
@@ -228,7 +254,9 @@ def _through_slopes(name: Phi, x: Signal, g: Gradient) -> Gradient:
         near_slopes = weighted_slopes(name, near_law) if near_law is not law else None
         weighted = Weighted(weighted_slopes(name, law), g.ratio, g.log2_ms, g.near, near_slopes)
     log2_ms = product_of(g.log2_ms, log2_of(found.square))
-    return Gradient(log2_ms, g.ratio * product / found.square, g.error + found.error, weighted, near=near)
+    return Gradient(
+        log2_ms, g.ratio * product / found.square, g.error + found.error, weighted, near=near
+    )
 
 
 def _received(name: Phi, x: Signal) -> tuple[Law | Sampled, float]:
@@ -260,14 +288,30 @@ def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
     error = max(stream.error, branch.error)
     if law:  # what is sampled comes from the sphere itself where that is small
         error += sum(2 / n for n in map(_sphere_of, (stream, branch)) if n >= _MANY)
-    mean = stream.mean * sqrt(share) + (branch.mean * sqrt(1 - share) if scale > 0 else -branch.mean * sqrt(1 - share))
+    mean = stream.mean * sqrt(share) + (
+        branch.mean * sqrt(1 - share) if scale > 0 else -branch.mean * sqrt(1 - share)
+    )
     sampled = max(stream.spread_error, branch.spread_error)
-    return Signal(log2_ms, ratio, spread, mean, error=error, positions=stream.positions, near=near, spread_error=sampled, **law)
+    return Signal(
+        log2_ms,
+        ratio,
+        spread,
+        mean,
+        error=error,
+        positions=stream.positions,
+        near=near,
+        spread_error=sampled,
+        **law,
+    )
 
 
 def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any]:
-    """Law and unit of stream + scale * branch, as far as they are known: Gaussian where both are, or nearly, else sampled."""
-    if any(x.law is None or isinstance(x.law, Sampled) or _sphere_of(x) < _MANY for x in (stream, branch)):
+    """Law and unit of stream + scale * branch, as far as they are known: Gaussian where both are,
+    or nearly, else sampled."""
+    if any(
+        x.law is None or isinstance(x.law, Sampled) or _sphere_of(x) < _MANY
+        for x in (stream, branch)
+    ):
         law = channels.sampled_sum(stream, branch, scale)
         return {"law": law} if law else {}
     if not (stream.mean or branch.mean):
@@ -280,7 +324,10 @@ def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any]:
     total = v + scale**2 * w
     if not 0 < total < inf:
         return {}
-    return {"law": Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n), "unit": 0.0}
+    return {
+        "law": Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n),
+        "unit": 0.0,
+    }
 
 
 def _gaussian_part(x: Signal) -> tuple[float, float, float]:
@@ -290,7 +337,11 @@ def _gaussian_part(x: Signal) -> tuple[float, float, float]:
         return law.gain**2 * law.variance, law.correlation, law.shift
     assert isinstance(law, Spherical)
     variance = law.gain**2 * sum(w * r**2 for w, r in zip(law.weights, law.radii, strict=True))
-    return variance, law.correlation if law.correlation is not None else -1 / (law.size - 1), law.shift
+    return (
+        variance,
+        law.correlation if law.correlation is not None else -1 / (law.size - 1),
+        law.shift,
+    )
 
 
 def _sphere_of(x: Signal) -> float:

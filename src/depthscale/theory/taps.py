@@ -1,4 +1,5 @@
-"""Taps: which points of a batch a window reads, for second moments and for the values of virtual neurons.
+"""Taps: which points of a batch a window reads, for second moments and for the values of virtual
+neurons.
 
 A point is a position of a sample; sample by sample, in row-major order.
 """
@@ -15,8 +16,12 @@ Taps = NDArray[np.intp]
 
 
 def taps_of(window: Window, samples: int) -> Taps:
-    """Window.entries for a batch: the point that each tap reads at each place. / returns: [taps, samples x places], -1 outside."""
-    entries, start = window.entries[:, None, :], np.arange(samples)[None, :, None] * window.places_in
+    """Window.entries for a batch: the point that each tap reads at each place. / returns: [taps,
+    samples x places], -1 outside."""
+    entries, start = (
+        window.entries[:, None, :],
+        np.arange(samples)[None, :, None] * window.places_in,
+    )
     return np.where(entries < 0, -1, entries + start).reshape(len(entries), -1)
 
 
@@ -27,7 +32,8 @@ def gathered(gram: Array, taps: Taps) -> Array:
 
 
 def scattered(gram: Array, taps: Taps, points: int) -> Array:
-    """Sum over taps of what two places send back with the same tap: the transpose of `_gathered`, times the taps."""
+    """Sum over taps of what two places send back with the same tap: the transpose of `_gathered`,
+    times the taps."""
     total = np.zeros((points + 1, points + 1))
     for each in taps:  # with one tap no two places read one point; what lies outside is dropped
         total[np.ix_(each, each)] += gram

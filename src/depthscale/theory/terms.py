@@ -1,8 +1,10 @@
-"""The terms of a norm's backward pass in expectation: what goes through the mean, what through sigma, and sigma itself.
+"""The terms of a norm's backward pass in expectation: what goes through the mean, what through
+sigma, and sigma itself.
 
-dE/dy = (1/sigma) [g - <g> - z <z g>], g = dE/dz: <g> and z <z g> are orthogonal to each other and to what is left, so each takes a
-share of |g|^2. Over n values <g>^2 is g^2 / n and (1 - 1/n) times the product of two of them, and likewise <z g>^2 with z g.
-With eps <z^2> < 1, and what goes through sigma is (2 - <z^2>) <z g>^2.
+dE/dy = (1/sigma) [g - <g> - z <z g>], g = dE/dz: <g> and z <z g> are orthogonal to each other and
+to what is left, so each takes a share of |g|^2. Over n values <g>^2 is g^2 / n and (1 - 1/n) times
+the product of two of them, and likewise <z g>^2 with z g. With eps <z^2> < 1, and what goes through
+sigma is (2 - <z^2>) <z g>^2.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,14 @@ import numpy as np
 from depthscale.graph import Norm
 from depthscale.theory import self_averaging
 from depthscale.theory.laws import Gaussian
-from depthscale.theory.norms import log2_seen, log2_variance, mixture, over_many_entries, self_averages, unweighted
+from depthscale.theory.norms import (
+    log2_seen,
+    log2_variance,
+    mixture,
+    over_many_entries,
+    self_averages,
+    unweighted,
+)
 from depthscale.theory.states import Gradient, Signal, Weighted
 
 
@@ -29,7 +38,8 @@ class Shares:
 class Deviation:
     """Of sigma^2, eps included, over the neurons (or samples) that it is computed for.
 
-    variance: its mean. spread: its variance over the square of its mean. inverse: mean of 1 / sigma^2; inf over 3 values or fewer.
+    variance: its mean. spread: its variance over the square of its mean. inverse: mean of 1 /
+    sigma^2; inf over 3 values or fewer.
     """
 
     variance: float
@@ -40,7 +50,8 @@ class Deviation:
 def shares(norm: Norm, y: Signal, g: Gradient) -> Shares:
     """Shares of the gradient g that arrives at the output of a norm whose input is y.
 
-    Both are 0 for statistics that take no gradient, and for those over the many entries of a sample, whose gradients share nothing.
+    Both are 0 for statistics that take no gradient, and for those over the many entries of a
+    sample, whose gradients share nothing.
     error: that of the slopes. / source: arXiv:1902.08129, the steps of theorem 3.9.
     """
     if norm.statistics != "batch" or over_many_entries(norm, y):
@@ -67,10 +78,12 @@ def _radii(norm: Norm, y: Signal, spread: float) -> tuple[np.ndarray, np.ndarray
 
 
 def deviation(norm: Norm, y: Signal) -> Deviation:
-    """sigma^2 of a norm whose input is that signal. / raises: NoTheory where the input does not vary.
+    """sigma^2 of a norm whose input is that signal. / raises: NoTheory where the input does not
+    vary.
 
-    Over n Gaussian values n sigma^2 over the variance is chi-squared with n - 1 degrees of freedom: relative variance 2 / (n - 1),
-    mean of the inverse n / (n - 3). nan where the values are not Gaussian.
+    Over n Gaussian values n sigma^2 over the variance is chi-squared with n - 1 degrees of freedom:
+    relative variance 2 / (n - 1), mean of the inverse n / (n - 3). nan where the values are not
+    Gaussian.
     """
     if norm.statistics == "running":
         return Deviation(1 + norm.eps, 0.0, 1 / (1 + norm.eps))
@@ -86,4 +99,8 @@ def deviation(norm: Norm, y: Signal) -> Deviation:
         return Deviation(variance + norm.eps, nan, nan)
     _, _, weights, log2_inverse = mixture(norm, log2_seen(norm, y))
     inverse = float(weights.sum()) * 2.0**log2_inverse
-    return Deviation(variance + norm.eps, (variance / (variance + norm.eps) * sqrt(2 / (norm.size - 1))) ** 2, inverse)
+    return Deviation(
+        variance + norm.eps,
+        (variance / (variance + norm.eps) * sqrt(2 / (norm.size - 1))) ** 2,
+        inverse,
+    )

@@ -1,4 +1,5 @@
-"""What theory says of a trace: every operation that it has a rule for, beside what was measured there."""
+"""What theory says of a trace: every operation that it has a rule for, beside what was measured
+there."""
 
 from dataclasses import dataclass
 from math import nan
@@ -16,9 +17,10 @@ from depthscale.trace import Trace
 class TracePrediction:
     """Theory's numbers by the trace's operation ids. / walk: of the described graph.
 
-    log2_activation, log2_gradient: of mean squares; nan where not known. log2_unit: what is added to
-    log2_gradient, the mean square that was measured at the output. log2_gains[op]: of (mean square sent to each operation
-    it reads, in order, over its own gradient's). missing: the rules that were wanted and are not there.
+    log2_activation, log2_gradient: of mean squares; nan where not known. log2_unit: what is added
+    to log2_gradient, the mean square that was measured at the output. log2_gains[op]: of (mean
+    square sent to each operation it reads, in order, over its own gradient's). missing: the rules
+    that were wanted and are not there.
     """
 
     shape: Described
@@ -29,7 +31,11 @@ class TracePrediction:
         return self.walk.ops[self.shape.last[op]].log2_activation
 
     def log2_gradient(self, op: int) -> float:
-        return nan if op in self.shape.inside else self.walk.ops[self.shape.last[op]].log2_gradient + self.log2_unit
+        return (
+            nan
+            if op in self.shape.inside
+            else self.walk.ops[self.shape.last[op]].log2_gradient + self.log2_unit
+        )
 
     def error(self, op: int) -> float:
         """Relative error of the gradient."""
@@ -46,51 +52,76 @@ class TracePrediction:
 
     @property
     def caveats(self) -> tuple[str, ...]:
-        """What the rules that were used leave out, each once, with the first operation that it was used for."""
+        """What the rules that were used leave out, each once, with the first operation that it was
+        used for."""
         names: dict[str, list[str]] = {}
         for op in self.walk.ops:
             if op.caveat:
                 name, _, said = op.caveat.partition(": ")
                 names.setdefault(said.partition(" (by ")[0], []).append(name)
         return tuple(
-            f"{at[0]}{f' and {len(at) - 1} more' if at[1:] else ''}: theory leaves out: {said}" for said, at in names.items()
+            f"{at[0]}{f' and {len(at) - 1} more' if at[1:] else ''}: theory leaves out: {said}"
+            for said, at in names.items()
         )
 
     @property
     def missing(self) -> tuple[str, ...]:
         inside = {self.shape.last[op] for op in self.shape.inside}
-        return tuple(dict.fromkeys(op.missing for i, op in enumerate(self.walk.ops) if op.missing and i not in inside))
+        return tuple(
+            dict.fromkeys(
+                op.missing for i, op in enumerate(self.walk.ops) if op.missing and i not in inside
+            )
+        )
 
 
 def predict_operations(trace: Trace) -> TracePrediction:
-    """Theory beside every operation of a trace: of networks with its operations and the mean squares of its weights, these being
-    independent and centred, on inputs as alike as its own. Of a loss of one's own, what reaches the model's output is
-    taken for independent cotangents of the mean square that was measured there."""
+    """Theory beside every operation of a trace: of networks with its operations and the mean
+    squares of its weights, these being independent and centred, on inputs as alike as its own. Of a
+    loss of one's own, what reaches the model's output is taken for independent cotangents of the
+    mean square that was measured there."""
     shape, above = described(trace), ends(trace)
     loss = trace.loss if trace.loss in BETWEEN_SAMPLES else "independent"
     unit = 0.0 if above == [op for op, _ in trace.sinks] else trace.ops[above[0]].log2_gradient_ms
-    return TracePrediction(shape, predict_graph(shape.graph, loss, [shape.last[op] for op in above]), unit)
+    return TracePrediction(
+        shape, predict_graph(shape.graph, loss, [shape.last[op] for op in above]), unit
+    )
 
 
 def ends(trace: Trace) -> list[int]:
-    """Where theory's gradient begins: at the cotangent, or at what a loss of one's own reads, as if that were independent."""
-    inside = {op.id for op in trace.ops if op.module == "loss"} if trace.loss == "callable" else set()
+    """Where theory's gradient begins: at the cotangent, or at what a loss of one's own reads, as if
+    that were independent."""
+    inside = (
+        {op.id for op in trace.ops if op.module == "loss"} if trace.loss == "callable" else set()
+    )
     read = {below for op in inside for below in trace.ops[op].reads if below not in inside}
     return sorted(read) or [op for op, _ in trace.sinks]
 
 
 def predict_trace(trace: Trace) -> Profile:
-    """The prediction at a trace's stations, from the input to the output, in units of the cotangent that was put in."""
+    """The prediction at a trace's stations, from the input to the output, in units of the cotangent
+    that was put in."""
     found, crossed = predict_operations(trace), stations(trace)[::-1]
     unknown = np.full(len(crossed), nan)
     return Profile(
-        gradient=Quantity(np.array([found.log2_gradient(op) for op in crossed]), np.array([found.error(op) for op in crossed])),
+        gradient=Quantity(
+            np.array([found.log2_gradient(op) for op in crossed]),
+            np.array([found.error(op) for op in crossed]),
+        ),
         activation=Quantity.exact(np.array([found.log2_activation(op) for op in crossed])),
         preactivation_batch_variance=Quantity.exact(unknown),
         source="theory",
-        spec={"model": trace.model, "mode": trace.mode, "stations": [trace.ops[op].name for op in crossed]},
+        spec={
+            "model": trace.model,
+            "mode": trace.mode,
+            "stations": [trace.ops[op].name for op in crossed],
+        },
         loss=trace.loss,
-        notes=(*[f"{STOPS} {each}" for each in found.missing[:1]], *found.missing[1:], *found.caveats),
-        without_rate="its places are operations; growth(trace) and diagnose(trace).predicted_rate are per step of depth",
+        notes=(
+            *[f"{STOPS} {each}" for each in found.missing[:1]],
+            *found.missing[1:],
+            *found.caveats,
+        ),
+        without_rate="its places are operations; growth(trace) and diagnose(trace).predicted_rate "
+        "are per step of depth",
         axis="station",
     )

@@ -1,4 +1,5 @@
-"""Unevenness: how unlike the samples' mean squares are in a network of finite width, without a norm to hold them."""
+"""Unevenness: how unlike the samples' mean squares are in a network of finite width, without a norm
+to hold them."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,17 +16,20 @@ _OF_INPUT = 2.0  # kurtosis of a Gaussian, less 1
 
 @dataclass(frozen=True)
 class Unevenness:
-    """Of a sample's mean square at the last layer. / variance: relative; amplified: its change over the input's, both relative."""
+    """Of a sample's mean square at the last layer. / variance: relative; amplified: its change over
+    the input's, both relative."""
 
     amplified: float
     variance: float
 
 
 def unevenness(graph: Graph, signals: list[Signal]) -> Unevenness | None:
-    """What becomes of the departures that a finite width leaves each sample's mean square, through layers without a norm.
+    """What becomes of the departures that a finite width leaves each sample's mean square, through
+    layers without a norm.
 
-    Layer l adds (kurtosis of x_l - 1) / width to their relative variance and multiplies what came before by (d log q' / d log q)^2.
-    None for other operations than linear maps and activations, and where a law is not known.
+    Layer l adds (kurtosis of x_l - 1) / width to their relative variance and multiplies what came
+    before by (d log q' / d log q)^2. None for other operations than linear maps and activations,
+    and where a law is not known.
     error: relative O(variance). / source: derived here, from the map of q (arXiv:1606.05340).
     """
     amplified, variance, bias, width = 1.0, 0.0, 0.0, 1
@@ -35,14 +39,19 @@ def unevenness(graph: Graph, signals: list[Signal]) -> Unevenness | None:
                 pass
             case Linear(fan_in, fan_out, _, sigma_b2):
                 variance, bias, width = variance or _OF_INPUT / fan_in, sigma_b2, fan_out
-            case Elementwise(name) if signal.source and isinstance(signal.source.received, Gaussian):
+            case Elementwise(name) if signal.source and isinstance(
+                signal.source.received, Gaussian
+            ):
                 law = signal.source.received
                 try:
                     slope, kurtosis = _slope_and_kurtosis(name, law)
                 except Divergent:
                     return None
                 slope *= 1 - bias / (law.variance * 2.0**signal.source.unit)
-                amplified, variance = amplified * slope, slope**2 * variance + (kurtosis - 1) / width
+                amplified, variance = (
+                    amplified * slope,
+                    slope**2 * variance + (kurtosis - 1) / width,
+                )
             case _:
                 return None
     return Unevenness(amplified, variance)
@@ -54,6 +63,10 @@ def _slope_and_kurtosis(name: Phi, law: Gaussian) -> tuple[float, float]:
     a, q = shifted(activation(name), law.gain, law.shift), law.variance
     square, weighted, fourth = (
         gaussian.expect(f, q, a.breaks).value
-        for f in (lambda z: a.phi(z) ** 2, lambda z: a.phi(z) ** 2 * (z * z / q - 1), lambda z: a.phi(z) ** 4)
+        for f in (
+            lambda z: a.phi(z) ** 2,
+            lambda z: a.phi(z) ** 2 * (z * z / q - 1),
+            lambda z: a.phi(z) ** 4,
+        )
     )
     return weighted / (2 * square), fourth / square**2

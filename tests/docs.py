@@ -1,5 +1,5 @@
-"""docs/claims.md, made from the tests under tests/claims: each claim is a test, each test's name its sentence; and the table of
-thresholds in docs/probe.md."""
+"""docs/claims.md, made from the tests under tests/claims: each claim is a test, each test's name
+its sentence; and the table of thresholds in docs/probe.md."""
 
 import ast
 from dataclasses import fields
@@ -16,13 +16,17 @@ def claims_page() -> str:
     """The page as it should be."""
     parts = [
         "# Claims\n",
-        "Every claim is a test whose name says it; its twin shows that the test can fail. Made by `python tests/docs.py`.",
+        "Every claim is a test whose name says it; its twin shows that the test can fail. Made by "
+        "`python tests/docs.py`.",
     ]
     for path in sorted((HERE / "claims").glob("test_*.py")):
         tree = ast.parse(path.read_text())
-        parts.append(f"\n## {ast.get_docstring(tree)}\n")
+        heading, *text = (ast.get_docstring(tree) or "").split("\n\n")
+        parts.append("\n\n".join(["\n## " + heading.replace("\n", " "), *text]) + "\n")
         parts += [
-            _line(node, path) for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+            _line(node, path)
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
         ]
     return "\n".join(parts) + "\n"
 
@@ -42,7 +46,10 @@ def probe_page() -> str:
 
 
 def _thresholds() -> str:
-    rows = [f"| `{f.name}` | {f.default:g} | {f.metadata['unit']} | {f.metadata['why']} |" for f in fields(Thresholds)]
+    rows = [
+        f"| `{f.name}` | {f.default:g} | {f.metadata['unit']} | {f.metadata['why']} |"
+        for f in fields(Thresholds)
+    ]
     return "\n".join(["| threshold | value | unit | why |", "|---|---|---|---|", *rows])
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.timing import medians
 from depthscale.nets import simulate
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
 
 DEPTH, WIDTH, BATCH = 10, 1024, 128
 SPECS = [NetSpec(), NetSpec(norm="batch"), NetSpec(norm="batch", statistics="frozen")]

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from depthscale.probe import probe
+from depthscale._probe import probe
 
 
 def founding() -> tuple[nn.Module, Any]:

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from benchmarks.probe import gpt2
+from depthscale._probe import probe
+from depthscale._report.show import page
 from depthscale.experiments import founding
 from depthscale.nets import simulate
-from depthscale.probe import probe
-from depthscale.report.show import page
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
 
 DEEP = NetSpec(depth=2000, width=64, batch=16, norm="batch")
 

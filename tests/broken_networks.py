@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from depthscale.explain.tape import Tape, gradients
-from depthscale.graph import Elementwise, Linear, Norm
+from depthscale._explain.tape import Tape, gradients
 from depthscale.nets.draw import Loss, draw_input, draw_weight, output_gradient
 from depthscale.nets.elementwise import elementwise
 from depthscale.nets.execute import normalize
-from depthscale.spec import NetSpec
+from depthscale.network.operations import Elementwise, Linear, Norm
+from depthscale.network.spec import NetSpec
 
 Weight = Callable[[NetSpec, int, int], Tensor]
 Cotangent = Callable[[NetSpec, int, Tensor], Tensor]

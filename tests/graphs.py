@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depthscale.graph import Graph, Op, Operation
 from depthscale.nets.execute import execute
+from depthscale.network.graph import Graph, Op
+from depthscale.network.operations import Operation
 from depthscale.theory import Walk
 
 Array = np.ndarray

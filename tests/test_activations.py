@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from depthscale.activations import ACTIVATIONS, FAMILIES, Activation, activation, shifted
 from depthscale.errors import InvalidSpec
+from depthscale.network.activations import ACTIVATIONS, FAMILIES, Activation, activation, shifted
 from depthscale.numerics.gaussian import expect
 from depthscale.numerics.kinks import find_kinks
 

@@ -8,48 +8,38 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 RANKS = {
     "errors": 0,
     "files": 1,
-    "frames": 1,
-    "names": 1,
     "sketch": 1,
     "numerics": 1,
-    "activations": 2,
-    "graph": 2,
-    "initializations": 2,
-    "profile": 2,
-    "trace": 2,
-    "stations": 3,
-    "spec": 3,
+    "network": 2,
+    "run": 3,
     "theory": 4,
     "norms": 4,
     "nets": 4,
-    "probe": 4,
+    "_probe": 4,
     "measure": 5,
-    "diagnose": 6,
+    "_diagnose": 6,
     "experiments": 7,
-    "explain": 7,
-    "report": 8,
+    "_explain": 7,
+    "_report": 8,
     "store": 8,
     "cli": 9,
     "__main__": 10,
 }
-SIBLINGS = {("nets", "norms"), ("probe", "norms")}  # the pairs of one rank that may meet
+SIBLINGS = {("nets", "norms"), ("_probe", "norms")}  # the pairs of one rank that may meet
 FACES = {  # how a notebook shows these is `report`'s
-    "profile.py",
-    "trace.py",
+    "run/profile.py",
+    "run/trace.py",
     "measure/compare.py",
     "measure/growth.py",
     "measure/ledger.py",
-    "diagnose/finding.py",
+    "_diagnose/finding.py",
     "sketch/sketch.py",
 }
 TORCH_FREE = {
     "errors",
     "files",
     "numerics",
-    "activations",
-    "initializations",
-    "graph",
-    "spec",
+    "network",
     "theory",
     "cli",
 }
@@ -85,7 +75,7 @@ def faces(tree: ast.Module) -> set[ast.AST]:
     return {
         n
         for n in inside
-        if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("depthscale.report.")
+        if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("depthscale._report.")
     }
 
 
@@ -120,19 +110,19 @@ def test_arrows_point_down() -> None:
 
 
 def test_an_arrow_upwards_is_named() -> None:
-    assert broken([(SOURCE / "sketch" / "cpu.py", "depthscale.report.charts")]) == [
-        "sketch/cpu.py imports report"
+    assert broken([(SOURCE / "sketch" / "cpu.py", "depthscale._report.charts")]) == [
+        "sketch/cpu.py imports _report"
     ]
     assert broken([(SOURCE / "theory" / "predict.py", "depthscale.nets")]) == [
         "theory/predict.py imports nets"
     ]
-    assert broken([(SOURCE / "spec.py", "depthscale")]) == ["spec.py imports __init__"]
+    assert broken([(SOURCE / "errors.py", "depthscale")]) == ["errors.py imports __init__"]
 
 
 def test_a_face_may_import_report_and_nothing_else_upwards() -> None:
     code = "class A:\n def {}(self):\n  from depthscale.{} import x"
-    assert len(faces(ast.parse(code.format("_repr_html_", "report.notebook")))) == 1
-    assert not faces(ast.parse(code.format("to_html", "report.notebook")))
+    assert len(faces(ast.parse(code.format("_repr_html_", "_report.notebook")))) == 1
+    assert not faces(ast.parse(code.format("to_html", "_report.notebook")))
     assert not faces(ast.parse(code.format("_repr_html_", "cli.frame")))
     assert {path for path in FACES if not faces(ast.parse((SOURCE / path).read_text()))} == set()
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from depthscale.errors import InvalidSpec
-from depthscale.initializations import INITIALIZATIONS, initialization
 from depthscale.nets import simulate
-from depthscale.spec import NetSpec, Residual
+from depthscale.network.initializations import INITIALIZATIONS, initialization
+from depthscale.network.spec import NetSpec, Residual
 from depthscale.theory import predict
 from tolerances import within
 

@@ -12,12 +12,12 @@ import torch
 from scipy.special import expit
 from torch.nn import functional
 
-from depthscale.activations import Activation
 from depthscale.errors import InvalidSpec
 from depthscale.nets import simulate
 from depthscale.nets.elementwise import elementwise
 from depthscale.nets.module import build
-from depthscale.spec import NetSpec
+from depthscale.network.activations import Activation
+from depthscale.network.spec import NetSpec
 from depthscale.theory import predict
 from tolerances import within
 

@@ -11,7 +11,7 @@ import depthscale as ds
 def test_every_public_name_is_found() -> None:
     for name in ds.__all__:
         assert getattr(ds, name) is not None
-    assert dir(ds) == ds.__all__
+    assert dir(ds) == sorted([*ds.__all__, "__version__"])
 
 
 def test_an_unknown_name_says_which_there_are() -> None:

@@ -6,8 +6,8 @@ from math import inf, nan
 import pytest
 
 from depthscale.errors import InvalidSpec
-from depthscale.graph import Affine, Elementwise, Linear, Norm
-from depthscale.spec import NetSpec
+from depthscale.network.operations import Affine, Elementwise, Linear, Norm
+from depthscale.network.spec import NetSpec
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from depthscale import store
 from depthscale.errors import InvalidRecord, UnwritablePath
 from depthscale.measure import growth
 from depthscale.nets import simulate
-from depthscale.profile import Profile
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
+from depthscale.run.profile import Profile
 from depthscale.theory import predict
 
 SMALL = NetSpec(depth=12, width=16, batch=8, norm="batch")

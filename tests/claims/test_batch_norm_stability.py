@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from depthscale.activations import ACTIVATIONS, activation
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.nets import simulate
 from depthscale.nets.module import build
-from depthscale.spec import NetSpec, Residual
+from depthscale.network.activations import ACTIVATIONS, activation
+from depthscale.network.spec import NetSpec, Residual
 from depthscale.theory import predict
 from depthscale.theory.relaxation import layers_until_unlike, relaxation
 from tolerances import within

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from depthscale.nets import simulate
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
 from depthscale.theory import predict
 from tolerances import within
 

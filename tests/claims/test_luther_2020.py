@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from depthscale._explain.expected import expected
 from depthscale.experiments import founding
 from depthscale.experiments.founding import NAMES, Founding
-from depthscale.explain.expected import expected
 from depthscale.measure import growth
 from depthscale.nets import simulate
 from depthscale.nets.draw import draw_cotangent, draw_input, draw_weight
+from depthscale.network.spec import NetSpec
 from depthscale.norms import batch_norm
 from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
-from depthscale.profile import Profile
-from depthscale.spec import NetSpec
+from depthscale.run.profile import Profile
 from depthscale.theory import predict
 from tolerances import agrees, within
 

@@ -7,9 +7,9 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 
-from depthscale.explain.growth import Argument, growth_argument
-from depthscale.explain.verdict import Row
-from depthscale.spec import NetSpec
+from depthscale._explain.growth import Argument, growth_argument
+from depthscale._explain.verdict import Row
+from depthscale.network.spec import NetSpec
 from tolerances import agrees, within
 
 SEEDS = 12

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from depthscale.activations import activation
-from depthscale.spec import NetSpec
+from depthscale.network.activations import activation
+from depthscale.network.spec import NetSpec
 from depthscale.theory import predict
 from tolerances import agrees
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from depthscale.errors import InvalidSpec, NoTheory
-from depthscale.graph import Linear
 from depthscale.nets.draw import draw_rows
 from depthscale.nets.elementwise import elementwise
+from depthscale.network.operations import Linear
 from depthscale.numerics import gaussian
 from depthscale.theory.fixed_points import q_star
 from depthscale.theory.spectrum import spectrum

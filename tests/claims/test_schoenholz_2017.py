@@ -6,7 +6,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from depthscale.activations import activation
+from depthscale.network.activations import activation
 from depthscale.theory.classical import batch_norm_trainable_depth, classical
 from depthscale.theory.maps import c_map, q_map
 from depthscale.theory.relaxation import relaxation

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.special import eval_gegenbauer, gammaln, roots_gegenbauer
 
-from depthscale.activations import Activation, activation, shifted
+from depthscale.network.activations import Activation, activation, shifted
 from depthscale.numerics import gaussian, sphere
 from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
 from knobs import KNOBS

@@ -8,19 +8,19 @@ from math import prod
 import numpy as np
 import pytest
 
-from depthscale.graph import (
+from depthscale.network.graph import Graph
+from depthscale.network.operations import (
     Conv,
     Dropout,
     Elementwise,
     Flatten,
-    Graph,
     Input,
     Linear,
     Norm,
     Operation,
     Pool,
-    Window,
 )
+from depthscale.network.window import Window
 from depthscale.theory import Walk, predict_graph
 from graphs import Shown, chain, shown
 from tolerances import agrees, within

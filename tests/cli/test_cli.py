@@ -225,7 +225,7 @@ def test_help_loads_no_torch() -> None:
 
 
 def test_every_field_of_a_network_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
-    from depthscale.spec import NetSpec
+    from depthscale.network.spec import NetSpec
 
     _, out, _ = run(["simulate", "--help"], capsys)
     for name in NetSpec.__dataclass_fields__:

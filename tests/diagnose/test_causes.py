@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import depthscale as ds
-from depthscale.diagnose.case import Case
-from depthscale.diagnose.route import route_to
+from depthscale._diagnose.case import Case
+from depthscale._diagnose.route import route_to
 from known_networks import (
     BATCH,
     KNOWN,

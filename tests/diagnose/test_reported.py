@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from depthscale.diagnose import assert_propagation, diagnose
+from depthscale._diagnose import assert_propagation, diagnose
+from depthscale._probe import probe
 from depthscale.errors import PropagationFailed, UnreliableGrowth
 from depthscale.measure import compare, growth
 from depthscale.measure.law import power_law
-from depthscale.probe import probe
 from depthscale.theory import predict, predict_operations
 from known_networks import he, mlp, turning
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import depthscale as ds
-from depthscale.diagnose.case import Case
-from depthscale.diagnose.finding import Severity
-from depthscale.report.probe_table import RULES
+from depthscale._diagnose.case import Case
+from depthscale._diagnose.finding import Severity
+from depthscale._report.probe_table import RULES
 from known_networks import (
     KNOWN,
     WIDTH,

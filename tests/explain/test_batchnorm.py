@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from depthscale._explain.batchnorm import BatchnormWalk, explain_batchnorm, random_input
+from depthscale._explain.words import WORDS
 from depthscale.errors import DepthscaleError
-from depthscale.explain.batchnorm import BatchnormWalk, explain_batchnorm, random_input
-from depthscale.explain.words import WORDS
 from depthscale.norms.staged import normalization
 
 RECORDS = {

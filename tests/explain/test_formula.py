@@ -2,7 +2,7 @@
 
 import pytest
 
-from depthscale.explain.formula import drawn, text
+from depthscale._explain.formula import drawn, text
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from broken_networks import built, correlated, tied
+from depthscale._explain.growth import Argument, growth_argument
+from depthscale._explain.steps import RATE, STEPS
+from depthscale._explain.tape import record
+from depthscale._explain.verdict import Found, judge
 from depthscale.errors import InvalidSpec, NoTheory
-from depthscale.explain.growth import Argument, growth_argument
-from depthscale.explain.steps import RATE, STEPS
-from depthscale.explain.tape import record
-from depthscale.explain.verdict import Found, judge
-from depthscale.spec import NetSpec, Residual
+from depthscale.network.spec import NetSpec, Residual
 
 SMALL = NetSpec(norm="batch", depth=6, width=512, batch=64)
 WIDE = NetSpec(norm="batch", depth=4, width=768, batch=256)

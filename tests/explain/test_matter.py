@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from depthscale._explain import training
+from depthscale._explain.dataset import Dataset, dataset
+from depthscale._explain.matter import Matter, matter, reading
+from depthscale._explain.training import EPS, Settings, train
 from depthscale.errors import InvalidSpec
-from depthscale.explain import training
-from depthscale.explain.dataset import Dataset, dataset
-from depthscale.explain.matter import Matter, matter, reading
-from depthscale.explain.training import EPS, Settings, train
-from depthscale.graph import Linear
 from depthscale.nets.draw import draw_rows
+from depthscale.network.operations import Linear
 
 TINY = Settings(width=16, batch=16, steps=8)
 
@@ -146,7 +146,7 @@ def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InvalidSpec, match=r"has no train-images-idx3-ubyte"):
         dataset(tmp_path)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    monkeypatch.setattr(sys.modules["depthscale.explain.dataset"], "DEBIAN", tmp_path / "absent")
+    monkeypatch.setattr(sys.modules["depthscale._explain.dataset"], "DEBIAN", tmp_path / "absent")
     with pytest.raises(InvalidSpec, match="pip install scikit-learn"):
         dataset()
 

@@ -8,8 +8,7 @@ from math import inf, pi
 import pytest
 import torch
 
-from depthscale.errors import InvalidSpec
-from depthscale.explain.normalizers import (
+from depthscale._explain.normalizers import (
     NORMALIZERS,
     Cell,
     Normalizers,
@@ -18,7 +17,8 @@ from depthscale.explain.normalizers import (
     keeping,
     normalizers,
 )
-from depthscale.spec import NetSpec
+from depthscale.errors import InvalidSpec
+from depthscale.network.spec import NetSpec
 from depthscale.store import dumps, normalizers_record
 from depthscale.theory import predict
 

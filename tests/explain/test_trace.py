@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 import depthscale as ds
 from broken_networks import correlated, tied
+from depthscale._explain.expected import expected
+from depthscale._explain.measured import measured
+from depthscale._explain.tape import record
+from depthscale._explain.trace import Explanation, reading
+from depthscale._explain.verdict import Found, judge_argued
 from depthscale.errors import InvalidProbe
-from depthscale.explain.expected import expected
-from depthscale.explain.measured import measured
-from depthscale.explain.tape import record
-from depthscale.explain.trace import Explanation, reading
-from depthscale.explain.verdict import Found, judge_argued
 from depthscale.nets.draw import draw_input, output_gradient
 from depthscale.nets.module import build
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
 from tolerances import within
 
 SPEC = NetSpec(norm="batch", depth=6, width=256, batch=128)

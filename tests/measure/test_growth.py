@@ -9,8 +9,8 @@ import pytest
 from depthscale.errors import InvalidInput, UnreliableGrowth
 from depthscale.measure import growth
 from depthscale.nets import simulate
-from depthscale.profile import Profile, Quantity
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
+from depthscale.run.profile import Profile, Quantity
 from depthscale.theory import predict
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from depthscale.activations import ACTIVATIONS, activation
 from depthscale.errors import InvalidSpec
 from depthscale.nets.elementwise import NAMES, elementwise
+from depthscale.network.activations import ACTIVATIONS, activation
 
 
 def test_every_activation_has_a_torch_form() -> None:

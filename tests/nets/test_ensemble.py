@@ -8,7 +8,7 @@ import torch
 
 from depthscale.nets import build, ensemble, simulate
 from depthscale.nets.draw import draw_cotangent, draw_input
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
 from tolerances import RELATIVE
 
 SMALL = NetSpec(depth=4, width=24, batch=10)

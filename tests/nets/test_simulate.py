@@ -11,7 +11,7 @@ import torch
 from depthscale.errors import InvalidSpec
 from depthscale.nets import simulate
 from depthscale.nets.draw import draw_input, draw_weight
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
 from tolerances import within
 
 SMALL = NetSpec(depth=5, width=32, batch=8)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from depthscale.graph import Norm
+from depthscale.network.operations import Norm
 from depthscale.norms.terms import correlation, terms
-from depthscale.trace import Terms
+from depthscale.run.trace import Terms
 
 EPS = 0.1
 Apply = Callable[[Tensor], Tensor]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.integrate import trapezoid
 from scipy.special import eval_gegenbauer, gammaln, roots_gegenbauer
 
-from depthscale.activations import activation
 from depthscale.errors import Divergent, InvalidSpec
+from depthscale.network.activations import activation
 from depthscale.numerics import gaussian
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.moments import leaky

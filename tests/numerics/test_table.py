@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depthscale.activations import activation
 from depthscale.errors import Divergent, InvalidSpec
+from depthscale.network.activations import activation
 from depthscale.numerics.estimate import Estimate, Estimates
 from depthscale.numerics.gaussian import expect, expect_pair
 from depthscale.numerics.moments import ERF, leaky

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depthscale._probe import probe
 from depthscale.measure import ledger
-from depthscale.probe import probe
-from depthscale.trace import Trace
+from depthscale.run.trace import Trace
 
 CLOSES = 1e-5  # log2, of the closure error
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from depthscale.probe import probe
-from depthscale.trace import Trace
+from depthscale._probe import probe
+from depthscale.run.trace import Trace
 from probe.checks import probed
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from depthscale._probe import probe
 from depthscale.measure import Growth, growth
-from depthscale.probe import probe
 from probe.checks import probed
 from tolerances import within
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import torch.utils.checkpoint as checkpointing
 from torch import Tensor, nn
 
-from depthscale.probe import internals
+from depthscale._probe import internals
 
 
 def x() -> Tensor:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from depthscale.diagnose import diagnose
+from depthscale._diagnose import diagnose
+from depthscale._probe import probe, recorder
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import ledger
-from depthscale.probe import probe, recorder
-from depthscale.stations import stations
-from depthscale.trace import Trace
+from depthscale.run.dominators import stations
+from depthscale.run.trace import Trace
 from probe.checks import CLOSES, probed, state
 
 CLOSED = 1e-12  # log2: rounding of a sum in float64

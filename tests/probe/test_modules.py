@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
+from depthscale._probe import probe
 from depthscale.errors import InvalidProbe
-from depthscale.probe import probe
 from probe.checks import kinds, probed, state
 
 

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 import depthscale as ds
 from depthscale import store
-from depthscale.trace import Slopes, Terms, Trace
+from depthscale.run.trace import Slopes, Terms, Trace
 
 
 class Around(nn.Module):

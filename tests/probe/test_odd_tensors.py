@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
+from depthscale._probe import probe
 from depthscale.errors import InvalidProbe
-from depthscale.probe import probe
 from probe.checks import probed
 
 

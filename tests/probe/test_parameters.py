@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from depthscale.probe import probe
-from depthscale.probe.parameters import Parameters
+from depthscale._probe import probe
+from depthscale._probe.parameters import Parameters
 from probe.checks import probed
 
 

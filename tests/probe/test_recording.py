@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
+from depthscale._probe import probe
 from depthscale.measure import ledger
-from depthscale.probe import probe
 from probe.checks import kinds, probed
 
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from depthscale._probe import probe
 from depthscale.errors import InvalidProbe
-from depthscale.probe import probe
-from depthscale.trace import Trace
+from depthscale.run.trace import Trace
 from probe.checks import kinds, probed, state
 
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depthscale._probe import probe
 from depthscale.measure import ledger
-from depthscale.probe import probe
-from depthscale.trace import NormSplit
+from depthscale.run.trace import NormSplit
 from probe.checks import probed
 from tolerances import RELATIVE
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from depthscale._probe import probe
+from depthscale._probe.tree import walked
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import growth
 from depthscale.measure.steps import steps
-from depthscale.probe import probe
-from depthscale.probe.tree import walked
 from probe.checks import probed
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from depthscale._probe import probe
+from depthscale._probe.tree import walked
+from depthscale._probe.untouched import untouched
 from depthscale.errors import InvalidProbe
-from depthscale.probe import probe
-from depthscale.probe.tree import walked
-from depthscale.probe.untouched import untouched
 from probe.checks import probed, state
 
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from depthscale.probe import probe
-from depthscale.probe.untouched import Kept
+from depthscale._probe import probe
+from depthscale._probe.untouched import Kept
 from probe.checks import probed
 
 

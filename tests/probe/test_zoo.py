@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from depthscale.trace import Trace
+from depthscale.run.trace import Trace
 from probe.checks import probed
 from probe.zoo import ZOO
 

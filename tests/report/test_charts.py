@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from depthscale._report import charts, ridges
+from depthscale._report.figures import pictures
+from depthscale._report.founding import founding_figures
+from depthscale._report.magnitudes import ridgeline
 from depthscale.experiments import founding
-from depthscale.report import charts, ridges
-from depthscale.report.figures import pictures
-from depthscale.report.founding import founding_figures
-from depthscale.report.magnitudes import ridgeline
+from depthscale.network.spec import NetSpec
 from depthscale.sketch import Sketch
-from depthscale.spec import NetSpec
 
 SMALL = NetSpec(depth=4, width=32, batch=16)
 

@@ -17,17 +17,17 @@ from torch import nn
 
 import depthscale as ds
 from depthscale import cli
-from depthscale.explain.growth import growth_argument
-from depthscale.explain.matter import matter, reading
-from depthscale.explain.normalizers import answers, normalizers
-from depthscale.explain.trace import explain
-from depthscale.explain.trace import reading as reading_of_model
-from depthscale.explain.training import Settings
-from depthscale.report.argument import verdict_line
-from depthscale.report.claims import claims
-from depthscale.report.show import page
-from depthscale.report.words import with_error
-from depthscale.spec import NetSpec
+from depthscale._explain.growth import growth_argument
+from depthscale._explain.matter import matter, reading
+from depthscale._explain.normalizers import answers, normalizers
+from depthscale._explain.trace import explain
+from depthscale._explain.trace import reading as reading_of_model
+from depthscale._explain.training import Settings
+from depthscale._report.argument import verdict_line
+from depthscale._report.claims import claims
+from depthscale._report.show import page
+from depthscale._report.words import with_error
+from depthscale.network.spec import NetSpec
 from depthscale.store import argument_record, dumps, matter_record, normalizers_record
 from report.conftest import Open, printed
 

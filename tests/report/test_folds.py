@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from depthscale.diagnose import diagnose
+from depthscale._diagnose import diagnose
+from depthscale._probe import probe
+from depthscale._report.folds import folded, short
+from depthscale._report.magnitudes import lost
+from depthscale._report.show import page
+from depthscale._report.words import interval, rounded
 from depthscale.measure import growth, ledger
 from depthscale.measure.steps import steps
-from depthscale.probe import probe
-from depthscale.report.folds import folded, short
-from depthscale.report.magnitudes import lost
-from depthscale.report.show import page
-from depthscale.report.words import interval, rounded
+from depthscale.run.trace import Trace
 from depthscale.sketch import Sketch
-from depthscale.trace import Trace
 
 
 def layer() -> tuple[nn.Module, ...]:

@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import nn
 
+from depthscale._probe import probe
+from depthscale._report.explorer import NORMALIZERS
+from depthscale._report.show import report
 from depthscale.experiments import founding
 from depthscale.measure import compare
 from depthscale.nets import simulate
-from depthscale.probe import probe
-from depthscale.report.explorer import NORMALIZERS
-from depthscale.report.show import report
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
 from depthscale.theory import predict
 from report.conftest import Open, printed
 

@@ -16,26 +16,26 @@ import torch
 from torch import nn
 
 import depthscale as ds
+from depthscale._explain.formula import drawn, text
+from depthscale._explain.growth import growth_argument
+from depthscale._explain.verdict import Row
+from depthscale._explain.words import WORDS
+from depthscale._report.argument import verdict_line
+from depthscale._report.claims import claims
+from depthscale._report.comparison_page import names
+from depthscale._report.condensed import condensed
+from depthscale._report.explorer import DEEPEST, NORMALIZERS, curves
+from depthscale._report.html import Html, tag
+from depthscale._report.mathml import formula
+from depthscale._report.provenance import command
+from depthscale._report.show import page, theory_of
+from depthscale._report.tables import _growth_cells
+from depthscale._report.words import interval, rounded, sentence, verdict, with_error
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding
-from depthscale.explain.formula import drawn, text
-from depthscale.explain.growth import growth_argument
-from depthscale.explain.verdict import Row
-from depthscale.explain.words import WORDS
 from depthscale.measure import Growth, growth
 from depthscale.nets import simulate
-from depthscale.report.argument import verdict_line
-from depthscale.report.claims import claims
-from depthscale.report.comparison_page import names
-from depthscale.report.condensed import condensed
-from depthscale.report.explorer import DEEPEST, NORMALIZERS, curves
-from depthscale.report.html import Html, tag
-from depthscale.report.mathml import formula
-from depthscale.report.provenance import command
-from depthscale.report.show import page, theory_of
-from depthscale.report.tables import _growth_cells
-from depthscale.report.words import interval, rounded, sentence, verdict, with_error
-from depthscale.spec import NetSpec
+from depthscale.network.spec import NetSpec
 from depthscale.theory import predict
 
 WIDE = NetSpec(depth=2, widths=(8, 32, 16))
@@ -43,7 +43,7 @@ SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
 
 
 def test_report_is_the_verb_although_a_folder_has_its_name() -> None:
-    import depthscale.report.charts
+    import depthscale._report.charts
 
     assert ds.report is depthscale.report
     assert callable(ds.report)

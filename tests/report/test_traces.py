@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 import depthscale as ds
-from depthscale.diagnose import diagnose
+from depthscale._diagnose import diagnose
+from depthscale._probe import probe
+from depthscale._report.show import page
+from depthscale._report.traces_page import places, trace_names
+from depthscale._report.words import sentence
 from depthscale.errors import NoPicture
 from depthscale.nets import simulate
-from depthscale.probe import probe
-from depthscale.report.show import page
-from depthscale.report.traces_page import places, trace_names
-from depthscale.report.words import sentence
-from depthscale.spec import NetSpec
-from depthscale.trace import Trace
+from depthscale.network.spec import NetSpec
+from depthscale.run.trace import Trace
 from report.conftest import Open
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from depthscale.explain.batchnorm import BatchnormWalk, explain_batchnorm, random_input
-from depthscale.report.numbers import short
-from depthscale.report.walk_lines import walk_lines
-from depthscale.report.walk_page import walk_page
+from depthscale._explain.batchnorm import BatchnormWalk, explain_batchnorm, random_input
+from depthscale._report.numbers import short
+from depthscale._report.walk_lines import walk_lines
+from depthscale._report.walk_page import walk_page
 
 CHROMIUM = shutil.which("chromium")
 WALK = explain_batchnorm(random_input(4, 3, 0), gamma=(1.5,), beta=(0.5,), eps=0.1)

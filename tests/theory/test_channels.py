@@ -7,20 +7,19 @@ import numpy as np
 import pytest
 from scipy.stats import norm as normal
 
-from depthscale.graph import (
+from depthscale.network.graph import Graph, Op
+from depthscale.network.operations import (
     Add,
     Conv,
     Elementwise,
     Flatten,
-    Graph,
     Input,
     Linear,
     Norm,
-    Op,
     Operation,
     Pool,
-    Window,
 )
+from depthscale.network.window import Window
 from depthscale.theory import channels, predict_graph
 from depthscale.theory.laws import Gaussian
 from depthscale.theory.states import Gradient, Signal

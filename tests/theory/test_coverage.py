@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from depthscale.activations import ACTIVATIONS
 from depthscale.nets import simulate
-from depthscale.profile import Profile, Quantity
-from depthscale.spec import CHOICES, NORMS, NetSpec, Residual
+from depthscale.network.activations import ACTIVATIONS
+from depthscale.network.spec import CHOICES, NORMS, NetSpec, Residual
+from depthscale.run.profile import Profile, Quantity
 from depthscale.theory import predict
 from tolerances import within
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from depthscale.graph import Part
-from depthscale.probe import probe
-from depthscale.spec import NetSpec
+from depthscale._probe import probe
+from depthscale.network.operations import Part
+from depthscale.network.spec import NetSpec
+from depthscale.run.trace import Trace
 from depthscale.theory import predict, predict_operations
 from depthscale.theory.traces import predict_trace
-from depthscale.trace import Trace
 
 
 def mlp(

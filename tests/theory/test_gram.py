@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from depthscale.errors import InvalidSpec
 from depthscale.nets import simulate
-from depthscale.spec import NetSpec, Residual
+from depthscale.network.spec import NetSpec, Residual
 from depthscale.theory import predict
 
 DEPTH = 14

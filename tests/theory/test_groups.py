@@ -4,8 +4,8 @@ is normalized."""
 import numpy as np
 import pytest
 
-from depthscale.activations import activation, shifted
-from depthscale.spec import NetSpec
+from depthscale.network.activations import activation, shifted
+from depthscale.network.spec import NetSpec
 from depthscale.theory import predict
 from depthscale.theory.laws import Gaussian, Spherical
 from depthscale.theory.neurons import CLOSE, factor_of_group_after, spread_of_group

@@ -6,7 +6,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from depthscale.activations import activation
+from depthscale.network.activations import activation
 from depthscale.numerics import sphere
 from depthscale.theory.laws import Spherical, variance_rule
 from depthscale.theory.moments import slopes, values, weighted_slopes

@@ -6,7 +6,9 @@ from math import inf
 import numpy as np
 import pytest
 
-from depthscale.graph import Conv, Elementwise, Flatten, Graph, Input, Linear, Norm, Pool, Window
+from depthscale.network.graph import Graph
+from depthscale.network.operations import Conv, Elementwise, Flatten, Input, Linear, Norm, Pool
+from depthscale.network.window import Window
 from depthscale.theory import predict_graph
 from graphs import chain, compare, shown
 

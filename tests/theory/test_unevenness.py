@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from depthscale.nets.module import build
-from depthscale.spec import NetSpec, Residual
+from depthscale.network.spec import NetSpec, Residual
 from depthscale.theory import predict
 from depthscale.theory.exchangeable import forward
 from depthscale.theory.unevenness import Unevenness, unevenness

@@ -6,9 +6,10 @@ from math import inf, log2, prod
 import numpy as np
 import pytest
 
-from depthscale.activations import activation
 from depthscale.errors import NoTheory
-from depthscale.graph import (
+from depthscale.network.activations import activation
+from depthscale.network.graph import Graph, Op
+from depthscale.network.operations import (
     Add,
     Affine,
     Attention,
@@ -17,16 +18,14 @@ from depthscale.graph import (
     Elementwise,
     Embedding,
     Flatten,
-    Graph,
     Input,
     Linear,
     Norm,
-    Op,
     Pool,
     Unknown,
-    Window,
 )
-from depthscale.spec import NetSpec, Residual
+from depthscale.network.spec import NetSpec, Residual
+from depthscale.network.window import Window
 from depthscale.theory import predict, predict_graph
 from graphs import chain, compare, shown
 

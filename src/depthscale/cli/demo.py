@@ -31,10 +31,10 @@ def demo(
     Vanilla, Batch Norm, and Batch Norm whose statistics take no gradient; norm and statistics are
     set by the experiment.
     """
+    from depthscale._report.founding import founding_figures
+    from depthscale._report.show import page
+    from depthscale._report.tables import founding_table
     from depthscale.experiments import founding
-    from depthscale.report.founding import founding_figures
-    from depthscale.report.show import page
-    from depthscale.report.tables import founding_table
     from depthscale.store import dumps, founding_record
 
     if spec and (spec.norm, spec.statistics) != ("none", "batch"):

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from depthscale.cli.explain import explain
 from depthscale.cli.frame import Html, Json, Loss, Seed, Seeds
 from depthscale.cli.output import check, deliver, progress
-from depthscale.spec import NetSpec
+from depthscale.network import NetSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ def growth(
 ) -> None:
     """Why Batch Norm makes gradients explode: the argument step by step, each predicted, measured
     and judged."""
-    from depthscale.explain.growth import growth_argument
-    from depthscale.report.argument import argument_figures, argument_table
+    from depthscale._explain.growth import growth_argument
+    from depthscale._report.argument import argument_figures, argument_table
     from depthscale.store import argument_record
 
     spec = NetSpec(**asdict(network))

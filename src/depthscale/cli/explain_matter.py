@@ -34,9 +34,9 @@ def matter(
 ) -> None:
     """Does the explosion matter? Trains networks with and without Batch Norm at several depths, for
     a minute or two."""
-    from depthscale.explain.matter import DEPTHS, RATES, matter
-    from depthscale.explain.training import Settings
-    from depthscale.report.matter import matter_figures, matter_table
+    from depthscale._explain.matter import DEPTHS, RATES, matter
+    from depthscale._explain.training import Settings
+    from depthscale._report.matter import matter_figures, matter_table
     from depthscale.store import matter_record
 
     check(json, html, folder=out)

@@ -38,11 +38,11 @@ def model(
     At every batch, layer, group, instance or RMS norm: what its backward pass does to the gradient,
     step by step.
     """
+    from depthscale._explain.trace import explain
+    from depthscale._probe import probe
+    from depthscale._report.explained import explained_view
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
-    from depthscale.explain.trace import explain
-    from depthscale.probe import probe
-    from depthscale.report.explained import explained_view
     from depthscale.store import explanation_record
 
     check(json, html)

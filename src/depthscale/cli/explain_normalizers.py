@@ -31,8 +31,8 @@ def normalizers(
 ) -> None:
     """Do normalized preactivations imply exploding gradients? What preserves them, and at what
     price?"""
-    from depthscale.explain.normalizers import ACTIVATIONS, normalizers
-    from depthscale.report.normalizers import normalizers_table
+    from depthscale._explain.normalizers import ACTIVATIONS, normalizers
+    from depthscale._report.normalizers import normalizers_table
     from depthscale.store import normalizers_record
 
     check(json, html)

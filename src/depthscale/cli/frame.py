@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 from depthscale.errors import DepthscaleError
-from depthscale.spec import NetSpec
+from depthscale.network import NetSpec
 
 
 def _strictly(type_: Any, tokens: Sequence[Token]) -> Any:

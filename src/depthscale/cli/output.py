@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from depthscale import files
 
 if TYPE_CHECKING:
-    from depthscale.profile import Profile
+    from depthscale.run import Profile
 
 
 class _Terminal(Console):
@@ -45,7 +45,7 @@ def deliver(
 ) -> None:
     """What an explanation found: its page, its record, its pictures into a folder, and a table on
     the terminal."""
-    from depthscale.report.show import page
+    from depthscale._report.show import page
     from depthscale.store import dumps
 
     drawn = pictures(found) if folder is not None else {}
@@ -75,18 +75,18 @@ def show(
     """Print a profile, its growth and further lines; write its record and its page. / more: further
     keys of its record."""
     from depthscale import store
-    from depthscale.errors import UnreliableGrowth
-    from depthscale.measure import growth
-    from depthscale.report.tables import (
+    from depthscale._report.tables import (
         growth_line,
         one_network_lines,
         profile_table,
         trainable_depth_lines,
     )
+    from depthscale.errors import UnreliableGrowth
+    from depthscale.measure import growth
 
     put(store.dumps(store.record(profile) | (more or {})), json)
     if html is not None:
-        from depthscale.report.show import report
+        from depthscale._report.show import report
 
         report(profile, html)
     if str(json) == "-":

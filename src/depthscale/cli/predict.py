@@ -2,7 +2,7 @@
 
 from depthscale.cli.frame import Html, Json, Loss, Network, app
 from depthscale.cli.output import check, show
-from depthscale.spec import NetSpec
+from depthscale.network import NetSpec
 
 
 @app.command
@@ -10,7 +10,7 @@ def predict(
     spec: Network = None, *, loss: Loss = "independent", json: Json = None, html: Html = None
 ) -> None:
     """What theory says of such networks, layer by layer, without running any."""
-    from depthscale.report.tables import classical_lines
+    from depthscale._report.tables import classical_lines
     from depthscale.store import classical_record
     from depthscale.theory import predict
     from depthscale.theory.classical import classical

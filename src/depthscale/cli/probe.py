@@ -11,8 +11,8 @@ from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Par
 from depthscale.cli.output import check, console, put
 
 if TYPE_CHECKING:
-    from depthscale.diagnose import Diagnosis
-    from depthscale.trace import Trace
+    from depthscale._diagnose import Diagnosis
+    from depthscale.run import Trace
 
 
 @app.command
@@ -50,10 +50,10 @@ def probe(
     The function makes a torch.nn.Module, or a pair of one and its inputs. The model is never
     changed.
     """
+    from depthscale._probe import probe
+    from depthscale._report.probe_table import require_known
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
-    from depthscale.probe import probe
-    from depthscale.report.probe_table import require_known
 
     check(json, html, save)
     require_known(tuple(fail_on or ()))
@@ -80,8 +80,8 @@ def probe(
 
 def _told(trace: "Trace", whole: bool, quiet: bool) -> "Diagnosis":
     """What is wrong with it; printed unless standard output takes the record."""
-    from depthscale.diagnose import diagnose
-    from depthscale.report.probe_table import probe_view
+    from depthscale._diagnose import diagnose
+    from depthscale._report.probe_table import probe_view
 
     found, terminal = diagnose(trace), console()
     unicode = terminal.encoding.startswith("utf")
@@ -95,7 +95,7 @@ def _told(trace: "Trace", whole: bool, quiet: bool) -> "Diagnosis":
 
 def _written(trace: "Trace", save: Path | None, json: Path | None, html: Path | None) -> None:
     from depthscale import store
-    from depthscale.report.show import report
+    from depthscale._report.show import report
 
     if save is not None:
         store.save(trace, save)

@@ -10,8 +10,7 @@ from depthscale.cli.output import check, console
 from depthscale.errors import InvalidRecord
 
 if TYPE_CHECKING:
-    from depthscale.profile import Profile
-    from depthscale.trace import Trace
+    from depthscale.run import Profile, Trace
 
 
 @app.command
@@ -26,7 +25,7 @@ def report(
     html: Annotated[Path, Parameter(help="the page to write")] = Path("report.html"),
 ) -> None:
     """Draw saved records as one HTML page with charts, which opens without a network."""
-    from depthscale.report.show import report
+    from depthscale._report.show import report
     from depthscale.store import load
 
     check(None, html)

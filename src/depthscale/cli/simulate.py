@@ -2,7 +2,7 @@
 
 from depthscale.cli.frame import Html, Json, Loss, Network, Seed, Seeds, app
 from depthscale.cli.output import check, progress, show
-from depthscale.spec import NetSpec
+from depthscale.network import NetSpec
 
 
 @app.command

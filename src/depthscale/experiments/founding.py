@@ -15,8 +15,8 @@ from depthscale.measure import Growth, compare, growth
 from depthscale.nets import simulate
 from depthscale.nets.seen import Seen
 from depthscale.nets.simulate import Progress
-from depthscale.profile import Array, Profile
-from depthscale.spec import NetSpec
+from depthscale.network import NetSpec
+from depthscale.run import Array, Profile
 from depthscale.theory import predict
 
 NAMES: tuple[str, ...] = ("vanilla", "batch norm", "frozen statistics")

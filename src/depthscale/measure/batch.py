@@ -2,7 +2,7 @@
 Batch Norm."""
 
 from depthscale.measure.steps import Steps
-from depthscale.trace import Trace, TracedOp
+from depthscale.run import Trace, TracedOp
 
 # B sigma^2 is chi-squared with B - 1 degrees of freedom, and E 1/sigma^2 infinite below 3:
 # arXiv:1902.08129

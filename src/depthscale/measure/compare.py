@@ -7,11 +7,9 @@ from typing import Any, overload
 import numpy as np
 
 from depthscale.errors import InvalidProbe, UnreliableGrowth
-from depthscale.frames import data_frame, rows_frame
 from depthscale.measure.growth import Growth, growth
 from depthscale.numerics.student import normal_deviate
-from depthscale.profile import Array, Profile, Quantity
-from depthscale.trace import Trace, TracedOp
+from depthscale.run import Array, Profile, Quantity, Trace, TracedOp, data_frame, rows_frame
 
 AS_UNLIKELY = "as unlikely as Student's t of the difference"
 _SHOWN = 5
@@ -43,7 +41,7 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        from depthscale.report.notebook import comparison_html
+        from depthscale._report.notebook import comparison_html
 
         return comparison_html(self)
 
@@ -63,7 +61,7 @@ class Comparisons(dict[str, Comparison]):
         self.a, self.b = a, b
 
     def _repr_html_(self) -> str:
-        from depthscale.report.notebook import comparisons_html
+        from depthscale._report.notebook import comparisons_html
 
         return comparisons_html(self)
 
@@ -139,7 +137,7 @@ class TraceComparison:
         )
 
     def _repr_html_(self) -> str:
-        from depthscale.report.notebook import trace_comparison_html
+        from depthscale._report.notebook import trace_comparison_html
 
         return trace_comparison_html(self)
 

@@ -13,10 +13,9 @@ from depthscale.measure.law import Plateau, PowerLaw, plateau, power_law
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.steps import Steps, steps
 from depthscale.measure.stretches import Stretch, stretches
+from depthscale.network import NORMS
 from depthscale.numerics.student import as_sure_as, normal_deviate
-from depthscale.profile import Profile, Quantity
-from depthscale.spec import NORMS
-from depthscale.trace import Trace
+from depthscale.run import Profile, Quantity, Trace
 
 _LARGEST_LOG = 700.0  # of a factor that float64 holds
 # log2 of a fall of the mean square in one layer that only exact cancellation makes
@@ -166,7 +165,7 @@ class Growth:
         return f"Growth({self}, {self.step}s {self.first_layer} to {self.last_layer})"
 
     def _repr_html_(self) -> str:
-        from depthscale.report.notebook import growth_html
+        from depthscale._report.notebook import growth_html
 
         return growth_html(self)
 

@@ -7,7 +7,7 @@ from math import ceil, log, sqrt
 import numpy as np
 
 from depthscale.measure.stretches import evidence_of_a_cut
-from depthscale.profile import Array
+from depthscale.run import Array
 
 _OFFSETS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # steps that the input stands for, in a power law
 # of twice the log likelihood ratio, past which the power law is taken for the better one

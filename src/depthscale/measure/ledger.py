@@ -7,10 +7,8 @@ from math import inf, isfinite, log2, nan
 from typing import Any
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.frames import rows_frame
 from depthscale.measure.paths import Flow, flow, is_swallowed, mean_over_repeats
-from depthscale.stations import stations
-from depthscale.trace import Trace, TracedOp, log2_total
+from depthscale.run import Trace, TracedOp, log2_total, rows_frame, stations
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Ledger:
         )
 
     def _repr_html_(self) -> str:
-        from depthscale.report.notebook import ledger_html
+        from depthscale._report.notebook import ledger_html
 
         return ledger_html(self)
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from math import inf, isfinite, log2
 
-from depthscale.trace import Edge, Trace, log2_total
+from depthscale.run import Edge, Trace, log2_total
 
 _ROUNDING = 0.02  # log2 of a squared norm: a sum in bfloat16 keeps 8 bits
 Into = dict[

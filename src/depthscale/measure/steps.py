@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from depthscale.stations import stations
-from depthscale.trace import ModuleNote, Trace, TracedOp
+from depthscale.run import ModuleNote, Trace, TracedOp, stations
 
 FEWEST = 3  # repetitions that make a depth
 

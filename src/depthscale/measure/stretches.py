@@ -8,7 +8,7 @@ from math import exp, log, sqrt
 import numpy as np
 
 from depthscale.numerics.student import as_sure_as, normal_deviate
-from depthscale.profile import Array
+from depthscale.run import Array
 
 _SHORTEST = 3  # steps of a stretch, whose error is then read with Student's t
 # of twice the log likelihood ratio: chance reaches 24 once in 1,000 depths of 28 steps, and then

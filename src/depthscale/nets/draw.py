@@ -12,8 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from depthscale.errors import InvalidSpec, Undefined
-from depthscale.graph import Linear
-from depthscale.spec import NetSpec
+from depthscale.network import Linear, NetSpec
 
 _STRIDE = 1_000_003  # between the streams of two seeds: layers of one network never share a stream
 _COTANGENT = _STRIDE - 1  # the layer number that stands for the loss

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from depthscale.activations import Activation, Function
 from depthscale.errors import InvalidSpec
-from depthscale.names import name_and_parameter
+from depthscale.network import Activation, Function, name_and_parameter
 
 Phi = Callable[[Tensor], Tensor]
 

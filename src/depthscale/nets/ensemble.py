@@ -13,14 +13,13 @@ from math import inf, ldexp, log2
 import torch
 from torch import Tensor
 
-from depthscale.activations import activation
 from depthscale.errors import Undefined
 from depthscale.nets.draw import Loss, draw_bias, draw_input, draw_weight, output_gradient
 from depthscale.nets.elementwise import elementwise
 from depthscale.nets.seen import Seen
+from depthscale.network import NetSpec, activation
 from depthscale.norms import batch_norm
 from depthscale.sketch import Sketch, log2_mean_square
-from depthscale.spec import NetSpec
 
 _SQUARES_FIT = 100.0  # |log2| of a mean square up to which float32 holds the squares
 _RESCALE_BEYOND = 24.0  # |log2 rms| past which a tensor is divided by a power of two

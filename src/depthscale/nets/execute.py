@@ -9,7 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from depthscale.errors import InvalidSpec, Undefined
-from depthscale.graph import (
+from depthscale.nets.draw import Loss, draw_bias, draw_input, draw_rows, output_gradient
+from depthscale.nets.elementwise import elementwise
+from depthscale.nets.seen import Seen
+from depthscale.network import (
     Add,
     Affine,
     Attention,
@@ -21,6 +24,7 @@ from depthscale.graph import (
     Graph,
     Input,
     Linear,
+    NetSpec,
     Norm,
     Op,
     Part,
@@ -28,11 +32,7 @@ from depthscale.graph import (
     Unknown,
     Window,
 )
-from depthscale.nets.draw import Loss, draw_bias, draw_input, draw_rows, output_gradient
-from depthscale.nets.elementwise import elementwise
-from depthscale.nets.seen import Seen
 from depthscale.sketch import Sketch, log2_mean_square
-from depthscale.spec import NetSpec
 
 
 def run(spec: NetSpec, seed: int, loss: Loss, inputs: Tensor | None = None) -> Iterator[Seen]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from depthscale.errors import InvalidSpec
 from depthscale.nets.draw import Loss, check_loss
 from depthscale.nets.ensemble import is_fast
-from depthscale.spec import NetSpec
+from depthscale.network import NetSpec
 
 _FLOAT = 4  # bytes
 _SEEDS = 1 << 32  # numbers that torch's generator tells apart

@@ -4,11 +4,10 @@ draws."""
 from torch import Tensor, nn
 
 from depthscale.errors import InvalidSpec
-from depthscale.graph import Affine, Elementwise, Linear, Norm, Op
 from depthscale.nets.draw import draw_bias, draw_rows
 from depthscale.nets.elementwise import elementwise
 from depthscale.nets.execute import normalize
-from depthscale.spec import NetSpec
+from depthscale.network import Affine, Elementwise, Linear, NetSpec, Norm, Op
 
 # torch refuses 0; float32's smallest normal number is lost in any other variance
 _NO_EPS = 2.0**-126

@@ -11,9 +11,9 @@ from depthscale.nets import ensemble, execute
 from depthscale.nets.draw import Loss
 from depthscale.nets.limits import check_inputs, check_run
 from depthscale.nets.seen import Measured, Seen
-from depthscale.profile import Profile, Quantity
+from depthscale.network import NetSpec
+from depthscale.run import Profile, Quantity
 from depthscale.sketch import Sketch
-from depthscale.spec import NetSpec
 
 Progress = Callable[[int, int], object]
 See = Callable[[int, Seen], object]

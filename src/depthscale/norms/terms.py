@@ -9,8 +9,8 @@ from math import inf, nan, sqrt
 
 from torch import Tensor
 
-from depthscale.graph import Norm
-from depthscale.trace import Terms
+from depthscale.network import Norm
+from depthscale.run import Terms
 
 Constants = tuple[
     Tensor, Tensor

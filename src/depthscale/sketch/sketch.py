@@ -279,7 +279,7 @@ class Sketch:
         )
 
     def _repr_html_(self) -> str:
-        from depthscale.report.notebook import sketch_html
+        from depthscale._report.notebook import sketch_html
 
         return sketch_html(self)
 

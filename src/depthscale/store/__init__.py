@@ -10,23 +10,22 @@ from typing import Any
 import numpy as np
 
 from depthscale import files
+from depthscale._explain.batchnorm import BatchnormWalk
+from depthscale._explain.growth import Argument
+from depthscale._explain.matter import Matter, reading
+from depthscale._explain.normalizers import Normalizers, answers
+from depthscale._explain.trace import Explanation
+from depthscale._explain.trace import reading as explained
 from depthscale.errors import InvalidRecord, UnreliableGrowth
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
-from depthscale.explain.batchnorm import BatchnormWalk
-from depthscale.explain.growth import Argument
-from depthscale.explain.matter import Matter, reading
-from depthscale.explain.normalizers import Normalizers, answers
-from depthscale.explain.trace import Explanation
-from depthscale.explain.trace import reading as explained
 from depthscale.measure import Growth, growth
-from depthscale.profile import Profile, Quantity
+from depthscale.run import Profile, Quantity, Trace
 from depthscale.sketch import Sketch
 from depthscale.store.sketches import decoded, encoded
 from depthscale.store.traces import rebuilt_trace, trace_record, whole_trace
 from depthscale.theory.classical import Classical
 from depthscale.theory.critical import Line, PhaseDiagram
-from depthscale.trace import Trace
 
 SCHEMA = "depthscale/1"
 _SOURCES = {"simulate": "simulation", "predict": "theory"}

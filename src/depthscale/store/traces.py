@@ -5,14 +5,11 @@ from dataclasses import asdict, fields
 from math import isinf, isnan
 from typing import Any
 
-from depthscale.diagnose import Diagnosis, diagnose
+from depthscale._diagnose import Diagnosis, diagnose
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth, Ledger, growth, ledger
 from depthscale.measure.paths import mean_over_repeats
-from depthscale.sketch import Sketch
-from depthscale.store.sketches import decoded, encoded
-from depthscale.theory import TracePrediction, predict_operations
-from depthscale.trace import (
+from depthscale.run import (
     Coverage,
     Edge,
     Likeness,
@@ -25,6 +22,9 @@ from depthscale.trace import (
     TracedOp,
     TracedParameter,
 )
+from depthscale.sketch import Sketch
+from depthscale.store.sketches import decoded, encoded
+from depthscale.theory import TracePrediction, predict_operations
 
 _BARE = ("ops", "params", "coverage", "modules")
 

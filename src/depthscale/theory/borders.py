@@ -7,8 +7,7 @@ from math import log2, prod
 
 import numpy as np
 
-from depthscale.activations import activation
-from depthscale.graph import (
+from depthscale.network import (
     Add,
     Attention,
     Conv,
@@ -19,6 +18,7 @@ from depthscale.graph import (
     Part,
     Pool,
     Window,
+    activation,
 )
 from depthscale.theory.laws import Gaussian, Spherical
 from depthscale.theory.moments import powers

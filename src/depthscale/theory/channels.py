@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 
-from depthscale.activations import Phi, activation
+from depthscale.network import Phi, activation
 from depthscale.theory.laws import Gaussian, Law, Sampled, Spherical, WeightedSlopes
 from depthscale.theory.neurons import gaussians, uniform
 from depthscale.theory.states import Channels, Gradient, Signal, Source, Weighted, log2_of

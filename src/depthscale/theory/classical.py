@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isinf, isnan, log, nan
 
-from depthscale.activations import Activation, activation
 from depthscale.errors import Divergent, InvalidSpec
+from depthscale.network import Activation, activation
 from depthscale.numerics.estimate import Estimate
 from depthscale.theory import maps
 from depthscale.theory.fixed_points import c_star, q_star

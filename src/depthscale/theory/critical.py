@@ -14,8 +14,8 @@ from math import exp, inf, isnan, nan, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.activations import Activation, activation
 from depthscale.errors import Divergent, InvalidSpec
+from depthscale.network import Activation, activation
 from depthscale.numerics.estimate import Estimate
 from depthscale.theory import maps
 from depthscale.theory.fixed_points import mean_over_the_cap, root, slopes_by_angle

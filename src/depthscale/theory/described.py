@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import inf, isclose, prod
 from typing import Any
 
-from depthscale import graph as g
-from depthscale.activations import activation
+import depthscale.network as g
 from depthscale.errors import DepthscaleError
-from depthscale.trace import Trace, TracedOp
+from depthscale.network import activation
+from depthscale.run import Trace, TracedOp
 
 _RENAMED = {"hardtanh": "hard_tanh", "hardswish": "hard_swish", "hardsigmoid": "hard_sigmoid"}
 _SLOPED = {"leaky_relu": "negative_slope", "elu": "alpha", "celu": "alpha"}

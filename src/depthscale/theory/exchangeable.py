@@ -11,7 +11,7 @@ from dataclasses import replace
 from math import inf, nan
 
 from depthscale.errors import DepthscaleError, NoTheory
-from depthscale.graph import (
+from depthscale.network import (
     Add,
     Affine,
     Conv,

@@ -16,12 +16,11 @@ from functools import cache
 
 import numpy as np
 
-from depthscale.activations import activation
-from depthscale.graph import Elementwise, Graph, Linear
+from depthscale.network import Elementwise, Graph, Linear, activation
 from depthscale.numerics import gaussian
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_pair_at
-from depthscale.profile import Array
+from depthscale.run import Array
 from depthscale.theory.states import Gradient, Signal
 
 

@@ -8,8 +8,8 @@ from math import cos, inf, pi
 import numpy as np
 from scipy.optimize import brentq
 
-from depthscale.activations import Activation, activation
 from depthscale.errors import Divergent
+from depthscale.network import Activation, activation
 from depthscale.numerics.estimate import Estimate
 from depthscale.theory import maps
 from depthscale.theory.maps import Given

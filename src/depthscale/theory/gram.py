@@ -15,9 +15,8 @@ from math import inf, prod, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.activations import activation
 from depthscale.errors import NoTheory
-from depthscale.graph import (
+from depthscale.network import (
     Add,
     Affine,
     Conv,
@@ -30,6 +29,7 @@ from depthscale.graph import (
     Norm,
     Op,
     Pool,
+    activation,
 )
 from depthscale.theory.neurons import gaussians
 from depthscale.theory.taps import gathered, mean_of, pooled, scattered, taps_of

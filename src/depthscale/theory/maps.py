@@ -10,8 +10,8 @@ from collections.abc import Callable
 from math import inf, isfinite, sqrt
 from typing import Any
 
-from depthscale.activations import Activation, activation
 from depthscale.errors import Divergent, InvalidSpec
+from depthscale.network import Activation, activation
 from depthscale.numerics import gaussian
 from depthscale.numerics.estimate import Estimate
 

@@ -9,8 +9,8 @@ from math import nan, sqrt
 
 import numpy as np
 
-from depthscale.activations import Activation, Phi, activation, shifted
 from depthscale.errors import Divergent, NoTheory
+from depthscale.network import Activation, Phi, activation, shifted
 from depthscale.numerics import gaussian, sphere
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_at, expect_pair_at, together_at

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import gammaincinv, ndtri
 from scipy.stats import qmc
 
-from depthscale.activations import Activation, Phi, activation, shifted
 from depthscale.errors import NoTheory
+from depthscale.network import Activation, Phi, activation, shifted
 from depthscale.theory.laws import Gaussian, Law, Spherical, WeightedSlopes
 
 # 1 - c below which a spread falls in proportion to it, and a difference of moments has lost its

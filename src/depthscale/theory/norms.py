@@ -16,7 +16,7 @@ from typing import NoReturn
 import numpy as np
 
 from depthscale.errors import NoTheory
-from depthscale.graph import Norm
+from depthscale.network import Norm
 from depthscale.theory import self_averaging
 from depthscale.theory.laws import Gaussian, Spherical, WeightedSlopes, moved, variance_rule
 from depthscale.theory.neurons import (

@@ -14,7 +14,7 @@ from math import exp, log2, sqrt
 import numpy as np
 
 from depthscale.errors import NoTheory
-from depthscale.graph import Attention, Conv, Part, Pool, Window
+from depthscale.network import Attention, Conv, Part, Pool, Window
 from depthscale.theory.laws import Gaussian
 from depthscale.theory.neurons import Largest, largest, mean_of
 from depthscale.theory.profiles import (

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from depthscale.activations import activation
 from depthscale.errors import InvalidSpec, NoTheory
-from depthscale.graph import Graph, Linear
-from depthscale.profile import STOPS, Profile, Quantity
-from depthscale.spec import NORMS, NetSpec
+from depthscale.network import NORMS, Graph, Linear, NetSpec, activation
+from depthscale.run import STOPS, Profile, Quantity, Trace
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
 from depthscale.theory.relaxation import layers_until_unlike, relaxation
@@ -19,7 +17,6 @@ from depthscale.theory.states import UNKNOWN, Gradient, Signal
 from depthscale.theory.traces import predict_trace
 from depthscale.theory.unevenness import unevenness
 from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
-from depthscale.trace import Trace
 
 _WORK = 128**3 * 14  # batch^3 times depth, up to which sampled batches take some seconds
 _AMPLIFIED, _UNEVEN = (

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.graph import Window
+from depthscale.network import Window
 
 Profile = tuple[tuple[float, ...], ...]
 

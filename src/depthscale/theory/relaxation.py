@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import inf, log
 
-from depthscale.activations import Activation, Phi, activation, shifted
 from depthscale.errors import Divergent, InvalidSpec, NoTheory
+from depthscale.network import Activation, Phi, activation, shifted
 from depthscale.numerics import gaussian, sphere
 from depthscale.theory.maps import Given
 

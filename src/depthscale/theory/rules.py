@@ -6,9 +6,8 @@ from functools import lru_cache
 from math import inf, log2, prod, sqrt
 from typing import Any
 
-from depthscale.activations import Phi, activation
 from depthscale.errors import NoTheory
-from depthscale.graph import (
+from depthscale.network import (
     Add,
     Affine,
     Attention,
@@ -23,8 +22,10 @@ from depthscale.graph import (
     Op,
     Operation,
     Part,
+    Phi,
     Pool,
     Unknown,
+    activation,
 )
 from depthscale.theory import channels, norms, positions
 from depthscale.theory.laws import Gaussian, Law, Sampled, Spherical, moved

@@ -12,7 +12,7 @@ from math import inf, log2
 import numpy as np
 
 from depthscale.errors import NoTheory
-from depthscale.graph import Norm
+from depthscale.network import Norm
 from depthscale.theory.laws import Gaussian, WeightedSlopes
 from depthscale.theory.states import Gradient, Signal, Weighted, log2_of, product_of, sum_of
 

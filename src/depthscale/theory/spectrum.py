@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import inf, log2
 from typing import Literal
 
-from depthscale.activations import activation
 from depthscale.errors import InvalidSpec, NoTheory
+from depthscale.network import activation
 from depthscale.numerics import gaussian
 from depthscale.theory.maps import Given
 

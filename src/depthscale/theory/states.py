@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from depthscale.activations import Phi
+from depthscale.network import Phi
 from depthscale.theory.laws import Gaussian, Law, Sampled, WeightedSlopes
 from depthscale.theory.profiles import Profile, mixed
 

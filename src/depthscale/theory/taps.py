@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.graph import Window
+from depthscale.network import Window
 
 Array = NDArray[np.float64]
 Taps = NDArray[np.intp]

@@ -12,7 +12,7 @@ from math import inf, nan, sqrt
 
 import numpy as np
 
-from depthscale.graph import Norm
+from depthscale.network import Norm
 from depthscale.theory import self_averaging
 from depthscale.theory.laws import Gaussian
 from depthscale.theory.norms import (

@@ -6,11 +6,9 @@ from math import nan
 
 import numpy as np
 
-from depthscale.profile import STOPS, Profile, Quantity
-from depthscale.stations import stations
+from depthscale.run import STOPS, Profile, Quantity, Trace, stations
 from depthscale.theory.described import Described, described
 from depthscale.theory.walk import BETWEEN_SAMPLES, Walk, predict_graph
-from depthscale.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)

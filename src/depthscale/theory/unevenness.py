@@ -4,9 +4,8 @@ to hold them."""
 from dataclasses import dataclass
 from functools import lru_cache
 
-from depthscale.activations import Phi, activation, shifted
 from depthscale.errors import Divergent
-from depthscale.graph import Elementwise, Graph, Input, Linear
+from depthscale.network import Elementwise, Graph, Input, Linear, Phi, activation, shifted
 from depthscale.numerics import gaussian
 from depthscale.theory.laws import Gaussian
 from depthscale.theory.states import Signal

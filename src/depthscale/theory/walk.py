@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import NoTheory
-from depthscale.graph import Attention, Conv, Graph, Linear, Op, Operation, Pool
-from depthscale.profile import Quantity
+from depthscale.network import Attention, Conv, Graph, Linear, Op, Operation, Pool
+from depthscale.run import Quantity
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.profiles import overlap
 from depthscale.theory.states import Gradient, Signal, log2_of, product_of

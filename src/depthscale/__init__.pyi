@@ -1,0 +1,98 @@
+"""Where each public name lives: editors read this table, and so does the package itself."""
+
+from depthscale._diagnose import (
+    Diagnosis as Diagnosis,
+)
+from depthscale._diagnose import (
+    Finding as Finding,
+)
+from depthscale._diagnose import (
+    Thresholds as Thresholds,
+)
+from depthscale._diagnose import (
+    assert_propagation as assert_propagation,
+)
+from depthscale._diagnose import (
+    diagnose as diagnose,
+)
+from depthscale._explain.trace import Explanation as Explanation
+from depthscale._explain.trace import explain as explain
+from depthscale._probe import probe as probe
+from depthscale._report.show import chart as chart
+from depthscale._report.show import report as report
+from depthscale.errors import (
+    DepthscaleError as DepthscaleError,
+)
+from depthscale.errors import (
+    InvalidProbe as InvalidProbe,
+)
+from depthscale.errors import (
+    InvalidRecord as InvalidRecord,
+)
+from depthscale.errors import (
+    InvalidSpec as InvalidSpec,
+)
+from depthscale.errors import (
+    NoTheory as NoTheory,
+)
+from depthscale.errors import (
+    PropagationFailed as PropagationFailed,
+)
+from depthscale.errors import (
+    Undefined as Undefined,
+)
+from depthscale.errors import (
+    UnreliableGrowth as UnreliableGrowth,
+)
+from depthscale.measure import (
+    Comparison as Comparison,
+)
+from depthscale.measure import (
+    Growth as Growth,
+)
+from depthscale.measure import (
+    Ledger as Ledger,
+)
+from depthscale.measure import (
+    TraceComparison as TraceComparison,
+)
+from depthscale.measure import (
+    compare as compare,
+)
+from depthscale.measure import (
+    growth as growth,
+)
+from depthscale.measure import (
+    ledger as ledger,
+)
+from depthscale.nets import simulate as simulate
+from depthscale.network import NetSpec as NetSpec
+from depthscale.network import Residual as Residual
+from depthscale.norms import (
+    batchnorm_backward as batchnorm_backward,
+)
+from depthscale.norms import (
+    batchnorm_backward_alt as batchnorm_backward_alt,
+)
+from depthscale.norms import (
+    batchnorm_forward as batchnorm_forward,
+)
+from depthscale.run import Profile as Profile
+from depthscale.run import Quantity as Quantity
+from depthscale.run import Trace as Trace
+from depthscale.sketch import Sketch as Sketch
+from depthscale.store import load as load
+from depthscale.store import save as save
+from depthscale.theory import predict as predict
+from depthscale.theory import predict_graph as predict_graph
+from depthscale.theory.classical import Classical as Classical
+from depthscale.theory.classical import classical as classical
+from depthscale.theory.critical import (
+    critical_line as critical_line,
+)
+from depthscale.theory.critical import (
+    phase_diagram as phase_diagram,
+)
+
+__all__: list[str]
+__version__: str

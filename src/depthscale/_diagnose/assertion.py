@@ -1,0 +1,115 @@
+"""assert_propagation: for test suites."""
+
+from math import isfinite
+from typing import Any
+
+from depthscale._diagnose.case import Case
+from depthscale._diagnose.diagnose import diagnose
+from depthscale._diagnose.finding import SEVERITIES, Severity
+from depthscale._diagnose.propagation import cause_of
+from depthscale._diagnose.thresholds import Thresholds
+from depthscale._diagnose.words import place
+from depthscale._probe import probe
+from depthscale.errors import InvalidProbe, PropagationFailed, UnreliableGrowth
+from depthscale.measure.growth import Growth, growth
+from depthscale.run import Trace
+
+_WITHOUT = 'max_rate=None, fail_on="warn" asks for findings alone, which need no rate'
+
+
+def assert_propagation(
+    model: Any,
+    inputs: Any = None,
+    max_rate: float | None = 1.05,
+    min_rate: float | None = None,
+    *,
+    fail_on: Severity | None = None,
+    **probing: Any,
+) -> Trace:
+    """Fail where the gradient's mean square grows by more than max_rate, or less than min_rate, per
+    step of depth.
+
+    model: a module, probed with these inputs and further arguments of `probe`; or a Trace. /
+    max_rate, min_rate: None for no limit, so that by default a vanishing gradient passes: give
+    min_rate, as 0.95, to catch it, too. It fails only where the measured rate lies beyond them by
+    more than 3 standard errors (Student's t), or over one stretch of a depth that turns.
+    fail_on: "warn" or "error" to fail on a finding of `diagnose` that bad or worse, too; with both
+    rates None on those alone, so that a network needs no repeating depth.
+    returns: the Trace.
+    raises: PropagationFailed (an AssertionError), which names the operation; UnreliableGrowth where
+    there are too few steps for a limit on the rate; InvalidProbe where nothing along the depth
+    repeats, so that there is no rate, and for limits that are none.
+    """
+    _require_limits(max_rate, min_rate, fail_on)
+    trace = model if isinstance(model, Trace) else probe(model, inputs, **probing)
+    if max_rate is not None or min_rate is not None:
+        _within(trace, max_rate, min_rate)
+    found = diagnose(trace).matching((fail_on,)) if fail_on is not None else ()
+    if found:
+        raise PropagationFailed(_listed(fail_on, [str(finding) for finding in found]))
+    return trace
+
+
+def _require_limits(max_rate: Any, min_rate: Any, fail_on: Any) -> None:
+    for name, rate in (("max_rate", max_rate), ("min_rate", min_rate)):
+        number = (
+            isinstance(rate, int | float)
+            and not isinstance(rate, bool)
+            and isfinite(rate)
+            and rate > 0
+        )
+        if rate is not None and not number:
+            raise InvalidProbe(
+                f"assert_propagation: {name} must be a positive number, as 1.05, or None for no "
+                f"limit, got {rate!r}"
+            )
+    if max_rate is not None and min_rate is not None and min_rate > max_rate:
+        raise InvalidProbe(
+            f"assert_propagation: no rate is at least min_rate={min_rate:g} and at most "
+            f"max_rate={max_rate:g}"
+        )
+    if fail_on is not None and fail_on not in SEVERITIES:
+        raise InvalidProbe(
+            f"assert_propagation: fail_on must be one of {', '.join(SEVERITIES)}, or None, got "
+            f"{fail_on!r}"
+        )
+
+
+def _within(trace: Trace, max_rate: float | None, min_rate: float | None) -> None:
+    try:
+        found = growth(trace)
+    except UnreliableGrowth as refused:
+        raise UnreliableGrowth(
+            f"{refused}; {_WITHOUT}", estimate=refused.estimate, needed=refused.needed
+        ) from None
+    if found is None:
+        raise InvalidProbe(
+            "assert_propagation: nothing repeats three times along this model's depth, so there "
+            "is no rate per step; " + _WITHOUT
+        )
+    parts = found.stretches or (found,)
+    low, high = max(each.interval[0] for each in parts), min(each.interval[1] for each in parts)
+    if max_rate is not None and low > max_rate:
+        raise PropagationFailed(
+            _message(trace, f"more than 3 standard errors above max_rate={max_rate:g}", found)
+        )
+    if min_rate is not None and high < min_rate:
+        raise PropagationFailed(
+            _message(trace, f"more than 3 standard errors below min_rate={min_rate:g}", found)
+        )
+
+
+def _listed(fail_on: Severity | None, found: list[str]) -> str:
+    return "\n  ".join(
+        [f"{len(found)} finding{'s' * (len(found) > 1)} at or above fail_on={fail_on!r}:", *found]
+    )
+
+
+def _message(trace: Trace, said: str, found: Growth) -> str:
+    if found.turns:
+        return f"the gradient {found.words}, {said} in one part"
+    cause = cause_of(Case(trace, Thresholds()), found)
+    return (
+        f"the gradient changes by {found}, "
+        f"{said}{cause.says and f'. At {place(cause.where)}: {cause.says}'}"
+    )

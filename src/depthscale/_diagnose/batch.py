@@ -1,0 +1,44 @@
+"""Rules on the batch: nothing in it, or too little for what a norm asks of it."""
+
+from collections.abc import Iterator
+
+from depthscale._diagnose.case import Case
+from depthscale._diagnose.finding import Finding
+from depthscale.measure.batch import FEWEST_VALUES, is_empty, norms_over_few, values_per_channel
+
+
+def batch_findings(case: Case) -> Iterator[Finding]:
+    """Of an empty batch nothing else can be said; over 2 or 3 values a Batch Norm's gradient has no
+    rate."""
+    if is_empty(case.trace):
+        says = (
+            "the batch is empty: 0 samples went in, so no activation and no gradient has a "
+            "value and nothing was looked at"
+        )
+        advice = "give inputs with at least one sample; 32 tell more than 1"
+        yield Finding(
+            "nothing-measured", "error", "", says, {"samples": case.trace.batch}, "", advice, says
+        )
+        return
+    few = list(norms_over_few(case.trace))
+    if few:
+        values, more = (
+            values_per_channel(few[0]),
+            f" (and {len(few) - 1} more)" if len(few) > 1 else "",
+        )
+        output = ", and its output 1 or -1 whatever comes in" if values == 2 else ""
+        yield Finding(
+            "batch-too-small",
+            "warn" if case.steps is None or any(op.id in case.steps for op in few) else "info",
+            few[0].name,
+            f"Batch Norm has {values} values a channel to take its mean and variance from{more}: "
+            "the mean of 1/sigma^2, by which "
+            f"it multiplies the gradient's mean square, is infinite{output}; what was measured is "
+            "this draw's alone",
+            {"values": values, "threshold": FEWEST_VALUES, "operations": len(few)},
+            "arXiv:1902.08129",
+            "probe with the batch that you will train with, 8 samples or more; for so small a "
+            "batch use LayerNorm or GroupNorm",
+            f"Batch Norm over {values} values a channel has no typical gradient: E 1/sigma^2 is "
+            f"infinite below {FEWEST_VALUES}",
+        )

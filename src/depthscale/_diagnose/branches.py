@@ -1,0 +1,113 @@
+"""Rule on branches that do nothing: neither a signal nor a gradient worth the name passes them."""
+
+from collections.abc import Iterator
+from math import inf, isfinite, log2, prod
+from statistics import median
+
+from depthscale._diagnose.case import Case
+from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.words import decades, span
+from depthscale.run import TracedOp
+
+MAPS = ("linear", "conv1d", "conv2d", "conv3d")
+
+
+def branch_findings(case: Case) -> Iterator[Finding]:
+    """Maps beside the trunk where both are tiny; or, as a remark, those that get no gradient as the
+    branch's weights begin at 0.
+
+    Where only one of the two is tiny, the branch trains at once: of a last layer that begins at 0
+    (SkipInit, adaLN-zero, LoRA) the gradient is not small, and what lies before it has its signal.
+    """
+    trunk = [op for op in case.stations if op.module != "loss" and op.log2_gradient_norm2]
+    signal = min((op.log2_activation_ms for op in trunk), default=-inf)
+    gradient = min((op.log2_gradient_ms for op in trunk), default=-inf)
+    if not (isfinite(signal) and isfinite(gradient)):
+        return
+    maps = [
+        op for op in case.trace.ops if op.log2_gradient_norm2 and fan_in_variance(op) is not None
+    ]
+    far = log2(case.limits.dead_branch)
+    beside = [
+        (op, min(signal - op.log2_activation_ms, gradient - op.log2_gradient_ms))
+        for op in maps
+        if not op.settings.get("frozen")
+    ]
+    idle = [(op, below) for op, below in beside if below > far and fan_in_variance(op)]
+    if idle:
+        yield _idle(
+            case,
+            [op for op, _ in idle],
+            min(idle, key=lambda each: -each[1]),
+            [op for op in maps if op in trunk],
+        )
+    else:
+        yield from _begins_at_zero(case, [op for op in maps if op.log2_gradient_ms == -inf])
+
+
+def fan_in_variance(op: TracedOp) -> float | None:
+    """fan_in times the mean square of a map's weights; None for what is no linear map or
+    convolution."""
+    return next(
+        (prod(shape[1:]) * ms for _, shape, ms in op.weights if len(shape) > 1 and op.op in MAPS),
+        None,
+    )
+
+
+def _idle(
+    case: Case, ops: list[TracedOp], worst: tuple[TracedOp, float], trunk: list[TracedOp]
+) -> Finding:
+    op, below = worst
+    sizes, others = (
+        median(fan_in_variance(each) or 0.0 for each in some) if some else 0.0
+        for some in (ops, trunk)
+    )
+    beside = f", against {others:.3g} on the trunk, which every path takes" if trunk else ""
+    finite, do = (
+        below < 2000,
+        "does nothing" if len(ops) == 1 else f"do nothing ({len(ops)} operations with weights)",
+    )
+    return Finding(
+        "branch-vanishes",
+        "warn",
+        op.name,
+        f"{span(ops)} {do}: signal and gradient are both at least "
+        f"{decades(log2(case.limits.dead_branch))} smaller in RMS there than anywhere on the trunk"
+        f"{f', {decades(below)} at the worst' if finite else ''}. The weights have fan_in x "
+        f"variance {sizes:.3g} in the median"
+        f"{beside}",
+        {
+            "log2_below": below if finite else None,
+            "threshold_log2": log2(case.limits.dead_branch),
+            "operations": len(ops),
+            "fan_in_variance": sizes,
+            "fan_in_variance_elsewhere": others if trunk else None,
+        },
+        "arXiv:1502.01852",
+        "draw the branch's weights as the others are (torch.nn.init.kaiming_normal_), or take the "
+        "branch out",
+        f"a branch does nothing: neither signal nor gradient reaches {span(ops)}",
+    )
+
+
+def _begins_at_zero(case: Case, without: list[TracedOp]) -> Iterator[Finding]:
+    """The usual way to begin a residual branch; said, as nothing else tells that its parts get no
+    gradient yet."""
+    zeros = [
+        op
+        for op in case.trace.ops
+        if op.log2_activation_ms == -inf and any(name and ms == 0 for name, _, ms in op.weights)
+    ]
+    learning = [op for op in zeros if op.log2_gradient_norm2 and op.log2_gradient_ms > -inf]
+    if learning and without:
+        yield Finding(
+            "branch-begins-at-zero",
+            "info",
+            learning[0].name,
+            f"{len(without)} operations with weights get no gradient yet ({span(without)}): the "
+            f"weights of {learning[0].name}"
+            f"{f' and {len(learning) - 1} others' if len(learning) > 1 else ''} are 0, and learn "
+            "first",
+            {"operations": len(without), "zeros": len(learning)},
+            "arXiv:1706.02677",
+        )

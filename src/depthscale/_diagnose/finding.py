@@ -1,0 +1,76 @@
+"""Finding and Diagnosis: what is wrong, where, how it is known, and what to try."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import nan
+from typing import Any, Literal
+
+Severity = Literal["info", "warn", "error"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warn", "error")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause. / rule: its name; where: the operation, by name; says: what is the matter, in a
+    sentence or two.
+
+    evidence: numbers and the thresholds they passed; source: of the rule; advice: what to try.
+    headline: the same in half a sentence, for a verdict; empty where `says` is short.
+    """
+
+    rule: str
+    severity: Severity
+    where: str
+    says: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    advice: str = ""
+    headline: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.severity}: {self.rule} at {self.where}: {self.says}"
+            if self.where
+            else f"{self.severity}: {self.rule}: {self.says}"
+        )
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Findings, worst first. / verdict: the whole in one sentence; "nothing wrong" where nothing is
+    worse than an info.
+
+    predicted_rate: theory's growth of the gradient's mean square per step of depth; nan where a
+    rule is missing.
+    """
+
+    findings: tuple[Finding, ...]
+    verdict: str
+    predicted_rate: float = nan
+
+    @property
+    def healthy(self) -> bool:
+        return all(finding.severity == "info" for finding in self.findings)
+
+    def matching(self, names: tuple[str, ...]) -> tuple[Finding, ...]:
+        """Findings of some rules, of rules that begin so, or of a severity and worse."""
+        return tuple(f for f in self.findings if any(_matches(f, name) for name in names))
+
+    def __iter__(self):
+        return iter(self.findings)
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            [f"Diagnosis: {self.verdict}", *(f"  {finding}" for finding in self.findings)]
+        )
+
+    def _repr_html_(self) -> str:
+        from depthscale._report.notebook import diagnosis_html
+
+        return diagnosis_html(self)
+
+
+def _matches(finding: Finding, name: str) -> bool:
+    if name in SEVERITIES:
+        return SEVERITIES.index(finding.severity) >= SEVERITIES.index(name)
+    return finding.rule.startswith(name)

@@ -1,0 +1,46 @@
+"""Networks on graphs: operations that pass messages between the entries of the batch, which are a
+graph's nodes."""
+
+from depthscale._diagnose.case import Case
+from depthscale.run import TracedOp
+
+_SCATTERING = (
+    "scatter_add",
+    "scatter_reduce",
+    "index_add",
+    "index_reduce",
+    "sparse_mm",
+    "segment_reduce",
+)
+ADVICE = (
+    "add skip connections between rounds of message passing, use fewer rounds, or scale what "
+    "neighbours send by their number "
+    "(as GCN does: arXiv:1609.02907)"
+)
+SMOOTHING = (
+    "neighbours are averaged until all nodes are alike (over-smoothing, arXiv:1801.07606): use "
+    "fewer rounds of message passing, "
+    "add skip connections, or keep nodes apart by a norm (PairNorm, arXiv:1909.12223)"
+)
+
+
+def passes_messages(case: Case) -> bool:
+    """Whether the bulk adds up entries of the batch by index, or multiplies them by a matrix of
+    nodes by nodes."""
+    return any(op.op.rstrip("_") in _SCATTERING or _is_adjacency(op) for op in case.bulk)
+
+
+def _is_adjacency(op: TracedOp) -> bool:
+    """Whether a constant matrix stands on the left of the signal: as many rows and columns as there
+    are nodes."""
+    square = [
+        shape
+        for _, shape, _ in op.weights
+        if len(shape) == 2 and shape[0] == shape[1] == op.shape[0]
+    ]
+    return (
+        op.op in ("matmul", "mm", "bmm")
+        and len(op.shape) == 2
+        and bool(square)
+        and op.shape[0] != op.shape[1]
+    )

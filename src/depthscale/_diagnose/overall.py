@@ -1,0 +1,77 @@
+"""Rule on the whole way from the loss to the input, for what no rate per step tells."""
+
+from collections.abc import Iterator
+from math import isfinite, log2
+
+from depthscale._diagnose.case import Case
+from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.route import route_to, told
+from depthscale._diagnose.words import decades
+from depthscale.measure.paths import mean_over_repeats
+from depthscale.run import TracedOp, log2_total
+from depthscale.theory.traces import ends
+
+
+def overall(case: Case) -> Iterator[Finding]:
+    """A gradient that changes enormously although no rate says so: in one stage, in a branch, or
+    where nothing repeats.
+
+    Looked for at linear maps and at the sources: inside a norm that is written out, sums over many
+    entries are large.
+    """
+    if (
+        case.trace.loss == "output" or case.deleted is not None
+    ):  # a loss divides by the number of samples; nothing is left
+        return
+    levels = {
+        op.id: mean_over_repeats(op.log2_gradient_norm2)
+        for op in case.trace.ops
+        if op.log2_gradient_norm2
+    }
+    start = log2_total([levels[op] for op in ends(case.trace) if op in levels])
+    end = log2_total([levels[op] for op, _ in case.trace.sources if op in levels])
+    maps = [
+        op.id
+        for op in case.trace.ops
+        if op.id in levels and any(len(shape) > 1 for _, shape, _ in op.weights)
+    ]
+    top = max(
+        (*maps, *(op for op, _ in case.trace.sources if op in levels)),
+        key=lambda op: levels[op],
+        default=None,
+    )
+    if top is None or not (isfinite(start) and isfinite(end) and isfinite(levels[top])):
+        return
+    for verb, change, op in (
+        ("explodes", levels[top] - start, top),
+        ("vanishes", start - end, _strongest(case, levels)),
+    ):
+        if change > log2(case.limits.total_change):
+            yield _finding(case, verb, change, case.trace.ops[op])
+            return
+
+
+def _strongest(case: Case, levels: dict[int, float]) -> int:
+    """The source that most of the gradient reaches."""
+    return max((op for op, _ in case.trace.sources if op in levels), key=lambda op: levels[op])
+
+
+def _finding(case: Case, verb: str, change: float, end: TracedOp) -> Finding:
+    where, who, short, advice = told(case, route_to(case, end))
+    shrinks = "grows" if verb == "explodes" else "shrinks"
+    says = f"from the loss to {end.name} the gradient {verb}: its norm {shrinks} {decades(change)}"
+    evidence = {
+        "log2_change": change,
+        "threshold_log2": log2(case.limits.total_change),
+        "end": end.name,
+    }
+    return Finding(
+        f"gradient-{verb}",
+        "warn",
+        where.name,
+        f"{says}. {who}",
+        evidence,
+        "arXiv:1502.01852",
+        advice,
+        f"{says}{short}",
+    )

@@ -1,0 +1,87 @@
+"""Rules on units: rectifiers that nothing activates, activations at their flat ends."""
+
+from collections.abc import Iterator
+from math import sqrt
+
+from depthscale._diagnose.case import Case
+from depthscale._diagnose.finding import Finding, Severity
+from depthscale.run import TracedOp
+
+_ENDS = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softsign": (-1.0, 1.0)}
+_DEVIATES = 3.0  # standard deviations of the number of units that are idle by chance
+_NEAR = 0.01  # of an end, in units of the way from one to the other, from where the slope is lost
+
+
+def unit_findings(case: Case) -> Iterator[Finding]:
+    """At most one finding of each rule: at the worst operation, with how many others there are."""
+    # dead units from there on are one cause, told already
+    until = len(case.trace) if case.silenced is None else case.silenced.id
+    yield from _worst(
+        case,
+        "dead-units",
+        [(op, op.dead) for op in case.trace.ops[:until] if op.dead is not None],
+        _dead,
+    )
+    ends = [
+        (op, _saturated(op))
+        for op in case.trace.ops
+        if op.op in _ENDS and op.activation is not None
+    ]
+    yield from _worst(case, "saturated-units", ends, _saturation)
+
+
+def _worst(case: Case, rule: str, shares: list[tuple[TracedOp, float]], says) -> Iterator[Finding]:
+    limits = case.limits
+    warn, info = (
+        (limits.dead_warn, limits.dead_info)
+        if rule == "dead-units"
+        else (limits.saturated_warn, limits.saturated_info)
+    )
+    # of an independent unit, in a network where all is well
+    chance = 2.0**-case.trace.batch if rule == "dead-units" else 0.0
+
+    def passes(op: TracedOp, share: float, limit: float) -> bool:
+        by_chance = min(chance + _DEVIATES * sqrt(chance / min(op.shape[1:], default=1)), 1.0)
+        return share - by_chance > limit * (1 - by_chance)
+
+    past = [(op, share) for op, share in shares if passes(op, share, info)]
+    if not past:
+        return
+    op, share = max(past, key=lambda each: each[1])
+    severity: Severity = "warn" if passes(op, share, warn) else "info"
+    more = (
+        f" ({len(past)} of {len(shares)} such operations pass {info:.0%})" if len(past) > 1 else ""
+    )
+    yield Finding(
+        rule,
+        severity,
+        op.name,
+        f"{says(op, share)}{more}",
+        {
+            "share": share,
+            "threshold": warn if severity == "warn" else info,
+            "by_chance": chance,
+            "operations": len(past),
+        },
+        "arXiv:1903.06733" if rule == "dead-units" else "Glorot and Bengio 2010",
+        "look at the biases and the scale of what comes in" if severity == "warn" else "",
+    )
+
+
+def _dead(op: TracedOp, share: float) -> str:
+    return (
+        f"{share:.0%} of the units are 0 for every sample of the batch, so no gradient reaches "
+        "their weights"
+    )
+
+
+def _saturation(op: TracedOp, share: float) -> str:
+    return f"{share:.0%} of the values lie within 1 % of {op.op}'s ends, where its slope is lost"
+
+
+def _saturated(op: TracedOp) -> float:
+    low, high = _ENDS[op.op]
+    assert op.activation is not None
+    margin = _NEAR * (high - low) / 2
+    inside = float(op.activation.histogram([low + margin, high - margin])[0])
+    return 1 - inside / op.activation.count if op.activation.count else 0.0

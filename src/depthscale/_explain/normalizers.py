@@ -1,0 +1,351 @@
+"""The two questions of the growth argument put to every normalizer: do normalized preactivations
+imply exploding gradients, and what preserves them at what price?
+
+The price is seen in the samples: a network that keeps its gradients may let all samples become one,
+of correlation 1.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isfinite, log, nan, sqrt
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from depthscale._explain.threads import one_thread
+from depthscale.errors import DepthscaleError, InvalidSpec, UnreliableGrowth
+from depthscale.measure import Growth, growth
+from depthscale.nets import simulate
+from depthscale.nets.seen import Seen
+from depthscale.nets.simulate import Progress
+from depthscale.network import NetSpec
+from depthscale.network import activation as named
+from depthscale.numerics import gaussian
+from depthscale.run import Profile
+from depthscale.theory import exchangeable, predict
+
+ACTIVATIONS = (
+    "relu",
+    "leaky_relu(0.2)",
+    "abs",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "softplus",
+    "tanh",
+    "erf",
+    "sin",
+    "linear",
+)
+KEEPS = 0.02  # a rate this near 1 changes the gradient e-fold in 50 layers or more
+TOLERANCE = 0.02  # relative: of what a finite width leaves of theory's rate
+FADES = 0.05  # of the activations' mean square, per layer
+COLLAPSED = 0.9  # correlation between samples at the last layer
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """name: of a column. / fields: of the NetSpec; scaled: whether gamma stands for the root of
+    sigma_w2.
+
+    normalizes: whether preactivations have mean square 1 whatever the weights.
+    """
+
+    name: str
+    fields: dict[str, Any]
+    scaled: bool = False
+    normalizes: bool = False
+
+
+NORMALIZERS = (
+    Normalizer("none", {"norm": "none"}),
+    Normalizer("batch", {"norm": "batch"}, normalizes=True),
+    Normalizer("batch after", {"norm": "batch", "position": "after"}),
+    Normalizer("batch frozen", {"norm": "batch", "statistics": "frozen"}, normalizes=True),
+    Normalizer("batch eval", {"norm": "batch", "statistics": "running"}),
+    Normalizer("layer", {"norm": "layer"}, normalizes=True),
+    Normalizer("layer after", {"norm": "layer", "position": "after"}),
+    Normalizer("rms", {"norm": "rms"}, normalizes=True),
+    Normalizer("group", {"norm": "group"}, normalizes=True),
+    Normalizer("weight", {"norm": "weight"}, scaled=True),
+    Normalizer("weight std.", {"norm": "weight_standardized"}, scaled=True),
+    Normalizer("scaled w. std.", {"norm": "scaled_weight_standardized"}),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One activation under one normalizer. / rate: of the gradient's mean square per layer,
+    measured ± stderr; predicted: theory's.
+
+    correlation: between two samples at the last layer, E x x' / E x^2, measured ± stderr, and
+    predicted.
+    signal: factor of the activations' mean square per layer upwards, measured.
+    departs: in words where rate or correlation lie outside theory's by more than 2 % and 3 standard
+    errors, or there is no theory.
+    """
+
+    activation: str
+    normalizer: str
+    rate: float
+    stderr: float
+    predicted: float
+    correlation: float
+    correlation_stderr: float
+    predicted_correlation: float
+    signal: float
+    departs: str = ""
+
+    @property
+    def depth_scale(self) -> float:
+        """Layers over which theory's mean square changes e-fold; negative where it falls towards
+        the input; inf where it stays."""
+        return 1 / log(self.best) if self.best > 0 and abs(log(self.best)) > 1e-9 else inf
+
+    @property
+    def best(self) -> float:
+        """Theory's rate, or the measured one where there is none."""
+        return self.predicted if isfinite(self.predicted) else self.rate
+
+    @property
+    def verdict(self) -> str:
+        if not isfinite(self.best):
+            return "unknown"
+        return (
+            "explodes"
+            if self.best > 1 + KEEPS
+            else "vanishes"
+            if self.best < 1 - KEEPS
+            else "preserved"
+        )
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether samples have become nearly one."""
+        return self.correlation > COLLAPSED
+
+
+@dataclass(frozen=True, eq=False)
+class Normalizers:
+    """All cells, and the networks' common settings. / sigma_w2: None for 1 / E phi(g)^2, which
+    keeps mean squares at 1."""
+
+    cells: tuple[Cell, ...]
+    depth: int
+    width: int
+    batch: int
+    seeds: int
+    sigma_w2: float | None
+    seed: int = 0
+    group_size: int = 8
+
+    def of(self, normalizer: str) -> list[Cell]:
+        return [cell for cell in self.cells if cell.normalizer == normalizer]
+
+
+def normalizers(
+    activations: Sequence[str] = ACTIVATIONS,
+    depth: int = 20,
+    width: int = 256,
+    batch: int = 32,
+    group_size: int = 8,
+    seeds: int = 8,
+    seed: int = 0,
+    sigma_w2: float | None = None,
+    progress: Progress | None = None,
+) -> Normalizers:
+    """Rate of growth and correlation of samples for every activation under every normalizer, from
+    theory and from networks.
+
+    group_size: neurons in a group of the group norm. / raises: InvalidSpec as `NetSpec` and
+    `simulate`, or for fewer than 8 seeds.
+    """
+    if seeds < 8:
+        raise InvalidSpec(
+            "rates are compared with errors from their spread over seeds: take at least 8, got "
+            f"{seeds}"
+        )
+    if depth < 3:
+        raise InvalidSpec(
+            "a rate needs layers between the first and the last: take a depth of at least 3, got "
+            f"{depth}"
+        )
+    base = NetSpec(depth=depth, width=width, batch=batch, groups=max(1, width // group_size))
+    pairs = [
+        (name, normalizer, _spec(base, name, normalizer, sigma_w2))
+        for name in activations
+        for normalizer in NORMALIZERS
+    ]
+    cells = []
+    with one_thread():
+        for done, (name, normalizer, spec) in enumerate(pairs, start=1):
+            cells.append(_cell(name, normalizer, spec, seeds, seed))
+            if progress:
+                progress(done, len(pairs))
+    return Normalizers(tuple(cells), depth, width, batch, seeds, sigma_w2, seed, group_size)
+
+
+def keeping(name: str) -> float:
+    """sigma_w2 that keeps a mean square of 1: 1 / E phi(g)^2, 2 for ReLU."""
+    phi = named(name)
+    return 1 / gaussian.expect(lambda x: phi.phi(x) ** 2, 1.0, phi.breaks).value
+
+
+def answers(found: Normalizers) -> list[str]:
+    """The two questions answered in words, from the cells."""
+    return [*_imply_explosion(found), *_preserved(found)]
+
+
+def _spec(base: NetSpec, name: str, normalizer: Normalizer, sigma_w2: float | None) -> NetSpec:
+    sigma = keeping(name) if sigma_w2 is None else sigma_w2
+    scaled = replace(
+        base, activation=name, sigma_w2=sigma, input_variance=1 / sigma if sigma else 1.0
+    )
+    spec = replace(scaled, **normalizer.fields)
+    return replace(spec, gamma=sqrt(sigma)) if normalizer.scaled else spec
+
+
+def _cell(name: str, normalizer: Normalizer, spec: NetSpec, seeds: int, seed: int) -> Cell:
+    correlations: list[float] = []
+
+    def keep(_: int, seen: Seen) -> None:
+        if seen.quantity == "activation" and seen.layer == spec.depth and seen.values is not None:
+            correlations.append(between_samples(seen.values))
+
+    predicted = _growth(predict(spec))
+    theory = predicted.rate if predicted else nan
+    try:
+        profile = simulate(spec, seeds=seeds, seed=seed, see=keep)
+    except DepthscaleError as refused:
+        return Cell(
+            name,
+            normalizer.name,
+            nan,
+            nan,
+            theory,
+            nan,
+            nan,
+            _predicted_correlation(spec),
+            nan,
+            str(refused),
+        )
+    measured = _growth(profile)
+    log2_signal = profile.activation.log2_mean_square
+    cell = Cell(
+        name,
+        normalizer.name,
+        *((measured.rate, measured.stderr) if measured else (nan, nan)),
+        theory,
+        float(np.mean(correlations)),
+        float(np.std(correlations, ddof=1) / sqrt(len(correlations))),
+        _predicted_correlation(spec),
+        float(2.0 ** ((log2_signal[-1] - log2_signal[1]) / (spec.depth - 1))),
+    )
+    return replace(cell, departs=_departure(cell, spec))
+
+
+def between_samples(x: Tensor) -> float:
+    """E x x' / E x^2 over pairs of samples. / x: [batch, width]."""
+    own, total = float(x.double().square().sum()), float(x.double().sum(0).square().sum())
+    return (total - own) / ((len(x) - 1) * own) if own else nan
+
+
+def _growth(profile: Profile) -> Growth | None:
+    try:
+        return growth(profile)
+    except UnreliableGrowth:
+        return None
+
+
+def _predicted_correlation(spec: NetSpec) -> float:
+    signals, missing = exchangeable.forward(spec.graph())
+    return nan if missing else signals[-1].ratio
+
+
+def _departure(cell: Cell, spec: NetSpec) -> str:
+    if not isfinite(cell.predicted) or not isfinite(cell.predicted_correlation):
+        return "theory has no rate here"
+    if not isfinite(cell.rate):
+        return "no rate was measured"
+    said = []
+    for what, found, theory, stderr, allowed in (
+        ("rate", cell.rate, cell.predicted, cell.stderr, TOLERANCE * cell.predicted),
+        (
+            "correlation",
+            cell.correlation,
+            cell.predicted_correlation,
+            cell.correlation_stderr,
+            TOLERANCE,
+        ),
+    ):
+        if abs(found - theory) > allowed + 3 * stderr:
+            said.append(f"{what} {found:.3g} ± {stderr:.2g}, theory {theory:.3g}")
+    return "; ".join(said) + _unstable(spec, cell.predicted) if said else ""
+
+
+def _unstable(spec: NetSpec, rate: float) -> str:
+    """What a finite width does to a network whose mean square stays 1 only if nothing disturbs it;
+    nothing for others."""
+    disturbed = [
+        _growth(predict(replace(spec, input_variance=spec.input_variance * by)))
+        for by in (0.9, 1.1)
+    ]
+    rates = [found.rate for found in disturbed if found]
+    if not rates or max(abs(each - rate) for each in rates) <= TOLERANCE * rate:
+        return ""
+    return (
+        f" ({' or '.join(f'{each:.3g}' for each in rates)} with a tenth less or more input "
+        "variance: an unstable fixed point)"
+    )
+
+
+def _imply_explosion(found: Normalizers) -> Iterator[str]:
+    normalizing = [normalizer.name for normalizer in NORMALIZERS if normalizer.normalizes]
+    yield "Normalized preactivations imply exploding gradients?"
+    for name in normalizing:
+        cells = [cell for cell in found.of(name) if cell.verdict != "unknown"]
+        if not cells:
+            yield f"  {name}: no rate is known"
+            continue
+        exploding = [cell for cell in cells if cell.verdict == "explodes"]
+        spared = [cell.activation for cell in cells if cell.verdict != "explodes"]
+        rates = [cell.best for cell in cells]
+        told = (
+            f"{name}: {len(exploding)} of {len(cells)} explode (rates {min(rates):.2f} to "
+            f"{max(rates):.2f})"
+        )
+        yield f"  {told}" + (f", not {', '.join(spared)}" if spared and exploding else "")
+
+
+def _preserved(found: Normalizers) -> Iterator[str]:
+    yield f"Gradients are preserved (rate within {KEEPS:.0%} of 1), and the price:"
+    for normalizer in NORMALIZERS:
+        kept = [
+            cell
+            for cell in found.of(normalizer.name)
+            if cell.verdict == "preserved" and isfinite(cell.correlation)
+        ]
+        if kept:
+            yield (
+                f"  {normalizer.name}: {', '.join(cell.activation for cell in kept)}; "
+                f"{_price(kept, found.depth)}"
+            )
+
+
+def _price(kept: list[Cell], depth: int) -> str:
+    """What is lost where gradients are kept: samples that differ, or the signal."""
+    correlations, signals = [cell.correlation for cell in kept], [cell.signal for cell in kept]
+    alike = [cell.activation for cell in kept if cell.collapsed]
+    said = f"samples correlate by {_between(correlations)} at layer {depth}"
+    said += f", {', '.join(alike)} nearly one" if alike else ""
+    faded = min(signals) < 1 - FADES
+    return said + (
+        f"; the signal's mean square falls to x{_between(signals)} a layer" if faded else ""
+    )
+
+
+def _between(values: list[float]) -> str:
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,180 @@
+"""The steps of the growth argument in words: what each says of a network, and why a network may not
+have it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from depthscale._explain.verdict import Unit
+from depthscale.network import NetSpec
+
+NORM_NAMES = {
+    "batch": "Batch Norm",
+    "layer": "Layer Norm",
+    "rms": "RMS Norm",
+    "group": "Group Norm",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """name: of its number in `expected` and `measured`. / statement: of a network; formula: p is
+    the mean square of a gradient.
+
+    vanilla: whether it is about the network without a norm. lacks: why a network has no such step,
+    or nothing.
+    """
+
+    name: str
+    unit: Unit
+    statement: Callable[[NetSpec], str]
+    formula: str
+    vanilla: bool = False
+    lacks: Callable[[NetSpec], str] = lambda spec: ""
+
+
+def _over(spec: NetSpec) -> str:
+    """What the norm has one sigma for."""
+    return "neurons" if spec.norm == "batch" else "samples"
+
+
+def _name(spec: NetSpec) -> str:
+    return NORM_NAMES[spec.norm] if spec.norm in NORM_NAMES else "the norm"
+
+
+def _no_norm(spec: NetSpec) -> str:
+    if spec.norm in NORM_NAMES:
+        return ""
+    return (
+        "there is no norm" if spec.norm == "none" else f"{spec.norm} acts on the weights, not on y"
+    )
+
+
+def _no_statistics(spec: NetSpec) -> str:
+    running = spec.norm == "batch" and spec.statistics == "running"
+    return _no_norm(spec) or ("running statistics are constants, 0 and 1" if running else "")
+
+
+def _no_term(spec: NetSpec) -> str:
+    frozen = spec.norm == "batch" and spec.statistics == "frozen"
+    return _no_statistics(spec) or ("frozen statistics take no gradient" if frozen else "")
+
+
+def _no_mean(spec: NetSpec) -> str:
+    return _no_term(spec) or ("RMS Norm takes no mean away" if spec.norm == "rms" else "")
+
+
+def _product(spec: NetSpec) -> str:
+    own = {"weight": "g²", "weight_standardized": "g²", "scaled_weight_standardized": "g² / Var φ"}
+    by = own.get(spec.norm, f"sigma_w² = {spec.sigma_w2:g}")
+    return (
+        "the matrix product doubles p"
+        if by == "sigma_w² = 2"
+        else f"the matrix product multiplies p by {by}"
+    )
+
+
+STEPS = (
+    Step("product", "factor", _product, "p(x below) / p(y) = sigma_w²"),
+    Step(
+        "slope",
+        "factor",
+        lambda s: (
+            "ReLU halves it" if s.activation == "relu" else f"{s.activation} multiplies it by E φ'²"
+        ),
+        "p(z) / p(x) = E φ'(z)²",
+    ),
+    Step(
+        "vanilla",
+        "factor",
+        lambda s: "so without a norm a layer keeps p",
+        "p(x below) / p(x) = sigma_w² E φ'²",
+        vanilla=True,
+    ),
+    Step(
+        "vanilla_variance",
+        "factor",
+        lambda s: "without one, σ² drifts as samples correlate",
+        "σ²(y) = sigma_w² E x² (1 - c)",
+        vanilla=True,
+    ),
+    Step(
+        "norm",
+        "factor",
+        lambda s: f"but {_name(s)} multiplies it by 1/σ²",
+        "p(y) / p(z) = 1/σ²",
+        lacks=_no_norm,
+    ),
+    Step(
+        "through_mean",
+        "share",
+        lambda s: "for the term through the mean is negligible",
+        "⟨dE/dz⟩² / ⟨(dE/dz)²⟩ = 0",
+        lacks=_no_mean,
+    ),
+    Step(
+        "through_sigma",
+        "share",
+        lambda s: "and so is the term through sigma",
+        "⟨z dE/dz⟩² / ⟨(dE/dz)²⟩ = 0",
+        lacks=_no_term,
+    ),
+    Step(
+        "sigma2",
+        "factor",
+        lambda s: "σ² is what the activation leaves",
+        "σ² = sigma_w² Var φ",
+        lacks=_no_statistics,
+    ),
+    Step(
+        "spread",
+        "share",
+        lambda s: f"and hardly varies between {_over(s)}",
+        "Var σ² / (mean σ²)² = 0",
+        lacks=_no_statistics,
+    ),
+    Step(
+        "inverse",
+        "factor",
+        lambda s: "so that the mean of 1/σ²",
+        "mean of 1/σ² = 1 / (sigma_w² Var φ)",
+        lacks=_no_statistics,
+    ),
+    Step(
+        "flatness",
+        "factor",
+        lambda s: "is 1 over the mean of σ²",
+        "(mean of 1/σ²) (mean of σ²) = 1",
+        lacks=_no_statistics,
+    ),
+    Step(
+        "slopes_independent",
+        "correlation",
+        lambda s: "slopes do not know the gradient they multiply",
+        "r(φ'(z)², (dE/dx)²) = 0",
+        lacks=lambda s: "φ' is constant" if s.activation == "linear" else "",
+    ),
+    Step(
+        "squares_independent",
+        "correlation",
+        lambda s: "nor does the size of z know that of the gradient",
+        "r(z², (dE/dx)²) = 0",
+    ),
+    Step(
+        "z_independent",
+        "correlation",
+        lambda s: "nor z the gradient that arrives at it",
+        "r(z, dE/dz) = 0",
+    ),
+    Step(
+        "layer",
+        "factor",
+        lambda s: "so a layer multiplies p by",
+        "p(x below) / p(x) = sigma_w² E φ'² / σ²",
+    ),
+)
+RATE = Step(
+    "rate",
+    "factor",
+    lambda s: "and p grows towards the input at the rate",
+    "λ^(L-2) = p(x_1) / p(x_(L-1))",
+)

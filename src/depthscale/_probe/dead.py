@@ -1,0 +1,57 @@
+"""Dead units: those of a rectifier that nothing in the batch activates."""
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from depthscale._probe.sketching import is_dense
+from depthscale.sketch.cpu import float32_array
+from depthscale.sketch.kernels import compiled
+
+_RECTIFIERS = ("relu", "relu6", "threshold")
+
+
+def dead_units(op: str, output: Tensor, made_by: Callable[[], str]) -> float | Tensor | None:
+    """Share of units of a rectifier that no value of the batch activates; None for others.
+
+    made_by: name of the map that its values come from: units lie on axis 1 of what a convolution
+    made, on the last axis of what a linear map made, and where there is none on axis 1 of images
+    and of tables.
+    """
+    if op not in _RECTIFIERS or not is_dense(output) or output.dim() < 2 or not output.numel():
+        return None
+    axis, values = _axis(output, made_by()), float32_array(output)
+    if values is not None:
+        return _dead_share(values.reshape(prod(values.shape[:axis]), values.shape[axis], -1))
+    with torch.no_grad():
+        return (output.amax([i for i in range(output.dim()) if i != axis]) <= 0).float().mean()
+
+
+def _axis(output: Tensor, made_by: str) -> int:
+    """Where the units lie."""
+    if made_by.startswith("conv"):
+        image = int(made_by[-2]) + 1  # axes of one sample, as 3 for conv2d
+        return int(output.dim() > image) if output.dim() >= image else output.dim() - 1
+    return 1 if not made_by and output.dim() in (2, 4, 5) else output.dim() - 1
+
+
+@compiled()
+def _dead_share(values):
+    """Looks no further than until every unit was active. / values: [., units, .]; a NaN counts as
+    active."""
+    units = values.shape[1]
+    dead, left = np.ones(units, np.bool_), units
+    for i in range(values.shape[0]):
+        for u in range(units):
+            if dead[u]:
+                for j in range(values.shape[2]):
+                    if not values[i, u, j] <= 0:
+                        dead[u] = False
+                        left -= 1
+                        break
+        if not left:
+            break
+    return left / units

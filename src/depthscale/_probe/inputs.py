@@ -1,0 +1,120 @@
+"""What a model is given: copies of the user's tensors that gradient can reach, and what they are
+called."""
+
+from collections.abc import Mapping, MutableMapping
+from copy import copy
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depthscale._probe.tree import Tree
+from depthscale.errors import InvalidProbe
+
+
+@dataclass
+class Inputs:
+    """Arguments ready for a call. / tensors: every tensor among them, by name; floating ones are
+    copies that require grad."""
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def prepared(inputs: Any) -> Inputs:
+    """Copies of what the user gave: a tensor, a tuple or list of arguments, or a mapping of keyword
+    arguments."""
+    ready = Inputs()
+    copies: dict[int, Tensor] = {}
+    if isinstance(inputs, Mapping):
+        ready.kwargs = {
+            str(key): _copied(value, str(key), ready.tensors, copies)
+            for key, value in inputs.items()
+        }
+        return ready
+    given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    names = ["input"] if len(given) == 1 else [f"input.{i}" for i in range(len(given))]
+    ready.args = tuple(
+        _copied(value, name, ready.tensors, copies)
+        for value, name in zip(given, names, strict=True)
+    )
+    return ready
+
+
+def _copied(value: Any, name: str, tensors: dict[str, Tensor], copies: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        if id(value) not in copies:
+            copies[id(value)] = tensors[name] = _reached(value)
+        return copies[id(value)]
+    if isinstance(value, MutableMapping):
+        made = copy(value)  # a subclass need not be made from a dict
+        made.update({k: _copied(v, f"{name}.{k}", tensors, copies) for k, v in value.items()})
+        return made
+    if is_dataclass(value) and not isinstance(value, type):
+        made = copy(value)
+        for f in fields(value):
+            object.__setattr__(
+                made, f.name, _copied(getattr(value, f.name), f"{name}.{f.name}", tensors, copies)
+            )
+        return made
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(
+            *(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value))
+        )
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value))
+    return value
+
+
+def _reached(tensor: Tensor) -> Tensor:
+    """A copy that gradient can reach and that a model may write to, as no leaf may be."""
+    tensor = tensor.clone() if tensor.is_inference() else tensor
+    if tensor.is_floating_point() or tensor.is_complex():
+        return tensor.detach().requires_grad_().clone()
+    return tensor.detach().clone()
+
+
+def require_same_device(tree: Tree, inputs: Inputs) -> None:
+    """raises: InvalidProbe where every input is on another device than every parameter."""
+    homes = {p.device for _, p in tree.parameters}
+    theirs = {t.device for t in inputs.tensors.values()}
+    if homes and theirs and len(homes) == 1 and not homes & theirs:
+        home, there = next(iter(homes)), next(iter(theirs))
+        raise InvalidProbe(
+            f"the model is on {home} and its inputs on {there}; move one of them, e.g. "
+            f"inputs.to({str(home)!r})"
+        )
+
+
+def require_module(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise InvalidProbe(
+            "probe takes a torch.nn.Module, or a function that makes one, got "
+            f"{type(model).__name__}"
+        )
+
+
+def require_values(tree: Tree) -> None:
+    """raises: InvalidProbe where a parameter or a buffer has none."""
+    for name, p in tree.parameters:
+        if isinstance(p, nn.parameter.UninitializedParameter):
+            raise InvalidProbe(
+                f"parameter {name} has no shape yet; run the model once on an input, then probe it"
+            )
+        if p.is_inference():
+            raise InvalidProbe(
+                f"parameter {name} was made in inference mode, where nothing has a gradient; make "
+                "the model outside"
+            )
+        if p.is_meta:
+            raise InvalidProbe(
+                f"parameter {name} is on the meta device and has no values; create the model on a "
+                "real device"
+            )
+    for name, buffer in tree.buffers:
+        if isinstance(buffer, torch.nn.parameter.UninitializedBuffer):
+            raise InvalidProbe(
+                f"buffer {name} has no shape yet; run the model once on an input, then probe it"
+            )

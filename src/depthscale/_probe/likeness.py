@@ -1,0 +1,136 @@
+"""How alike a batch's samples have become: read from an output while it is there."""
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from depthscale._probe.sketching import is_dense
+from depthscale.run import Likeness
+from depthscale.sketch.cpu import float32_array
+from depthscale.sketch.kernels import REORDER, compiled
+
+ACTIVATIONS = (
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "prelu",
+    "rrelu",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "silu",
+    "mish",
+    "softplus",
+    "sigmoid",
+    "tanh",
+    "hardtanh",
+    "hardswish",
+    "hardsigmoid",
+    "softsign",
+    "erf",
+    "sin",
+    "abs",
+    "threshold",
+    "logsigmoid",
+    "glu",
+)
+NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
+_READ = frozenset((*ACTIVATIONS, "add", "input", "embedding", "layer_norm", "rms_norm"))
+_ROWS, _COLUMNS = 32, 4096  # of an output that are compared: enough for a correlation to some 1e-3
+_BLOCK = 256  # columns whose rows stay in the first cache
+
+Gram = NDArray[np.float64] | Tensor
+
+
+@dataclass(frozen=True)
+class Products:
+    """Products of what is compared, each with each. / samples: [n, n]; positions: [m, m] of the
+    first sample's, or None."""
+
+    samples: Gram
+    positions: Gram | None
+
+
+def products_of(op: str, output: Tensor) -> Products | None:
+    """Of an activation's or a sum's output, of an input and an embedding; None for others and where
+    nothing can be compared."""
+    if (
+        op not in _READ
+        or output.is_complex()
+        or not is_dense(output)
+        or output.dim() < 2
+        or output.shape[0] < 2
+        or not output.numel()
+    ):
+        return None
+    sequence = output.dim() == 3 and output.shape[1] > 1
+    values = float32_array(output)
+    if values is None:
+        values = output.detach()
+    return Products(_products(values), _products(values[0]) if sequence else None)
+
+
+def likeness(products: Products) -> Likeness:
+    """Mean product of two samples over their mean square (1: all alike); the same for two
+    positions, nan without any; effective rank of the samples' products, (trace)^2 / |.|^2, over
+    their number."""
+    samples, rank = _summary(_numbers(products.samples))
+    positions = nan if products.positions is None else _summary(_numbers(products.positions))[0]
+    return Likeness(samples, positions, rank)
+
+
+def _products(values: NDArray[np.float32] | Tensor) -> Gram:
+    """Of the first axis' first entries, each with each. / returns: [n, n]."""
+    rows = values[:_ROWS].reshape(min(len(values), _ROWS), -1)
+    step = max(1, rows.shape[1] // _COLUMNS)
+    if not isinstance(rows, Tensor):
+        return _gram(rows, step)
+    with (
+        torch.no_grad(),
+        torch.autocast(rows.device.type, enabled=False),
+    ):  # which would round the products
+        compared = rows[:, ::step].float()
+        return compared @ compared.T
+
+
+def _numbers(gram: Gram) -> NDArray[np.float64]:
+    return gram.cpu().double().numpy() if isinstance(gram, Tensor) else gram
+
+
+@compiled(fastmath=REORDER)
+def _gram(rows, step):
+    """Products of rows, every step-th column, summed in float32 over a block and in float64 over
+    blocks. / rows: [n, m]."""
+    n, columns = rows.shape[0], (rows.shape[1] + step - 1) // step
+    products, block = np.zeros((n, n)), np.empty((n, _BLOCK), np.float32)
+    for start in range(0, columns, _BLOCK):
+        width = min(_BLOCK, columns - start)
+        for i in range(n):
+            for j in range(width):
+                block[i, j] = rows[i, (start + j) * step]
+            for k in range(i + 1):
+                total = np.float32(0)
+                for j in range(width):
+                    total += block[i, j] * block[k, j]
+                products[i, k] += total
+    for i in range(n):
+        for k in range(i):
+            products[k, i] = products[i, k]
+    return products
+
+
+@compiled(error_model="numpy")
+def _summary(gram):
+    """Mean off the diagonal over the mean on it, and (trace)^2 / |.|^2 / n. / gram: [n, n]."""
+    n, trace, total, square_total = gram.shape[0], 0.0, 0.0, 0.0
+    for i in range(n):
+        trace += gram[i, i]
+        for k in range(n):
+            total += gram[i, k]
+            square_total += gram[i, k] ** 2
+    return (total - trace) / (n - 1) / trace, trace**2 / square_total / n

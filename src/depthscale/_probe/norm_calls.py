@@ -1,0 +1,170 @@
+"""What a norm was given, kept until its gradient comes by: the probe's reading of a norm's terms
+and of an activation's slopes."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan, prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import Node
+
+from depthscale._probe import internals
+from depthscale._probe.likeness import ACTIVATIONS
+from depthscale._probe.nodes import Slot
+from depthscale.network import Norm
+from depthscale.norms.terms import Constants, correlation, terms
+from depthscale.run import Slopes, Terms
+
+# where a function takes gain, mean and variance; torch's own order for the two that F orders
+# otherwise
+_PLACES = {
+    "batch_norm": {"weight": 3, "running_mean": 1, "running_var": 2},
+    "instance_norm": {"weight": 3, "running_mean": 1, "running_var": 2},
+    "layer_norm": {"weight": 2},
+    "group_norm": {"weight": 2},
+    "rms_norm": {"weight": 2},
+}
+_OF_TORCH = {"weight": 1, "running_mean": 3, "running_var": 4}
+_OF_TORCHS = (torch.batch_norm, torch.instance_norm)
+_OF_FEATURES = ("layer_norm", "rms_norm")  # whose gain is one for each entry, not for each channel
+
+
+@dataclass(frozen=True, eq=False)
+class NormCall:
+    """y: the norm's input, which autograd keeps, too; gain: broadcasts against y, None for 1.
+
+    constants: mean and variance of each channel, where the statistics are not the batch's.
+    """
+
+    norm: Norm
+    y: Tensor
+    gain: Tensor | None
+    constants: Constants | None
+
+    def terms(self, at_output: Tensor, at_y: Tensor) -> Terms:
+        at_output = at_output.double()
+        at_z = at_output if self.gain is None else at_output * self.gain.double()
+        found = terms(self.y, at_z, at_y.reshape(self.y.shape), self.norm, self.constants)
+        before = float(at_output.square().mean())
+        return replace(found, scale=float(at_z.square().mean()) / before if before else nan)
+
+
+def norm_call(
+    func: Callable[..., Any],
+    name: str,
+    args: Any,
+    kwargs: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> NormCall | None:
+    """What a norm's function was called with, None for any other function. / given: its
+    settings."""
+    if name not in _PLACES:
+        return None
+    y: Tensor = kwargs["input"] if "input" in kwargs else args[0]
+    if internals.is_wrapped(y):
+        return None
+    places = _OF_TORCH if func in _OF_TORCHS else _PLACES[name]
+    gain, mean, variance = (
+        _argument(each, places, args, kwargs) for each in ("weight", "running_mean", "running_var")
+    )
+    constant = not given.get("training", True) or not given.get("use_input_stats", True)
+    constants = (
+        (mean.detach(), variance.detach())
+        if constant and mean is not None and variance is not None
+        else None
+    )
+    if gain is not None:
+        gain = (
+            gain.detach()
+            if name in _OF_FEATURES
+            else gain.detach().reshape(-1, *[1] * (y.dim() - 2))
+        )
+    return NormCall(_norm(name, y, given, constants), y.detach(), gain, constants)
+
+
+def _argument(
+    name: str, places: Mapping[str, int], args: Any, kwargs: Mapping[str, Any]
+) -> Tensor | None:
+    at = places.get(name, len(args))
+    return kwargs.get(name, args[at] if at < len(args) else None)
+
+
+def _norm(name: str, y: Tensor, given: Mapping[str, Any], constants: Constants | None) -> Norm:
+    eps = given.get("eps")
+    eps = torch.finfo(y.dtype).eps if eps is None else float(eps)
+    if constants is not None:
+        return Norm("batch", y.numel() / y.shape[1], eps, "running")
+    match name:
+        case "batch_norm":
+            return Norm("batch", y.numel() / y.shape[1], eps)
+        case "instance_norm":
+            return Norm("instance", prod(y.shape[2:]), eps)
+        case "group_norm":
+            return Norm("group", prod(y.shape[1:]) / given["num_groups"], eps)
+    shape = given["normalized_shape"]
+    return Norm(
+        "rms" if name == "rms_norm" else "layer",
+        prod(shape if isinstance(shape, Sequence) else (shape,)),
+        eps,
+    )
+
+
+class NormReading:
+    """Terms of the norms of a run, repeat by repeat, each made as soon as the last of its gradients
+    is there.
+
+    terms[op], slopes[op]: [repeats].
+    """
+
+    def __init__(self, calls: Mapping[int, NormCall]):
+        self.terms: dict[int, list[Terms]] = defaultdict(list)
+        self.slopes: dict[int, list[Slopes]] = defaultdict(list)
+        self._calls = calls
+        self._arrived: dict[int, Tensor] = {}
+        self._left: dict[int, list[Tensor | None]] = defaultdict(list)
+
+    def arrive(self, op: int, gradient: Tensor) -> None:
+        if op in self._calls:
+            self._arrived[op] = gradient
+
+    def leave(self, op: int, gradient: Tensor | None, ways: int) -> None:
+        """One of the gradients that leave an operation. / ways: how many there are in all."""
+        if op not in self._calls:
+            return
+        self._left[op].append(gradient)
+        if len(self._left[op]) < ways:
+            return
+        left, arrived = (
+            [each for each in self._left.pop(op) if each is not None],
+            self._arrived.pop(op, None),
+        )
+        if left and arrived is not None:
+            at_y = sum((each.double() for each in left[1:]), left[0].double())
+            self.terms[op].append(self._calls[op].terms(arrived, at_y))
+
+    def end_run(self) -> None:
+        self._arrived.clear()
+        self._left.clear()
+
+
+def is_elementwise(op: str, slots: Sequence[Slot], node: Node) -> bool:
+    """Whether an operation is an activation and that node, which its input's gradient leaves, all
+    of it."""
+    return op in ACTIVATIONS and [node] == [each for each, _ in slots]
+
+
+@torch.no_grad()
+def slopes_of(node: Node, position: int, gradient: Tensor | None) -> Slopes | None:
+    """Of an activation that is one node. / position: of the edge to its input; gradient: dE/dx that
+    arrives; None where the node cannot be asked again, as inside a checkpoint."""
+    slopes = None if gradient is None else internals.slopes(node, position, gradient)
+    if slopes is None or gradient is None or slopes.shape != gradient.shape:
+        return None
+    squares = slopes.double().square()
+    constant = not float(squares.max() - squares.min())
+    return Slopes(
+        float(squares.mean()), nan if constant else correlation(squares, gradient.double().square())
+    )

@@ -1,0 +1,159 @@
+"""A model's parameters in one run: their mean squares where operations read them, and, if asked
+for, sketches of values and gradients."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+
+from depthscale._probe import internals
+from depthscale._probe.sketching import dense, is_dense, shape_of, sketch_of, stored
+from depthscale._probe.tree import Tree
+from depthscale.errors import UnsupportedTensor
+from depthscale.run import NotSeen, TracedParameter
+from depthscale.sketch import Sketch
+from depthscale.sketch.cpu import float32_array
+from depthscale.sketch.moments import mean_square
+
+Weight = tuple[str, tuple[int, ...], float | Tensor]  # name, shape, mean square
+
+
+class Parameters:
+    """Each is read once, when an operation has just brought it near, and again only after it was
+    written to."""
+
+    def __init__(self, tree: Tree, log2_scale: int, *, sketched: bool, kept: bool):
+        """sketched: whether values and gradients are counted; kept: whether autograd hands the
+        gradients over whole."""
+        self._tree, self._log2_scale, self._sketched, self._kept = tree, log2_scale, sketched, kept
+        self._names = {id(tensor): name for name, tensor in tree.tensors}
+        self._mean_squares: dict[tuple[int, int], float | Tensor] = {}
+        self._values: dict[tuple[int, int], Sketch] = {}
+        self._gradients: dict[str, list[Sketch]] = defaultdict(list)
+        self.not_seen: list[NotSeen] = []
+        self._pass: int | None = None  # autograd's number of the probe's own
+        self._taken: set[str] = set()  # names of those whose gradient has been counted in it
+
+    @cached_property
+    def differentiated(self) -> list[tuple[str, nn.Parameter]]:
+        """Whose gradients are asked for; read after the forward pass, which may change what
+        requires one."""
+        return (
+            [(name, p) for name, p in self._tree.parameters if p.requires_grad]
+            if self._sketched or self._kept
+            else []
+        )
+
+    def __contains__(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a parameter or a buffer, which no input changes."""
+        return id(tensor) in self._names
+
+    def weight(self, tensor: Tensor) -> Weight:
+        """Name, shape and mean square of what goes into an operation beside the signal; made of
+        parameters, it has no name."""
+        name, now = self._names.get(id(tensor), ""), _now(tensor)
+        if not name or now not in self._mean_squares:
+            self._mean_squares[now] = self._mean_square(tensor)
+        return name, shape_of(tensor), self._mean_squares[now]
+
+    def _mean_square(self, tensor: Tensor) -> float | Tensor:
+        if (
+            self._sketched
+            and isinstance(tensor, nn.Parameter)
+            and float32_array(tensor) is not None
+        ):
+            sketch = self._value(tensor)
+            if sketch.finite == sketch.count > 0:
+                return sketch.mean_square()
+        values = stored(tensor)
+        return mean_square(values) * (values.numel() / max(tensor.numel(), 1))
+
+    def _value(self, parameter: Tensor) -> Sketch:
+        now = _now(parameter)
+        if now not in self._values:
+            self._values[now] = sketch_of(parameter)
+        return self._values[now]
+
+    @contextmanager
+    def watched(self, root: Node) -> Iterator[None]:
+        """For one backward pass from a root: each differentiated parameter's whole gradient is seen
+        as it is made, and by no hook of the user's. Other passes, as of other threads or inside a
+        custom Function's backward, are not looked at."""
+        self._pass, self._taken = None, set()
+        handle = root.register_prehook(self._begin)
+        zeros = {
+            (p.dtype, p.device): torch.zeros((), dtype=p.dtype, device=p.device)
+            for _, p in self.differentiated
+        }
+        hooks = [
+            (p, self._hook(name, p, zeros[p.dtype, p.device]) if self._sketched else None)
+            for name, p in self.differentiated
+        ]
+        try:
+            with internals.only_hooks((p, hook) for p, hook in hooks if p.is_leaf):
+                yield
+        finally:
+            handle.remove()
+
+    def _begin(self, gradients: object) -> None:
+        if self._pass is None:
+            self._pass = internals.running_pass()
+
+    def _hook(
+        self, name: str, parameter: Tensor, zero: Tensor
+    ) -> Callable[[Tensor | None], Tensor | None]:
+        """Counts a gradient as soon as it is whole, and returns what autograd keeps of it until the
+        end: zeros of no size, made before the pass, lest they lie behind the gradient's memory and
+        keep that from being used again."""
+        nothing = zero.expand(parameter.shape) if is_dense(parameter) and not self._kept else None
+
+        def hook(gradient: Tensor | None) -> Tensor | None:
+            if gradient is None or internals.running_pass() != self._pass:
+                return None
+            self._take(name, gradient)
+            if (
+                nothing is None
+                or not is_dense(gradient)
+                or gradient.shape != nothing.shape
+                or gradient.dtype != nothing.dtype
+            ):
+                return None
+            return nothing
+
+        return hook
+
+    def take(self, gradients: Iterable[Tensor | None]) -> None:
+        """What autograd hands over at the end, of the differentiated parameters: those count that
+        no hook has seen."""
+        for (name, _), gradient in zip(self.differentiated, gradients, strict=True):
+            if self._sketched and gradient is not None and name not in self._taken:
+                self._take(name, gradient)
+
+    def _take(self, name: str, gradient: Tensor) -> None:
+        self._taken.add(name)
+        try:
+            self._gradients[name].append(sketch_of(dense(gradient), self._log2_scale))
+        except UnsupportedTensor as refused:
+            self.not_seen.append(NotSeen(name, f"its gradient: {refused}"))
+
+    def traced(self) -> tuple[TracedParameter, ...]:
+        """Every parameter that can be counted, if they are asked for."""
+        found: list[TracedParameter] = []
+        for name, p in self._tree.parameters if self._sketched else []:
+            try:
+                gradient = (
+                    sum(given[1:], given[0]) if (given := self._gradients.get(name)) else None
+                )
+                found.append(TracedParameter(name, shape_of(p), self._value(p), gradient))
+            except UnsupportedTensor as refused:
+                self.not_seen.append(NotSeen(name, f"its values: {refused}"))
+        return tuple(found)
+
+
+def _now(tensor: Tensor) -> tuple[int, int]:
+    """A tensor and what is written in it by now."""
+    return id(tensor), internals.version(tensor)

@@ -1,0 +1,172 @@
+"""probe: one run of a model, every operation seen forward and backward, the model left as it
+was."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from inspect import signature
+from math import inf, log2
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from torch import nn
+
+from depthscale._probe import inputs as given
+from depthscale._probe import internals, modules, outputs
+from depthscale._probe.randomness import seeded
+from depthscale._probe.run import MODES, Asked, Run
+from depthscale._probe.tree import walked
+from depthscale._probe.untouched import untouched
+from depthscale._probe.verify import same_without_probe
+from depthscale.errors import InvalidProbe
+from depthscale.run import Trace, merged
+
+_LAST_SEED = 2**64 - 1
+
+
+def probe(
+    model: nn.Module | Callable[[], Any],
+    inputs: Any = None,
+    *,
+    loss: outputs.Loss = "independent",
+    mode: str | None = None,
+    params: bool = False,
+    repeats: int = 1,
+    seed: int = 0,
+    output: str | None = None,
+    loss_scale: float = 1.0,
+    verify: bool = False,
+    norms: bool = False,
+) -> Trace:
+    """Run a model once, forward and backward, and see every operation; the model is then as it was,
+    bit for bit.
+
+    model: any torch.nn.Module; or a function without arguments that makes one, or one and its
+    inputs.
+    inputs: a tensor, a tuple or list of arguments, or a mapping of keyword arguments; they are
+    copied, and floating ones are differentiated. For integer inputs differentiation ends at the
+    embeddings' outputs.
+    loss: "independent": a standard-normal cotangent for every value of the output; "shared": one
+    for all samples of the first axis, E = sum_t w . x_t; or a function of the model's output that
+    returns a scalar. A scalar output is its own loss.
+    mode: "train" or "eval"; None takes the model as it stands. / params: every parameter and its
+    gradient, too.
+    repeats: cotangents drawn, one backward pass each; of a function, models made, one each after
+    seeding torch, Python and numpy with seed + i.
+    output: name of the output's part to differentiate, as "logits" or "0"; None: the tensor,
+    .logits, .last_hidden_state, or the first floating one. / loss_scale: a power of two that
+    multiplies the loss; gradients are reported without it.
+    norms: record every norm's terms and every activation's slopes, which `explain` reads; about
+    twice the time.
+    verify: run the model plainly, too, and compare outputs and gradients bit by bit
+    (Trace.verified).
+    returns: Trace. / raises: InvalidProbe for what cannot be probed; what the model itself raises,
+    with a note of where it was.
+    """
+    _require(mode in (None, *MODES), f"mode must be train, eval or None, got {mode!r}")
+    repeats = _count(repeats, 1, _LAST_SEED, "repeats must be a whole number from 1")
+    seed = _count(
+        seed,
+        0,
+        _LAST_SEED - repeats,
+        "seed must be a whole number from 0 up to what torch takes, 2^64 - 1",
+    )
+    _require_power_of_two(loss_scale)
+
+    def asked(model: Any, inputs: Any, repeats: int, seed: int) -> Asked:
+        model = modules.unwrapped(model)
+        return Asked(
+            model,
+            inputs,
+            loss,
+            mode,
+            params,
+            output,
+            verify,
+            norms,
+            repeats,
+            seed,
+            float(loss_scale),
+        )
+
+    if isinstance(model, nn.Module) or not callable(model):
+        return _probe(asked(model, inputs, repeats, seed))
+    return merged(
+        [_probe(asked(*_made(model, inputs, seed + i), 1, seed + i)) for i in range(repeats)]
+    )
+
+
+def _count(value: Any, least: int, most: int, otherwise: str) -> int:
+    """The whole number that was given. / raises: InvalidProbe for anything else."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    _require(whole and least <= int(value) <= most, f"{otherwise}, got {value!r}")
+    return int(value)
+
+
+def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
+    """A model after its seed, and its inputs: the given ones, or those that the factory returns
+    with it."""
+    _require_no_arguments(factory)
+    with seeded(seed):
+        made = factory()
+    network, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    given.require_module(network)
+    return network, own if inputs is None else inputs
+
+
+def _require_no_arguments(factory: Callable[..., Any]) -> None:
+    try:
+        signature(factory).bind()
+    except TypeError as wrong:
+        name = getattr(factory, "__name__", "make").replace("<lambda>", "make")
+        raise InvalidProbe(
+            f"a function that makes the model is called without arguments, and {name} asks for "
+            f"some ({wrong}); "
+            f"give a model, or lambda: {name}(...)"
+        ) from None
+    except ValueError:  # one written in C may not say what it takes
+        return
+
+
+def _probe(asked: Asked) -> Trace:
+    given.require_module(asked.model)
+    _require(
+        asked.inputs is not None,
+        "probe needs inputs: a tensor, a tuple of arguments, or a dict of keyword arguments",
+    )
+    tree = walked(asked.model)
+    given.require_values(tree)
+    with (
+        internals.foremost(),
+        untouched(tree) as kept,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        if asked.mode is not None and any(
+            type(module).train is not nn.Module.train for _, module in tree.modules
+        ):
+            kept.before_any_write()  # a mode of one's own may merge weights, say
+        asked.set_mode()
+        run = Run(asked, tree)
+        run.forward(kept)
+        run.backward()
+        trace = run.trace()
+    if kept.changed():
+        raise InvalidProbe(
+            "the forward pass writes to its parameters or their .grad where the probe could not "
+            "keep them in time"
+        )
+    return replace(trace, verified=same_without_probe(run)) if asked.verify else trace
+
+
+def _require_power_of_two(scale: float) -> None:
+    exponent = log2(scale) if isinstance(scale, Real) and 0 < scale < inf else 0.5
+    _require(
+        exponent == int(exponent),
+        f"loss_scale must be a power of two, got {scale!r}; rescaling by any other would round",
+    )
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise InvalidProbe(otherwise)

@@ -1,0 +1,289 @@
+"""One run of a model under the probe: forward, backward, and the trace of both."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isinf, log2
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from depthscale._probe import inputs as given
+from depthscale._probe import internals, modules, outputs
+from depthscale._probe.backward import Backward
+from depthscale._probe.labels import labels
+from depthscale._probe.likeness import likeness
+from depthscale._probe.parameters import Parameters
+from depthscale._probe.recorder import Recorder
+from depthscale._probe.tree import Tree
+from depthscale._probe.untouched import Kept
+from depthscale.errors import InvalidProbe
+from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp
+from depthscale.sketch import Sketch
+
+MODES = ("train", "eval")
+_BESIDE = (
+    "an output that is not differentiated, nor what leads to it alone; output= names "
+    "another one, loss= takes all of them"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `probe` was asked about one model; its docstring tells of each."""
+
+    model: nn.Module
+    inputs: Any
+    loss: outputs.Loss
+    mode: str | None
+    params: bool
+    output: str | None
+    verify: bool
+    norms: bool
+    repeats: int
+    seed: int
+    loss_scale: float
+
+    @property
+    def log2_scale(self) -> int:
+        return int(log2(self.loss_scale))
+
+    def set_mode(self) -> None:
+        if self.mode is not None:
+            self.model.train(self.mode == "train")
+
+    def loss_of(self, returned: Any) -> Tensor:
+        """What is differentiated: the chosen output, or the loss of all that the model returned."""
+        target = outputs.chosen(returned, self.output)
+        return outputs.scalar(self.loss(returned)) if callable(self.loss) else target
+
+
+class Run:
+    """The steps of one probe, in this order: forward, backward, trace."""
+
+    def __init__(self, asked: Asked, tree: Tree):
+        self.asked, self.tree = asked, tree
+        self.parameters = Parameters(
+            tree, -asked.log2_scale, sketched=asked.params, kept=asked.verify
+        )
+        self.gradients: Sequence[
+            Tensor | None
+        ] = ()  # of the last backward pass, kept where they are compared
+
+    def forward(self, kept: Kept) -> None:
+        asked, ready = self.asked, given.prepared(self.asked.inputs)
+        given.require_same_device(self.tree, ready)
+        with modules.watched(self.tree) as stack, internals.as_written(), internals.eager():
+            self.recorder = Recorder(stack, kept, self.parameters, asked.norms)
+            self.recorder.begin(ready.tensors)
+            try:
+                with self.recorder:
+                    returned = asked.model(*ready.args, **ready.kwargs)
+                    self.kind = outputs.kind_of(asked.loss, outputs.chosen(returned, asked.output))
+                    with stack.within("loss"):
+                        self.target = asked.loss_of(returned)
+            except Exception as wrong:
+                if not isinstance(wrong, InvalidProbe):
+                    wrong.add_note(f"while probing, in {_where(stack.deepest or stack.top)}")
+                raise
+        self.recorder.close([self.target])
+        self.outputs = [
+            (name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None
+        ]
+        self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
+        self.drafts = self.recorder.drafts
+        if self.target.grad_fn is None:
+            raise InvalidProbe(f"nothing to differentiate: {self._why_nothing(ready)}")
+
+    def _why_nothing(self, ready: given.Inputs) -> str:
+        followed = [
+            t
+            for t in (*ready.tensors.values(), *(p for _, p in self.tree.parameters))
+            if t.requires_grad
+        ]
+        if self.tree.parameters and not followed:
+            return (
+                "the inputs are integers, and every parameter has requires_grad=False, so "
+                "autograd follows nothing; call "
+                "model.requires_grad_(True) for the probe, or give floating inputs (as "
+                "inputs_embeds=)"
+            )
+        return (
+            "the output does not depend on the inputs or embeddings through anything that autograd "
+            "follows (is the forward pass under no_grad, or detached at its end?)"
+        )
+
+    def backward(self) -> None:
+        root = self.target.grad_fn
+        assert root is not None
+        self.root = (root, self.target.output_nr)
+        self.reading = Backward(self.recorder, [self.root], -self.asked.log2_scale)
+        inside = set(self.reading.nodes)
+        ends = [
+            (op, GradientEdge(node, number))
+            for op, draft in enumerate(self.drafts)
+            if not draft.exits
+            for node, number in draft.slots
+            if node in inside
+        ]
+        if not ends:
+            raise InvalidProbe(
+                "nothing to differentiate: no floating input and no embedding reaches the output"
+            )
+        self.ends = [op for op, _ in ends]
+        asked = self.asked
+        wanted: list[Any] = [
+            *(edge for _, edge in ends),
+            *(p for _, p in self.parameters.differentiated),
+        ]
+        generator = torch.Generator("cpu").manual_seed(asked.seed)
+        self.sinks: list[Sketch] = []
+        self.sources: dict[int, list[Sketch]] = {op: [] for op, _ in ends}
+        for repeat in range(asked.repeats):
+            weight = outputs.cotangent(self.kind, self.target.detach(), generator, asked.loss_scale)
+            with (
+                self.reading.watched(),
+                self.parameters.watched(root),
+                internals.as_written(),
+                internals.eager(),
+            ):
+                self.sinks.append(self.reading.hand(self.root, weight))
+                gradients = torch.autograd.grad(
+                    [self.target],
+                    wanted,
+                    [weight],
+                    retain_graph=repeat + 1 < asked.repeats,
+                    allow_unused=True,
+                )
+                self._take(ends, gradients)
+                self.parameters.take(gradients[len(ends) :])
+
+    def _take(self, ends: Any, gradients: Any) -> None:
+        found: dict[int, Sketch] = {}
+        for (op, edge), gradient in zip(ends, gradients, strict=False):
+            if gradient is not None:
+                sketch = self.reading.arrived(op, (edge.node, edge.output_nr), gradient)
+                found[op] = found[op] + sketch if op in found else sketch
+        for op, sketch in found.items():
+            self.reading.arrivals[op].append(sketch)
+            self.sources[op].append(sketch)
+        if self.asked.verify:
+            self.gradients = gradients
+
+    def trace(self) -> Trace:
+        ops = tuple(self._op(i, label) for i, label in enumerate(labels(self.drafts)))
+        sink = self.recorder.claims.producer(self.root)
+        assert sink is not None
+        return Trace(
+            ops=ops,
+            params=self.parameters.traced(),
+            coverage=self._coverage(ops),
+            sinks=((sink, tuple(map(log2_norm2, self.sinks))),),
+            sources=tuple(
+                (op, tuple(map(log2_norm2, found))) for op, found in self.sources.items() if found
+            ),
+            modules=self.tree.notes(),
+            model=type(self.asked.model).__name__,
+            mode=_mode(self.tree),
+            loss=self.kind,
+            seed=self.asked.seed,
+            repeats=self.asked.repeats,
+            batch=self.batch,
+            loss_scale=self.asked.loss_scale,
+            environment={
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "device": str(self.target.device),
+                "architecture": self.tree.digest(),
+            },
+            norms=self.asked.norms,
+        )
+
+    def _op(self, number: int, label: str) -> TracedOp:
+        draft, reading = self.drafts[number], self.reading
+        arrived = reading.arrivals.get(number, [])
+        edges = []
+        for way, left in reading.departures.get(number, {}).items():
+            source = self.recorder.claims.producer(way.target)
+            assert source is not None
+            edges.append(Edge(source, tuple(map(log2_norm2, left)), left[0].count))
+        return TracedOp(
+            id=number,
+            name=label,
+            op=draft.op,
+            module=draft.path if draft.op != "input" else "",
+            module_class=draft.module_class,
+            call=draft.call,
+            shape=draft.shape,
+            dtype=draft.dtype,
+            size=draft.size,
+            activation=draft.activation,
+            gradient=sum(arrived[1:], arrived[0]) if arrived else None,
+            log2_gradient_norm2=tuple(map(log2_norm2, arrived)),
+            reads=tuple(draft.reads),
+            edges=tuple(edges),
+            consumers=reading.consumers.get(number, 0),
+            nodes=self.recorder.claims.sizes[number],
+            settings=draft.settings,
+            weights=tuple((name, shape, float(ms)) for name, shape, ms in draft.weights),
+            split=reading.splits.get(number),
+            likeness=None if draft.products is None else likeness(draft.products),
+            dead=None if draft.dead is None else float(draft.dead),
+            log2_activation_samples=()
+            if draft.activation is None
+            else (draft.activation.log2_mean_square(),),
+            terms=tuple(reading.norms.terms.get(number, ())),
+            slopes=tuple(reading.norms.slopes.get(number, ())),
+        )
+
+    def _coverage(self, ops: tuple[TracedOp, ...]) -> Coverage:
+        nodes, claims = self.reading.nodes, self.recorder.claims
+        unseen = [node for node in nodes if not claims.known(node)]
+        kinds: dict[str, int] = {}
+        for node in unseen:
+            kinds[type(node).__name__] = kinds.get(type(node).__name__, 0) + 1
+        missed = [
+            NotSeen(kind, "no torch function announced these autograd nodes", n)
+            for kind, n in kinds.items()
+        ]
+        inside = set(nodes)
+        missed += [
+            NotSeen(name, _BESIDE)
+            for name, node in self.outputs
+            if node not in inside and not internals.is_leaf(node)
+        ]
+        return Coverage(
+            ops_seen=len(ops),
+            ops_with_gradient=sum(op.gradient is not None for op in ops),
+            autograd_nodes=len(nodes),
+            nodes_seen=len(nodes) - len(unseen),
+            not_seen=(
+                *missed,
+                *self.recorder.not_seen,
+                *self.reading.not_seen,
+                *self.parameters.not_seen,
+            ),
+        )
+
+
+def log2_norm2(sketch: Sketch) -> float:
+    """log2 of the sum of squares; nan where a value is not finite."""
+    if sketch.nans or sketch.infs:
+        return float("nan")
+    level = sketch.log2_mean_square()
+    return level if isinf(level) or not sketch.count else level + log2(sketch.count)
+
+
+def _batch(ready: given.Inputs) -> int:
+    return next((t.shape[0] for t in ready.tensors.values() if t.dim()), 1)
+
+
+def _where(call: modules.Call) -> str:
+    return f"{call.path or 'the model'} ({type(call.module).__name__})"
+
+
+def _mode(tree: Tree) -> str:
+    modes = {module.training for _, module in tree.modules}
+    return "mixed" if len(modes) > 1 else MODES[not modes.pop()]

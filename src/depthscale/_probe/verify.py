@@ -1,0 +1,59 @@
+"""Whether a model computes the same bits without the probe."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
+
+from depthscale._probe import inputs as given
+from depthscale._probe import internals, outputs
+from depthscale._probe.run import Run
+from depthscale._probe.sketching import dense
+from depthscale._probe.untouched import bit_equal, untouched
+
+
+def same_without_probe(run: Run) -> bool:
+    """Whether a plain run gives the same output and gradients, bit for bit. / run: after its last
+    backward pass."""
+    asked = run.asked
+    with (
+        internals.foremost(),
+        untouched(run.tree, unwatched=True),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        internals.as_written(),
+        internals.eager(),
+    ):
+        asked.set_mode()
+        ready = given.prepared(asked.inputs)
+        leaves = [
+            get_gradient_edge(t) for t in ready.tensors.values() if t.requires_grad
+        ]  # before the model writes to them
+        returned = asked.model(*ready.args, **ready.kwargs)
+        target = asked.loss_of(returned)
+        wanted: list[Any] = [p for _, p in run.tree.parameters if p.requires_grad]
+        generator = torch.Generator("cpu").manual_seed(asked.seed)
+        drawn = [
+            outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale)
+            for _ in range(asked.repeats)
+        ]
+        with internals.only_hooks((p, None) for p in wanted):
+            found = torch.autograd.grad([target], [*leaves, *wanted], drawn[-1:], allow_unused=True)
+    probed = [*_of_inputs(run), *run.gradients[len(run.gradients) - len(wanted) :]]
+    pairs = zip((target.detach(), *found), (run.target.detach(), *probed), strict=True)
+    return all(b is _UNREACHED or _same(a, b) for a, b in pairs)
+
+
+_UNREACHED = object()  # an input that the probe found no way to
+
+
+def _of_inputs(run: Run) -> list[Any]:
+    inputs = [op for op, draft in enumerate(run.drafts) if draft.op == "input"]
+    return [run.gradients[run.ends.index(op)] if op in run.ends else _UNREACHED for op in inputs]
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.shape == b.shape and a.dtype == b.dtype and bit_equal(dense(a), dense(b))

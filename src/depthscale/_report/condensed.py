@@ -1,0 +1,107 @@
+"""An argument's rows as few lines: the layers of a step that have the same verdict and reason share
+one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import isfinite
+
+import numpy as np
+
+from depthscale._explain.verdict import Row
+from depthscale._report.words import with_error
+
+_ALIKE = 0.01  # relative difference of theory's values that are told as one
+
+
+@dataclass(frozen=True)
+class Line:
+    """Layers of one step, in words. / kind: the verdict without its number."""
+
+    layers: str
+    argued: str
+    predicted: str
+    measured: str
+    kind: str
+    verdict: str
+    why: str
+
+
+def steps(rows: Iterable[Row]) -> list[list[Row]]:
+    """The rows step by step."""
+    return [list(each) for _, each in groupby(rows, key=lambda row: row.step)]
+
+
+def condensed(rows: list[Row]) -> list[Line]:
+    """The rows of one step, in the order of their first layers; the first layer apart where it
+    differs alone."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(
+            (kind(row), "" if row.verdict == "too few seeds" else row.why), []
+        ).append(row)
+    return [_line(part) for group in groups.values() for part in _parts(group)]
+
+
+def where(rows: Sequence[Row]) -> str:
+    """Their layers: "1, 3-9"; "bulk" for what is said of all layers between the first and the
+    last."""
+    layers = [row.layer for row in rows if row.layer is not None]
+    if not layers:
+        return "bulk"
+    runs = [
+        [layer for _, layer in run]
+        for _, run in groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0])
+    ]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _line(rows: list[Row]) -> Line:
+    worst = max(rows, key=lambda row: (kind(row) == "holds up to", row.verdict, _noise(row)))
+    argued, predicted, measured = (
+        _values(rows, which) for which in ("argued", "predicted", "measured")
+    )
+    return Line(where(rows), argued, predicted, measured, kind(worst), worst.verdict, worst.why)
+
+
+def _noise(row: Row) -> float:
+    """Standard error relative to theory's value; 0 where that says nothing."""
+    return (
+        row.stderr / abs(row.predicted)
+        if isfinite(row.predicted) and row.predicted and isfinite(row.stderr)
+        else 0.0
+    )
+
+
+def _parts(rows: list[Row]) -> list[list[Row]]:
+    return [rows[:1], rows[1:]] if len(rows) > 1 and not _same(rows) and _same(rows[1:]) else [rows]
+
+
+def _same(rows: list[Row]) -> bool:
+    """Whether theory's values, or else the measured ones, are told as one."""
+    values = [row.predicted if isfinite(row.predicted) else row.measured for row in rows]
+    return max(values) - min(values) <= _ALIKE * max(map(abs, values)) or rows[0].argued == 0
+
+
+def kind(row: Row) -> str:
+    return "holds up to" if row.verdict.startswith("holds up to") else row.verdict
+
+
+def _values(rows: Sequence[Row], which: str) -> str:
+    values = [getattr(row, which) for row in rows]
+    if not all(map(isfinite, values)):
+        return "infinite" if any(value == float("inf") for value in values) else "-"
+    if not _same(list(rows)):
+        return (
+            f"{values[0]:.3g} to {values[-1]:.3g}"
+            if max(values) > min(values)
+            else number(values[0])
+        )
+    mean = float(np.mean(values))
+    return (
+        with_error(mean, max(row.stderr for row in rows)) if which == "measured" else number(mean)
+    )
+
+
+def number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) >= 1e-4 or not value else f"{value:.0e}"

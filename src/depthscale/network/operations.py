@@ -1,0 +1,182 @@
+"""Operations: what a network is made of, each with the numbers that theory asks for."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from depthscale.network.window import Window
+
+NormKind = Literal["batch", "layer", "rms", "group", "instance"]
+Statistics = Literal["batch", "frozen", "running"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Samples with independent, centred Gaussian entries. / variance: of each entry; correlation:
+    between any two samples.
+
+    size: of an image or a sequence; () for a vector. near: correlation of two of its positions,
+    None: as of two samples.
+    """
+
+    variance: float
+    correlation: float = 0.0
+    size: tuple[int, ...] = ()
+    near: float | None = None
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A drawn vector for each token of a sequence. / variance: of an entry; vocabulary: tokens, of
+    which each is as likely."""
+
+    variance: float
+    vocabulary: float
+    size: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = W x + b with independent, centred weights. / sigma_w2: fan_in times the weights'
+    variance; sigma_b2: the biases'.
+
+    rows: of W: "free" as drawn; "unit" each scaled to norm sqrt(sigma_w2) (weight norm);
+    "standardized" moreover to mean 0 (weight standardization), so that y does not see the mean over
+    x's entries.
+    """
+
+    fan_in: int
+    fan_out: int
+    sigma_w2: float
+    sigma_b2: float
+    weights: str = "gaussian"
+    rows: Literal["free", "unit", "standardized"] = "free"
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution with independent, centred weights. / sigma_w2: fan_in times the weights'
+    variance; sigma_b2: the biases'.
+
+    rows: as of Linear, a row being the weights of one output channel.
+    """
+
+    channels_in: int
+    channels_out: int
+    window: Window
+    sigma_w2: float
+    sigma_b2: float = 0.0
+    groups: int = 1
+    weights: str = "gaussian"
+    rows: Literal["free", "unit", "standardized"] = "free"
+
+    @property
+    def fan_in(self) -> int:
+        return self.channels_in * self.window.taps // self.groups
+
+    @property
+    def fan_out(self) -> int:
+        return self.channels_out * self.window.taps // self.groups
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The mean ("average") or the largest ("max") of each window."""
+
+    kind: Literal["average", "max"]
+    window: Window
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """All positions of a sample as entries of one vector."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """softmax(q k^T / sqrt(entries of a head)) v of its inputs q, k and v. / causal: each position
+    looks at those up to itself."""
+
+    heads: int = 1
+    causal: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """The first of the entries, or of the positions of a sequence. / share: of all that there
+    are."""
+
+    share: float
+    of: Literal["entries", "positions"] = "entries"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An operation that no rule is for. / name: what it is called where it was met."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Norm:
+    """z = (y - mean) / sqrt(variance + eps); "rms" takes no mean away. / size: values that the
+    statistics are over.
+
+    batch: over `size` points, the samples or, in an image, the samples' positions; layer, rms: over
+    a sample's entries (size inf: many), rms also over groups of `size` of them; group: over `size`
+    entries of a sample, positions included; instance: over the `size` positions of a sample.
+    statistics: "frozen" ones take part in the forward pass alone; "running" ones are 0 and 1, as at
+    initialization.
+    """
+
+    kind: NormKind
+    size: float
+    eps: float = 0.0
+    statistics: Statistics = "batch"
+
+
+@dataclass(frozen=True)
+class Affine:
+    """gain x + shift."""
+
+    gain: float
+    shift: float
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """x = phi(z). / activation: a name in the table of activations, or an Activation of one's
+    own."""
+
+    activation: Any
+
+
+@dataclass(frozen=True)
+class Add:
+    """stream + scale * branch, its two inputs in this order."""
+
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Each entry kept with probability `keep` and then divided by it, else 0."""
+
+    keep: float
+
+
+Operation = (
+    Input
+    | Embedding
+    | Linear
+    | Conv
+    | Norm
+    | Affine
+    | Elementwise
+    | Add
+    | Dropout
+    | Pool
+    | Flatten
+    | Attention
+    | Unknown
+    | Part
+)

@@ -1,0 +1,429 @@
+"""NetSpec: a random fully connected network described, and that description as a Graph."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache, lru_cache
+from math import inf, isfinite, nan
+from numbers import Integral, Real
+from typing import Any
+
+from depthscale.errors import InvalidSpec
+from depthscale.network.activations import Phi, activation
+from depthscale.network.graph import Graph, Op
+from depthscale.network.initializations import INITIALIZATIONS, Initialization, initialization
+from depthscale.network.names import name_and_parameter
+from depthscale.network.operations import Add, Affine, Elementwise, Input, Linear, Norm, Operation
+from depthscale.numerics import gaussian
+
+NORMS = (
+    "batch",
+    "layer",
+    "rms",
+    "group",
+    "group_rms",
+)  # of preactivations; the weight norms act on W
+_LARGEST_GAIN = 1e150  # whose square float64 holds
+_LARGEST_WHOLE = 10**12  # depth, width or batch: beyond it every machine's memory ends
+CHOICES = {
+    "norm": (
+        "none",
+        "batch",
+        "layer",
+        "rms",
+        "group",
+        "weight",
+        "weight_standardized",
+        "scaled_weight_standardized",
+        "group_rms",
+    ),
+    "position": ("before", "after"),
+    "statistics": ("batch", "frozen", "running"),
+    "weights": ("gaussian", "orthogonal", "uniform"),
+}
+
+
+_OWN = "function "  # before the name of an activation of one's own, in a record
+
+
+def _described(text: str, default: Any) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A network of blocks x + scale * branch(x), or norm(x + scale * branch(x)), each one layer of
+    depth.
+
+    form: "pre", a branch of `layers` times (norm, activation, linear), or (activation, norm,
+    linear) by position; "post", of `layers` times (activation, linear), with the norm on the sum.
+    `skipinit` and `fixup` give the two that train without a norm.
+    """
+
+    form: str = _described("pre: norm in the branch; post: norm on the sum", "pre")
+    scale: float = _described("of the branch", 1.0)
+    layers: int = _described("linear layers of a branch", 1)
+    inner_gain: float = _described("of the weights of a branch's layers but the last", 1.0)
+    last_gain: float = _described("of the weights of a branch's last layer", 1.0)
+
+    def __post_init__(self) -> None:
+        _one_of(self, "form", ("pre", "post"))
+        for name in ("scale", "inner_gain", "last_gain"):
+            _number(self, name)
+        _whole(self, "layers", at_least=1)
+
+    @classmethod
+    def skipinit(cls, depth: int | None = None, layers: int = 1) -> "Residual":
+        """Branches that count for nothing at first, or of 1/sqrt(depth) where a depth is given.
+
+        raises: InvalidSpec. / source: arXiv:2002.10444 (De & Smith), section 4; 1/sqrt(depth):
+        arXiv:1803.01719 (Hanin & Rolnick).
+        """
+        return cls(scale=0.0 if depth is None else _blocks(depth) ** -0.5, layers=layers)
+
+    @classmethod
+    def fixup(cls, depth: int, layers: int = 2) -> "Residual":
+        """Branches of m layers whose last is 0 and whose others' weights are multiplied by
+        depth^(-1/(2m - 2)).
+
+        layers: m, at least 2. / raises: InvalidSpec. / source: arXiv:1901.09321 (Zhang et al.), its
+        rules 1 and 2.
+        """
+        if layers == 1:
+            raise InvalidSpec(
+                "Fixup's branches have at least 2 layers: the last is 0 and the others are "
+                "scaled; got 1"
+            )
+        fixed = cls(layers=layers, last_gain=0.0)
+        return replace(fixed, inner_gain=_blocks(depth) ** (-1 / (2 * fixed.layers - 2)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetSpec:
+    """x_0 = inputs; layer l = 1..depth: y = W x + b, z = norm(y), x = phi(z). Weights are drawn at
+    random.
+
+    activation: a name, or an elementwise function of numpy arrays or torch tensors, which the field
+    then holds as an Activation. Every field is checked when the description is made. / raises:
+    InvalidSpec, naming the field, the value and what may stand.
+    """
+
+    depth: int = _described("number of layers", 10)
+    width: int = _described("neurons in every layer, and entries of an input", 1024)
+    widths: tuple[int, ...] | None = _described(
+        "entries of an input, then neurons of each layer, where they differ", None
+    )
+    activation: Any = field(
+        default="relu", metadata={"help": "phi, by name: relu, tanh, gelu, leaky_relu(0.2), ..."}
+    )
+    norm: str = _described(
+        "none, batch, layer, rms, group, group_rms, weight, weight_standardized or "
+        "scaled_weight_standardized",
+        "none",
+    )
+    position: str = _described("of the norm, before or after the activation", "before")
+    statistics: str = _described(
+        "of batch norm: batch; frozen (they take no gradient); running (0 and 1: eval mode)",
+        "batch",
+    )
+    batch: int | float = _described("number of inputs; inf for the limit of theory", 128)
+    groups: int = _described("of a group norm, or of an rms norm over groups", 32)
+    eps: float = _described("added to the variance under the norm's root", 0.0)
+    gamma: float = _described("scale after the norm; of a weight norm, the rows' norm", 1.0)
+    beta: float = _described("shift after the norm", 0.0)
+    sigma_w2: float = _described("fan_in times the variance of a weight (Kaiming for ReLU: 2)", 2.0)
+    sigma_b2: float = _described("variance of a bias", 0.0)
+    weights: str = _described(
+        "law: gaussian, orthogonal or uniform; or an initialization, which sets both variances: "
+        "torch (its default), "
+        "xavier_normal, xavier_uniform, kaiming_normal, kaiming_uniform, lecun_normal, "
+        "truncated_normal(0.02), ...",
+        "gaussian",
+    )
+    input_variance: float = _described("variance of each entry of an input", 1.0)
+    residual: Residual | None = field(
+        default=None, metadata={"help": "blocks around a skip connection"}
+    )
+
+    def __post_init__(self) -> None:
+        _whole(self, "depth", at_least=1)
+        _whole(self, "width", at_least=1)
+        for name, choices in CHOICES.items():
+            if not (name == "weights" and self._is_initialization()):
+                _one_of(self, name, choices)
+        phi = activation(self.activation)
+        if not isinstance(self.activation, str):
+            object.__setattr__(self, "activation", phi)
+        if not (isinstance(self.batch, Real) and self.batch == inf):
+            _whole(self, "batch", at_least=1)
+        for name in ("eps", "sigma_w2", "sigma_b2"):
+            _number(self, name, at_least=0.0)
+        for name in ("gamma", "beta"):
+            _number(self, name)
+        _number(self, "input_variance", above=0.0)
+        self._check_widths()
+        self._check_norm()
+        self.initialization()
+        if not (self.residual is None or isinstance(self.residual, Residual)):
+            raise InvalidSpec(f"residual must be a Residual or None, got {self.residual!r}")
+
+    def _check_widths(self) -> None:
+        if self.widths is None:
+            return
+        if not isinstance(self.widths, tuple | list) or len(self.widths) != self.depth + 1:
+            raise InvalidSpec(
+                f"widths must be {self.depth + 1} whole numbers, the input's and one for each "
+                f"layer; got {self.widths!r}"
+            )
+        if self.residual is not None:
+            raise InvalidSpec("a residual network keeps its width; give width, not widths")
+        object.__setattr__(self, "widths", tuple(self.widths))
+        for each in self.widths:
+            if (
+                isinstance(each, bool)
+                or not isinstance(each, Integral)
+                or not 1 <= int(each) <= _LARGEST_WHOLE
+            ):
+                raise InvalidSpec(f"widths must be whole numbers of at least 1, got {_short(each)}")
+        object.__setattr__(self, "width", int(self.widths[0]))
+
+    def _is_initialization(self) -> bool:
+        """Whether `weights` names an initialization, which sets the variances itself. / raises:
+        InvalidSpec where both do."""
+        named = isinstance(self.weights, str) and self.weights not in CHOICES["weights"]
+        if not (named and name_and_parameter(self.weights)[0] in INITIALIZATIONS):
+            return False
+        if (self.sigma_w2, self.sigma_b2) != (2.0, 0.0):
+            raise InvalidSpec(
+                f"weights {self.weights!r} sets sigma_w2 and sigma_b2; leave those out, or name a "
+                "law"
+            )
+        return True
+
+    def initialization(self, layer: int = 1) -> Initialization:
+        """What a layer's weights and biases are drawn from."""
+        if not self._is_initialization():
+            return Initialization(self.sigma_w2, self.sigma_b2, self.weights)  # pyright: ignore[reportArgumentType]
+        return initialization(self.weights, self.width_of(layer - 1), self.width_of(layer))
+
+    def width_of(self, layer: int) -> int:
+        """Neurons of a layer; of layer 0, entries of an input."""
+        return self.widths[layer] if self.widths else self.width
+
+    def _check_norm(self) -> None:
+        if abs(self.gamma) > _LARGEST_GAIN or abs(self.beta) > _LARGEST_GAIN:
+            raise InvalidSpec(
+                f"gamma and beta must lie within ±{_LARGEST_GAIN:g}, got {self.gamma:g} and "
+                f"{self.beta:g}"
+            )
+        if self.norm == "batch" and self.batch < 2 and self.statistics != "running":
+            raise InvalidSpec(
+                f"norm 'batch' over a batch of {self.batch} has no variance; take at least 2 "
+                "samples"
+            )
+        if self.norm in ("group", "group_rms"):
+            _whole(self, "groups", at_least=1)
+            for width in self.widths[1:] if self.widths else (self.width,):
+                if width % self.groups or width // self.groups < 2:
+                    raise InvalidSpec(
+                        f"{self.groups} groups do not divide a width of {width} into groups of 2 "
+                        "or more"
+                    )
+        if self.norm == "layer" and min(self.widths or (self.width,)) < 2:
+            raise InvalidSpec(
+                "norm 'layer' over a width of 1 has no variance; take at least 2 neurons"
+            )
+
+    def graph(self) -> Graph:
+        """This network as a Graph; operations are named like linear3."""
+        return _graph(self)
+
+    def _build(self) -> Graph:
+        ops = [Op("input", Input(self.input_variance), (), 0)]
+        for layer in range(1, self.depth + 1):
+            start = len(ops) - 1
+            for name, what in self._block(layer):
+                inputs = (start, len(ops) - 1) if isinstance(what, Add) else (len(ops) - 1,)
+                ops.append(Op(f"{name}{layer}", what, inputs, layer))
+        return Graph(tuple(ops), self.batch)
+
+    def _block(self, layer: int) -> list[tuple[str, Operation]]:
+        """The operations of one layer, in order; an Add joins the layer's input."""
+        linear = self._linear(layer)
+        phi: list[tuple[str, Operation]] = [("activation", Elementwise(self.activation))]
+        norm = self._norm(layer)
+        nonlinear = [*norm, *phi] if self.position == "before" else [*phi, *norm]
+        if self.residual is None:
+            return [("linear", linear), *nonlinear]
+        branch = self.residual
+        gains = [branch.inner_gain] * (branch.layers - 1) + [branch.last_gain]
+        linears: list[tuple[str, Operation]] = [
+            ("linear", replace(linear, sigma_w2=linear.sigma_w2 * g**2)) for g in gains
+        ]
+        before = nonlinear if branch.form == "pre" else phi
+        add: list[tuple[str, Operation]] = [("add", Add(branch.scale))]
+        return [
+            *(each for one in linears for each in (*before, one)),
+            *add,
+            *(norm if branch.form == "post" else []),
+        ]
+
+    def _linear(self, layer: int) -> Linear:
+        drawn = self.initialization(layer)
+        match self.norm:
+            case "weight":
+                variance, rows = self.gamma**2, "unit"
+            case "weight_standardized":
+                variance, rows = self.gamma**2, "standardized"
+            case "scaled_weight_standardized":
+                variance, rows = self.gamma**2 / _variance(self.activation), "standardized"
+            case _:
+                variance, rows = drawn.sigma_w2, "free"
+        return Linear(
+            self.width_of(layer - 1),
+            self.width_of(layer),
+            variance,
+            drawn.sigma_b2,
+            drawn.weights,
+            rows,
+        )
+
+    def _norm(self, layer: int) -> list[tuple[str, Operation]]:
+        """The norm of preactivations, with gain and shift if there are any; nothing for the weight
+        norms."""
+        if self.norm not in NORMS:
+            return []
+        group = self.width_of(layer) // self.groups
+        size = {"batch": self.batch, "group": group, "group_rms": group}.get(self.norm, inf)
+        statistics = self.statistics if self.norm == "batch" else "batch"
+        norm = Norm("rms" if self.norm == "group_rms" else self.norm, size, self.eps, statistics)  # pyright: ignore[reportArgumentType]
+        affine = (
+            [] if (self.gamma, self.beta) == (1, 0) else [("affine", Affine(self.gamma, self.beta))]
+        )
+        return [("norm", norm), *affine]
+
+    def without_rate(self) -> str:
+        """Why the gradient of such a network has no rate of growth, or nothing.
+
+        source: arXiv:1902.08129, section 3: over B samples B sigma^2 is chi-squared with B - 1
+        degrees of freedom.
+        """
+        if (
+            self.norm != "batch"
+            or self.statistics == "running"
+            or self.eps
+            or self.residual
+            or self.batch > 3
+        ):
+            return ""
+        if self.batch == 2 and self.statistics == "batch" and self.position == "before":
+            return (
+                "over 2 samples Batch Norm gives only +1 and -1: the gradient below the last "
+                "one is exactly 0 and has no rate"
+            )
+        return (
+            f"over {self.batch} samples the mean of 1/sigma^2 is infinite, and so is the "
+            "gradient's mean square: it has no rate"
+        )
+
+    def record(self) -> dict[str, Any]:
+        """The fields as plain values; an infinite batch as "inf", an activation of one's own as
+        "function NAME"."""
+        phi = (
+            self.activation if isinstance(self.activation, str) else f"{_OWN}{self.activation.name}"
+        )
+        plain = {each.name: getattr(self, each.name) for each in fields(self)} | {"activation": phi}
+        residual = {"residual": asdict(self.residual)} if self.residual else {}
+        return plain | residual | ({"batch": "inf"} if self.batch == inf else {})
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "NetSpec":
+        """The network of which `record` is the record. / raises: InvalidSpec."""
+        residual = record.get("residual")
+        batch = inf if record.get("batch") == "inf" else record.get("batch", cls.batch)
+        if str(phi := record.get("activation")).startswith(_OWN):
+            raise InvalidSpec(
+                f"the record names its activation, {phi}, and does not hold it; make the NetSpec "
+                "with that function"
+            )
+        try:
+            return cls(
+                **{**record, "batch": batch, "residual": Residual(**residual) if residual else None}
+            )
+        except TypeError as unknown:
+            raise InvalidSpec(f"no record of a network: {unknown}") from None
+
+
+@lru_cache(maxsize=16)
+def _graph(spec: NetSpec) -> Graph:
+    return spec._build()
+
+
+@cache
+def _variance(name: Phi) -> float:
+    """Variance of phi(g), g standard normal, by which scaled weight standardization divides
+    (arXiv:2102.06171, section 3)."""
+    phi = activation(name)
+    mean = gaussian.expect(phi.phi, 1.0, phi.breaks).value
+    return gaussian.expect(lambda x: phi.phi(x) ** 2, 1.0, phi.breaks).value - mean**2
+
+
+def _one_of(spec: Any, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(spec, name)
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidSpec(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
+
+
+def _whole(spec: Any, name: str, *, at_least: int) -> None:
+    """The field as a Python int. / raises: InvalidSpec."""
+    value = getattr(spec, name)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Integral)
+        or not at_least <= int(value) <= _LARGEST_WHOLE
+    ):
+        raise InvalidSpec(
+            f"{name} must be a whole number of at least {at_least}, got {_short(value)}"
+        )
+    object.__setattr__(spec, name, int(value))
+
+
+def _blocks(depth: object) -> int:
+    """raises: InvalidSpec."""
+    if (
+        isinstance(depth, bool)
+        or not isinstance(depth, Integral)
+        or not 1 <= int(depth) <= _LARGEST_WHOLE
+    ):
+        raise InvalidSpec(
+            f"depth must be a whole number of blocks, at least 1, got {_short(depth)}"
+        )
+    return int(depth)
+
+
+def _number(spec: Any, name: str, *, at_least: float = -inf, above: float = -inf) -> None:
+    """The field as a Python float. / raises: InvalidSpec."""
+    value = getattr(spec, name)
+    number = _as_float(value)
+    if not isfinite(number) or number < at_least or number <= above:
+        bound = (
+            f" of at least {at_least:g}"
+            if at_least > -inf
+            else f" above {above:g}"
+            if above > -inf
+            else ""
+        )
+        raise InvalidSpec(f"{name} must be a finite number{bound}, got {_short(value)}")
+    object.__setattr__(spec, name, number)
+
+
+def _as_float(value: object) -> float:
+    """nan for what is no number that float64 holds."""
+    try:
+        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
+    except OverflowError:
+        return nan
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -110,8 +110,8 @@ def test_arrows_point_down() -> None:
 
 
 def test_an_arrow_upwards_is_named() -> None:
-    assert broken([(SOURCE / "sketch" / "cpu.py", "depthscale._report.charts")]) == [
-        "sketch/cpu.py imports _report"
+    assert broken([(SOURCE / "sketch" / "codec.py", "depthscale._report.charts")]) == [
+        "sketch/codec.py imports _report"
     ]
     assert broken([(SOURCE / "theory" / "predict.py", "depthscale.nets")]) == [
         "theory/predict.py imports nets"

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from depthscale.sketch import Sketch, cpu, device
+from depthscale.sketch import Sketch
+from depthscale.sketch.counting import cpu, device
 from sketch_reference import DTYPES, assert_counts, everything_counted, of_bits, reference
 from sketch_values import TURNS, examples, tensors
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from depthscale.sketch import Sketch, cpu, device
+from depthscale.sketch import Sketch
+from depthscale.sketch.counting import cpu, device
 from sketch_reference import DTYPES, WIDTH, everything_counted, to_bits
 
 VIEWS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from depthscale.sketch import Sketch, cpu
+from depthscale.sketch import Sketch
+from depthscale.sketch.counting import cpu
 
 _DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 

@@ -10,8 +10,7 @@ from depthscale._diagnose.words import place
 from depthscale._probe.likeness import NORMS
 from depthscale.measure.paths import flow, mean_over_repeats
 from depthscale.run import TracedOp
-from depthscale.sketch import Sketch
-from depthscale.sketch.formats import FORMATS
+from depthscale.sketch import FORMATS, Sketch
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895e38, "float32": 3.4028e38}

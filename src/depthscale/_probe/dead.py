@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from depthscale._probe.sketching import is_dense
-from depthscale.sketch.cpu import float32_array
-from depthscale.sketch.kernels import compiled
+from depthscale.sketch.counting import compiled, float32_array
 
 _RECTIFIERS = ("relu", "relu6", "threshold")
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from depthscale._probe.sketching import is_dense
 from depthscale.run import Likeness
-from depthscale.sketch.cpu import float32_array
-from depthscale.sketch.kernels import REORDER, compiled
+from depthscale.sketch.counting import REORDER, compiled, float32_array
 
 ACTIVATIONS = (
     "relu",

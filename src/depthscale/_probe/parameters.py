@@ -16,8 +16,7 @@ from depthscale._probe.tree import Tree
 from depthscale.errors import UnsupportedTensor
 from depthscale.run import NotSeen, TracedParameter
 from depthscale.sketch import Sketch
-from depthscale.sketch.cpu import float32_array
-from depthscale.sketch.moments import mean_square
+from depthscale.sketch.counting import float32_array, mean_square
 
 Weight = tuple[str, tuple[int, ...], float | Tensor]  # name, shape, mean square
 

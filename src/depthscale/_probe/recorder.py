@@ -23,7 +23,7 @@ from depthscale._probe.untouched import Kept
 from depthscale.errors import UnsupportedTensor
 from depthscale.run import NotSeen
 from depthscale.sketch import Sketch
-from depthscale.sketch.sketch import is_own_kind
+from depthscale.sketch.counting import is_own_kind
 
 _EMBEDDINGS = ("embedding", "embedding_bag")
 _CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))

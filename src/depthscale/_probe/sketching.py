@@ -6,7 +6,7 @@ from torch import Tensor
 from depthscale._probe import internals
 from depthscale.errors import UnsupportedTensor
 from depthscale.sketch import Sketch
-from depthscale.sketch.sketch import is_own_kind
+from depthscale.sketch.counting import is_own_kind
 
 
 def sketch_of(tensor: Tensor, log2_scale: int = 0) -> Sketch:

@@ -11,8 +11,7 @@ from torch.autograd.graph import Node
 
 from depthscale._probe import internals
 from depthscale.run import NormSplit
-from depthscale.sketch.cpu import float32_array
-from depthscale.sketch.kernels import REORDER, compiled
+from depthscale.sketch.counting import REORDER, compiled, float32_array
 
 
 def split_of(node: Node, gradient: Tensor | None) -> NormSplit | None:

@@ -16,7 +16,7 @@ from depthscale._probe.internals import version
 from depthscale._probe.randomness import random_states, set_random_states
 from depthscale._probe.tree import Tree, walked
 from depthscale.errors import InvalidProbe
-from depthscale.sketch.sketch import is_own_kind
+from depthscale.sketch.counting import is_own_kind
 
 _CONTAINERS = (dict, list, set, deque)
 _SCALARS = (bool, int, float, str, type(None))

@@ -12,8 +12,7 @@ from depthscale._report.depth import LAYERS, selected, thinned, with_selection
 from depthscale._report.depth import layers as layer_axis
 from depthscale._report.theme import AXIS, FAINT, INK, Chart
 from depthscale.run import Array
-from depthscale.sketch import Sketch
-from depthscale.sketch.formats import FORMATS
+from depthscale.sketch import FORMATS, Sketch
 
 _ROW = 22  # pixels from one ridge to the next
 _RIDGE = 1.7  # height of a ridge, in rows

@@ -14,8 +14,7 @@ from depthscale._report.trace_charts import by_kind
 from depthscale._report.words import described, interval, rounded, verdict
 from depthscale.measure import Comparison, Comparisons, Growth, Ledger, TraceComparison
 from depthscale.run import Profile, Trace
-from depthscale.sketch import Sketch
-from depthscale.sketch.formats import FORMATS
+from depthscale.sketch import FORMATS, Sketch
 
 _FAR = 3.0  # as a normal deviate
 

@@ -15,8 +15,7 @@ from depthscale._report.theme import NETWORK_COLOURS
 from depthscale._report.words import described, verdict
 from depthscale.measure import compare
 from depthscale.run import Array, Profile
-from depthscale.sketch import Sketch
-from depthscale.sketch.formats import FORMATS
+from depthscale.sketch import FORMATS, Sketch
 
 HINT = (
     "Click a point, a ridge or a row (or use the arrow keys) to follow one layer through the page."

@@ -19,7 +19,8 @@ from depthscale.nets.elementwise import elementwise
 from depthscale.nets.seen import Seen
 from depthscale.network import NetSpec, activation
 from depthscale.norms import batch_norm
-from depthscale.sketch import Sketch, log2_mean_square
+from depthscale.sketch import Sketch
+from depthscale.sketch.counting import log2_mean_square
 
 _SQUARES_FIT = 100.0  # |log2| of a mean square up to which float32 holds the squares
 _RESCALE_BEYOND = 24.0  # |log2 rms| past which a tensor is divided by a power of two

@@ -32,7 +32,8 @@ from depthscale.network import (
     Unknown,
     Window,
 )
-from depthscale.sketch import Sketch, log2_mean_square
+from depthscale.sketch import Sketch
+from depthscale.sketch.counting import log2_mean_square
 
 
 def run(spec: NetSpec, seed: int, loss: Loss, inputs: Tensor | None = None) -> Iterator[Seen]:

@@ -1,6 +1,6 @@
-"""One tensor's whole distribution, counted in one pass."""
+"""One tensor's whole distribution, read from its counts. What counts is in `sketch.counting`."""
 
-from depthscale.sketch.moments import log2_mean_square
+from depthscale.sketch.formats import FORMATS
 from depthscale.sketch.sketch import Sketch
 
-__all__ = ["Sketch", "log2_mean_square"]
+__all__ = ["FORMATS", "Sketch"]

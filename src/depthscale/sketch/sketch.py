@@ -3,20 +3,17 @@ kilobytes."""
 
 from collections.abc import Callable
 from math import ceil, frexp, inf, isfinite, ldexp, log2, nan, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from depthscale.errors import UnsupportedTensor
-from depthscale.sketch import codec, cpu, device
+from depthscale.sketch import codec
 from depthscale.sketch.formats import FORMATS, NumberFormat
 from depthscale.sketch.tally import EMPTY, Intervals, Tally
 
-_COUNTED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_dispatch = getattr(Tensor, "__torch_dispatch__")  # noqa: B009 (pyright does not know it)
-_PLAIN_DEVICES = ("cpu", "mps")  # counted by the CPU loop; mps has no float64 to sum in
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Sketch:
@@ -37,7 +34,7 @@ class Sketch:
         self._tally = tally
 
     @classmethod
-    def of(cls, tensor: Tensor, log2_scale: int = 0) -> "Sketch":
+    def of(cls, tensor: "Tensor", log2_scale: int = 0) -> "Sketch":
         """Sketch of every element of a tensor of any shape, strides and device; it is not changed,
         dense memory is not copied.
 
@@ -48,12 +45,9 @@ class Sketch:
         raises: UnsupportedTensor for other types and for tensors without plain memory (sparse,
         quantized, meta).
         """
-        _require_countable(tensor)
-        where = tensor.device.type
-        if where in _PLAIN_DEVICES:
-            return cls(cpu.tally(tensor if where == "cpu" else tensor.cpu()).scaled(log2_scale))
-        pending = device.count(tensor)
-        return cls(lambda: device.read(pending).scaled(log2_scale))
+        from depthscale.sketch.counting import tally_of
+
+        return cls(tally_of(tensor, log2_scale))
 
     @property
     def tally(self) -> Tally:
@@ -338,48 +332,3 @@ def _format(name: str) -> NumberFormat:
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ValueError(otherwise)
-
-
-def is_own_kind(tensor: Tensor) -> bool:
-    """Whether a tensor's class computes for itself, as a wrapper of several others does, and has no
-    plain memory."""
-    return getattr(type(tensor), "__torch_dispatch__", _dispatch) is not _dispatch
-
-
-def _require_countable(tensor: Tensor) -> None:
-    if not isinstance(tensor, Tensor):
-        raise UnsupportedTensor(
-            f"a sketch is made of a torch tensor, got {type(tensor).__name__}; wrap it with "
-            "torch.as_tensor"
-        )
-    if tensor.dtype not in _COUNTED:
-        advice = _conversion(tensor)
-        raise UnsupportedTensor(
-            f"a sketch counts float16, bfloat16, float32 or float64, got {tensor.dtype}; {advice}"
-        )
-    if tensor.is_nested:
-        raise UnsupportedTensor(
-            "a sketch counts a dense tensor, got a nested one; add up the sketches of .unbind()"
-        )
-    if tensor.layout is not torch.strided:
-        raise UnsupportedTensor(
-            f"a sketch counts a dense tensor, got layout {tensor.layout}; convert it with "
-            ".to_dense()"
-        )
-    if tensor.device.type in _PLAIN_DEVICES and is_own_kind(tensor):
-        raise UnsupportedTensor(
-            f"a sketch reads plain memory, which a {type(tensor).__name__} has not; give it the "
-            "tensors inside"
-        )
-    if tensor.is_meta:
-        raise UnsupportedTensor(
-            "a tensor on the meta device has no values to count; move the model to a real device"
-        )
-
-
-def _conversion(tensor: Tensor) -> str:
-    if tensor.is_complex():
-        return "take .real and .imag, or .abs()"
-    if tensor.is_quantized:
-        return "convert it with .dequantize()"
-    return "convert it with .float() if it holds quantities"

@@ -16,7 +16,6 @@ from depthscale.sketch.bins import (
     lower_edge,
     upper_edge,
 )
-from depthscale.sketch.kernels import merge
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,9 @@ class Tally:
         """Tally of both sets of values; counts are exact, in any order. The larger of the two
         scales is kept."""
         a, b = _on_one_scale(self, other)
-        patterns, counts = merge(a.patterns, a.counts, b.patterns, b.counts)
+        patterns, counts = gather(
+            np.concatenate([a.patterns, b.patterns]), np.concatenate([a.counts, b.counts])
+        )
         return Tally(
             patterns,
             counts,
@@ -113,7 +114,7 @@ class Tally:
             return self
         moved = divide_by_power_of_two(self.patterns, power)
         regular = (moved & (SIGN - 1)) > 0
-        patterns, counts = _gather(moved[regular], self.counts[regular])
+        patterns, counts = gather(moved[regular], self.counts[regular])
         lost = self.counts * ~regular
         negative = self.patterns >= SIGN
         return replace(
@@ -147,7 +148,7 @@ class Tally:
     @cached_property
     def magnitudes(self) -> "Intervals":
         """The nonzero finite magnitudes as intervals, ascending."""
-        patterns, counts = _gather((self.patterns & (SIGN - 1)).astype(np.uint16), self.counts)
+        patterns, counts = gather((self.patterns & (SIGN - 1)).astype(np.uint16), self.counts)
         low, high = self._ends(patterns)
         tiny_low, tiny_high = self._tiny_ends
         return _occupied(
@@ -216,14 +217,14 @@ def _pairwise(a: tuple[int, int], b: tuple[int, int], times: int = 1) -> tuple[i
     return a[0] + times * b[0], a[1] + times * b[1]
 
 
-def _gather(
+def gather(
     patterns: NDArray[np.uint16], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    """One bin for each distinct pattern, ascending."""
-    distinct, where = np.unique(patterns, return_inverse=True)
-    summed = np.zeros(len(distinct), np.int64)
-    np.add.at(summed, where, counts)
-    return distinct, summed
+    """Each distinct pattern once, ascending, with the sum of its counts."""
+    wide = patterns.astype(np.int32)  # ascending runs of 32 bits are merged, not sorted anew
+    order = wide.argsort(kind="stable")
+    begins = np.flatnonzero(np.diff(wide[order], prepend=np.int32(-1)))
+    return patterns[order[begins]], np.add.reduceat(counts[order], begins)
 
 
 def _on_one_scale(a: Tally, b: Tally) -> tuple[Tally, Tally]:

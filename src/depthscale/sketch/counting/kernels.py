@@ -1,5 +1,4 @@
-"""The compiled loops of a sketch: counting bit patterns, summing, and merging two ascending lists
-of counts.
+"""The compiled loops of a sketch: counting bit patterns and summing.
 
 Each is a small loop over contiguous arrays, so that the compiler turns reductions into vector
 instructions; all release the GIL and are cached on disk. Counting keeps four tables (lanes),
@@ -278,24 +277,3 @@ def tally_float64(values, scale, table):
                 else:
                     smallest = min(smallest, max(magnitude, LEAST))
     return zeros, total, square_total, smallest, largest
-
-
-@compiled()
-def merge(patterns_a, counts_a, patterns_b, counts_b):
-    """Union of two ascending lists of patterns, counts added."""
-    size = patterns_a.shape[0] + patterns_b.shape[0]
-    patterns, counts = np.empty(size, np.uint16), np.empty(size, np.int64)
-    i = j = found = 0
-    while i < patterns_a.shape[0] or j < patterns_b.shape[0]:
-        take_a = j == patterns_b.shape[0] or (
-            i < patterns_a.shape[0] and patterns_a[i] <= patterns_b[j]
-        )
-        take_b = i == patterns_a.shape[0] or (
-            j < patterns_b.shape[0] and patterns_b[j] <= patterns_a[i]
-        )
-        patterns[found] = patterns_a[i] if take_a else patterns_b[j]
-        counts[found] = (counts_a[i] if take_a else 0) + (counts_b[j] if take_b else 0)
-        i += take_a
-        j += take_b
-        found += 1
-    return patterns[:found].copy(), counts[:found].copy()

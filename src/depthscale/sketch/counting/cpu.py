@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depthscale.sketch import kernels
 from depthscale.sketch.bins import INFINITE, SIGN
-from depthscale.sketch.tally import EMPTY, Tally
+from depthscale.sketch.counting import kernels
+from depthscale.sketch.tally import EMPTY, Tally, gather
 
 Result = TypeVar("Result")
 
@@ -146,8 +146,7 @@ def _count_16_bits(flat: Tensor) -> Tally:
         float(magnitude.max(initial=0.0)),
     )
     top = (values.numpy().view(np.uint32) >> 16).astype(np.uint16)
-    begins = np.flatnonzero(np.diff(top, prepend=np.int64(-1)))  # patterns ascend as the bits do
-    patterns, merged = top[begins], np.add.reduceat(counts, begins)
+    patterns, merged = gather(top, counts)
     nans = int(counts[np.isnan(exact)].sum())
     infinities = int(counts[exact == -np.inf].sum()), int(counts[exact == np.inf].sum())
     regular = _regular(patterns)

@@ -5,8 +5,8 @@ from math import log2
 import torch
 from torch import Tensor
 
-from depthscale.sketch import kernels
-from depthscale.sketch.cpu import float32_array
+from depthscale.sketch.counting import kernels
+from depthscale.sketch.counting.cpu import float32_array
 
 
 def log2_mean_square(values: Tensor, log2_scale: int = 0) -> float:

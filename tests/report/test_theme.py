@@ -11,9 +11,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from depthscale._report.page import _STYLE
-from depthscale._report.sheet import asset
-from depthscale._report.theme import PAGE_COLOURS, SERIES_COLOURS
+from depthscale._report.chart.theme import PAGE_COLOURS, SERIES_COLOURS
+from depthscale._report.page.assemble import asset
+from depthscale._report.page.document import _STYLE
 
 TEXT, GRAPHICS = 4.5, 3.0  # least contrast of small text, and of what a picture is read by
 WORDS = ("--ink", "--faint", "--blue", "--growth", "--guilty")

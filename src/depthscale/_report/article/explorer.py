@@ -15,7 +15,8 @@ import altair as alt
 import numpy as np
 
 from depthscale._report.chart.theme import NETWORK_COLOURS, Chart
-from depthscale._report.page.assemble import Part, asset, figure
+from depthscale._report.page.assemble import Part, figure
+from depthscale._report.page.document import asset
 from depthscale._report.page.html import Html, tag
 from depthscale.network import NetSpec
 from depthscale.run import Profile

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from itertools import chain
 from math import isfinite
 from typing import Any
@@ -13,7 +12,7 @@ import altair as alt
 import vl_convert
 
 from depthscale._report.chart.theme import PAGE_COLOURS, Chart, house
-from depthscale._report.page.document import document
+from depthscale._report.page.document import asset, document
 from depthscale._report.page.html import Html, join, tag
 
 _DIGITS = 7  # significant, of numbers in a page
@@ -80,12 +79,6 @@ def gathered(*parts: Part | str, around: str = "div", **attributes: str) -> Part
         dict(chain.from_iterable(part.data.items() for part in whole)),
         "".join(part.script for part in whole),
     )
-
-
-@cache
-def asset(name: str) -> str:
-    """A style sheet or script of ours."""
-    return (files("depthscale._report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
 @cache

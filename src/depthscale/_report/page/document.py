@@ -2,7 +2,9 @@
 all inside."""
 
 import re
+from functools import cache
 from html import escape
+from importlib.resources import files
 
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src "
@@ -18,22 +20,17 @@ def document(title: str, body: str, *, style: str = "", script: str = "") -> str
         f'charset="utf-8">\n<title>{escape(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
-        f'content="{_POLICY}">\n<style>{_STYLE}{style}</style>\n</head>\n'
+        f'content="{_POLICY}">\n<style>{asset("base.css")}{style}</style>\n</head>\n'
         f"<body>\n<main>{body}</main>\n<script>{_closed(script)}</script>\n</body>\n</html>\n"
     )
+
+
+@cache
+def asset(name: str) -> str:
+    """A style sheet or script of ours."""
+    return (files("depthscale._report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _closed(script: str) -> str:
     """JavaScript whose strings cannot end the element that holds it."""
     return re.sub(r"<(/script|!--)", r"<\\\1", script, flags=re.IGNORECASE)
-
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1e23; --paper: #ffffff; --faint: #5f6670; --line: #d9dde3; --panel: #f5f6f8;
-  --measured: #0072b2; --theory: #d55e00; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --paper: #16181c; --faint: #9aa2ad; --line: #343942;
-  --panel: #1f2228; --measured: #56b4e9; --theory: #e69f00; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.55 system-ui, sans-serif; }
-main { max-width: 68rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-"""

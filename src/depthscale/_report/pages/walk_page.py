@@ -8,7 +8,7 @@ from depthscale._explain.batchnorm import BatchnormWalk, Check, Flow, Numbers, P
 from depthscale._explain.formula import drawn
 from depthscale._explain.words import SYMBOLS
 from depthscale._report.chart.circuit_svg import circuit_svg
-from depthscale._report.page.document import document
+from depthscale._report.page.document import asset, document
 from depthscale._report.page.mathml import formula as written
 from depthscale._report.short_numbers import short
 
@@ -33,7 +33,12 @@ def walk_page(walk: BatchnormWalk) -> str:
         f'<span class="dots">{dots}</span><button id="next">Forward →</button></nav>'
         f'<div id="panels" aria-live="polite">{"".join(panels)}</div>{_follows(walk)}'
     )
-    return document("Batch Norm's backward pass, node by node", body, style=_STYLE, script=_SCRIPT)
+    return document(
+        "Batch Norm's backward pass, node by node",
+        body,
+        style=asset("walk.css"),
+        script=asset("walk.js"),
+    )
 
 
 def _setting(walk: BatchnormWalk) -> str:
@@ -162,101 +167,3 @@ def _dot(panel: int, walk: BatchnormWalk) -> str:
 
 def _number(value: float) -> str:
     return short(value).replace("-", "−")
-
-
-_STYLE = """
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .4rem; }
-h2 { font-size: 1.15rem; margin: 0 0 .3rem; }
-h3 { font-size: 1rem; margin: 1.6rem 0 .3rem; }
-p { margin: 0 0 .6rem; }
-code { font: .88em ui-monospace, Menlo, Consolas, monospace; color: var(--faint); }
-math { font-size: 1.12em; font-family: "Latin Modern Math", "STIX Two Math", "Cambria Math", math, serif; }
-.lead, .key { color: var(--faint); }
-.key { font-size: .9rem; }
-.value { color: var(--measured); } .gradient { color: var(--theory); }
-.circuit { overflow-x: auto; background: var(--panel); border: 1px solid var(--line); border-radius: .6rem; margin: 1rem 0 .5rem; }
-.circuit svg { display: block; width: 100%; min-width: 60rem; height: auto; }
-svg text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: var(--ink); }
-svg .value { fill: var(--measured); } svg .gradient { fill: var(--theory); transition: opacity .2s; }
-svg .wire path { fill: none; stroke: var(--faint); stroke-width: 1.3; }
-svg marker path { fill: var(--faint); fill: context-stroke; }
-svg .wire .branch { fill: var(--faint); stroke: none; }
-svg circle { fill: var(--paper); stroke: var(--faint); stroke-width: 1.3; transition: fill .2s; }
-svg .sign { text-anchor: middle; font-size: 14px; } svg .leaf { text-anchor: middle; font: italic 19px Georgia, serif; }
-svg .name { text-anchor: middle; font: 12px system-ui, sans-serif; fill: var(--faint); }
-.js svg .gradient { opacity: 0; } .js svg .seen .gradient { opacity: 1; }
-.js svg .node { cursor: pointer; }
-svg .on circle { fill: var(--theory); stroke: var(--theory); } svg .on .sign { fill: var(--paper); }
-svg .on .name, svg .wire.on .gradient { font-weight: 700; fill: var(--ink); } svg .wire.on .gradient { fill: var(--theory); }
-svg .wire.on path { stroke: var(--theory); stroke-width: 2.2; } svg .leaf.on { fill: var(--theory); font-weight: 700; }
-.steps { display: none; align-items: center; justify-content: space-between; gap: .6rem; margin: .8rem 0; }
-.js .steps { display: flex; }
-button { font: inherit; color: inherit; cursor: pointer; }
-#back, #next { padding: .45rem .9rem; border: 1px solid var(--line); border-radius: .5rem; background: var(--panel);
-  white-space: nowrap; }
-button:disabled { opacity: .4; cursor: default; }
-button:focus-visible, .circuit:focus-visible { outline: 2px solid var(--measured); outline-offset: 2px; }
-.dots { display: flex; flex: 1; min-width: 0; justify-content: center; }
-.dot { flex: 0 1 1.5rem; min-width: 0; height: 1.5rem; padding: 0; border: 0; background: none; }
-.dot::before { content: ""; display: block; width: .6rem; height: .6rem; margin: auto; border-radius: 50%;
-  background: var(--line); }
-.dot.on::before { background: var(--theory); transform: scale(1.4); }
-.panel { border: 1px solid var(--line); border-radius: .6rem; padding: 1rem 1.2rem; margin: 0 0 1rem; }
-.js .panel { display: none; } .js .panel.on { display: block; }
-.panel > .formula { font-size: 1.25rem; margin: .3rem 0 .5rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td, th { padding: .22rem .7rem .22rem 0; text-align: right; font-weight: normal; white-space: nowrap; }
-th, td.formula, .shares td { text-align: left; } td.formula { padding-right: 1.4rem; color: var(--faint); }
-td.formula math { color: var(--ink); }
-tr.value td:not(.formula), tr.leaf td:not(.formula) { color: var(--measured); }
-tr.arriving td:not(.formula), tr.flow td:not(.formula) { color: var(--theory); }
-tr.result td:not(.formula) { color: var(--theory); font-weight: 700; } 
-tr.flow + tr.result > * { border-top: 1px solid var(--line); }
-tr.local th { color: var(--faint); }
-tr.group th { padding-top: .7rem; color: var(--faint); font-size: .9rem; border-bottom: 1px solid var(--line); }
-.follows { margin-top: 2rem; }
-.checks { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: .8rem; }
-.check { border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; overflow-x: auto; }
-.check math { font-size: 1.02em; } .check p { margin: 0 0 .4rem; } .sides { color: var(--faint); font-size: .92rem; }
-.verdict { margin-left: .5rem; padding: .05rem .5rem; border-radius: 1rem; border: 1px solid currentColor; }
-.holds .verdict { color: var(--measured); } .fails .verdict { color: var(--theory); font-weight: 700; }
-@media (max-width: 40rem) { h1 { font-size: 1.35rem; } .panel { padding: .8rem; } .steps { gap: .3rem; }
-  .dot::before { width: .45rem; height: .45rem; } #back, #next { padding: .45rem .6rem; } }
-@media print { .js .panel { display: block; } .steps { display: none !important; } .js svg .gradient { opacity: 1; } }
-"""
-
-_SCRIPT = """
-const panels = [...document.querySelectorAll(".panel")], dots = [...document.querySelectorAll(".dot")];
-const drawn = [...document.querySelectorAll("svg [data-step]")], last = panels.length - 1;
-const circuit = document.querySelector(".circuit"), back = document.getElementById("back"), next = document.getElementById("next");
-let at = 0;
-function show(panel) {
-  at = Math.max(0, Math.min(last, panel));
-  const step = last - at;
-  [panels, dots].forEach(all => all.forEach(each => each.classList.toggle("on", Number(each.dataset.panel) === at)));
-  drawn.forEach(each => {
-    const own = Number(each.dataset.step);
-    each.classList.toggle("on", at > 0 && own === step);
-    each.classList.toggle("seen", at > 0 && own >= step);
-  });
-  back.disabled = at === 0;
-  next.disabled = at === last;
-  const current = document.querySelector("svg .node.on, svg .leaf.on"), frame = circuit.getBoundingClientRect();
-  const middle = current ? current.getBoundingClientRect().left - frame.left + circuit.scrollLeft : 0;
-  circuit.scrollTo({ left: middle - frame.width / 2, behavior: "smooth" });
-}
-document.documentElement.classList.add("js");
-back.onclick = () => show(at - 1);
-next.onclick = () => show(at + 1);
-dots.forEach(dot => dot.onclick = () => show(Number(dot.dataset.panel)));
-drawn.filter(each => each.matches(".node, .leaf")).forEach(each => each.onclick = () => show(last - Number(each.dataset.step)));
-document.addEventListener("keydown", event => {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: last }[event.key];
-  if (to === undefined) return;
-  event.preventDefault();
-  show(to);
-});
-show(0);
-"""

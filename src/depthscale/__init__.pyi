@@ -18,8 +18,8 @@ from depthscale._diagnose import (
 from depthscale._explain.trace import Explanation as Explanation
 from depthscale._explain.trace import explain as explain
 from depthscale._probe import probe as probe
-from depthscale._report.show import chart as chart
-from depthscale._report.show import report as report
+from depthscale._report.render import chart as chart
+from depthscale._report.render import report as report
 from depthscale.errors import (
     DepthscaleError as DepthscaleError,
 )

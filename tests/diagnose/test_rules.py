@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import depthscale as ds
 from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Severity
-from depthscale._report.probe_table import RULES
+from depthscale._report.terminal.probe_table import RULES
 from known_networks import (
     KNOWN,
     WIDTH,

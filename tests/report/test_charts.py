@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from depthscale._report import charts, ridges
-from depthscale._report.figures import pictures
-from depthscale._report.founding import founding_figures
-from depthscale._report.magnitudes import ridgeline
+from depthscale._report.article.founding_figures import founding_figures
+from depthscale._report.chart import charts, ridges
+from depthscale._report.chart.figures import pictures
+from depthscale._report.chart.magnitudes import ridgeline
 from depthscale.experiments import founding
 from depthscale.network.spec import NetSpec
 from depthscale.sketch import Sketch

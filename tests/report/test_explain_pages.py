@@ -23,10 +23,10 @@ from depthscale._explain.normalizers import answers, normalizers
 from depthscale._explain.trace import explain
 from depthscale._explain.trace import reading as reading_of_model
 from depthscale._explain.training import Settings
-from depthscale._report.argument import verdict_line
-from depthscale._report.claims import claims
-from depthscale._report.show import page
-from depthscale._report.words import with_error
+from depthscale._report.page.claims import claims
+from depthscale._report.phrases import with_error
+from depthscale._report.render import page
+from depthscale._report.terminal.argument_table import verdict_line
 from depthscale.network.spec import NetSpec
 from depthscale.store import argument_record, dumps, matter_record, normalizers_record
 from report.conftest import Open, printed

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from depthscale._diagnose import diagnose
 from depthscale._probe import probe
-from depthscale._report.folds import folded, short
-from depthscale._report.magnitudes import lost
-from depthscale._report.show import page
-from depthscale._report.words import interval, rounded
+from depthscale._report.chart.folds import folded, short
+from depthscale._report.chart.magnitudes import lost
+from depthscale._report.phrases import interval, rounded
+from depthscale._report.render import page
 from depthscale.measure import growth, ledger
 from depthscale.measure.steps import steps
 from depthscale.run.trace import Trace

@@ -20,17 +20,17 @@ from depthscale._explain.formula import drawn, text
 from depthscale._explain.growth import growth_argument
 from depthscale._explain.verdict import Row
 from depthscale._explain.words import WORDS
-from depthscale._report.argument import verdict_line
-from depthscale._report.claims import claims
-from depthscale._report.comparison_page import names
+from depthscale._report.article.explorer import DEEPEST, NORMALIZERS, curves
 from depthscale._report.condensed import condensed
-from depthscale._report.explorer import DEEPEST, NORMALIZERS, curves
-from depthscale._report.html import Html, tag
-from depthscale._report.mathml import formula
-from depthscale._report.provenance import command
-from depthscale._report.show import page, theory_of
-from depthscale._report.tables import _growth_cells
-from depthscale._report.words import interval, rounded, sentence, verdict, with_error
+from depthscale._report.page.claims import claims
+from depthscale._report.page.html import Html, tag
+from depthscale._report.page.mathml import formula
+from depthscale._report.page.provenance import command
+from depthscale._report.pages.comparison_page import names
+from depthscale._report.phrases import interval, rounded, sentence, verdict, with_error
+from depthscale._report.render import page, theory_of
+from depthscale._report.terminal.argument_table import verdict_line
+from depthscale._report.terminal.tables import _growth_cells
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding
 from depthscale.measure import Growth, growth
@@ -43,7 +43,7 @@ SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
 
 
 def test_report_is_the_verb_although_a_folder_has_its_name() -> None:
-    import depthscale._report.charts
+    import depthscale._report.chart.charts
 
     assert ds.report is depthscale.report
     assert callable(ds.report)

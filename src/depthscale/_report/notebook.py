@@ -7,11 +7,11 @@ import numpy as np
 import vl_convert
 
 from depthscale._diagnose import Diagnosis, diagnose
-from depthscale._report.html import Html, join, table, tag
-from depthscale._report.show import chart
-from depthscale._report.theme import Chart, house
-from depthscale._report.trace_charts import by_kind
-from depthscale._report.words import described, interval, rounded, verdict
+from depthscale._report.chart.theme import Chart, house
+from depthscale._report.chart.trace_charts import by_kind
+from depthscale._report.page.html import Html, join, table, tag
+from depthscale._report.phrases import described, interval, rounded, verdict
+from depthscale._report.render import chart
 from depthscale.measure import Comparison, Comparisons, Growth, Ledger, TraceComparison
 from depthscale.run import Profile, Trace
 from depthscale.sketch import FORMATS, Sketch

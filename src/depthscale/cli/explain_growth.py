@@ -47,7 +47,7 @@ def growth(
     """Why Batch Norm makes gradients explode: the argument step by step, each predicted, measured
     and judged."""
     from depthscale._explain.growth import growth_argument
-    from depthscale._report.argument import argument_figures, argument_table
+    from depthscale._report.terminal.argument_table import argument_figures, argument_table
     from depthscale.store import argument_record
 
     spec = NetSpec(**asdict(network))

@@ -36,7 +36,7 @@ def matter(
     a minute or two."""
     from depthscale._explain.matter import DEPTHS, RATES, matter
     from depthscale._explain.training import Settings
-    from depthscale._report.matter import matter_figures, matter_table
+    from depthscale._report.terminal.matter_table import matter_figures, matter_table
     from depthscale.store import matter_record
 
     check(json, html, folder=out)

@@ -40,7 +40,7 @@ def model(
     """
     from depthscale._explain.trace import explain
     from depthscale._probe import probe
-    from depthscale._report.explained import explained_view
+    from depthscale._report.terminal.explanation_table import explained_view
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
     from depthscale.store import explanation_record

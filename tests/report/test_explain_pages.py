@@ -28,7 +28,8 @@ from depthscale._report.claims import claims
 from depthscale._report.show import page
 from depthscale._report.words import with_error
 from depthscale.network.spec import NetSpec
-from depthscale.store import argument_record, dumps, matter_record, normalizers_record
+from depthscale.store import dumps
+from depthscale.store.explanations import argument_record, matter_record, normalizers_record
 from report.conftest import Open, printed
 
 SMALL = NetSpec(depth=5, width=32, batch=16, norm="batch")

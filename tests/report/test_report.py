@@ -25,11 +25,11 @@ from depthscale._report.claims import claims
 from depthscale._report.comparison_page import names
 from depthscale._report.condensed import condensed
 from depthscale._report.explorer import DEEPEST, NORMALIZERS, curves
+from depthscale._report.founding_table import _growth_cells
 from depthscale._report.html import Html, tag
 from depthscale._report.mathml import formula
 from depthscale._report.provenance import command
 from depthscale._report.show import page, theory_of
-from depthscale._report.tables import _growth_cells
 from depthscale._report.words import interval, rounded, sentence, verdict, with_error
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding

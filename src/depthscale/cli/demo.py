@@ -32,10 +32,11 @@ def demo(
     set by the experiment.
     """
     from depthscale._report.founding import founding_figures
+    from depthscale._report.founding_table import founding_table
     from depthscale._report.show import page
-    from depthscale._report.tables import founding_table
     from depthscale.experiments import founding
-    from depthscale.store import dumps, founding_record
+    from depthscale.store import dumps
+    from depthscale.store.explanations import founding_record
 
     if spec and (spec.norm, spec.statistics) != ("none", "batch"):
         raise InvalidSpec(

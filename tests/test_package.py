@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +20,38 @@ def test_an_unknown_name_says_which_there_are() -> None:
         ds.probes  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_importing_the_package_loads_no_torch() -> None:
-    code = (
-        "import sys, depthscale; assert 'torch' not in sys.modules; depthscale.NetSpec(); "
-        "assert 'torch' not in sys.modules"
+COMMANDS = "from depthscale.cli import main; main"
+TORCH_FREE = (
+    "import depthscale",
+    "import depthscale as ds; ds.NetSpec()",
+    "import depthscale as ds; ds.growth(ds.predict(ds.NetSpec()))",
+    "import depthscale as ds; ds.Sketch.from_bytes(ds.Sketch().to_bytes()) + ds.Sketch()",
+    f"{COMMANDS}(['predict', '--depth', '10', '--json', '-'])",
+    f"{COMMANDS}(['phase', '--activation', 'relu', '--out', 'phase', '--json', '-'])",
+)
+
+
+@pytest.mark.parametrize("code", TORCH_FREE)
+def test_what_measures_nothing_loads_neither_torch_nor_numba(code: str, tmp_path: Path) -> None:
+    assert loaded(code, tmp_path) == "[]"
+
+
+def test_a_sketch_of_a_tensor_loads_both(tmp_path: Path) -> None:
+    code = "import depthscale as ds; import torch; ds.Sketch.of(torch.ones(1))"
+    assert loaded(code, tmp_path) == "['torch', 'numba']"
+
+
+def loaded(code: str, folder: Path) -> str:
+    """Which of the two slow libraries a fresh process holds in the end."""
+    watch = (
+        "import atexit, sys; slow = ('torch', 'numba'); "
+        "atexit.register(lambda: print('\\n', [name for name in slow if name in sys.modules]))\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", watch + code],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.splitlines()[-1].strip()

@@ -19,7 +19,8 @@ from depthscale._explain.normalizers import (
 )
 from depthscale.errors import InvalidSpec
 from depthscale.network.spec import NetSpec
-from depthscale.store import dumps, normalizers_record
+from depthscale.store import dumps
+from depthscale.store.explanations import normalizers_record
 from depthscale.theory import predict
 
 

@@ -28,7 +28,8 @@ from depthscale._report.phrases import with_error
 from depthscale._report.render import page
 from depthscale._report.terminal.argument_table import verdict_line
 from depthscale.network.spec import NetSpec
-from depthscale.store import argument_record, dumps, matter_record, normalizers_record
+from depthscale.store import dumps
+from depthscale.store.explanations import argument_record, matter_record, normalizers_record
 from report.conftest import Open, printed
 
 SMALL = NetSpec(depth=5, width=32, batch=16, norm="batch")

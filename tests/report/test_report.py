@@ -30,7 +30,7 @@ from depthscale._report.pages.comparison_page import names
 from depthscale._report.phrases import interval, rounded, sentence, verdict, with_error
 from depthscale._report.render import page, theory_of
 from depthscale._report.terminal.argument_table import verdict_line
-from depthscale._report.terminal.tables import _growth_cells
+from depthscale._report.terminal.founding_table import _growth_cells
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding
 from depthscale.measure import Growth, growth

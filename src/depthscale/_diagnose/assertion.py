@@ -9,7 +9,6 @@ from depthscale._diagnose.finding import SEVERITIES, Severity
 from depthscale._diagnose.propagation import cause_of
 from depthscale._diagnose.thresholds import Thresholds
 from depthscale._diagnose.words import place
-from depthscale._probe import probe
 from depthscale.errors import InvalidProbe, PropagationFailed, UnreliableGrowth
 from depthscale.measure.growth import Growth, growth
 from depthscale.run import Trace
@@ -40,6 +39,8 @@ def assert_propagation(
     there are too few steps for a limit on the rate; InvalidProbe where nothing along the depth
     repeats, so that there is no rate, and for limits that are none.
     """
+    from depthscale._probe import probe  # loads torch, which a Trace does without
+
     _require_limits(max_rate, min_rate, fail_on)
     trace = model if isinstance(model, Trace) else probe(model, inputs, **probing)
     if max_rate is not None or min_rate is not None:

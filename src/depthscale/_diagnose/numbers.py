@@ -7,7 +7,6 @@ from math import inf, isfinite, log2
 from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import place
-from depthscale._probe.likeness import NORMS
 from depthscale.measure.paths import flow, mean_over_repeats
 from depthscale.run import TracedOp
 from depthscale.sketch import FORMATS, Sketch
@@ -104,6 +103,8 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str, advice: str) -> Fi
 def _deleted(case: Case) -> Iterator[Finding]:
     """Where nothing is left of a gradient: said of the operation that is to blame, which may lie
     below, where the signal ends."""
+    from depthscale._probe.likeness import NORMS
+
     if case.deleted is None:
         return
     op, gain = case.deleted

@@ -33,9 +33,10 @@ def demo(
     """
     from depthscale._report.article.founding_figures import founding_figures
     from depthscale._report.render import page
-    from depthscale._report.terminal.tables import founding_table
+    from depthscale._report.terminal.founding_table import founding_table
     from depthscale.experiments import founding
-    from depthscale.store import dumps, founding_record
+    from depthscale.store import dumps
+    from depthscale.store.explanations import founding_record
 
     if spec and (spec.norm, spec.statistics) != ("none", "batch"):
         raise InvalidSpec(

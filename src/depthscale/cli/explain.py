@@ -57,7 +57,7 @@ def batchnorm(
     """
     from depthscale._explain.batchnorm import explain_batchnorm
     from depthscale._report.terminal.walk_lines import walk_lines
-    from depthscale.store import walk_record
+    from depthscale.store.explanations import walk_record
 
     if input is not None and (batch, width) != (None, None):
         raise InvalidInput(

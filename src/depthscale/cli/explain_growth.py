@@ -48,7 +48,7 @@ def growth(
     and judged."""
     from depthscale._explain.growth import growth_argument
     from depthscale._report.terminal.argument_table import argument_figures, argument_table
-    from depthscale.store import argument_record
+    from depthscale.store.explanations import argument_record
 
     spec = NetSpec(**asdict(network))
     check(json, html, folder=out)

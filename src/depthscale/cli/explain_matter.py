@@ -37,7 +37,7 @@ def matter(
     from depthscale._explain.matter import DEPTHS, RATES, matter
     from depthscale._explain.training import Settings
     from depthscale._report.terminal.matter_table import matter_figures, matter_table
-    from depthscale.store import matter_record
+    from depthscale.store.explanations import matter_record
 
     check(json, html, folder=out)
     with progress("networks") as bar:

@@ -43,7 +43,7 @@ def model(
     from depthscale._report.terminal.explanation_table import explained_view
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
-    from depthscale.store import explanation_record
+    from depthscale.store.explanations import explanation_record
 
     check(json, html)
     make, given = factory(model), arguments(input or [], kw or [], seed)

@@ -33,7 +33,7 @@ def normalizers(
     price?"""
     from depthscale._explain.normalizers import ACTIVATIONS, normalizers
     from depthscale._report.terminal.normalizers_table import normalizers_table
-    from depthscale.store import normalizers_record
+    from depthscale.store.explanations import normalizers_record
 
     check(json, html)
     with progress("networks") as bar:

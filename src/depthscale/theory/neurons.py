@@ -8,7 +8,6 @@ from math import sqrt
 
 import numpy as np
 from scipy.special import gammaincinv, ndtri
-from scipy.stats import qmc
 
 from depthscale.errors import NoTheory
 from depthscale.network import Activation, Phi, activation, shifted
@@ -196,6 +195,8 @@ def gaussians(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
 
 
 def uniform(dimensions: int, log2_points: int, seed: int) -> np.ndarray:
+    from scipy.stats import qmc  # loads for longer than most predictions take
+
     return np.clip(qmc.Sobol(dimensions, rng=seed).random_base2(log2_points), 1e-16, 1 - 1e-16)
 
 

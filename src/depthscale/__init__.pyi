@@ -7,9 +7,6 @@ from depthscale._diagnose import (
     Finding as Finding,
 )
 from depthscale._diagnose import (
-    Thresholds as Thresholds,
-)
-from depthscale._diagnose import (
     assert_propagation as assert_propagation,
 )
 from depthscale._diagnose import (
@@ -45,6 +42,9 @@ from depthscale.errors import (
     UnreliableGrowth as UnreliableGrowth,
 )
 from depthscale.measure import (
+    Analysis as Analysis,
+)
+from depthscale.measure import (
     Comparison as Comparison,
 )
 from depthscale.measure import (
@@ -52,6 +52,9 @@ from depthscale.measure import (
 )
 from depthscale.measure import (
     Ledger as Ledger,
+)
+from depthscale.measure import (
+    Thresholds as Thresholds,
 )
 from depthscale.measure import (
     TraceComparison as TraceComparison,

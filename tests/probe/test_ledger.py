@@ -13,7 +13,7 @@ from depthscale._diagnose import diagnose
 from depthscale._probe import probe, recorder
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import ledger
-from depthscale.run.dominators import stations
+from depthscale.run.dominators import dominators
 from depthscale.run.trace import Trace
 from probe.checks import CLOSES, probed, state
 
@@ -371,13 +371,13 @@ def test_a_gradient_that_is_nothing_has_none() -> None:
         ledger(x())  # type: ignore[arg-type]
 
 
-def test_stations_are_what_every_path_crosses() -> None:
+def test_dominators_are_what_every_path_crosses() -> None:
     trace = probe(residual(2), x())
-    names = [trace.ops[i].name for i in reversed(stations(trace))]
+    names = [trace.ops[i].name for i in reversed(dominators(trace))]
     assert names == ["input", "0", "1.add", "2.add", "3"]
 
 
-def test_stations_by_brute_force() -> None:
+def test_dominators_by_brute_force() -> None:
     """An operation is a station if no path from the cotangents to the sources goes around it."""
 
     class Tangled(nn.Module):
@@ -400,7 +400,7 @@ def test_stations_by_brute_force() -> None:
                 live |= {edge.source for edge in op.edges} - {without}
         return any(op in live for op, _ in trace.sources)
 
-    assert sorted(stations(trace)) == [
+    assert sorted(dominators(trace)) == [
         op.id for op in trace.ops if op.gradient is not None and not reaches(op.id)
     ]
     assert not isinf(ledger(trace).closure_error)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding, Severity
 from depthscale._diagnose.words import place, span
+from depthscale.measure.analysis import Analysis
 from depthscale.run import Trace, TracedOp
 
 _EMBEDDINGS = ("embedding", "embedding_bag")
@@ -46,7 +46,7 @@ class Cut:
     way: str
 
 
-def cut_findings(case: Case) -> Iterator[Finding]:
+def cut_findings(case: Analysis) -> Iterator[Finding]:
     """One finding, where parameters that are to be trained get no gradient: stop-gradients beside a
     path that lives are usual."""
     cut = cut_of(case.trace)
@@ -65,9 +65,9 @@ def cut_findings(case: Case) -> Iterator[Finding]:
         f"{stops}; {beside}",
         {
             "share": cut.share,
-            "threshold": case.limits.cut_warn
+            "threshold": case.thresholds.cut_warn
             if severity == "warn" and cut.whole
-            else case.limits.cut_error,
+            else case.thresholds.cut_error,
             "operations": len(lost),
             "first": lost[0].name,
             "last": lost[-1].name,
@@ -79,15 +79,15 @@ def cut_findings(case: Case) -> Iterator[Finding]:
     )
 
 
-def _severity(case: Case, cut: Cut) -> Severity:
+def _severity(case: Analysis, cut: Cut) -> Severity:
     """An error where the cut goes across the network, or through trained features; a branch of its
     own may be a target network, an index beside a path that lives a quantizer, and a small part the
     head of an output that is not differentiated."""
     across = cut.whole or (cut.from_trained and cut.way != _INDEX)
-    large = cut.share >= case.limits.cut_error
+    large = cut.share >= case.thresholds.cut_error
     if large and across:
         return "error"
-    return "warn" if large or (cut.whole and cut.share >= case.limits.cut_warn) else "info"
+    return "warn" if large or (cut.whole and cut.share >= case.thresholds.cut_warn) else "info"
 
 
 def cut_of(trace: Trace) -> Cut | None:

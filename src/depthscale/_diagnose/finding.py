@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import nan
-from typing import Any, Literal
+from typing import Any
 
-Severity = Literal["info", "warn", "error"]
-SEVERITIES: tuple[Severity, ...] = ("info", "warn", "error")
+from depthscale.measure.thresholds import SEVERITIES, Severity
 
 
 @dataclass(frozen=True)

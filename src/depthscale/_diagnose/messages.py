@@ -1,7 +1,7 @@
 """Networks on graphs: operations that pass messages between the entries of the batch, which are a
 graph's nodes."""
 
-from depthscale._diagnose.case import Case
+from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 
 _SCATTERING = (
@@ -24,7 +24,7 @@ SMOOTHING = (
 )
 
 
-def passes_messages(case: Case) -> bool:
+def passes_messages(case: Analysis) -> bool:
     """Whether the bulk adds up entries of the batch by index, or multiplies them by a matrix of
     nodes by nodes."""
     return any(op.op.rstrip("_") in _SCATTERING or _is_adjacency(op) for op in case.bulk)

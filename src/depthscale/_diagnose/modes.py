@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from math import isclose
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
+from depthscale.measure.analysis import Analysis
 
 
-def mode_findings(case: Case) -> Iterator[Finding]:
+def mode_findings(case: Analysis) -> Iterator[Finding]:
     """Batch Norm that runs on statistics it never took; modules in different modes."""
     fresh = [
         op

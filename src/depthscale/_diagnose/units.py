@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from math import sqrt
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding, Severity
+from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 
 _ENDS = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softsign": (-1.0, 1.0)}
@@ -12,7 +12,7 @@ _DEVIATES = 3.0  # standard deviations of the number of units that are idle by c
 _NEAR = 0.01  # of an end, in units of the way from one to the other, from where the slope is lost
 
 
-def unit_findings(case: Case) -> Iterator[Finding]:
+def unit_findings(case: Analysis) -> Iterator[Finding]:
     """At most one finding of each rule: at the worst operation, with how many others there are."""
     # dead units from there on are one cause, told already
     until = len(case.trace) if case.silenced is None else case.silenced.id
@@ -30,8 +30,10 @@ def unit_findings(case: Case) -> Iterator[Finding]:
     yield from _worst(case, "saturated-units", ends, _saturation)
 
 
-def _worst(case: Case, rule: str, shares: list[tuple[TracedOp, float]], says) -> Iterator[Finding]:
-    limits = case.limits
+def _worst(
+    case: Analysis, rule: str, shares: list[tuple[TracedOp, float]], says
+) -> Iterator[Finding]:
+    limits = case.thresholds
     warn, info = (
         (limits.dead_warn, limits.dead_info)
         if rule == "dead-units"

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from math import log2, prod
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.words import place
 from depthscale.errors import DepthscaleError
+from depthscale.measure.analysis import Analysis
 from depthscale.network import activation
 from depthscale.numerics import gaussian
 from depthscale.run import TracedOp
@@ -74,7 +74,7 @@ class Weights:
         )
 
 
-def blamed_weights(case: Case, rate: float) -> Weights | None:
+def blamed_weights(case: Analysis, rate: float) -> Weights | None:
     """The middle layer's weights, where chi explains the rate; None where something else makes it,
     as behind a norm."""
     layers = weights_of(case)
@@ -82,17 +82,17 @@ def blamed_weights(case: Case, rate: float) -> Weights | None:
         return None
     middle = sorted(layers, key=lambda found: found.chi)[len(layers) // 2]
     per_step = (
-        log2(middle.chi) * len(layers) / len(case.steps.pairs) if middle.chi and case.steps else 0.0
+        log2(middle.chi) * len(layers) / len(case.depth.pairs) if middle.chi and case.depth else 0.0
     )
     return middle if per_step * log2(rate) > 0 and abs(per_step) > _PART * abs(log2(rate)) else None
 
 
-def weights_of(case: Case) -> list[Weights]:
+def weights_of(case: Analysis) -> list[Weights]:
     """Those of every layer of the bulk that an activation or another layer follows at once."""
     return [found for op in case.bulk if (found := _weights(case, op))]
 
 
-def _weights(case: Case, op: TracedOp) -> Weights | None:
+def _weights(case: Analysis, op: TracedOp) -> Weights | None:
     size = next(
         (
             prod(shape[1:]) * ms

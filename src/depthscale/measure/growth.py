@@ -2,20 +2,19 @@
 
 from dataclasses import dataclass
 from math import ceil, copysign, exp, inf, log, nan, sqrt
-from typing import Literal, overload
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import InvalidInput, UnreliableGrowth
-from depthscale.measure.batch import without_rate
 from depthscale.measure.law import Plateau, PowerLaw, plateau, power_law
 from depthscale.measure.paths import mean_over_repeats
-from depthscale.measure.steps import Steps, steps
+from depthscale.measure.small_batches import without_rate
 from depthscale.measure.stretches import Stretch, stretches
 from depthscale.network import SPEC_NORMS
 from depthscale.numerics.student import as_sure_as, normal_deviate
-from depthscale.run import Profile, Quantity, Trace
+from depthscale.run import Depth, Profile, Quantity, Trace, depth_of
 
 _LARGEST_LOG = 700.0  # of a factor that float64 holds
 # log2 of a fall of the mean square in one layer that only exact cancellation makes
@@ -170,19 +169,7 @@ class Growth:
         return growth_html(self)
 
 
-@overload
-def growth(measured: Profile, of: Literal["gradient", "activation"] = "gradient") -> Growth: ...
-
-
-@overload
-def growth(
-    measured: Trace, of: Literal["gradient", "activation"] = "gradient"
-) -> Growth | None: ...
-
-
-def growth(
-    measured: Profile | Trace, of: Literal["gradient", "activation"] = "gradient"
-) -> Growth | None:
+def growth(measured: Profile | Trace, of: Literal["gradient", "activation"] = "gradient") -> Growth:
     """Growth per step of depth on the bulk: of the gradient towards the input, or of the activation
     towards the output.
 
@@ -190,8 +177,8 @@ def growth(
     repeats, else the shortest sequence of operations that does, and None where nothing repeats
     three times. First and last repetition never take part. One run's log gain is a random walk: the
     rate is exp(mean step), its error the steps' spread.
-    raises: UnreliableGrowth, with the estimate attached, where there are too few steps, or what is
-    asked for is 0 or not finite.
+    raises: UnreliableGrowth, with the estimate attached, where nothing repeats three times, there
+    are too few steps, or what is asked for is 0 or not finite.
     """
     if of not in ("gradient", "activation"):
         raise InvalidInput(f"growth is of the 'gradient' or of the 'activation', got {of!r}")
@@ -202,10 +189,13 @@ def growth(
     return _of_profile(measured, of)
 
 
-def _of_trace(trace: Trace, of: str) -> Growth | None:
-    found = steps(trace)
+def _of_trace(trace: Trace, of: str) -> Growth:
+    found = depth_of(trace)
     if found is None:
-        return None
+        raise UnreliableGrowth(
+            "nothing repeats three times along the depth, so there is no rate per step",
+            needed="3 repetitions",
+        )
     why = without_rate(trace, found) if of == "gradient" else ""
     if why:
         raise UnreliableGrowth(f"no growth rate: {why}", needed="a larger batch")
@@ -234,7 +224,7 @@ def _levels(trace: Trace, op: int, of: str) -> NDArray[np.float64]:
     return np.array(norms) - log(max(each.size, 1)) / log(2)
 
 
-def _over_steps(log_steps: NDArray[np.float64], found: Steps) -> Growth:
+def _over_steps(log_steps: NDArray[np.float64], found: Depth) -> Growth:
     """log_steps: [networks, steps]; the error is that of the networks' means, or of all steps where
     networks are few."""
     networks, n = log_steps.shape

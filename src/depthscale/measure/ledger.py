@@ -8,7 +8,7 @@ from typing import Any
 
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure.paths import Flow, flow, is_swallowed, mean_over_repeats
-from depthscale.run import Trace, TracedOp, log2_total, rows_frame, stations
+from depthscale.run import Trace, TracedOp, dominators, log2_total, rows_frame
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
 
 
 def _stages(trace: Trace, moved: Flow) -> tuple[Stage, ...]:
-    """Between consecutive stations, from the output to the input."""
-    crossed = stations(trace)
+    """Between consecutive dominators, from the output to the input."""
+    crossed = dominators(trace)
     ends = [*crossed[1:], None] if crossed and len(trace.sources) > 1 else [*crossed[1:]]
     found = []
     for top, bottom in zip(crossed, ends, strict=False):

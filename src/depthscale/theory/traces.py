@@ -6,7 +6,7 @@ from math import nan
 
 import numpy as np
 
-from depthscale.run import STOPS, Profile, Quantity, Trace, stations
+from depthscale.run import STOPS, Profile, Quantity, Trace, dominators
 from depthscale.theory.described import Described, described
 from depthscale.theory.walk import BETWEEN_SAMPLES, Walk, predict_graph
 
@@ -96,9 +96,9 @@ def ends(trace: Trace) -> list[int]:
 
 
 def predict_trace(trace: Trace) -> Profile:
-    """The prediction at a trace's stations, from the input to the output, in units of the cotangent
-    that was put in."""
-    found, crossed = predict_operations(trace), stations(trace)[::-1]
+    """The prediction at a trace's dominators, from the input to the output, in units of the
+    cotangent that was put in."""
+    found, crossed = predict_operations(trace), dominators(trace)[::-1]
     unknown = np.full(len(crossed), nan)
     return Profile(
         gradient=Quantity(

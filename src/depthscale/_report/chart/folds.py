@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from depthscale.measure import Ledger
-from depthscale.measure.steps import steps
+from depthscale.measure import Analysis, Ledger
 from depthscale.run import Trace, TracedOp
 
 _MOST = 40
@@ -83,7 +82,7 @@ def _runs(ops: Sequence[TracedOp], depth: int) -> list[Run]:
 def _by_step(trace: Trace) -> tuple[list[Run], str]:
     """Each step of depth, and by module what lies before and after them; what a step is. / nothing
     where nothing repeats."""
-    found = steps(trace)
+    found = Analysis.of(trace).depth
     if found is None:
         return [], ""
     ops, ends = trace.ops, _ends(trace, sorted({op for pair in found.pairs for op in pair}))

@@ -13,7 +13,7 @@ from depthscale._report.chart.folds import Fold, short
 from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart
 from depthscale.measure import Ledger
 from depthscale.measure.paths import mean_over_repeats
-from depthscale.run import Array, Quantity, Trace, TracedOp, log2_total, stations
+from depthscale.run import Array, Quantity, Trace, TracedOp, dominators, log2_total
 from depthscale.theory.traces import TracePrediction
 
 PLACES = "operation, in order of running"
@@ -32,7 +32,7 @@ def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | No
     drawn = measured if theory is None else predicted(trace, theory)
     errors = {"gradient": over_repeats(trace), "activation": np.full(len(trace.ops), np.nan)}
     crossed = np.zeros(len(trace.ops), bool)
-    crossed[list(stations(trace))] = True
+    crossed[list(dominators(trace))] = True
     beside = ~crossed if crossed.any() else None
     series = [
         Series(

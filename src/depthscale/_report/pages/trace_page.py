@@ -17,9 +17,9 @@ from depthscale._report.pages.profile_page import readout, rms, table_of
 from depthscale._report.pages.trace_distributions import distributions
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import DepthscaleError, UnreliableGrowth
-from depthscale.measure import Growth, Ledger, growth, ledger
-from depthscale.run import Array, Trace, stations
-from depthscale.theory.traces import TracePrediction, predict_operations
+from depthscale.measure import Analysis, Ledger
+from depthscale.run import Array, Trace, dominators
+from depthscale.theory.traces import TracePrediction
 
 _MOST_SHOWN = 40  # things not seen
 _LARGEST_LOG2 = 1000.0
@@ -28,7 +28,7 @@ _LARGEST_SHOWN = 40.0
 
 def trace_page(trace: Trace) -> str:
     diagnosis = diagnose(trace)
-    account, theory = _account(trace), _theory(trace)
+    account, theory = Analysis.of(trace).ledger, _theory(trace)
     known = account if isinstance(account, Ledger) else None
     blocks = folded(trace, known)
     parts = [
@@ -46,19 +46,12 @@ def trace_page(trace: Trace) -> str:
     return sheet(f"{trace.model}: {diagnosis.verdict}", parts, last=len(trace.ops) - 1)
 
 
-def _account(trace: Trace) -> Ledger | UnreliableGrowth:
-    try:
-        return ledger(trace)
-    except UnreliableGrowth as refused:
-        return refused
-
-
 def _theory(trace: Trace) -> TracePrediction | None:
     """Where theory knows the gradient of at least half of the operations that every path
     crosses."""
     try:
-        found = predict_operations(trace)
-        known = [isfinite(found.log2_gradient(op)) for op in stations(trace)]
+        found = Analysis.of(trace).theory
+        known = [isfinite(found.log2_gradient(op)) for op in dominators(trace)]
     except DepthscaleError:
         return None
     return found if known and sum(known) >= len(known) / 2 else None
@@ -86,7 +79,7 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | 
     )
     says += (
         "; small and faint: operations beside them."
-        if len(stations(trace)) < len(trace.ops)
+        if len(dominators(trace)) < len(trace.ops)
         else "."
     )
     if trace.repeats > 1:
@@ -131,12 +124,9 @@ def _networks(trace: Trace) -> str:
 
 def _rate(trace: Trace, predicted: float) -> str:
     """The growth with its interval, and theory's, where it has one."""
-    try:
-        found = growth(trace)
-    except UnreliableGrowth as refused:
-        return sentence(str(refused))
-    if not isinstance(found, Growth):
-        return "Nothing in it repeats three times, so there is no depth to give a rate for."
+    found = Analysis.of(trace).gradient
+    if isinstance(found, UnreliableGrowth):
+        return sentence(str(found))
     low, high = interval(found)
     where = f"steps {found.first_layer} to {found.last_layer}"
     return (

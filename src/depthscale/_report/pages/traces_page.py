@@ -17,10 +17,9 @@ from depthscale._report.page.provenance import trace_provenance
 from depthscale._report.pages.profile_page import readout, rms, table_of
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import InvalidProbe, UnreliableGrowth
-from depthscale.measure import Growth, TraceComparison, compare, growth
+from depthscale.measure import Analysis, Growth, TraceComparison, compare
 from depthscale.measure.compare import AS_UNLIKELY, Change
-from depthscale.measure.steps import steps
-from depthscale.run import Array, Quantity, Trace, stations
+from depthscale.run import Array, Quantity, Trace, dominators
 
 _QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}
 _TOLD_APART = ("model", "mode", "loss", "seed", "batch", "repeats", "loss_scale", "initializations")
@@ -70,11 +69,11 @@ def places(traces: Sequence[Trace]) -> tuple[str, list[list[int]]]:
 
     Where one of them repeats nothing, the operations that every gradient path crosses.
     """
-    found = [steps(trace) for trace in traces]
+    found = [Analysis.of(trace).depth for trace in traces]
     ids = [sorted({op for pair in each.pairs for op in pair}) for each in found if each is not None]
     if len(ids) < len(found):
         return "operation that every path crosses, from the input", [
-            sorted(stations(trace)) or list(range(len(trace.ops))) for trace in traces
+            sorted(dominators(trace)) or list(range(len(trace.ops))) for trace in traces
         ]
     words = {each.word for each in found if each is not None}
     return f"{words.pop() if len(words) == 1 else 'step of depth'}, counted from the input", ids
@@ -215,17 +214,15 @@ def _growths(
 
 
 def _growth_cells(trace: Trace) -> list[str]:
-    try:
-        found = growth(trace)
-    except UnreliableGrowth as refused:
-        found = refused.estimate
+    analysis = Analysis.of(trace)
+    found = analysis.gradient
+    if isinstance(found, UnreliableGrowth):
+        estimate = found.estimate
         return [
-            f"(×{found.rate:.4g})" if isinstance(found, Growth) else "–",
-            "too few steps for one",
+            f"(×{estimate.rate:.4g})" if isinstance(estimate, Growth) else "–",
+            "too few steps for one" if analysis.depth else "nothing repeats three times",
             "–",
         ]
-    if found is None:
-        return ["–", "nothing repeats three times", "–"]
     low, high = interval(found)
     return [
         rounded(found.rate, found.stderr),

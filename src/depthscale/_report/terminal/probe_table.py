@@ -10,11 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from depthscale._diagnose import Diagnosis
-from depthscale._diagnose.finding import SEVERITIES
 from depthscale.errors import InvalidProbe, UnreliableGrowth
-from depthscale.measure import Growth, Ledger, growth, ledger
-from depthscale.measure.steps import steps
-from depthscale.run import Trace, TracedOp, stations
+from depthscale.measure import SEVERITIES, Analysis, Growth, Ledger
+from depthscale.run import Trace, TracedOp, dominators
 
 RULES = (
     "activation-explodes",
@@ -105,7 +103,7 @@ def probe_view(
     yield from (
         fill(line, width) for line in (*_growth_line(trace, found), *_parameters_line(trace))
     )
-    shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(stations(trace))]
+    shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(dominators(trace))]
     yield from _sparkline(
         _levels_along(trace), width, _BARS if unicode else _PLAIN_BARS, _lowest(trace)
     )
@@ -143,13 +141,9 @@ def _headline(trace: Trace) -> str:
 
 
 def _growth_line(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
-    try:
-        found = growth(trace)
-    except UnreliableGrowth as refused:
-        yield f"growth: {refused}"
-        return
-    if found is None:
-        yield "growth: nothing repeats three times along the depth, so there is no rate per step"
+    found = Analysis.of(trace).gradient
+    if isinstance(found, UnreliableGrowth):
+        yield f"growth: {found}"
     else:
         apart = "".join(
             f", the jump at {jump.where} included"
@@ -215,7 +209,7 @@ def _parameters_line(trace: Trace) -> Iterator[str]:
 def _levels_along(trace: Trace) -> list[float]:
     """log2 of the gradient's RMS from the input to the output: there, and between them at the top
     of every step of depth; at all operations that every path crosses where steps are few."""
-    crossed, found = [trace.ops[i] for i in reversed(stations(trace))], steps(trace)
+    crossed, found = [trace.ops[i] for i in reversed(dominators(trace))], Analysis.of(trace).depth
     if found is not None and len(found.pairs) > _FEW_STEPS and crossed:
         crossed = [
             crossed[0],
@@ -268,8 +262,12 @@ def _power(log2_value: float) -> str:
 def _table(trace: Trace, shown: Sequence[TracedOp], whole: bool, width: int, cut: str) -> Table:
     """Operations from the input to the output, in as many columns as there are; long names lose
     their beginning."""
-    account = _ledger(trace)
-    gains = {entry.id: entry.log2_gain_norm2 for entry in account.entries} if account else {}
+    account = Analysis.of(trace).ledger
+    gains = (
+        {entry.id: entry.log2_gain_norm2 for entry in account.entries}
+        if isinstance(account, Ledger)
+        else {}
+    )
     half = _MOST_ROWS // 2
     rows = [_row(op, gains) for op in shown]
     if len(rows) > _MOST_ROWS and not whole:
@@ -305,8 +303,8 @@ def _row(op: TracedOp, gains: dict[int, float]) -> tuple[str, ...]:
 
 
 def _account(trace: Trace) -> Iterator[str]:
-    account = _ledger(trace)
-    if account is None:
+    account = Analysis.of(trace).ledger
+    if not isinstance(account, Ledger):
         return
     parts = ", ".join(
         f"{kind} {value:+.2f}" for kind, value in account.by_kind[:6] if abs(value) >= 0.005
@@ -318,13 +316,6 @@ def _account(trace: Trace) -> Iterator[str]:
         f"(closes to {account.closure_error:.0e})"
     )
     yield from account.open
-
-
-def _ledger(trace: Trace) -> Ledger | None:
-    try:
-        return ledger(trace)
-    except UnreliableGrowth:
-        return None
 
 
 def _rounded(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Steps of depth in a trace: the block or the sequence of operations that its network repeats."""
+"""Depth of depth in a trace: the block or the sequence of operations that its network repeats."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from depthscale.run import ModuleNote, Trace, TracedOp, stations
+from depthscale.run.dominators import dominators, dominators_between
+from depthscale.run.trace import ModuleNote, Trace, TracedOp
 
 FEWEST = 3  # repetitions that make a depth
 
 
 @dataclass(frozen=True)
-class Steps:
+class Depth:
     """Whole steps of depth, from the input up. / word: what one step is.
 
     pairs: for each step of the bulk, the operation under it and the one at its top; the repetition
@@ -33,37 +34,39 @@ class Steps:
         return any(below < op <= top for below, top in self.pairs)
 
 
-def steps(trace: Trace) -> Steps | None:
+def depth_of(trace: Trace) -> Depth | None:
     """By a repeated block of the module tree, else by the shortest repeating sequence of operations
     that every gradient path crosses, else by the uses of one module that follow each other, as of a
     recurrent cell that reads an input at every step; None where nothing repeats three times. Where
     paths to all inputs share no depth, as where weights of the samples come in late, and no module
     comes again, the paths to the one input that has the most of it are looked at."""
-    return _along(trace, None) or _by_use(trace) or _along_one_input(trace)
+    return _along(trace, dominators(trace)) or _by_use(trace) or _along_one_input(trace)
 
 
-def _along_one_input(trace: Trace) -> Steps | None:
-    each = [_along(trace, [op]) for op, _ in trace.sources] if len(trace.sources) > 1 else []
+def _along_one_input(trace: Trace) -> Depth | None:
+    inputs = [op for op, _ in trace.sources] if len(trace.sources) > 1 else []
+    each = [
+        _along(trace, dominators_between(trace, {op for op, _ in trace.sinks}, [op]))
+        for op in inputs
+    ]
     return max(filter(None, each), key=lambda found: len(found.pairs), default=None)
 
 
-def _along(trace: Trace, inputs: list[int] | None) -> Steps | None:
-    """Along what every path to some inputs crosses."""
+def _along(trace: Trace, crossed: tuple[int, ...]) -> Depth | None:
+    """Along what every path crosses."""
     chain = [
-        op
-        for i in reversed(stations(trace, inputs))
-        if (op := trace.ops[i]).op != "input" and op.module != "loss"
+        op for i in reversed(crossed) if (op := trace.ops[i]).op != "input" and op.module != "loss"
     ]
     return _by_block(trace, chain) or _by_sequence(chain)
 
 
-def _by_block(trace: Trace, chain: list[TracedOp]) -> Steps | None:
+def _by_block(trace: Trace, chain: list[TracedOp]) -> Depth | None:
     """The modules of one class and structure that most often follow each other along the chain."""
     kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
     for module in trace.modules:
         if "(" in module.structure:
             kinds[module.module_class, module.structure].append(module.path)
-    best: Steps | None = None
+    best: Depth | None = None
     for (name, _), paths in kinds.items():
         if len(paths) >= FEWEST:
             found = _of_blocks(name, paths, chain, trace.modules)
@@ -74,7 +77,7 @@ def _by_block(trace: Trace, chain: list[TracedOp]) -> Steps | None:
 
 def _of_blocks(
     name: str, paths: list[str], chain: list[TracedOp], modules: tuple[ModuleNote, ...]
-) -> Steps | None:
+) -> Depth | None:
     runs = [(block, ops) for block, ops in _runs(chain, set(paths)) if block is not None]
     if len(runs) < FEWEST:
         return None
@@ -87,7 +90,7 @@ def _of_blocks(
             position.append(k - start)
         else:
             start = k
-    return Steps(name, tuple(pairs), tuple(position), len(runs)) if pairs else None
+    return Depth(name, tuple(pairs), tuple(position), len(runs)) if pairs else None
 
 
 def _runs(chain: list[TracedOp], blocks: set[str]) -> Iterator[tuple[str | None, list[TracedOp]]]:
@@ -113,7 +116,7 @@ def _block_of(path: str, blocks: set[str]) -> str | None:
     return None
 
 
-def _by_sequence(chain: list[TracedOp]) -> Steps | None:
+def _by_sequence(chain: list[TracedOp]) -> Depth | None:
     """The shortest period whose repetitions, of one shape, cover the most of the chain."""
     best = _repeated([(op.op, op.module_class) for op in chain])
     if best is None:
@@ -128,7 +131,7 @@ def _by_sequence(chain: list[TracedOp]) -> Steps | None:
         else:
             begun = k
     word = "-".join(op.op for op in chain[start : start + period])
-    return Steps(word, tuple(pairs), tuple(position), len(ends)) if pairs else None
+    return Depth(word, tuple(pairs), tuple(position), len(ends)) if pairs else None
 
 
 def _repeated(words: Sequence[Hashable]) -> tuple[int, int, int] | None:
@@ -154,7 +157,7 @@ def _repeated(words: Sequence[Hashable]) -> tuple[int, int, int] | None:
     return best
 
 
-def _by_use(trace: Trace) -> Steps | None:
+def _by_use(trace: Trace) -> Depth | None:
     """The operation that one module runs again and again, each time on what it made before."""
     uses: dict[tuple[str, str, tuple[int, ...]], list[TracedOp]] = defaultdict(list)
     for op in trace.ops:
@@ -167,7 +170,7 @@ def _by_use(trace: Trace) -> Steps | None:
         return None
     pairs = tuple((longest[k - 1].id, longest[k].id) for k in range(1, len(longest) - 1))
     name = longest[0].name
-    return Steps(f"use of {name}", pairs, tuple(range(1, len(pairs) + 1)), len(longest))
+    return Depth(f"use of {name}", pairs, tuple(range(1, len(pairs) + 1)), len(longest))
 
 
 def _one_after_another(trace: Trace, ops: list[TracedOp]) -> bool:

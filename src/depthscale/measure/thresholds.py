@@ -1,6 +1,10 @@
 """Thresholds: from where on something is said, and why there."""
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+Severity = Literal["info", "warn", "error"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warn", "error")
 
 
 def _at(value: float, unit: str, why: str) -> float:
@@ -67,3 +71,21 @@ class Thresholds:
     )
     theory_apart: float = _at(0.03, "log of the rate", "batches and inputs are a sample, too")
     imbalance: float = _at(0.1, "log2 per step", "less than 7 % of mean square a step is no cause")
+
+    def severity(self, change: float) -> Severity:
+        """How bad a change of that factor over the bulk, or over a segment of it, is."""
+        return (
+            "error"
+            if change >= self.error_change
+            else "warn"
+            if change >= self.warn_change
+            else "info"
+        )
+
+    def change_of(self, severity: Severity) -> float:
+        """The factor from which on a change has that severity."""
+        return {
+            "error": self.error_change,
+            "warn": self.warn_change,
+            "info": self.info_change,
+        }[severity]

@@ -1,8 +1,7 @@
 """Batches that are too small for what is asked of them: empty ones, and two or three values under a
 Batch Norm."""
 
-from depthscale.measure.steps import Steps
-from depthscale.run import Trace, TracedOp
+from depthscale.run import Depth, Trace, TracedOp
 
 # B sigma^2 is chi-squared with B - 1 degrees of freedom, and E 1/sigma^2 infinite below 3:
 # arXiv:1902.08129
@@ -33,7 +32,7 @@ def values_per_channel(op: TracedOp) -> int:
     )
 
 
-def without_rate(trace: Trace, bulk: Steps) -> str:
+def without_rate(trace: Trace, bulk: Depth) -> str:
     """Why the gradient of such a batch has no rate of growth over these steps, or nothing."""
     if is_empty(trace):
         return "the batch is empty, 0 samples went in; give inputs with at least one"

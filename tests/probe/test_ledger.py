@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from depthscale._diagnose import diagnose
 from depthscale._probe import probe, recorder
+from depthscale._probe.calls import TorchFunction
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import ledger
 from depthscale.run.dominators import dominators
@@ -158,10 +159,10 @@ def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tu
     seen: list[str] = []
     saw = recorder.is_reshape
 
-    def mistaken(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
-        if saw(name, output, given, before):
+    def mistaken(function: TorchFunction, output: Tensor, given: Tensor) -> bool:
+        if saw(function, output, given):
             return True
-        seen.append(name)
+        seen.append(function.name)
         return len(seen) == hidden
 
     with monkeypatch.context() as patched:
@@ -218,9 +219,9 @@ def test_an_operation_that_no_call_announces_is_found_all_the_same(
     """The recorder ignores tanh; autograd's graph does not."""
     saw = recorder.Recorder._saw
 
-    def ignoring(self: recorder.Recorder, func: Callable[..., Tensor], *rest: Any) -> None:
-        if func.__name__ != "tanh":
-            saw(self, func, *rest)
+    def ignoring(self: recorder.Recorder, function: TorchFunction, *rest: Any) -> None:
+        if function.name != "tanh":
+            saw(self, function, *rest)
 
     whole = probe(plain(), x())
     monkeypatch.setattr(recorder.Recorder, "_saw", ignoring)

@@ -7,7 +7,6 @@ from math import inf, isfinite, log2
 from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import place
-from depthscale._probe.likeness import NORMS
 from depthscale.measure.paths import flow, mean_over_repeats
 from depthscale.run import TracedOp
 from depthscale.sketch import Sketch
@@ -53,7 +52,7 @@ def _not_finite(case: Case) -> Iterator[Finding]:
             if wrong or spoilt.activation.nans
             else _outgrown(spoilt, [ops[i] for i in spoilt.reads])
         )
-        why = "the input holds them" if spoilt.op == "input" else overflow or why
+        why = "the input holds them" if spoilt.is_input else overflow or why
         yield _first(spoilt, spoilt.activation, "activation", why, _ROOM if overflow else _LOOK)
         return
     for op in reversed(case.trace.ops):
@@ -115,7 +114,7 @@ def _deleted(case: Case) -> Iterator[Finding]:
     if case.silenced is not None:
         yield _silent(case.silenced, op, evidence)
         return
-    norm = op.op in NORMS and not any(
+    norm = op.norm is not None and not any(
         ms == 0 and name.endswith("weight") for name, _, ms in op.weights
     )
     shared = (

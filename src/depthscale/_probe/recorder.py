@@ -4,13 +4,12 @@ in autograd's graph."""
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from depthscale._probe import internals, settings
+from depthscale._probe import internals
 from depthscale._probe.calls import QUESTIONS, is_reshape, name_of, tensors, written
 from depthscale._probe.dead import dead_units
 from depthscale._probe.likeness import Products, products_of
@@ -21,20 +20,10 @@ from depthscale._probe.parameters import Parameters, Weight
 from depthscale._probe.sketching import shape_of, sketch_of
 from depthscale._probe.untouched import Kept
 from depthscale.errors import UnsupportedTensor
+from depthscale.network import torch_calls
 from depthscale.run import NotSeen
 from depthscale.sketch import Sketch
 from depthscale.sketch.sketch import is_own_kind
-
-_EMBEDDINGS = ("embedding", "embedding_bag")
-_CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
-_MAPS = ("linear", "matmul", "mm", "bmm", "addmm", *_CONVOLUTIONS)
-_LIKE_ANOTHER = (
-    "to",
-    "type_as",
-    "expand_as",
-    "view_as",
-    "reshape_as",
-)  # whose other tensor gives a type or a shape
 
 
 @dataclass(eq=False)
@@ -150,8 +139,8 @@ class Recorder(TorchFunctionMode):
         outputs: Any,
     ) -> None:
         name = name_of(func)
-        read = given[:1] if name in _LIKE_ANOTHER else given
-        fixed = bool(read) and name not in _EMBEDDINGS and all(map(self._is_fixed, read))
+        read = given[:1] if torch_calls.takes_shape_of_another(name) else given
+        fixed = bool(read) and not torch_calls.is_embedding(name) and all(map(self._is_fixed, read))
         derived = any(self._derived.get(t) for t in read)
         for t in outputs:
             if fixed:
@@ -169,8 +158,8 @@ class Recorder(TorchFunctionMode):
         if len(outputs) == 1 and is_reshape(name, outputs[0], given, before):
             self._pass_through(outputs[0], reads[0])
         elif derived or any(t.requires_grad for t in outputs):
-            asked = settings.of(name, args, kwargs)
-            if name in _EMBEDDINGS and not derived:  # of positions, say
+            asked = torch_calls.settings(name, args, kwargs)
+            if torch_calls.is_embedding(name) and not derived:  # of positions, say
                 asked["same_for_all"] = True
             if picks:
                 asked["picked_by"] = picks
@@ -220,8 +209,10 @@ class Recorder(TorchFunctionMode):
                 weights=[
                     self._parameters.weight(t) for t in beside if not (wrapped or is_own_kind(t))
                 ],
-                products=products_of(name, outputs[0]),
-                dead=dead_units(name, outputs[0], partial(self._map_above, reads)),
+                products=products_of(outputs[0]) if torch_calls.is_compared(name, found) else None,
+                dead=dead_units(outputs[0], self._positions_of_map(reads))
+                if torch_calls.is_rectifier(name, found)
+                else None,
             )
         )
         for t in outputs:
@@ -298,15 +289,16 @@ class Recorder(TorchFunctionMode):
     def _is_fixed(self, tensor: Tensor) -> bool:
         return tensor in self._parameters or bool(self._fixed.get(tensor))
 
-    def _map_above(self, reads: list[int]) -> str:
-        """Name of the linear map or convolution that values come from, by the first thing that each
-        operation reads."""
+    def _positions_of_map(self, reads: list[int]) -> int | None:
+        """Axes of positions of what the linear map or convolution makes that values come from, by
+        the first thing that each operation reads; None without one."""
         while reads:
             above = self.drafts[reads[0]]
-            if above.op in _MAPS:
-                return above.op
+            positions = torch_calls.positions_of_map(above.op)
+            if positions is not None:
+                return positions
             reads = above.reads
-        return ""
+        return None
 
     def _here(self, name: str) -> str:
         return ".".join(part for part in (self._modules.top.path, name) if part)

@@ -20,7 +20,7 @@ from depthscale._probe.recorder import Recorder
 from depthscale._probe.tree import Tree
 from depthscale._probe.untouched import Kept
 from depthscale.errors import InvalidProbe
-from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp
+from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp, resolved
 from depthscale.sketch import Sketch
 
 MODES = ("train", "eval")
@@ -173,7 +173,7 @@ class Run:
             self.gradients = gradients
 
     def trace(self) -> Trace:
-        ops = tuple(self._op(i, label) for i, label in enumerate(labels(self.drafts)))
+        ops = resolved([self._op(i, label) for i, label in enumerate(labels(self.drafts))])
         sink = self.recorder.claims.producer(self.root)
         assert sink is not None
         return Trace(

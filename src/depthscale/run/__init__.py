@@ -17,6 +17,7 @@ from depthscale.run.trace import (
     TracedOp,
     TracedParameter,
     log2_total,
+    resolved,
 )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "data_frame",
     "log2_total",
     "merged",
+    "resolved",
     "rows_frame",
     "stations",
 ]

@@ -31,7 +31,7 @@ from depthscale.network.operations import (
     Unknown,
 )
 from depthscale.network.spec import NetSpec, Residual
-from depthscale.network.torch_calls import is_embedding, is_input
+from depthscale.network.torch_calls import is_embedding, is_input, is_product, is_scatter
 from depthscale.network.torch_ops import is_split, meanings, parameter_input
 from depthscale.network.window import Window
 
@@ -70,6 +70,8 @@ __all__ = [
     "activation",
     "is_embedding",
     "is_input",
+    "is_product",
+    "is_scatter",
     "is_split",
     "meanings",
     "name_and_parameter",

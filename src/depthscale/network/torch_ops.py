@@ -76,11 +76,12 @@ def norm_of(function: str, given: Any, shape: Shape, size: int) -> Norm | None:
     eps = given.get("eps") or 0.0
     match kind:
         case "batch":
-            return Norm(kind, size / shape[1], eps, "batch" if given["training"] else "running")
+            statistics = "batch" if given["training"] else "running"
+            return Norm(kind, size / max(shape[1], 1), eps, statistics)
         case "instance" if given["use_input_stats"]:
             return Norm(kind, prod(shape[2:]), eps)
         case "instance":
-            return Norm("batch", size / shape[1], eps, "running")
+            return Norm("batch", size / max(shape[1], 1), eps, "running")
         case "group":
             return Norm(kind, prod(shape[1:]) / given["num_groups"], eps)
     entries = given.get("normalized_shape") or shape[-1:]

@@ -5,7 +5,17 @@ from dataclasses import dataclass, field, replace
 from math import inf, log2
 from typing import Any
 
-from depthscale.network import Activation, Conv, Linear, Meaning, Norm, is_input, meanings
+from depthscale.network import (
+    Activation,
+    Add,
+    Conv,
+    Linear,
+    Meaning,
+    Norm,
+    is_embedding,
+    is_input,
+    meanings,
+)
 from depthscale.run.frames import rows_frame
 from depthscale.sketch import Sketch
 
@@ -186,9 +196,20 @@ class TracedOp:
         return self.meaning.phi
 
     @property
+    def adds_parameter(self) -> bool:
+        """Whether it adds parameters to the one thing that it reads, as a bias."""
+        adds = any(isinstance(what, Add) for what in self.meaning.what)
+        return adds and len(self.reads) == 1 and bool(self.weights)
+
+    @property
     def is_input(self) -> bool:
         """Whether it is what the model was given."""
         return is_input(self.op)
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether it looks up rows of a table."""
+        return is_embedding(self.op)
 
     @property
     def log2_gradient_ms(self) -> float:

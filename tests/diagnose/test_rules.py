@@ -443,7 +443,7 @@ def test_a_case_without_any_depth_is_said_plainly() -> None:
 @pytest.mark.parametrize(
     ("phi", "asked"),
     [
-        (nn.ReLU, "a variance of 2 / fan_in, as relu asks for, torch.nn.init.kaiming_normal_"),
+        (nn.ReLU, "a variance of 2 / fan_in, as relu asks for (torch.nn.init.normal_ with std="),
         (nn.Tanh, "depthscale phase --activation tanh"),
         (None, "a variance of 1 / fan_in"),
     ],

@@ -1,15 +1,13 @@
 """Rule on branches that do nothing: neither a signal nor a gradient worth the name passes them."""
 
 from collections.abc import Iterator
-from math import inf, isfinite, log2, prod
+from math import inf, isfinite, log2
 from statistics import median
 
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import decades, span
 from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
-
-MAPS = ("linear", "conv1d", "conv2d", "conv3d")
 
 
 def branch_findings(case: Analysis) -> Iterator[Finding]:
@@ -48,10 +46,7 @@ def branch_findings(case: Analysis) -> Iterator[Finding]:
 def fan_in_variance(op: TracedOp) -> float | None:
     """fan_in times the mean square of a map's weights; None for what is no linear map or
     convolution."""
-    return next(
-        (prod(shape[1:]) * ms for _, shape, ms in op.weights if len(shape) > 1 and op.op in MAPS),
-        None,
-    )
+    return None if op.map is None else op.map.sigma_w2
 
 
 def _idle(

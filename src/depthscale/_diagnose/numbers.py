@@ -52,7 +52,7 @@ def _not_finite(case: Analysis) -> Iterator[Finding]:
             if wrong or spoilt.activation.nans
             else _outgrown(spoilt, [ops[i] for i in spoilt.reads])
         )
-        why = "the input holds them" if spoilt.op == "input" else overflow or why
+        why = "the input holds them" if spoilt.is_input else overflow or why
         yield _first(spoilt, spoilt.activation, "activation", why, _ROOM if overflow else _LOOK)
         return
     for op in reversed(case.trace.ops):
@@ -104,7 +104,6 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str, advice: str) -> Fi
 def _deleted(case: Analysis) -> Iterator[Finding]:
     """Where nothing is left of a gradient: said of the operation that is to blame, which may lie
     below, where the signal ends."""
-    from depthscale._probe.likeness import NORMS
 
     if case.deleted is None:
         return
@@ -116,7 +115,7 @@ def _deleted(case: Analysis) -> Iterator[Finding]:
     if case.silenced is not None:
         yield _silent(case.silenced, op, evidence)
         return
-    norm = op.op in NORMS and not any(
+    norm = op.norm is not None and not any(
         ms == 0 and name.endswith("weight") for name, _, ms in op.weights
     )
     shared = (

@@ -194,7 +194,7 @@ def cause_of(case: Analysis, growth: Growth) -> Cause:
             RECURRENT if is_recurrent(case) else weights.advice,
         )
     alike = isinstance(case.activation, Growth) and together(growth, case.activation)
-    suited = {kind for each in weights_of(case) for kind in (each.op, each.phi)} if alike else set()
+    suited = {kind for each in weights_of(case) for kind in each.kinds} if alike else set()
     order = [each for each in blamed(case) if each.kind not in suited]
     order.sort(key=lambda each: -each.backward if alike else -each.excess)
     first = order[0 if growth.rate > 1 else -1] if order else None

@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
 
-from depthscale._diagnose.branches import MAPS, fan_in_variance
+from depthscale._diagnose.branches import fan_in_variance
 from depthscale._diagnose.words import fold_of, place
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.paths import mean_over_repeats
@@ -115,7 +115,7 @@ def _alone(case: Analysis, op: TracedOp, part: float) -> str:
 
 def _advice(op: TracedOp, others: float | None) -> str:
     size = fan_in_variance(op)
-    if op.op in MAPS and size is not None and not _SUITED[0] <= size <= _SUITED[1]:
+    if size is not None and not _SUITED[0] <= size <= _SUITED[1]:
         as_others = (
             "as the others are"
             if others is not None

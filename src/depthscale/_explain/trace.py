@@ -14,8 +14,8 @@ from depthscale._explain.blocks import Block, Theory, argued, blocks, is_read, m
 from depthscale._explain.expected import Numbers
 from depthscale._explain.verdict import TOLERANCE, Found, Row, Unit, judge_argued
 from depthscale._probe import probe
-from depthscale._probe.likeness import NORMS
 from depthscale.errors import InvalidProbe
+from depthscale.network import NORM_CALLS
 from depthscale.run import Trace
 
 _SAME = 0.005  # difference between theory and argument that is not worth a word
@@ -99,12 +99,12 @@ def explain(
     if not found.norms:
         raise InvalidProbe("the trace does not hold what its norms did: probe with norms=True")
     at_norms = blocks(found)
-    without = tuple(op.name for op in found.ops if op.op in NORMS and not is_read(op))
+    without = tuple(op.name for op in found.ops if op.norm is not None and not is_read(op))
     if not at_norms:
         there = (
             f"no finite gradient reached {', '.join(without)}"
             if without
-            else f"none of its operations is one of {', '.join(NORMS)}"
+            else f"none of its operations is one of {', '.join(NORM_CALLS)}"
         )
         raise InvalidProbe(f"{found.model} has no norm to explain: {there}")
     theory, networks = Theory(found), found.initializations

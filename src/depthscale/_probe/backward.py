@@ -12,11 +12,12 @@ from torch.autograd.graph import Node
 
 from depthscale._probe import internals
 from depthscale._probe.nodes import Exit, Slot, reachable
-from depthscale._probe.norm_calls import NormReading, is_elementwise, slopes_of
+from depthscale._probe.norm_calls import NormReading, is_whole, slopes_of
 from depthscale._probe.resolve import Operations
 from depthscale._probe.sketching import sketch_of
 from depthscale._probe.split import split_of
 from depthscale.errors import UnsupportedTensor
+from depthscale.network.torch_calls import is_elementwise
 from depthscale.run import NormSplit, NotSeen
 from depthscale.sketch import Sketch
 
@@ -200,7 +201,8 @@ class Backward:
             if (
                 self._with_slopes
                 and self._ways[op] == 1
-                and is_elementwise(self._calls[op].name, self._calls[op].slots, node)
+                and is_elementwise(self._calls[op].name, self._calls[op].settings)
+                and is_whole(self._calls[op].slots, node)
             ):
                 slopes = slopes_of(node, ways[0].position, grad_outputs[0])
                 if slopes is not None:

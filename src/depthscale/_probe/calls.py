@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from depthscale._probe import internals
+from depthscale.network import torch_calls
 
 _COPIES = {
     "contiguous",
@@ -24,8 +25,6 @@ _COPIES = {
     "detach",
     "alias",
 }
-_LIKE_ANOTHER = ("to", "type_as", "expand_as", "view_as", "reshape_as")
-_EMBEDDINGS = ("embedding", "embedding_bag")
 _DUNDERS = {
     name: plain
     for plain in ("add", "sub", "mul", "div", "truediv", "pow", "matmul", "floordiv", "mod")
@@ -124,8 +123,8 @@ def torch_function(func: Callable[..., Any]) -> TorchFunction:
         name=name,
         asks=func in _QUESTIONS,
         copies=name in _COPIES,
-        like_another=name in _LIKE_ANOTHER,
-        embeds=name in _EMBEDDINGS,
+        like_another=torch_calls.takes_shape_of_another(name),
+        embeds=torch_calls.is_embedding(name),
         in_place=in_place and bare not in _NOT_WRITING,
         running=_RUNNING.get(func),
         parameters=() if code is None else code.co_varnames[: code.co_argcount],

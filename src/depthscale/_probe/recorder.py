@@ -12,14 +12,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
-from depthscale._probe import internals, settings
+from depthscale._probe import internals
 from depthscale._probe.calls import TorchFunction, is_reshape, tensors, torch_function
 from depthscale._probe.dead import dead_units
 from depthscale._probe.likeness import Products, products_of
@@ -30,12 +29,10 @@ from depthscale._probe.parameters import Parameters, Weight
 from depthscale._probe.sketching import shape_of, sketch_of
 from depthscale._probe.untouched import Kept
 from depthscale.errors import UnsupportedTensor
+from depthscale.network import torch_calls
 from depthscale.run import NotSeen
 from depthscale.sketch import Sketch
 from depthscale.sketch.counting import is_own_kind
-
-_CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
-_MAPS = ("linear", "matmul", "mm", "bmm", "addmm", *_CONVOLUTIONS)
 
 # what a tensor derives from: nothing that is known, buffers alone, parameters, the inputs
 CONSTANT, BUFFER, PARAMETER, SIGNAL = range(4)
@@ -243,7 +240,7 @@ class Recorder(TorchFunctionMode):
             self.calls.append(call)
             self._add_all(counted, kind, call)
         elif kind == SIGNAL or any(t.requires_grad for t in counted):
-            asked = settings.of(function.name, args, kwargs)
+            asked = torch_calls.settings(function.name, args, kwargs)
             if function.embeds and kind != SIGNAL:  # of positions, say
                 asked["same_for_all"] = True
             weights = [
@@ -287,7 +284,7 @@ class Recorder(TorchFunctionMode):
         role: Role = Role.OPERATION,
     ) -> Call:
         """A new operation, with all that needs its values."""
-        first = outputs[0]
+        first, given = outputs[0], {} if asked is None else asked
         wrapped = bool(weights) and internals.is_wrapped(first)
         call = Call(
             name=name,
@@ -298,13 +295,15 @@ class Recorder(TorchFunctionMode):
             shape=shape_of(first),
             dtype=str(first.dtype).removeprefix("torch."),
             size=first.numel() if len(outputs) == 1 else sum(t.numel() for t in outputs),
-            settings={} if asked is None else asked,
+            settings=given,
             weights=[
                 self._parameters.weight(t) for t in weights if not (wrapped or is_own_kind(t))
             ],
             activation=self._sketch(name, outputs),
-            products=products_of(name, first),
-            dead=dead_units(name, first, partial(_map_above, read)),
+            products=products_of(first) if torch_calls.is_compared(name, given) else None,
+            dead=dead_units(first, _positions_of_map(read))
+            if torch_calls.is_rectifier(name, given)
+            else None,
         )
         self.calls.append(call)
         self._add_all(outputs, SIGNAL, call)
@@ -378,15 +377,16 @@ def _joined(kinds: list[int]) -> int:
     return kind if kind == SIGNAL else min(kinds, default=CONSTANT) and kind
 
 
-def _map_above(read: Sequence[Value]) -> str:
-    """Name of the linear map or convolution that values come from, by the first thing that each
-    operation reads."""
+def _positions_of_map(read: Sequence[Value]) -> int | None:
+    """Axes of positions of what the linear map or convolution makes that values come from, by the
+    first thing that each operation reads; None without one."""
     while True:
         call = next((v.call for v in read if v.counted and v.call is not None), None)
         if call is None:
-            return ""
-        if call.role is not Role.RESHAPE and call.name in _MAPS:
-            return call.name
+            return None
+        positions = torch_calls.positions_of_map(call.name)
+        if call.role is not Role.RESHAPE and positions is not None:
+            return positions
         read = call.read[:1] if call.role is Role.RESHAPE else call.read
 
 

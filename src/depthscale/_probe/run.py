@@ -21,7 +21,7 @@ from depthscale._probe.resolve import resolved
 from depthscale._probe.tree import Tree
 from depthscale._probe.untouched import Kept
 from depthscale.errors import InvalidProbe
-from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp
+from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp, with_meanings
 from depthscale.sketch import Sketch
 
 MODES = ("train", "eval")
@@ -176,7 +176,7 @@ class ProbePass:
             self.gradients = gradients
 
     def trace(self) -> Trace:
-        ops = tuple(self._op(i, label) for i, label in enumerate(labels(self.ops.calls)))
+        ops = with_meanings([self._op(i, label) for i, label in enumerate(labels(self.ops.calls))])
         sink = self.ops.owners.producer(self.root)
         assert sink is not None
         return Trace(

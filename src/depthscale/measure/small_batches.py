@@ -16,20 +16,15 @@ def is_empty(trace: Trace) -> bool:
 def norms_over_few(trace: Trace) -> tuple[TracedOp, ...]:
     """Batch Norms that take their statistics from so few values a channel that the mean of
     1/sigma^2 is infinite."""
-    return tuple(
-        op
-        for op in trace.ops
-        if op.op == "batch_norm" and 0 < values_per_channel(op) < FEWEST_VALUES
-    )
+    return tuple(op for op in trace.ops if 0 < values_per_channel(op) < FEWEST_VALUES)
 
 
 def values_per_channel(op: TracedOp) -> int:
     """From how many values a Batch Norm in train mode takes a mean; 0 for one that takes none."""
-    return (
-        op.size // op.shape[1]
-        if op.settings.get("training") and len(op.shape) > 1 and op.shape[1]
-        else 0
-    )
+    norm = op.norm
+    if norm is None or not norm.row.mixes_samples or norm.statistics == "running":
+        return 0
+    return int(norm.size)
 
 
 def without_rate(trace: Trace, bulk: Depth) -> str:

@@ -2,6 +2,7 @@
 
 from depthscale.network.activations import Activation, Function, Phi, activation, shifted
 from depthscale.network.graph import Graph, Op
+from depthscale.network.meaning import Meaning
 from depthscale.network.names import name_and_parameter
 from depthscale.network.normalizers import (
     NORM_CALLS,
@@ -30,6 +31,8 @@ from depthscale.network.operations import (
     Unknown,
 )
 from depthscale.network.spec import NetSpec, Residual
+from depthscale.network.torch_calls import is_embedding, is_input, is_product, is_scatter
+from depthscale.network.torch_ops import is_split, meanings, parameter_input
 from depthscale.network.window import Window
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "Graph",
     "Input",
     "Linear",
+    "Meaning",
     "NetSpec",
     "Norm",
     "NormCall",
@@ -64,6 +68,13 @@ __all__ = [
     "Unknown",
     "Window",
     "activation",
+    "is_embedding",
+    "is_input",
+    "is_product",
+    "is_scatter",
+    "is_split",
+    "meanings",
     "name_and_parameter",
+    "parameter_input",
     "shifted",
 ]

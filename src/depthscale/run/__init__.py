@@ -19,6 +19,7 @@ from depthscale.run.trace import (
     TracedOp,
     TracedParameter,
     log2_total,
+    with_meanings,
 )
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "log2_total",
     "merged",
     "rows_frame",
+    "with_meanings",
 ]

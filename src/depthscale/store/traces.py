@@ -21,11 +21,13 @@ from depthscale.run import (
     Trace,
     TracedOp,
     TracedParameter,
+    with_meanings,
 )
 from depthscale.sketch import Sketch
 from depthscale.store.sketches import decoded, encoded
 from depthscale.theory import TracePrediction
 
+_RESOLVED = ("meaning",)  # what follows from the other fields
 _BARE = ("ops", "params", "coverage", "modules")
 
 
@@ -79,7 +81,7 @@ def rebuilt_trace(loaded: dict[str, Any]) -> Trace:
     seen.pop("share")
     seen["not_seen"] = tuple(NotSeen(**each) for each in seen["not_seen"])
     bare = {key: _read(value) for key, value in whole["fields"].items()}
-    ops = tuple(_read_op(each) for each in whole["ops"])
+    ops = with_meanings([_read_op(each) for each in whole["ops"]])
     ends = [op for each in (bare["sinks"], bare["sources"]) for op, _ in each]
     if not (_in_order(ops) and all(end in range(len(ops)) for end in ends)):
         raise ValueError("operations that refer to none")
@@ -217,7 +219,9 @@ def _growth_fields(found: Growth) -> dict[str, Any]:
 
 
 def _whole(record: Any) -> dict[str, Any]:
-    return {f.name: _plain(getattr(record, f.name)) for f in fields(record)}
+    return {
+        f.name: _plain(getattr(record, f.name)) for f in fields(record) if f.name not in _RESOLVED
+    }
 
 
 def _plain(value: Any) -> Any:

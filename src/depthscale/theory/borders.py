@@ -9,8 +9,10 @@ import numpy as np
 
 from depthscale.network import (
     Add,
+    Affine,
     Attention,
     Conv,
+    Dropout,
     Elementwise,
     Flatten,
     Norm,
@@ -61,6 +63,9 @@ def forward(what: Operation, inputs: Sequence[Signal], x: Signal) -> Signal:
             stream, branch = inputs
             share = 1 / (1 + scale**2 * 2.0 ** (branch.log2_ms - stream.log2_ms))
             profile = mixed(stream.profile, branch.profile, share)
+        case Affine() | Dropout():
+            y = inputs[0]
+            return replace(x, profile=y.profile, common=y.common, wavering=y.wavering)
         case _:
             profile = inputs[0].profile
     if profile is None:

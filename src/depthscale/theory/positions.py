@@ -144,6 +144,7 @@ def _averaged(window: Window, x: Signal) -> Signal:
         error=error,
         positions=out,
         near=together,
+        spread_error=x.spread_error,
     )
 
 
@@ -172,6 +173,7 @@ def _largest(window: Window, x: Signal) -> Signal:
         error=error,
         positions=positions,
         near=near,
+        spread_error=x.spread_error,
     )
 
 
@@ -255,6 +257,7 @@ def attended(attention: Attention, q: Signal, k: Signal, v: Signal) -> Signal:
         error=error,
         positions=v.positions,
         near=near if v.positions > 1 else None,
+        spread_error=v.spread_error,
     )
 
 

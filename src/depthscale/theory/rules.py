@@ -360,4 +360,5 @@ def _dropout(keep: float, x: Signal) -> Signal:
         error=x.error,
         positions=x.positions,
         near=near,
+        spread_error=x.spread_error,
     )

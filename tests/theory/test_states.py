@@ -1,0 +1,71 @@
+"""What an operation that does not touch a bound or a place must hand on."""
+
+from math import inf
+
+import pytest
+
+from depthscale.network import (
+    Affine,
+    Attention,
+    Conv,
+    Dropout,
+    Flatten,
+    Input,
+    Norm,
+    Operation,
+    Part,
+    Pool,
+    Window,
+)
+from depthscale.theory.laws import Gaussian
+from depthscale.theory.rules import forward_rule
+from depthscale.theory.states import Signal
+from depthscale.theory.walk import predict_graph
+from graphs import chain
+
+VALUES = Signal(
+    0.0, 0.5, -1.0, law=Gaussian(1.0, 0.5), positions=16, near=0.7, error=0.01, spread_error=0.05
+)
+SCALES = [
+    Affine(0.5, 0.0),
+    Affine(0.5, 1.0),
+    Dropout(0.8),
+    Flatten(),
+    Part(0.5),
+    Part(0.5, "positions"),
+    Pool("average", Window.of((4, 4), 2, 2)),
+    Pool("max", Window.of((4, 4), 2, 2)),
+    Norm("layer", inf),
+    Norm("batch", 64, statistics="running"),
+]
+
+
+@pytest.mark.parametrize("what", SCALES, ids=str)
+def test_an_error_of_the_spread_survives_what_only_scales(what: Operation) -> None:
+    output = forward_rule(what, (VALUES,))
+    assert output.spread_error >= VALUES.spread_error
+    assert output.error >= VALUES.error
+
+
+def test_an_error_of_the_spread_survives_attention() -> None:
+    small = Signal(-4.0, 0.5, -5.0, positions=16, near=0.7)
+    assert forward_rule(Attention(), (small, small, VALUES)).spread_error == 0.05
+
+
+def test_twin_a_norm_over_an_endless_batch_divides_the_spread_by_itself() -> None:
+    assert forward_rule(Norm("batch", inf), (VALUES,)).spread_error == 0.0
+
+
+@pytest.mark.parametrize("gain", [1.0, -2.0])
+def test_what_zeros_around_an_image_leave_survives_a_gain(gain: float) -> None:
+    """Batch Norm behind it sees the pattern that all samples share, and by how much channels
+    differ."""
+    ops = (
+        Input(1.0, 0.2, (4, 4)),
+        Conv(32, 32, Window.of((4, 4), 3, 1, 1), 2.0),
+        Norm("batch", 8 * 16),
+    )
+    plain = predict_graph(chain(*ops)).ops
+    scaled = predict_graph(chain(*ops[:2], Affine(gain, 0.0), ops[2])).ops
+    assert scaled[-1].log2_activation == pytest.approx(plain[-1].log2_activation, abs=1e-12)
+    assert scaled[0].log2_gradient == pytest.approx(plain[0].log2_gradient, abs=1e-12)

@@ -20,7 +20,7 @@ from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.nets.draw import LOSSES, Loss
 from depthscale.nets.limits import check_run
 from depthscale.nets.simulate import Progress
-from depthscale.network import NORMS, NetSpec
+from depthscale.network import NetSpec
 from depthscale.run import Array
 
 Run = Callable[[NetSpec, int, Loss], Tape]
@@ -265,7 +265,7 @@ def _pictured(
     shown = tuple(sorted({1, middle, spec.depth}))
     networks = {"vanilla": tapes["vanilla"]}
     if spec.norm != "none":
-        networks[f"{spec.norm} norm" if spec.norm in NORMS else spec.norm.replace("_", " ")] = (
+        networks[f"{spec.norm} norm" if spec.normalizer.kind else spec.norm.replace("_", " ")] = (
             tapes["norm"]
         )
     preactivations = {

@@ -13,7 +13,7 @@ from depthscale.measure.law import Plateau, PowerLaw, plateau, power_law
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.steps import Steps, steps
 from depthscale.measure.stretches import Stretch, stretches
-from depthscale.network import NORMS
+from depthscale.network import SPEC_NORMS
 from depthscale.numerics.student import as_sure_as, normal_deviate
 from depthscale.run import Profile, Quantity, Trace
 
@@ -337,7 +337,8 @@ def _require_more_than_rounding(profile: Profile) -> None:
     Without a norm, with eps, or below layer 1 (whose inputs may have any size) a steep fall is what
     it seems.
     """
-    if not profile.seeds or profile.spec.get("norm") not in NORMS or profile.spec.get("eps"):
+    norm = SPEC_NORMS.get(profile.spec.get("norm", "none"), SPEC_NORMS["none"])
+    if not profile.seeds or norm.kind is None or profile.spec.get("eps"):
         return
     levels = profile.gradient.log2_mean_square[1:]
     falls = levels[1:] - levels[:-1]

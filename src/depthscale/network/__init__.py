@@ -3,6 +3,15 @@
 from depthscale.network.activations import Activation, Function, Phi, activation, shifted
 from depthscale.network.graph import Graph, Op
 from depthscale.network.names import name_and_parameter
+from depthscale.network.normalizers import (
+    NORM_CALLS,
+    NORMALIZERS,
+    SPEC_NORMS,
+    Normalizer,
+    NormCall,
+    NormKind,
+    SpecNorm,
+)
 from depthscale.network.operations import (
     Add,
     Affine,
@@ -20,11 +29,13 @@ from depthscale.network.operations import (
     Pool,
     Unknown,
 )
-from depthscale.network.spec import NORMS, NetSpec, Residual
+from depthscale.network.spec import NetSpec, Residual
 from depthscale.network.window import Window
 
 __all__ = [
-    "NORMS",
+    "NORMALIZERS",
+    "NORM_CALLS",
+    "SPEC_NORMS",
     "Activation",
     "Add",
     "Affine",
@@ -40,12 +51,16 @@ __all__ = [
     "Linear",
     "NetSpec",
     "Norm",
+    "NormCall",
+    "NormKind",
+    "Normalizer",
     "Op",
     "Operation",
     "Part",
     "Phi",
     "Pool",
     "Residual",
+    "SpecNorm",
     "Unknown",
     "Window",
     "activation",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from depthscale.errors import InvalidSpec, NoTheory
-from depthscale.network import NORMS, Graph, Linear, NetSpec, activation
+from depthscale.network import Graph, Linear, NetSpec, activation
 from depthscale.run import STOPS, Profile, Quantity, Trace
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
@@ -89,9 +89,7 @@ def _adds_to_a_norm(spec: NetSpec) -> bool:
     """Whether a norm over few values receives what another gave, and a branch: of that whole
     batches are sampled."""
     return (
-        spec.residual is not None
-        and spec.residual.form == "post"
-        and spec.norm in ("batch", "group", "group_rms")
+        spec.residual is not None and spec.residual.form == "post" and spec.normalizer.is_over_few
     )
 
 
@@ -134,7 +132,7 @@ def _validity(spec: NetSpec) -> tuple[str, ...]:
 def _amplifies(spec: NetSpec, graph: Graph, signals: list[Signal]) -> tuple[str, ...]:
     """Whether the departures that a finite width leaves grow with depth until means over networks
     depart, too."""
-    held = spec.norm in NORMS or spec.residual or activation(spec.activation).homogeneous
+    held = spec.normalizer.kind or spec.residual or activation(spec.activation).homogeneous
     found = None if held else unevenness(graph, signals)
     if found is None or found.amplified < _AMPLIFIED or found.variance < _UNEVEN:
         return ()

@@ -9,15 +9,19 @@ from depthscale.network import (
     Attention,
     Conv,
     Dropout,
+    Elementwise,
     Flatten,
     Input,
+    Linear,
     Norm,
     Operation,
     Part,
     Pool,
     Window,
 )
+from depthscale.theory import exchangeable
 from depthscale.theory.laws import Gaussian
+from depthscale.theory.moments import values
 from depthscale.theory.rules import forward_rule
 from depthscale.theory.states import Signal
 from depthscale.theory.walk import predict_graph
@@ -69,3 +73,21 @@ def test_what_zeros_around_an_image_leave_survives_a_gain(gain: float) -> None:
     scaled = predict_graph(chain(*ops[:2], Affine(gain, 0.0), ops[2])).ops
     assert scaled[-1].log2_activation == pytest.approx(plain[-1].log2_activation, abs=1e-12)
     assert scaled[0].log2_gradient == pytest.approx(plain[0].log2_gradient, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "to_one_place",
+    [
+        (Flatten(), Linear(512, 32, 1.5, 0.2)),
+        (Conv(32, 32, Window.of((4, 4), 4, 1, 0), 1.5, 0.2),),
+    ],
+    ids=["flatten", "conv"],
+)
+def test_one_place_has_no_border(to_one_place: tuple[Operation, ...]) -> None:
+    """What stands behind it is Gaussian of one variance, as in a network of vectors."""
+    conv = Conv(32, 32, Window.of((4, 4), 3, 1, 1), 2.0)
+    graph = chain(Input(1.0, 0.2, (4, 4)), conv, *to_one_place, Elementwise("tanh"))
+    *_, before, after = exchangeable.forward(graph)[0]
+    moments = values("tanh", Gaussian(2.0**before.log2_ms, before.ratio))
+    assert 2.0**after.log2_ms == pytest.approx(moments.square, rel=1e-9)
+    assert after.ratio == pytest.approx(moments.product / moments.square, rel=1e-9)

@@ -57,7 +57,7 @@ def forward(what: Operation, inputs: Sequence[Signal], x: Signal) -> Signal:
             return replace(x, profile=found.profile, common=found.common, wavering=wavering)
         case Norm(kind="batch", statistics="batch" | "frozen"):
             profile = centred(inputs[0].profile, inputs[0].common, inputs[0].ratio)
-        case Pool() | Flatten() | Part() | Attention() | Norm(kind="layer" | "rms"):
+        case Conv() | Pool() | Flatten() | Part() | Attention() | Norm(kind="layer" | "rms"):
             profile = None
         case Add(scale):
             stream, branch = inputs

@@ -34,7 +34,7 @@ def part(part: Part, x: Signal) -> Signal:
     if part.of == "entries":
         return x
     left = round(x.positions * part.share)
-    return replace(x, positions=left, near=x.near if left > 1 else None)
+    return replace(_placeless(x), positions=left, near=x.near if left > 1 else None)
 
 
 def below_part(part: Part, x: Signal, g: Gradient) -> Gradient:
@@ -223,7 +223,12 @@ def of_windows(window: Window, x: Signal) -> tuple[Source, Largest]:
 def flattened(x: Signal) -> Signal:
     """Positions become entries; two samples share at any entry what they share at any two
     positions."""
-    return x if x.positions == 1 else replace(x, positions=1, near=None, source=None)
+    return x if x.positions == 1 else replace(_placeless(x), positions=1, near=None, source=None)
+
+
+def _placeless(x: Signal) -> Signal:
+    """Without what belongs to positions that are no longer there."""
+    return replace(x, profile=None, common=None, wavering=0.0)
 
 
 def below_flatten(x: Signal, g: Gradient) -> Gradient:

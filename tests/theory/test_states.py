@@ -23,12 +23,17 @@ from depthscale.theory import exchangeable
 from depthscale.theory.laws import Gaussian
 from depthscale.theory.moments import values
 from depthscale.theory.rules import forward_rule
-from depthscale.theory.states import Signal
+from depthscale.theory.states import Errors, ForwardMoments, KnownLaw, Places
 from depthscale.theory.walk import predict_graph
 from graphs import chain
 
-VALUES = Signal(
-    0.0, 0.5, -1.0, law=Gaussian(1.0, 0.5), positions=16, near=0.7, error=0.01, spread_error=0.05
+VALUES = ForwardMoments(
+    0.0,
+    0.5,
+    -1.0,
+    known=KnownLaw(Gaussian(1.0, 0.5)),
+    errors=Errors(0.01, 0.05),
+    places=Places(16, 0.7),
 )
 SCALES = [
     Affine(0.5, 0.0),
@@ -47,17 +52,17 @@ SCALES = [
 @pytest.mark.parametrize("what", SCALES, ids=str)
 def test_an_error_of_the_spread_survives_what_only_scales(what: Operation) -> None:
     output = forward_rule(what, (VALUES,))
-    assert output.spread_error >= VALUES.spread_error
+    assert output.errors.spread >= VALUES.errors.spread
     assert output.error >= VALUES.error
 
 
 def test_an_error_of_the_spread_survives_attention() -> None:
-    small = Signal(-4.0, 0.5, -5.0, positions=16, near=0.7)
-    assert forward_rule(Attention(), (small, small, VALUES)).spread_error == 0.05
+    small = ForwardMoments(-4.0, 0.5, -5.0, places=Places(16, 0.7))
+    assert forward_rule(Attention(), (small, small, VALUES)).errors.spread == 0.05
 
 
 def test_twin_a_norm_over_an_endless_batch_divides_the_spread_by_itself() -> None:
-    assert forward_rule(Norm("batch", inf), (VALUES,)).spread_error == 0.0
+    assert forward_rule(Norm("batch", inf), (VALUES,)).errors.spread == 0.0
 
 
 @pytest.mark.parametrize("gain", [1.0, -2.0])
@@ -88,6 +93,6 @@ def test_one_place_has_no_border(to_one_place: tuple[Operation, ...]) -> None:
     conv = Conv(32, 32, Window.of((4, 4), 3, 1, 1), 2.0)
     graph = chain(Input(1.0, 0.2, (4, 4)), conv, *to_one_place, Elementwise("tanh"))
     *_, before, after = exchangeable.forward(graph)[0]
-    moments = values("tanh", Gaussian(2.0**before.log2_ms, before.ratio))
+    moments = values("tanh", Gaussian(2.0**before.log2_ms, before.sample_correlation))
     assert 2.0**after.log2_ms == pytest.approx(moments.square, rel=1e-9)
-    assert after.ratio == pytest.approx(moments.product / moments.square, rel=1e-9)
+    assert after.sample_correlation == pytest.approx(moments.product / moments.square, rel=1e-9)

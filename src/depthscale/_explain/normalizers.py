@@ -261,7 +261,7 @@ def _growth(profile: Profile) -> Growth | None:
 
 def _predicted_correlation(spec: NetSpec) -> float:
     signals, missing = exchangeable.forward(spec.graph())
-    return nan if missing else signals[-1].ratio
+    return nan if missing else signals[-1].sample_correlation
 
 
 def _departure(cell: Cell, spec: NetSpec) -> str:

@@ -1,7 +1,7 @@
-"""Virtual channels: what becomes of a sum whose law has no closed form, as of act(stream +
+"""Sampled sums: what becomes of a sum whose law has no closed form, as of act(stream +
 norm(branch)) (arXiv:1512.03385).
 
-A virtual channel is what one channel sees at a point (column 0), in another sample (1), and at
+A sampled channel is what one channel sees at a point (column 0), in another sample (1), and at
 another position of the same sample (2). Forward, second moments are means over channels. Along the
 stream slopes depend on each other, since all see the same channel. Given what it saw, though, its
 gradient is a sum of independent ones, each times slopes: so E g^2 and E g g' are carried channel by
@@ -16,66 +16,83 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 
 from depthscale.network import Phi, activation
-from depthscale.theory.laws import Gaussian, Law, Sampled, Spherical, WeightedSlopes
-from depthscale.theory.neurons import gaussians, uniform
-from depthscale.theory.states import Channels, Gradient, Signal, Source, Weighted, log2_of
+from depthscale.theory.laws import (
+    GAUSSIAN_FROM,
+    Gaussian,
+    Law,
+    Sampled,
+    Spherical,
+    WeightedSlopes,
+)
+from depthscale.theory.sampled_expectations import gaussians, uniform
+from depthscale.theory.states import (
+    FREE,
+    BackwardMoments,
+    ChannelMoments,
+    ForwardMoments,
+    KnownLaw,
+    Source,
+    Ties,
+    Weighted,
+    log2_of,
+)
 
 Array = NDArray[np.float64]
 
 _REPLICATES, _LOG2_CHANNELS = 8, 12
-_GAUSSIAN_FROM = 200  # values of a norm from which its output counts as Gaussian
 
 
-def sampled_sum(stream: Signal, branch: Signal, scale: float) -> Sampled | None:
+def law_of_sum(stream: ForwardMoments, branch: ForwardMoments, scale: float) -> Sampled | None:
     """The law of stream + scale * branch, or None where neither can be drawn afresh, or the other's
     channels are not known."""
     sides = _sides(stream, branch)
-    if sides is None or stream.unit or branch.unit:
+    if sides is None or stream.known.unit or branch.known.unit:
         return None
     old, _ = sides
     return Sampled(lambda: _weighed(_drawn(*sides), stream is old, scale), _draws(old) + 1)
 
 
-def activated(name: Phi, x: Signal) -> Signal:
+def activated(name: Phi, x: ForwardMoments, law: Sampled) -> ForwardMoments:
     """The output of an activation that receives what is sampled."""
-    assert isinstance(x.law, Sampled)
-    u = activation(name).phi(x.law.points)
+    u = activation(name).phi(law.points)
     square, product, nearby = ((u[..., 0] * u[..., k]).mean(axis=1) for k in range(3))
     spread = (np.square(u[..., 0] - u[..., 1]) / 2).mean()
     found = float(square.mean())
     if not found:
-        return Signal(-inf, 0.0, -inf, error=x.error, positions=x.positions)
-    source = Source(name, x.law, 0.0, None if x.near is None else x.received_near, x.normalized)
-    return Signal(
+        return x.become_zero()
+    between = None if x.places.correlation is None else float(nearby.mean()) / found
+    return x.become(
         log2(found),
         float(product.mean()) / found,
         log2_of(float(spread)),
         float(u[..., 0].mean()) / sqrt(found),
-        source=source,
-        error=max(x.error, _error(square)),
-        positions=x.positions,
-        near=None if x.near is None else float(nearby.mean()) / found,
-        spread_error=x.spread_error,
+        KnownLaw(source=Source(name, law, 0.0, x.received_correlation, x.known.normalized)),
+        x.errors._replace(mean_square=max(x.error, _error(square))),
+        x.places._replace(correlation=between),
     )
 
 
-def through(name: Phi, x: Signal, g: Gradient) -> Gradient:
+def through(name: Phi, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """Below an activation whose slopes and the gradient above it depend on what the channel saw."""
     assert x.law is not None
-    u = points(x.law, x.received_near if x.near is not None else None)
-    slope, above = activation(name).derivative(u), g.channels or alike(g)
-    square, product, near = (
-        each * slope[..., 0] * slope[..., k] for k, each in enumerate(above.moments)
+    u = points(x.law, x.received_correlation)
+    slope, above = activation(name).derivative(u), g.ties.channels or alike(g)
+    square, product, nearby = (
+        moment * slope[..., 0] * slope[..., k] for k, moment in enumerate(above.moments)
     )
-    return _gradient(Channels(square, product, near, above.log2_unit), g, x, u)
+    return _gradient(ChannelMoments(square, product, nearby, above.log2_unit), g, x, u)
 
 
 def below_sum(
-    stream: Signal, branch: Signal, scale: float, total: Law | Sampled | None, g: Gradient
-) -> tuple[Gradient, Gradient]:
+    stream: ForwardMoments,
+    branch: ForwardMoments,
+    scale: float,
+    total: Law | Sampled | None,
+    g: BackwardMoments,
+) -> tuple[BackwardMoments, BackwardMoments]:
     """What a sum sends to its two sides, of which a norm's output needs the gradient weighted with
     it. / total: the sum's law."""
-    above = g.channels
+    above = g.ties.channels
     assert above is not None
     if isinstance(total, Gaussian):
         return _of_gaussian_sum(stream, 1.0, branch, scale, total, g), _of_gaussian_sum(
@@ -84,29 +101,36 @@ def below_sum(
     sides = _sides(stream, branch)
     assert sides is not None
     found = [_gradient(above, g, side, u) for side, u in zip(sides, _drawn(*sides), strict=True)]
-    found[1] = found[1]._replace(channels=None)
+    found[1] = found[1]._replace(ties=found[1].ties._replace(channels=None))
     to_stream, to_branch = found if stream is sides[0] else found[::-1]
     return to_stream, to_branch.times(2 * log2_of(abs(scale)))
 
 
-def alike(g: Gradient) -> Channels:
+def alike(g: BackwardMoments) -> ChannelMoments:
     """A gradient that does not depend on the channel."""
     one = np.ones((_REPLICATES, 1 << _LOG2_CHANNELS))
-    return Channels(one, g.ratio * one, g.within * one, g.log2_ms)
+    return ChannelMoments(one, g.sample_correlation * one, g.position_correlation * one, g.log2_ms)
 
 
-@lru_cache(maxsize=16)
 def points(law: Law | Sampled, near: float | None, draw: int = 0) -> Array:
     """Channels of a law: the same whenever they are asked for, others with another number of the
     draw.
 
-    near: correlation between two positions of a sample, None: as between samples. / returns:
-    [replicates, channels, 3].
+    Args:
+        law: to draw from.
+        near: correlation between two positions of a sample; None: as between samples.
+        draw: its number.
+
+    Returns:
+        [replicates, channels, 3].
     """
-    if isinstance(law, Sampled):
-        return law.points
+    return law.points if isinstance(law, Sampled) else _drawn_points(law, near, draw)
+
+
+@lru_cache(maxsize=16)
+def _drawn_points(law: Law, near: float | None, draw: int) -> Array:
     seeds = [1000 * draw + replicate for replicate in range(_REPLICATES)]
-    if isinstance(law, Spherical) and law.size < _GAUSSIAN_FROM:
+    if isinstance(law, Spherical) and law.size < GAUSSIAN_FROM:
         radius = sqrt(_moments(law)[0])
         z = radius * np.array([_shuffled(_on_sphere(law.size, seed), seed) for seed in seeds])
         return law.gain * z + law.shift
@@ -144,7 +168,9 @@ def _shuffled(rows: Array, seed: int) -> Array:
 # ---- the two sides of a sum
 
 
-def _sides(stream: Signal, branch: Signal) -> tuple[Signal, Signal] | None:
+def _sides(
+    stream: ForwardMoments, branch: ForwardMoments
+) -> tuple[ForwardMoments, ForwardMoments] | None:
     """The side with a history, and the one to draw afresh."""
     for old, new in ((stream, branch), (branch, stream)):
         if _is_drawable(new) and (
@@ -154,48 +180,51 @@ def _sides(stream: Signal, branch: Signal) -> tuple[Signal, Signal] | None:
     return None
 
 
-def _is_drawable(x: Signal) -> bool:
+def _is_drawable(x: ForwardMoments) -> bool:
     law = x.law
     if isinstance(
         law, Spherical
     ):  # an instance norm's, and a group's of few entries, see two samples in another way
-        return x.near is None and (
-            law.size >= _GAUSSIAN_FROM or (law.correlation is None and law.size >= 6)
+        return x.places.correlation is None and (
+            law.size >= GAUSSIAN_FROM or (law.correlation is None and law.size >= 6)
         )
     return isinstance(law, Gaussian)
 
 
-def _passed(x: Signal) -> Source | None:
+def _passed(x: ForwardMoments) -> Source | None:
     """The activation whose output this is, where what it received can be drawn."""
-    source = x.source if x.law is None else None
+    source = x.known.source if x.law is None else None
     if source is None or source.unit:
         return None
-    received = Signal(0.0, 0.0, 0.0, law=source.received, near=source.near)
+    received = x._replace(
+        known=KnownLaw(source.received),
+        places=x.places._replace(correlation=source.position_correlation),
+    )
     return source if isinstance(source.received, Sampled) or _is_drawable(received) else None
 
 
-def _draws(x: Signal) -> int:
-    law = x.source.received if x.law is None and x.source else x.law
+def _draws(x: ForwardMoments) -> int:
+    source = x.known.source
+    law = source.received if x.law is None and source else x.law
     return law.draws if isinstance(law, Sampled) else 0
 
 
-def _own(x: Signal) -> Array:
+def _own(x: ForwardMoments) -> Array:
     """Channels of the side with a history."""
     source = _passed(x)
     if source is not None:
-        return activation(source.activation).phi(points(source.received, source.near))
+        return activation(source.activation).phi(
+            points(source.received, source.position_correlation)
+        )
     assert x.law is not None
-    return points(x.law, None if x.near is None else x.received_near)
+    return points(x.law, x.received_correlation)
 
 
-def _drawn(old: Signal, new: Signal) -> tuple[Array, Array]:
+def _drawn(old: ForwardMoments, new: ForwardMoments) -> tuple[Array, Array]:
     """Channels of both; the new ones made uncorrelated with the old in every replicate, as they are
     on average."""
     assert new.law is not None
-    x, z = (
-        _own(old),
-        points(new.law, None if new.near is None else new.received_near, _draws(old) + 1),
-    )
+    x, z = _own(old), points(new.law, new.received_correlation, _draws(old) + 1)
     known = np.concatenate([np.ones_like(x[..., :1]), x], axis=-1)
     mean = z.mean(axis=1, keepdims=True)
     fitted = np.linalg.pinv(known) @ (z - mean)
@@ -210,39 +239,54 @@ def _weighed(drawn: tuple[Array, Array], stream_first: bool, scale: float) -> Ar
 # ---- from channels to a gradient
 
 
-def _gradient(channels: Channels, above: Gradient, x: Signal, u: Array) -> Gradient:
+def _gradient(
+    channels: ChannelMoments, above: BackwardMoments, x: ForwardMoments, u: Array
+) -> BackwardMoments:
     """A gradient at x, whose channels are u; weighted with them if x is a norm's output."""
-    square, product, nearby = (each.mean(axis=1) for each in channels.moments)
+    square, product, nearby = (moment.mean(axis=1) for moment in channels.moments)
     found = float(square.mean())
     if not found:
-        return Gradient(-inf, 0.0, above.error)
-    weighted = None
-    if x.normalized:
+        return above.become(-inf, 0.0)
+    weighted, between = None, None
+    if x.known.normalized:
         assert isinstance(x.law, Gaussian | Spherical)
         z = (u - x.law.shift) / x.law.gain if x.law.gain else np.zeros_like(u)
         weighted = _weighted(channels, [z[..., 0] * z[..., k] for k in range(3)], x.law)
-    near = None if above.near is None and x.near is None else float(nearby.mean()) / found
-    error = max(above.error, _error(square))
-    log2_ms = log2(found) + channels.log2_unit
-    return Gradient(
-        log2_ms, float(product.mean()) / found, error, weighted, near=near, channels=channels
+    if above.places.correlation is not None or x.places.correlation is not None:
+        between = float(nearby.mean()) / found
+    return above.become(
+        log2(found) + channels.log2_unit,
+        float(product.mean()) / found,
+        max(above.error, _error(square)),
+        above.places._replace(correlation=between),
+        Ties(weighted, channels=channels),
     )
 
 
 def _of_gaussian_sum(
-    side: Signal, weight: float, other: Signal, other_weight: float, total: Gaussian, g: Gradient
-) -> Gradient:
+    side: ForwardMoments,
+    weight: float,
+    other: ForwardMoments,
+    other_weight: float,
+    total: Gaussian,
+    g: BackwardMoments,
+) -> BackwardMoments:
     """To a side of a Gaussian sum, which tells of the products of the side's values at two points
     by regression."""
-    assert g.channels is not None
-    plain = g._replace(channels=None, below=None, weighted=None).times(2 * log2_of(abs(weight)))
-    if not side.normalized or not isinstance(side.law, Gaussian | Spherical) or not side.law.gain:
+    assert g.ties.channels is not None
+    plain = g._replace(ties=FREE).times(2 * log2_of(abs(weight)))
+    if (
+        not side.known.normalized
+        or not isinstance(side.law, Gaussian | Spherical)
+        or not side.law.gain
+    ):
         return plain
     (variance, between), near = _moments(side.law), None
-    if side.near is not None or other.near is not None:
+    if side.places.correlation is not None or other.places.correlation is not None:
         ours, theirs = weight**2 * 2.0**side.log2_ms, other_weight**2 * 2.0**other.log2_ms
-        near = (ours * side.within + theirs * other.within) / (ours + theirs)
-    own = between, between if side.near is None else side.received_near
+        mixed = ours * side.position_correlation + theirs * other.position_correlation
+        near = mixed / (ours + theirs)
+    own = between, between if side.received_correlation is None else side.received_correlation
     sums = total.correlation, total.correlation if near is None else near
     v = (points(total, near) - total.shift) / total.gain
     scale, pairs = weight * side.law.gain / total.gain, []
@@ -253,11 +297,15 @@ def _of_gaussian_sum(
         slope = scale * ours @ np.linalg.pinv(theirs)
         z = v[..., [0, k]] @ slope.T
         pairs.append(z[..., 0] * z[..., 1] + (ours - scale * slope @ ours)[0, 1])
-    return plain._replace(weighted=_weighted(g.channels, pairs, side.law, 2 * log2_of(abs(weight))))
+    weighted = _weighted(g.ties.channels, pairs, side.law, 2 * log2_of(abs(weight)))
+    return plain._replace(ties=Ties(weighted))
 
 
 def _weighted(
-    channels: Channels, pairs: list[Array], law: Gaussian | Spherical, log2_factor: float = 0.0
+    channels: ChannelMoments,
+    pairs: list[Array],
+    law: Gaussian | Spherical,
+    log2_factor: float = 0.0,
 ) -> Weighted:
     """For the norm that gave z. / pairs: z z' of a point with itself, with another sample, with
     another position."""

@@ -1,4 +1,4 @@
-"""Unevenness: how unlike the samples' mean squares are in a network of finite width, without a norm
+"""How unlike the samples' mean squares are in a network of finite width, without a norm
 to hold them."""
 
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from depthscale.errors import Divergent
 from depthscale.network import Elementwise, Graph, Input, Linear, Phi, activation, shifted
 from depthscale.numerics import gaussian
 from depthscale.theory.laws import Gaussian
-from depthscale.theory.states import Signal
+from depthscale.theory.states import ForwardMoments
 
 _OF_INPUT = 2.0  # kurtosis of a Gaussian, less 1
 
 
 @dataclass(frozen=True)
-class Unevenness:
+class SampleNormFluctuation:
     """Of a sample's mean square at the last layer. / variance: relative; amplified: its change over
     the input's, both relative."""
 
@@ -22,7 +22,9 @@ class Unevenness:
     variance: float
 
 
-def unevenness(graph: Graph, signals: list[Signal]) -> Unevenness | None:
+def sample_norm_fluctuation(
+    graph: Graph, moments: list[ForwardMoments]
+) -> SampleNormFluctuation | None:
     """What becomes of the departures that a finite width leaves each sample's mean square, through
     layers without a norm.
 
@@ -32,28 +34,27 @@ def unevenness(graph: Graph, signals: list[Signal]) -> Unevenness | None:
     error: relative O(variance). / source: derived here, from the map of q (arXiv:1606.05340).
     """
     amplified, variance, bias, width = 1.0, 0.0, 0.0, 1
-    for op, signal in zip(graph.ops, signals, strict=True):
+    for op, x in zip(graph.ops, moments, strict=True):
+        source = x.known.source
         match op.what:
             case Input():
                 pass
             case Linear(fan_in, fan_out, _, sigma_b2):
                 variance, bias, width = variance or _OF_INPUT / fan_in, sigma_b2, fan_out
-            case Elementwise(name) if signal.source and isinstance(
-                signal.source.received, Gaussian
-            ):
-                law = signal.source.received
+            case Elementwise(name) if source and isinstance(source.received, Gaussian):
+                law = source.received
                 try:
                     slope, kurtosis = _slope_and_kurtosis(name, law)
                 except Divergent:
                     return None
-                slope *= 1 - bias / (law.variance * 2.0**signal.source.unit)
+                slope *= 1 - bias / (law.variance * 2.0**source.unit)
                 amplified, variance = (
                     amplified * slope,
                     slope**2 * variance + (kurtosis - 1) / width,
                 )
             case _:
                 return None
-    return Unevenness(amplified, variance)
+    return SampleNormFluctuation(amplified, variance)
 
 
 @lru_cache(maxsize=1 << 14)

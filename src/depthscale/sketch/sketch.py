@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from depthscale.drawable import Drawable
 from depthscale.errors import UnsupportedTensor
 from depthscale.sketch import codec, cpu, device
 from depthscale.sketch.formats import FORMATS, NumberFormat
@@ -19,7 +20,7 @@ _dispatch = getattr(Tensor, "__torch_dispatch__")  # noqa: B009 (pyright does no
 _PLAIN_DEVICES = ("cpu", "mps")  # counted by the CPU loop; mps has no float64 to sum in
 
 
-class Sketch:
+class Sketch(Drawable):
     """Counts of a tensor's values by the top 16 bits of their float32 pattern, with sums of values
     and squares beside them.
 
@@ -277,11 +278,6 @@ class Sketch:
             f"Sketch({self.count:,} values: "
             f"{', '.join(spread + apart if self.tally.nonzero else apart)})"
         )
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import sketch_html
-
-        return sketch_html(self)
 
     def _histogram(
         self, edges: ArrayLike, intervals: Intervals, infinities: tuple[int, int]

@@ -11,11 +11,11 @@ from depthscale._report.article.beyond import beyond
 from depthscale._report.article.diagram import modules
 from depthscale._report.page.assemble import Part, section, sheet
 from depthscale._report.page.claims import claims
+from depthscale._report.page.columns import notes, readout, rms, table_of
 from depthscale._report.page.html import headline, join, link, paragraphs, table, tag
 from depthscale._report.page.mathml import formula
 from depthscale._report.page.provenance import provenance
 from depthscale._report.pages.comparison_page import comparison_page
-from depthscale._report.pages.profile_page import notes, readout, rms, table_of
 from depthscale._report.phrases import rate, rate_of, rounded, said_interval, said_rate
 from depthscale._report.terminal.argument_table import verdict_line
 from depthscale.errors import DepthscaleError

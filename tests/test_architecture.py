@@ -21,12 +21,12 @@ RANKS = {
     "_probe": 4,
     "measure": 5,
     "_diagnose": 6,
-    "experiments": 7,
     "_explain": 7,
-    "_report": 8,
-    "store": 8,
-    "cli": 9,
-    "__main__": 10,
+    "experiments": 8,
+    "_report": 9,
+    "store": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 SIBLINGS = {("nets", "norms"), ("_probe", "norms")}  # the pairs of one rank that may meet
 TORCH_FREE = {

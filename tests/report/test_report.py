@@ -20,7 +20,6 @@ from depthscale._explain.formula import drawn, text
 from depthscale._explain.growth import growth_argument
 from depthscale._explain.verdict import Row
 from depthscale._explain.words import WORDS
-from depthscale._report.article.explorer import DEEPEST, NORMALIZERS, curves
 from depthscale._report.condensed import condensed
 from depthscale._report.legend import profile_names
 from depthscale._report.page.claims import claims
@@ -33,6 +32,7 @@ from depthscale._report.terminal.argument_table import verdict_line
 from depthscale._report.terminal.tables import _growth_cells
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding, theory_beside
+from depthscale.experiments.curves import DEEPEST, NORMALIZERS, curves
 from depthscale.measure import Growth, growth
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec
@@ -253,7 +253,7 @@ def test_every_setting_of_the_controls_gives_predict_s_curve() -> None:
     """The page adds logarithms of factors; for every setting and several depths that is what
     theory's own walk gives."""
     for loss in ("shared", "independent"):
-        for i, (name, curve) in enumerate(curves(NetSpec(), loss)):
+        for i, (name, curve) in enumerate(curves(NetSpec(), loss).items()):
             activation, normalizer, batch = name.split("|")
             depth = (2, 3, 9, DEEPEST)[i % 4]
             plain = NetSpec(

@@ -30,7 +30,7 @@ from depthscale._report.pages.trace_page import trace_page
 from depthscale._report.pages.traces_page import traces_page
 from depthscale._report.pages.walk_page import walk_page
 from depthscale.errors import NoPicture
-from depthscale.experiments import Founding, theory_beside
+from depthscale.experiments import Founding, story, theory_beside
 from depthscale.measure import Comparison, Comparisons, Growth, Ledger, TraceComparison
 from depthscale.run import Profile, Trace
 from depthscale.sketch import Sketch
@@ -63,7 +63,7 @@ VIEWS: Mapping[type, View] = {
     ),
     Trace: View(trace_page, charts.trace_chart, cells.trace_html),
     Sketch: View(chart=charts.sketch_chart, cell=cells.sketch_html),
-    Founding: View(article),
+    Founding: View(lambda found: article(found, story(found))),
     Argument: View(argument_page),
     Explanation: View(explained_page),
     Normalizers: View(normalizers_page),

@@ -87,7 +87,7 @@ def test_arrows_point_down() -> None:
 
 
 def test_an_arrow_upwards_is_named() -> None:
-    assert broken([(SOURCE / "sketch" / "cpu.py", "depthscale._report.chart.charts")]) == [
+    assert broken([(SOURCE / "sketch" / "cpu.py", "depthscale._report.chart.founding_charts")]) == [
         "sketch/cpu.py imports _report"
     ]
     assert broken([(SOURCE / "theory" / "predict.py", "depthscale.nets")]) == [

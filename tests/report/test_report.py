@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 import depthscale as ds
+from depthscale._explain.batchnorm_text import WORDS
 from depthscale._explain.formula import drawn, text
-from depthscale._explain.growth import growth_argument
+from depthscale._explain.growth_argument import growth_argument
 from depthscale._explain.verdict import Row
-from depthscale._explain.words import WORDS
 from depthscale._report.condensed import condensed
 from depthscale._report.legend import profile_names
 from depthscale._report.page.claims import claims
@@ -29,7 +29,7 @@ from depthscale._report.page.provenance import command
 from depthscale._report.phrases import interval, rounded, sentence, verdict, with_error
 from depthscale._report.render import page
 from depthscale._report.terminal.argument_table import verdict_line
-from depthscale._report.terminal.tables import _growth_cells
+from depthscale._report.terminal.profile_table import _growth_cells
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding, theory_beside
 from depthscale.experiments.curves import DEEPEST, NORMALIZERS, curves
@@ -43,7 +43,7 @@ SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
 
 
 def test_report_is_the_verb_although_a_folder_has_its_name() -> None:
-    import depthscale._report.chart.charts
+    import depthscale._report.chart.founding_charts
 
     assert ds.report is depthscale.report
     assert callable(ds.report)

@@ -11,10 +11,10 @@ from typing import Any
 from depthscale import files
 from depthscale._diagnose import Diagnosis
 from depthscale._explain.batchnorm import BatchnormWalk
-from depthscale._explain.growth import Argument
-from depthscale._explain.matter import Matter
+from depthscale._explain.explanation import Explanation
+from depthscale._explain.growth_argument import Argument
 from depthscale._explain.normalizers import Normalizers
-from depthscale._explain.trace import Explanation
+from depthscale._explain.trainability import Matter
 from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts

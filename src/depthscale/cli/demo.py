@@ -33,7 +33,7 @@ def demo(
     """
     from depthscale._report.article.founding_figures import founding_figures
     from depthscale._report.render import page
-    from depthscale._report.terminal.tables import founding_table
+    from depthscale._report.terminal.profile_table import founding_table
     from depthscale.experiments import founding
     from depthscale.store import dumps, founding_record
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depthscale._explain.growth import DEFAULT, Argument
+from depthscale._explain.growth_argument import DEFAULT, Argument
 from depthscale._explain.verdict import Row
 from depthscale._report.article.article_charts import neurons
 from depthscale._report.chart.along_depth import Series, along_depth

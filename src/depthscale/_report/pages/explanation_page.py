@@ -4,7 +4,7 @@ gradient, and every step at each."""
 import numpy as np
 
 from depthscale._explain.block_steps import BLOCK_STEPS, NAMES
-from depthscale._explain.trace import Explanation, NormRows, reading
+from depthscale._explain.explanation import Explanation, NormRows, reading
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.page.assemble import Part, figure, section, sheet
 from depthscale._report.page.claims import claims

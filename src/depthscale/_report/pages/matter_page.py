@@ -5,7 +5,7 @@ import shlex
 
 import numpy as np
 
-from depthscale._explain.matter import Matter, reading
+from depthscale._explain.trainability import Matter, reading
 from depthscale._report.page.assemble import Part, figure, section, sheet
 from depthscale._report.page.columns import table_of
 from depthscale._report.page.html import headline, join, table, tag

@@ -12,8 +12,8 @@ from depthscale._diagnose import (
 from depthscale._diagnose import (
     diagnose as diagnose,
 )
-from depthscale._explain.trace import Explanation as Explanation
-from depthscale._explain.trace import explain as explain
+from depthscale._explain.explanation import Explanation as Explanation
+from depthscale._explain.explanation import explain as explain
 from depthscale._probe import probe as probe
 from depthscale._report.render import chart as chart
 from depthscale._report.render import report as report

@@ -17,11 +17,11 @@ from torch import nn
 
 import depthscale as ds
 from depthscale import cli
-from depthscale._explain.growth import growth_argument
-from depthscale._explain.matter import matter, reading
+from depthscale._explain.explanation import explain
+from depthscale._explain.explanation import reading as reading_of_model
+from depthscale._explain.growth_argument import growth_argument
 from depthscale._explain.normalizers import answers, normalizers
-from depthscale._explain.trace import explain
-from depthscale._explain.trace import reading as reading_of_model
+from depthscale._explain.trainability import matter, reading
 from depthscale._explain.training import Settings
 from depthscale._report.page.claims import claims
 from depthscale._report.phrases import with_error

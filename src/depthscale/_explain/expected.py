@@ -4,7 +4,7 @@ network's graph."""
 from dataclasses import replace
 from math import inf, nan
 
-from depthscale._explain.tape import Places, places
+from depthscale._explain.forward_backward import Places, places
 from depthscale.errors import DepthscaleError
 from depthscale.network import Conv, Graph, Linear, NetSpec, Norm
 from depthscale.theory import exchangeable

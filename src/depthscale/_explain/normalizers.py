@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from depthscale._explain.threads import one_thread
+from depthscale._explain.single_thread import one_thread
 from depthscale.errors import DepthscaleError, InvalidSpec, UnreliableGrowth
 from depthscale.measure import Growth, growth
 from depthscale.nets import simulate

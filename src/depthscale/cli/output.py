@@ -75,7 +75,7 @@ def show(
     """Print a profile, its growth and further lines; write its record and its page. / more: further
     keys of its record."""
     from depthscale import store
-    from depthscale._report.terminal.tables import (
+    from depthscale._report.terminal.profile_table import (
         growth_line,
         one_network_lines,
         profile_table,

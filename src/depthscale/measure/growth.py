@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from depthscale.drawable import Drawable
 from depthscale.errors import InvalidInput, UnreliableGrowth
 from depthscale.measure.law import Plateau, PowerLaw, plateau, power_law
 from depthscale.measure.paths import mean_over_repeats
@@ -28,7 +29,7 @@ FEWEST_DEGREES = 7
 
 
 @dataclass(frozen=True)
-class Growth:
+class Growth(Drawable):
     """Factor of the gradient's mean square per step towards the input, over layers
     first_layer..last_layer.
 
@@ -162,11 +163,6 @@ class Growth:
 
     def __repr__(self) -> str:
         return f"Growth({self}, {self.step}s {self.first_layer} to {self.last_layer})"
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import growth_html
-
-        return growth_html(self)
 
 
 def growth(measured: Profile | Trace, of: Literal["gradient", "activation"] = "gradient") -> Growth:

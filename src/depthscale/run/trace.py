@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import inf, log2
 from typing import Any
 
+from depthscale.drawable import Drawable
 from depthscale.network import (
     Activation,
     Add,
@@ -293,7 +294,7 @@ class ModuleNote:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(Drawable):
     """One run of a model: every operation with its activation's and its gradient's distribution.
 
     sinks: (operation id, [repeats] log2 squared norm of the cotangent put there); sources:
@@ -345,11 +346,6 @@ class Trace:
             f"{self.mode} mode, "
             f"loss={self.loss!r}, {c.nodes_seen} of {c.autograd_nodes} autograd nodes seen)"
         )
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import trace_html
-
-        return trace_html(self)
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame, one row an operation, by its id. / raises: MissingPackage where

@@ -4,46 +4,27 @@ networks, as theory has them."""
 from math import inf, log
 
 from depthscale._report.article import article_charts as charts
-from depthscale._report.article.explorer import NORMALIZERS, explorer, key
+from depthscale._report.article.explorer import explorer
 from depthscale._report.page.assemble import Part, section
 from depthscale._report.page.html import join, paragraphs, table, tag
 from depthscale._report.page.mathml import formula
 from depthscale._report.page.provenance import options
-from depthscale._report.phrases import rate, rate_of
-from depthscale.experiments.founding import Founding
+from depthscale.experiments import Founding, Story
+from depthscale.experiments.curves import NORMALIZERS, key
 from depthscale.network import NetSpec
-from depthscale.theory import predict
 
-_OTHERS = ("relu", "leaky_relu(0.2)", "gelu", "silu", "tanh", "erf", "sin", "linear")
-_DRAWN = ("relu", "tanh", "linear")
-_BATCHES = (4, 5, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, inf)
 _LISTED = (4, 8, 16, 64, 512, inf)
 
 
-def beyond(found: Founding, spec: NetSpec) -> list[Part]:
-    """Three sections. / spec: of the run's networks."""
-    return [_others(found, spec), _finite_batch(spec), _matters(spec)]
+def beyond(found: Founding, told: Story) -> list[Part]:
+    """Three sections."""
+    return [_others(found, told), _finite_batch(told), _matters(told)]
 
 
-def _others(found: Founding, spec: NetSpec) -> Part:
-    headings = [
-        "activation",
-        f"Batch Norm, batch {spec.batch}",
-        "endless batch",
-        "layer norm",
-        "layer norm after it",
-        "none (6 layers)",
-    ]
-    settings = [
-        {"norm": "batch", "batch": spec.batch},
-        {"norm": "batch", "batch": inf},
-        {"norm": "layer", "batch": inf},
-        {"norm": "layer", "batch": inf, "position": "after"},
-        {"norm": "none", "batch": inf},
-    ]
+def _others(found: Founding, told: Story) -> Part:
+    headings = ["activation", *next(iter(told.others.values()))]
     rows = [
-        [name, *(f"{_rate(NetSpec(depth=6, activation=name, **each)):.4f}" for each in settings)]
-        for name in _OTHERS
+        [name, *(f"{rate:.4f}" for rate in rates.values())] for name, rates in told.others.items()
     ]
     text = paragraphs(
         "Layer norm divides by a standard deviation over the neurons of one sample. It leaves the "
@@ -55,7 +36,7 @@ def _others(found: Founding, spec: NetSpec) -> Part:
         "weights of variance 2/N:"
     )
     named = {
-        key("relu", name, spec.batch): found.measured[i]
+        key("relu", name, told.spec.batch): found.measured[i]
         for i, name in enumerate(list(NORMALIZERS)[:3])
     }
     try_it = tag("h3", "Try it")
@@ -65,18 +46,12 @@ def _others(found: Founding, spec: NetSpec) -> Part:
         text,
         table(headings, rows),
         try_it,
-        explorer(spec, found.measured[0].loss, named),
+        explorer(told.spec, told.curves, named),
     )
 
 
-def _finite_batch(spec: NetSpec) -> Part:
-    rates = {
-        name: {
-            batch: _rate(NetSpec(depth=6, activation=name, norm="batch", batch=batch))
-            for batch in _BATCHES
-        }
-        for name in _DRAWN
-    }
+def _finite_batch(told: Story) -> Part:
+    rates = told.batches
     relu = rates["relu"]
     text = join(
         paragraphs(
@@ -104,20 +79,20 @@ def _finite_batch(spec: NetSpec) -> Part:
     return section("batch", "What a finite batch changes", text, charts.batches(rates))
 
 
-def _matters(spec: NetSpec) -> Part:
-    rows = []
-    for batch in _LISTED:
-        found = _rate(NetSpec(depth=6, norm="batch", batch=batch))
-        rows.append(
-            [
-                "endless" if batch == inf else str(batch),
-                f"{found:.4f}",
-                f"×{found ** (spec.depth / 2 - 1):.3g}",
-                f"{16 / log(found):.3g} layers",
-            ]
-        )
+def _matters(told: Story) -> Part:
+    depth = told.spec.depth
+    rows = [
+        [
+            "endless" if batch == inf else str(batch),
+            f"{rate:.4f}",
+            f"×{rate ** (depth / 2 - 1):.3g}",
+            f"{16 / log(rate):.3g} layers",
+        ]
+        for batch in _LISTED
+        for rate in [told.batches["relu"][batch]]
+    ]
     text = paragraphs(
-        f"Over {spec.depth} layers it is a factor of a few in RMS, which an optimizer can live "
+        f"Over {depth} layers it is a factor of a few in RMS, which an optimizer can live "
         "with; and initialization "
         "is not training, for the first steps change the scales of all layers. But the growth is "
         "exponential. Yang and "
@@ -125,7 +100,7 @@ def _matters(spec: NetSpec) -> Part:
         "ln λ layers, whatever "
         "the batch size, where no skip connections carry the gradient past the norm:",
     )
-    headings = ["batch", "λ", f"RMS, layer {spec.depth - 1} to 1", "trains up to about"]
+    headings = ["batch", "λ", f"RMS, layer {depth - 1} to 1", "trains up to about"]
     line = " ".join(
         [
             "depthscale simulate",
@@ -143,7 +118,3 @@ def _matters(spec: NetSpec) -> Part:
         tag("pre", "depthscale explain matter --html matter.html"),
     )
     return section("matters", "Does it matter?", text, table(headings, rows), more)
-
-
-def _rate(spec: NetSpec) -> float:
-    return rate_of(rate(predict(spec)))

@@ -1,7 +1,8 @@
 """The founding experiment's figures."""
 
-from depthscale._report.chart import charts, ridges
-from depthscale._report.chart.figures import pictures
+from depthscale._report.chart import founding_charts as charts
+from depthscale._report.chart import ridges
+from depthscale._report.chart.pictures import pictures
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
 

@@ -16,9 +16,9 @@ from depthscale._report.chart.along_depth import (
 )
 from depthscale._report.chart.theme import AXIS, SERIES_COLOURS, Chart
 from depthscale._report.page.assemble import Part, figure, section, sheet
+from depthscale._report.page.columns import notes, readout, rms, table_of
 from depthscale._report.page.html import Html, headline, join, table, tag
 from depthscale._report.page.provenance import provenance
-from depthscale._report.pages.profile_page import notes, readout, rms, table_of
 from depthscale._report.phrases import interval, rate, rounded, sentence
 from depthscale.measure import Growth, compare
 from depthscale.measure.compare import AS_UNLIKELY
@@ -39,23 +39,6 @@ def comparison_page(profiles: Mapping[str, Profile]) -> str:
     ]
     last = max(profile.depth for profile in profiles.values())
     return sheet(" against ".join(profiles), [*parts, provenance(*profiles.values())], last=last)
-
-
-def names(profiles: list[Profile]) -> dict[str, Profile]:
-    """Profiles by what tells them apart: the fields of their networks that differ, or how they came
-    to be."""
-    records = [
-        dict(profile.spec) | {"loss": profile.loss, "source": profile.source, "seed": profile.seed}
-        for profile in profiles
-    ]
-    keys = [key for key in records[0] if len({str(record.get(key)) for record in records}) > 1]
-    named: dict[str, Profile] = {}
-    for i, (record, profile) in enumerate(zip(records, profiles, strict=True)):
-        told = ", ".join(
-            str(record.get(key)) if key == "source" else f"{key} {record.get(key)}" for key in keys
-        )
-        named[told if told and told not in named else f"{told or 'profile'} ({i + 1})"] = profile
-    return named
 
 
 def _first_screen(profiles: Mapping[str, Profile]) -> Part:

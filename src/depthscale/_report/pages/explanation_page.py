@@ -4,13 +4,13 @@ gradient, and every step at each."""
 import numpy as np
 
 from depthscale._explain.block_steps import BLOCK_STEPS, NAMES
-from depthscale._explain.trace import Explanation, NormRows, reading
+from depthscale._explain.explanation import Explanation, NormRows, reading
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.page.assemble import Part, figure, section, sheet
 from depthscale._report.page.claims import claims
+from depthscale._report.page.columns import readout, table_of
 from depthscale._report.page.html import Html, headline, join, tag
 from depthscale._report.page.provenance import versions
-from depthscale._report.pages.profile_page import readout, table_of
 from depthscale.run import Array, Quantity
 
 _SHOWN = ("inverse", "through_mean", "through_sigma", "slopes_independent", "z_independent", "norm")

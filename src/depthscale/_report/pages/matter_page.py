@@ -5,11 +5,11 @@ import shlex
 
 import numpy as np
 
-from depthscale._explain.matter import Matter, reading
+from depthscale._explain.trainability import Matter, reading
 from depthscale._report.page.assemble import Part, figure, section, sheet
+from depthscale._report.page.columns import table_of
 from depthscale._report.page.html import headline, join, table, tag
 from depthscale._report.page.provenance import reproduced
-from depthscale._report.pages.profile_page import table_of
 from depthscale._report.phrases import with_error
 from depthscale._report.terminal.matter_table import accuracies, first_steps
 

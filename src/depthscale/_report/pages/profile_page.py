@@ -1,12 +1,9 @@
 """The page of one profile: verdict, depth, distributions, layers, and what it takes to have it
 again."""
 
-from collections.abc import Mapping
-from math import log10
-
 import numpy as np
 
-from depthscale._report.chart.along_depth import LAYERS, Series, along_depth
+from depthscale._report.chart.along_depth import LAYERS, along_depth
 from depthscale._report.chart.magnitudes import (
     SHORT_NAMES,
     VISIBLE,
@@ -15,19 +12,16 @@ from depthscale._report.chart.magnitudes import (
     lost_chart,
     ridgeline,
 )
+from depthscale._report.chart.record_charts import depth_series
 from depthscale._report.chart.theme import NETWORK_COLOURS
 from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.html import Html, headline, join, tag
+from depthscale._report.page.columns import notes, readout, rms, table_of
+from depthscale._report.page.html import headline, join, tag
 from depthscale._report.page.provenance import provenance
 from depthscale._report.phrases import described, verdict
 from depthscale.measure import compare
 from depthscale.run import Array, Profile
 from depthscale.sketch import FORMATS, Sketch
-
-HINT = (
-    "Click a point, a ridge or a row (or use the arrow keys) to follow one layer through the page."
-)
-_LARGEST = 300.0  # log10 of what a table can show as a plain number
 
 
 def profile_page(profile: Profile, theory: Profile | None) -> str:
@@ -57,21 +51,6 @@ def _first_screen(profile: Profile, theory: Profile | None) -> Part:
         "depth", chart, "Gradient dE/dx and activation x along depth", " ".join(says), axis="x"
     )
     return Part(join(head, hero.body, readout()), hero.charts)
-
-
-def depth_series(profile: Profile, theory: Profile | None) -> list[Series]:
-    """Gradient and activation, as measured and as predicted."""
-    measured = profile if profile.source == "simulation" else None
-    predicted = theory if measured else profile
-    return [
-        Series(name, measured and getattr(measured, name), predicted and getattr(predicted, name))
-        for name in ("gradient", "activation")
-    ]
-
-
-def readout(hint: str = HINT) -> Html:
-    """Where the script says what is selected."""
-    return tag("output", hint, class_="readout", data_hint=hint, aria_live="polite")
 
 
 def _distributions(profile: Profile) -> list[Part]:
@@ -133,9 +112,7 @@ def _layers(profile: Profile, theory: Profile | None) -> Part:
     """The table of layers."""
     columns = {"layer": np.arange(profile.depth + 1.0), **_gradient_columns(profile, theory)}
     columns["activation RMS"] = rms(profile.activation.log2_mean_square)
-    columns["batch variance of y"] = _plain(
-        profile.preactivation_batch_variance.log2_mean_square * log10(2)
-    )
+    columns["batch variance of y"] = rms(2 * profile.preactivation_batch_variance.log2_mean_square)
     columns |= {
         f"gradient lost in {name} (%)": 100 * share
         for name, share in _lost_shares(profile.gradient_sketches).items()
@@ -166,73 +143,3 @@ def _gradient_columns(profile: Profile, theory: Profile | None) -> dict[str, Arr
             "gradient"
         ].standard_errors
     return columns
-
-
-def table_of(columns: Mapping[str, Array | list[str]], name: str = "table") -> Part:
-    """A table that sorts and filters. / columns: by heading; the first holds the place that a row
-    stands for."""
-    rows = [
-        [_cell(each[i]) for each in columns.values()]
-        for i in range(len(next(iter(columns.values()))))
-    ]
-    search = tag(
-        "input",
-        type="search",
-        placeholder=f"12, or {_first_number(columns)} > 2",
-        aria_label="filter rows",
-    )
-    grid = tag("table", tag("thead", tag("tr")), tag("tbody"))
-    body = tag(
-        "div",
-        tag(
-            "p",
-            tag("label", "Show rows with ", search),
-            " ",
-            tag("span", "", class_="count", aria_live="polite"),
-        ),
-        tag(
-            "div",
-            grid,
-            class_="rows",
-            tabindex=0,
-            role="region",
-            aria_label="table, arrow keys move the selection",
-        ),
-        class_="layers",
-        data_table=name,
-    )
-    return Part(body, data={name: {"columns": list(columns), "rows": rows}})
-
-
-def _first_number(columns: Mapping[str, Array | list[str]]) -> str:
-    """Heading of the first column of numbers but the places'."""
-    return next(
-        (name for name, each in list(columns.items())[1:] if isinstance(each, np.ndarray)), "layer"
-    )
-
-
-def rms(log2_mean_square: Array) -> Array:
-    """nan where float64 does not hold it."""
-    return _plain(log2_mean_square * log10(2) / 2)
-
-
-def _plain(log10_value: Array) -> Array:
-    with np.errstate(over="ignore", invalid="ignore"):
-        held = (log10_value < _LARGEST) & ((log10_value > -_LARGEST) | np.isneginf(log10_value))
-        return np.where(held, 10.0 ** np.where(held, log10_value, 0.0), np.nan)
-
-
-def _cell(value: float | str) -> float | str | None:
-    if isinstance(value, str):
-        return value
-    return float(f"{value:.6g}") if np.isfinite(value) else None
-
-
-def notes(*profiles: Profile | None) -> list[Part]:
-    """What must be known to read the numbers, each once; nothing where there is nothing."""
-    said = dict.fromkeys(
-        note for profile in profiles if profile is not None for note in profile.notes
-    )
-    return (
-        [section("notes", "Notes", tag("ul", *(tag("li", note) for note in said)))] if said else []
-    )

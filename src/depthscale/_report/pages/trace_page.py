@@ -10,10 +10,10 @@ from depthscale._diagnose import Diagnosis, Finding, diagnose
 from depthscale._report.chart import trace_charts as charts
 from depthscale._report.chart.folds import Fold, Folding, folded
 from depthscale._report.page.assemble import Part, figure, gathered, section, sheet
+from depthscale._report.page.columns import readout, rms, table_of
 from depthscale._report.page.document import asset
 from depthscale._report.page.html import Html, headline, join, table, tag
 from depthscale._report.page.provenance import trace_provenance
-from depthscale._report.pages.profile_page import readout, rms, table_of
 from depthscale._report.pages.trace_distributions import distributions
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import DepthscaleError, UnreliableGrowth

@@ -8,21 +8,17 @@ from math import isfinite, nan
 import numpy as np
 
 from depthscale._diagnose import Finding, diagnose
-from depthscale._report.chart.along_depth import Series, along_depth
-from depthscale._report.chart.theme import Chart
-from depthscale._report.chart.trace_charts import over_repeats
+from depthscale._report.chart.along_steps import QUANTITIES, along_steps, levels, places
 from depthscale._report.page.assemble import Part, figure, gathered, section, sheet
+from depthscale._report.page.columns import readout, rms, table_of
 from depthscale._report.page.html import Html, headline, join, table, tag
 from depthscale._report.page.provenance import trace_provenance
-from depthscale._report.pages.profile_page import readout, rms, table_of
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure import Analysis, Growth, TraceComparison, compare
 from depthscale.measure.compare import AS_UNLIKELY, Change
-from depthscale.run import Array, Quantity, Trace, dominators
+from depthscale.run import Array, Trace
 
-_QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}
-_TOLD_APART = ("model", "mode", "loss", "seed", "batch", "repeats", "loss_scale", "initializations")
 _FAR = 3.0  # as a normal deviate
 _MOST_SHOWN = 20  # operations that differ
 _MOST_FINDINGS = 6
@@ -47,56 +43,6 @@ def traces_page(traces: Mapping[str, Trace]) -> str:
         trace_provenance(traces),
     ]
     return sheet(" against ".join(traces), parts, last=max(len(ids) for ids in along[1]) - 1)
-
-
-def trace_names(traces: Sequence[Trace]) -> dict[str, Trace]:
-    """Traces by what tells them apart, else by number."""
-    keys = [key for key in _TOLD_APART if len({getattr(trace, key) for trace in traces}) > 1]
-    named: dict[str, Trace] = {}
-    for i, trace in enumerate(traces):
-        values = {key: getattr(trace, key) for key in keys}
-        told = ", ".join(
-            str(value) if key in ("model", "mode") else f"{key} {value}"
-            for key, value in values.items()
-        )
-        named[told if told and told not in named else f"{told or trace.model} ({i + 1})"] = trace
-    return named
-
-
-def places(traces: Sequence[Trace]) -> tuple[str, list[list[int]]]:
-    """What is counted along depth, and each trace's operations there: where its steps of depth
-    begin and end.
-
-    Where one of them repeats nothing, the operations that every gradient path crosses.
-    """
-    found = [Analysis.of(trace).depth for trace in traces]
-    ids = [sorted({op for pair in each.pairs for op in pair}) for each in found if each is not None]
-    if len(ids) < len(found):
-        return "operation that every path crosses, from the input", [
-            sorted(dominators(trace)) or list(range(len(trace.ops))) for trace in traces
-        ]
-    words = {each.word for each in found if each is not None}
-    return f"{words.pop() if len(words) == 1 else 'step of depth'}, counted from the input", ids
-
-
-def traces_chart(
-    traces: Mapping[str, Trace], along: tuple[str, list[list[int]]], quantity: str = "gradient"
-) -> Chart:
-    """One quantity of all traces by step of depth, a line through each one's points."""
-    title, ids = along
-    series = [
-        Series(name, each, Quantity(each.log2_mean_square, np.zeros(len(each))))
-        for (name, trace), at in zip(traces.items(), ids, strict=True)
-        if len(each := _levels(trace, at, quantity))
-    ]
-    return along_depth(series, _QUANTITIES[quantity], places=title, line="")
-
-
-def _levels(trace: Trace, at: list[int], quantity: str) -> Quantity:
-    levels = np.array([getattr(trace.ops[i], f"log2_{quantity}_ms") for i in at])
-    return Quantity(
-        levels, over_repeats(trace)[at] if quantity == "gradient" else np.full(len(at), nan)
-    )
 
 
 def _compared(trace: Trace, reference: Trace) -> TraceComparison | InvalidProbe:
@@ -130,12 +76,12 @@ def _first_screen(
     charts = [
         figure(
             name,
-            traces_chart(traces, along, name),
+            along_steps(traces, along, name),
             f"{name.capitalize()} along depth",
             says[name],
             axis="x",
         )
-        for name in _QUANTITIES
+        for name in QUANTITIES
     ]
     body = join(
         head,
@@ -186,7 +132,7 @@ def _verdict(first: str, second: str, found: TraceComparison | InvalidProbe) -> 
 def _factors(change: Change) -> str:
     told = [
         f"{name} {_times(getattr(change, name))}"
-        for name in _QUANTITIES
+        for name in QUANTITIES
         if isfinite(getattr(change, name))
     ]
     return f"{' and '.join(told)} in RMS"
@@ -318,8 +264,8 @@ def _steps(traces: Mapping[str, Trace], along: tuple[str, list[list[int]]]) -> P
             *(trace.ops[i].name for i in at),
             *[""] * (longest - len(at)),
         ]
-        for quantity in _QUANTITIES:
-            values = rms(_levels(trace, at, quantity).log2_mean_square)
+        for quantity in QUANTITIES:
+            values = rms(levels(trace, at, quantity).log2_mean_square)
             columns[f"{quantity} RMS, {name}"] = np.concatenate(
                 [values, np.full(longest - len(at), nan)]
             )

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from html import escape
 
 from depthscale._explain.batchnorm import BatchnormWalk, Check, Flow, Numbers, Passed
+from depthscale._explain.batchnorm_text import SYMBOLS
 from depthscale._explain.formula import drawn
-from depthscale._explain.words import SYMBOLS
 from depthscale._report.chart.circuit_svg import circuit_svg
 from depthscale._report.page.document import asset, document
 from depthscale._report.page.mathml import formula as written

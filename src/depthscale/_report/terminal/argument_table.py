@@ -9,11 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.growth import Argument
+from depthscale._explain.growth_argument import Argument
 from depthscale._explain.steps import NORM_NAMES
 from depthscale._explain.verdict import Row
-from depthscale._report.chart.charts import neuron_histograms
-from depthscale._report.chart.figures import pictures
+from depthscale._report.chart.founding_charts import neuron_histograms
+from depthscale._report.chart.pictures import pictures
 from depthscale._report.chart.theme import NETWORK_COLOURS, NEURON_COLOURS, Chart, themed
 from depthscale._report.condensed import condensed, steps, where
 from depthscale.network import NetSpec

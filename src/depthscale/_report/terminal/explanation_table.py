@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from depthscale._explain.block_steps import BLOCK_STEPS, NAMES
-from depthscale._explain.trace import Explanation, NormRows, reading
+from depthscale._explain.explanation import Explanation, NormRows, reading
 from depthscale._explain.verdict import Row
 from depthscale._report.condensed import kind, number
 from depthscale._report.short_numbers import short

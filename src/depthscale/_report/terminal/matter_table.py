@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.matter import NETWORKS, Matter, Row, reading
-from depthscale._report.chart.figures import pictures
+from depthscale._explain.trainability import NETWORKS, Matter, Row, reading
+from depthscale._report.chart.pictures import pictures
 from depthscale._report.chart.theme import INK, NETWORK_COLOURS, SERIES_COLOURS, Chart, themed
 
 _SHOWN = (0, 1, 2, 5)  # steps of the table

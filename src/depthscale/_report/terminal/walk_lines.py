@@ -7,8 +7,8 @@ from textwrap import wrap
 from rich.cells import cell_len
 
 from depthscale._explain.batchnorm import BatchnormWalk, Check, Numbers, Passed
+from depthscale._explain.batchnorm_text import SYMBOLS
 from depthscale._explain.formula import text
-from depthscale._explain.words import SYMBOLS
 from depthscale._report.short_numbers import short
 
 _WIRES = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from depthscale._explain.dataset import Dataset, dataset
-from depthscale._explain.threads import one_thread
+from depthscale._explain.single_thread import one_thread
 from depthscale._explain.training import EPS, FIRST, Settings, Trained, train
 from depthscale.errors import InvalidSpec
 from depthscale.measure import growth

@@ -12,9 +12,9 @@ from math import nan, sqrt
 import numpy as np
 
 from depthscale._explain.expected import Numbers, argued, expected
+from depthscale._explain.forward_backward import Tape, places, record
 from depthscale._explain.measured import measured
 from depthscale._explain.steps import RATE, STEPS, Step
-from depthscale._explain.tape import Tape, places, record
 from depthscale._explain.verdict import TOLERANCE, Found, Row, judge
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.nets.draw import LOSSES, Loss

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import sqrt
 
 from depthscale._diagnose.finding import Finding, Severity
+from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 
@@ -87,3 +88,18 @@ def _saturated(op: TracedOp) -> float:
     margin = _NEAR * (high - low) / 2
     inside = float(op.activation.histogram([low + margin, high - margin])[0])
     return 1 - inside / op.activation.count if op.activation.count else 0.0
+
+
+UNITS = Check(
+    unit_findings,
+    (
+        Rule(
+            (
+                "dead-units",
+                "saturated-units",
+            ),
+            "rectifiers that no sample activates; sigmoids at their ends",
+            "arXiv:1903.06733; Glorot and Bengio 2010",
+        ),
+    ),
+)

@@ -1,11 +1,12 @@
 """docs/claims.md, made from the tests under tests/claims: each claim is a test, each test's name
-its sentence; and the table of thresholds in docs/probe.md."""
+its sentence; and the tables of rules and of thresholds in docs/probe.md."""
 
 import ast
 from dataclasses import fields
 from pathlib import Path
 
-from depthscale.measure.thresholds import Thresholds
+from depthscale._diagnose import RULES
+from depthscale.measure import Thresholds
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "claims.md"
@@ -37,12 +38,24 @@ def _line(test: ast.FunctionDef, path: Path) -> str:
 
 
 def probe_page() -> str:
-    """docs/probe.md with its table as it should be."""
-    before, after = (
-        PROBE_PAGE.read_text().split("| threshold |")[0],
-        PROBE_PAGE.read_text().partition("\n\n## What is not seen"),
-    )
-    return f"{before}{_thresholds()}{after[1]}{after[2]}"
+    """docs/probe.md with its tables as they should be."""
+    page = _with_table(PROBE_PAGE.read_text(), "| rule |", _rules())
+    return _with_table(page, "| threshold |", _thresholds())
+
+
+def _with_table(page: str, begins: str, table: str) -> str:
+    """A page with the table that begins so replaced."""
+    before, _, rest = page.partition(begins)
+    _, gap, after = rest.partition("\n\n")
+    return f"{before}{table}{gap}{after}"
+
+
+def _rules() -> str:
+    rows = [
+        f"| {', '.join(f'`{name}`' for name in rule.names)} | {rule.about} | {rule.source} |"
+        for rule in RULES
+    ]
+    return "\n".join(["| rule | speaks where | source |", "|---|---|---|", *rows])
 
 
 def _thresholds() -> str:

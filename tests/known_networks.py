@@ -387,12 +387,12 @@ KNOWN: dict[str, Known] = {
     "weights too large, then too small": Known(
         lambda: turning(4.0, 1.0),
         "warn",
-        ("gradient-turns",),
+        ("gradient-mixed-growth",),
         ("gradient-explodes", "gradient-vanishes"),
         "turn",
     ),
     "weights too small, then too large": Known(
-        lambda: turning(1.0, 4.0), "warn", ("gradient-turns",), (), "turn"
+        lambda: turning(1.0, 4.0), "warn", ("gradient-mixed-growth",), (), "turn"
     ),
     "conv BN relu": Known(lambda: convolutions(30), "warn", _EXPLODES, (), "batch_norm"),
     "a loss that the last BN deletes": Known(

@@ -72,18 +72,18 @@ def test_it_takes_the_arguments_of_probe() -> None:
     with pytest.raises(ds.PropagationFailed):
         ds.assert_propagation(network, x, mode="train")
     ds.assert_propagation(network, x, mode="eval")
-    assert Thresholds().deviates == 3.0, "as sure as the diagnosis"
+    assert Thresholds().z_score == 3.0, "as sure as the diagnosis"
     assert x.shape == (BATCH, WIDTH)
 
 
 def test_findings_fail_where_no_rate_can_be_asked_for() -> None:
-    """Good and bad model of a shape that has no rate: one passes, the other fails with what is
-    wrong and where."""
+    """A network in which nothing repeats, and one of two steps, have no rate to limit. Of a good
+    and a bad branch one passes, the other fails with what is wrong and where."""
     torch.manual_seed(0)
     good, bad = ds.probe(*beside(1.0)), ds.probe(*beside(0.03))
+    short = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 4))
     for trace, refused in (
-        (good, ds.InvalidProbe),
-        (bad, ds.InvalidProbe),
+        (ds.probe(short, torch.randn(BATCH, WIDTH)), ds.InvalidProbe),
         (ds.probe(*mlp(4, nn.ReLU)), ds.UnreliableGrowth),
     ):
         with pytest.raises(refused, match=r'max_rate=None, fail_on="warn"'):

@@ -11,7 +11,7 @@ from depthscale._diagnose import assert_propagation, diagnose
 from depthscale._probe import probe
 from depthscale.errors import PropagationFailed, UnreliableGrowth
 from depthscale.measure import compare, growth
-from depthscale.measure.law import power_law
+from depthscale.measure.laws import Factor, Power, fit_power, law_of
 from depthscale.theory import predict, predict_operations
 from known_networks import he, mlp, turning
 
@@ -228,7 +228,7 @@ def test_a_depth_that_turns_is_said_in_words_and_fails_an_assertion() -> None:
     assert 0.8 < found.rate < 1.25, "no mean rate would tell"
     assert found.words.startswith("turns: explodes x1.4")
     diagnosis = diagnose(trace)
-    (finding,) = diagnosis.matching(("gradient-turns",))
+    (finding,) = diagnosis.matching(("gradient-mixed-growth",))
     assert "from module 1 to module 29 they explode, x1.4" in finding.says
     assert "from module 29 to module 57 they vanish, 1/1.4" in finding.says
     assert "at both ends they may look healthy" in diagnosis.verdict
@@ -253,7 +253,8 @@ def test_a_signal_that_levels_off_is_said_so() -> None:
     (finding,) = found.matching(("activation-shrinks",))
     assert finding.severity == "info"
     assert "over the 7 steps next to the input and are steady beyond" in finding.says
-    assert finding.evidence["evidence_plateau"] > finding.evidence["evidence_power_law"] + 6
+    assert finding.evidence["law"] == "transient"
+    assert finding.evidence["law_evidence"] > 16
 
 
 class Graph(nn.Module):
@@ -310,17 +311,15 @@ def test_an_exponent_that_no_residual_network_has_is_no_power_of_depth() -> None
     bottleneck's."""
     position = np.arange(1.0, 7.0)
     wiggle = 1e-3 * np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
-    steep, usual = (
-        power_law(p * np.log((position + 17) / (position + 16)) + wiggle, position)
-        for p in (-37.0, -3.0)
-    )
-    assert steep is not None
-    assert usual is not None
-    assert steep.exponent == pytest.approx(-37, rel=0.05)
-    assert steep.evidence > 6
-    assert not steep.better
-    assert usual.exponent == pytest.approx(-3, rel=0.05)
-    assert usual.better
+    steep, usual = (p * np.log((position + 17) / (position + 16)) + wiggle for p in (-37.0, -3.0))
+    fitted = fit_power(steep, position)
+    assert fitted is not None
+    assert fitted.exponent == pytest.approx(-37, rel=0.05)
+    assert fitted.evidence > 6
+    assert isinstance(law_of(steep, position), Factor)
+    law = law_of(usual, position)
+    assert isinstance(law, Power)
+    assert law.exponent == pytest.approx(-3, rel=0.05)
 
 
 class OverTime(nn.Module):

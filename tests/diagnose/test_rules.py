@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import depthscale as ds
+from depthscale._diagnose import RULE_NAMES as RULES
 from depthscale._diagnose.finding import Severity
-from depthscale._report.terminal.probe_table import RULES
 from depthscale.measure.analysis import Analysis
 from known_networks import (
     KNOWN,
@@ -110,12 +110,12 @@ FIRES: list[
         lambda: rules(lambda: one_way(1.0)),
     ),
     (
-        "gradient-turns",
+        "gradient-mixed-growth",
         lambda: rules(lambda: turning(4.0, 1.0)),
         lambda: rules(lambda: turning(4.0, 4.0)),
     ),
     (
-        "activation-turns",
+        "activation-mixed-growth",
         lambda: rules(lambda: two_ways(1.5, 1 / 1.5)),
         lambda: rules(lambda: two_ways(1.5, 1.5)),
     ),
@@ -309,7 +309,7 @@ def test_thresholds_move_the_verdict() -> None:
     assert ds.diagnose(trace).findings[0].severity == "warn"
     assert ds.diagnose(trace, ds.Thresholds(error_change=500)).findings[0].severity == "error"
     assert ds.diagnose(trace, ds.Thresholds(warn_change=1e5)).findings[0].severity == "info"
-    assert ds.diagnose(trace, ds.Thresholds(deviates=1e9)).healthy
+    assert ds.diagnose(trace, ds.Thresholds(z_score=1e9)).healthy
 
 
 def test_findings_come_worst_first_and_are_matched_by_rule_beginning_and_severity() -> None:

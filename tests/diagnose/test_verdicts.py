@@ -95,7 +95,7 @@ def test_few_healthy_networks_are_called_anything_but_steady() -> None:
         trace = ds.probe(lambda: mlp(30, nn.ReLU, width=128, batch=16), seed=seed)
         found = ds.growth(trace)
         assert found is not None
-        alarms += found.words != "steady"
+        alarms += not found.steady
         assert ds.diagnose(trace).healthy
     assert alarms <= 4  # more has probability 2e-4 at 1 in 200
 
@@ -108,5 +108,5 @@ def test_few_growing_networks_are_called_steady() -> None:
     for seed in range(50):
         found = ds.growth(ds.probe(lambda: mlp(30, nn.ReLU, batch=16, sigma_w2=2.4), seed=seed))
         assert found is not None
-        missed += found.words == "steady"
+        missed += found.steady
     assert missed <= 1

@@ -4,7 +4,8 @@ period."""
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depthscale.run.depth import FEWEST, _repeated
+from depthscale.run.depth import FEWEST
+from depthscale.run.repeats import _repeated
 
 
 def repetitions(words: str, start: int, period: int) -> int:

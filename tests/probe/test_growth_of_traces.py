@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from depthscale._probe import probe
 from depthscale.measure import Growth, growth
+from depthscale.measure.laws import Factor, Power
 from probe.checks import probed
 from tolerances import within
 
@@ -48,7 +49,7 @@ def test_batch_norm_and_relu_explode_at_the_known_rate(seed: int) -> None:
     within(
         log(found.rate), log(pi / (pi - 1)), found.log_stderr, bias=0.02
     )  # width and batch are finite
-    assert found.deviates > 3
+    assert found.z_score > 3
     assert found.words.startswith("explodes x1.2")
     assert found.step == "linear-batch_norm-relu"
 
@@ -65,7 +66,7 @@ def test_a_twin_at_another_rate_is_told_apart() -> None:
 def test_kaiming_is_steady(seed: int) -> None:
     """source: arXiv:1502.01852."""
     found = grown(stack(30, 128, relu, seed=seed), x(64, 128, seed=seed))
-    assert abs(found.deviates) < 4
+    assert abs(found.z_score) < 4
     assert abs(log(found.rate)) < 0.2
 
 
@@ -95,16 +96,14 @@ def test_a_power_law_is_told_from_a_constant_factor() -> None:
     torch.manual_seed(0)
     by_power = nn.Sequential(*(Scaled(8, ((k + 1) / k) ** 0.75) for k in range(1, 25)))
     found = grown(by_power, x(16, 8))
-    assert found.power is not None
-    assert found.power.better
-    assert found.power.exponent == pytest.approx(1.5, abs=0.05)
+    assert isinstance(found.law, Power)
+    assert found.law.exponent == pytest.approx(1.5, abs=0.05)
     assert found.words == "grows as depth^1.5 (mean square)"
     torch.manual_seed(0)
     constant = grown(
         nn.Sequential(*(Scaled(8, 1.1 + 0.01 * (-1) ** k) for k in range(24))), x(16, 8)
     )
-    assert constant.power is not None
-    assert not constant.power.better
+    assert isinstance(constant.law, Factor)
     assert constant.words.startswith("explodes x1.1 per Scaled")
 
 

@@ -1,6 +1,7 @@
 """What one step of depth is: a block that repeats, a sequence of operations, or none."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import log
 
 import pytest
@@ -212,12 +213,16 @@ def test_a_known_rate_is_measured() -> None:
     assert forward.rate == pytest.approx(1.25**2, rel=1e-5)
 
 
-def test_a_network_that_repeats_too_seldom_says_so() -> None:
-    with pytest.raises(
-        UnreliableGrowth, match="4 repetitions of Block leave 2 whole steps"
-    ) as caught:
-        growth(probe(Named(4), x()))
-    assert caught.value.estimate is not None
+@pytest.mark.parametrize("blocks", [3, 4])
+def test_three_or_four_blocks_give_an_estimate_with_its_error(blocks: int) -> None:
+    """Of three the block nearest the output takes part; two steps have one degree of freedom."""
+    trace = probe(Named(blocks), x())
+    found = growth(trace)
+    tops = [trace[f"layers.{k}.add"].log2_gradient_ms for k in range(3)]
+    steps = [(below - top) * log(2) for below, top in pairwise(tops)]
+    assert (found.steps, found.degrees) == (2, 1)
+    assert log(found.rate) == pytest.approx(sum(steps) / 2)
+    assert found.log_stderr == pytest.approx(abs(steps[0] - steps[1]) / 2, rel=1e-6)
 
 
 class Late(nn.Module):

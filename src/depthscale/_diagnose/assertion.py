@@ -3,16 +3,20 @@
 from math import isfinite
 from typing import Any
 
+from depthscale._diagnose.cause import cause_of
 from depthscale._diagnose.diagnose import diagnose
 from depthscale._diagnose.finding import SEVERITIES, Severity
-from depthscale._diagnose.propagation import cause_of
 from depthscale._diagnose.words import place
 from depthscale.errors import InvalidProbe, PropagationFailed, UnreliableGrowth
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.growth import Growth
+from depthscale.measure.laws import Segments
 from depthscale.run import Trace
 
 _WITHOUT = 'max_rate=None, fail_on="warn" asks for findings alone, which need no rate'
+# of a rate: with one degree of freedom 235 standard errors are as sure as 3, so that next to no
+# network would fail
+_FEWEST_DEGREES = 2
 
 
 def assert_propagation(
@@ -82,8 +86,8 @@ def _within(trace: Trace, max_rate: float | None, min_rate: float | None) -> Non
         if analysis.depth is None:
             raise InvalidProbe(f"assert_propagation: {found}; {_WITHOUT}")
         raise UnreliableGrowth(f"{found}; {_WITHOUT}", estimate=found.estimate, needed=found.needed)
-    parts = found.stretches or (found,)
-    low, high = max(each.interval[0] for each in parts), min(each.interval[1] for each in parts)
+    parts = found.law.parts if isinstance(found.law, Segments) else (found,)
+    low, high = max(part.interval[0] for part in parts), min(part.interval[1] for part in parts)
     if max_rate is not None and low > max_rate:
         raise PropagationFailed(
             _message(trace, f"more than 3 standard errors above max_rate={max_rate:g}", found)
@@ -91,6 +95,20 @@ def _within(trace: Trace, max_rate: float | None, min_rate: float | None) -> Non
     if min_rate is not None and high < min_rate:
         raise PropagationFailed(
             _message(trace, f"more than 3 standard errors below min_rate={min_rate:g}", found)
+        )
+    _require_sure(analysis, found)
+
+
+def _require_sure(analysis: Analysis, growth: Growth) -> None:
+    """Refuse to pass a network that could hardly fail."""
+    if growth.degrees < _FEWEST_DEGREES and analysis.depth is not None:
+        low, high = growth.interval
+        raise UnreliableGrowth(
+            f"{analysis.depth.count} repetitions of {growth.step} leave {growth.steps} whole steps "
+            f"of depth: {growth}, anywhere between {low:.3g} and {high:.3g}; more networks "
+            f"(repeats= with a function) would tell; {_WITHOUT}",
+            estimate=growth,
+            needed="more networks",
         )
 
 
@@ -101,7 +119,7 @@ def _listed(fail_on: Severity | None, found: list[str]) -> str:
 
 
 def _message(trace: Trace, said: str, found: Growth) -> str:
-    if found.turns:
+    if isinstance(found.law, Segments):
         return f"the gradient {found.words}, {said} in one part"
     cause = cause_of(Analysis.of(trace), found)
     return (

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.small_batches import (
     FEWEST_VALUES,
@@ -12,20 +13,27 @@ from depthscale.measure.small_batches import (
 )
 
 
-def batch_findings(case: Analysis) -> Iterator[Finding]:
+def batch_findings(analysis: Analysis) -> Iterator[Finding]:
     """Of an empty batch nothing else can be said; over 2 or 3 values a Batch Norm's gradient has no
     rate."""
-    if is_empty(case.trace):
+    if is_empty(analysis.trace):
         says = (
             "the batch is empty: 0 samples went in, so no activation and no gradient has a "
             "value and nothing was looked at"
         )
         advice = "give inputs with at least one sample; 32 tell more than 1"
         yield Finding(
-            "nothing-measured", "error", "", says, {"samples": case.trace.batch}, "", advice, says
+            "nothing-measured",
+            "error",
+            "",
+            says,
+            {"samples": analysis.trace.batch},
+            "",
+            advice,
+            says,
         )
         return
-    few = list(norms_over_few(case.trace))
+    few = list(norms_over_few(analysis.trace))
     if few:
         values, more = (
             values_per_channel(few[0]),
@@ -34,7 +42,9 @@ def batch_findings(case: Analysis) -> Iterator[Finding]:
         output = ", and its output 1 or -1 whatever comes in" if values == 2 else ""
         yield Finding(
             "batch-too-small",
-            "warn" if case.depth is None or any(op.id in case.depth for op in few) else "info",
+            "warn"
+            if analysis.depth is None or any(op.id in analysis.depth for op in few)
+            else "info",
             few[0].name,
             f"Batch Norm has {values} values a channel to take its mean and variance from{more}: "
             "the mean of 1/sigma^2, by which "
@@ -47,3 +57,19 @@ def batch_findings(case: Analysis) -> Iterator[Finding]:
             f"Batch Norm over {values} values a channel has no typical gradient: E 1/sigma^2 is "
             f"infinite below {FEWEST_VALUES}",
         )
+
+
+BATCH = Check(
+    batch_findings,
+    (
+        Rule(
+            (
+                "nothing-measured",
+                "batch-too-small",
+            ),
+            "an empty batch; a Batch Norm over 2 or 3 values a channel, where E 1/sigma² is "
+            "infinite and no rate exists",
+            "arXiv:1902.08129",
+        ),
+    ),
+)

@@ -5,6 +5,7 @@ from math import inf, isfinite, log2
 from statistics import median
 
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import decades, span
 from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
@@ -107,3 +108,21 @@ def _begins_at_zero(case: Analysis, without: list[TracedOp]) -> Iterator[Finding
             {"operations": len(without), "zeros": len(learning)},
             "arXiv:1706.02677",
         )
+
+
+BRANCHES = Check(
+    branch_findings,
+    (
+        Rule(
+            ("branch-vanishes",),
+            "in operations beside the trunk signal and gradient are both a thousandfold "
+            "smaller in RMS than anywhere on it",
+            "arXiv:1502.01852",
+        ),
+        Rule(
+            ("branch-begins-at-zero",),
+            "a branch gets no gradient yet, as its last weights are 0, which learn first: a remark",
+            "arXiv:1706.02677",
+        ),
+    ),
+)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from depthscale._diagnose.finding import Finding, Severity
+from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import place, span
 from depthscale.measure.analysis import Analysis
 from depthscale.run import Trace, TracedOp
@@ -195,3 +196,16 @@ def _reached(trace: Trace) -> bool:
             and not op.settings.get("picked_by")
         )
     )
+
+
+CUT = Check(
+    cut_findings,
+    (
+        Rule(
+            ("gradient-cut",),
+            "parameters that are to be trained run and get no gradient, behind a `detach`, "
+            "`no_grad`, `argmax` or numpy: an error across the network, by how many they "
+            "are; frozen ones, and those that get some elsewhere, are none",
+        ),
+    ),
+)

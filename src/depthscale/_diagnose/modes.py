@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from math import isclose
 
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 
 
-def mode_findings(case: Analysis) -> Iterator[Finding]:
+def mode_findings(analysis: Analysis) -> Iterator[Finding]:
     """Batch Norm that runs on statistics it never took; modules in different modes."""
-    fresh = [op for op in case.trace.ops if _is_running_batch_norm(op) and _untouched(op)]
+    fresh = [op for op in analysis.trace.ops if _is_running_batch_norm(op) and _untouched(op)]
     if fresh:
         yield Finding(
             "eval-mode-untrained",
@@ -22,15 +23,15 @@ def mode_findings(case: Analysis) -> Iterator[Finding]:
             "",
             'probe with mode="train" to see what training will see',
         )
-    if case.trace.mode == "mixed":
-        training = sum(note.training for note in case.trace.modules)
+    if analysis.trace.mode == "mixed":
+        training = sum(note.training for note in analysis.trace.modules)
         yield Finding(
             "mixed-modes",
             "info",
             "",
-            f"{training} of {len(case.trace.modules)} modules are in train mode, the others in "
+            f"{training} of {len(analysis.trace.modules)} modules are in train mode, the others in "
             "eval mode",
-            {"training": training, "modules": len(case.trace.modules)},
+            {"training": training, "modules": len(analysis.trace.modules)},
             "",
             "call model.train() or model.eval(), unless this is on purpose",
         )
@@ -51,3 +52,17 @@ def _untouched(op) -> bool:
     return (
         len(statistics) == 2 and statistics[0] == 0 and isclose(statistics[1], 1, rel_tol=1e-5)
     )  # a rounded norm, squared
+
+
+MODES = Check(
+    mode_findings,
+    (
+        Rule(
+            (
+                "eval-mode-untrained",
+                "mixed-modes",
+            ),
+            "Batch Norm that normalizes nothing; modules in different modes",
+        ),
+    ),
+)

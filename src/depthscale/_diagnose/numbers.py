@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from math import inf, isfinite, log2
 
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import place
 from depthscale.measure import Growth
 from depthscale.measure.analysis import Analysis
+from depthscale.measure.laws import Factor
 from depthscale.measure.paths import flow, mean_over_repeats
 from depthscale.run import TracedOp
 from depthscale.sketch import FORMATS, Sketch
@@ -265,8 +267,8 @@ def _depth(case: Analysis, name: str, what: str) -> str:
     growth = case.gradient if what == "gradient" else case.activation
     if (
         not isinstance(growth, Growth)
-        or abs(growth.deviates) < case.thresholds.deviates
-        or not growth.exponential
+        or abs(growth.z_score) < case.thresholds.z_score
+        or not isinstance(growth.law, Factor)
     ):
         return ""
     smallest, largest = {"float16": (-24.0, 16.0), "bfloat16": (-133.0, 128.0)}[name]
@@ -282,3 +284,34 @@ def _depth(case: Analysis, name: str, what: str) -> str:
         if reached > 0
         else ""
     )
+
+
+NUMBERS = Check(
+    number_findings,
+    (
+        Rule(
+            (
+                "activation-not-finite",
+                "gradient-not-finite",
+            ),
+            "NaN, or infinities that reach the output: the operation that made the first",
+        ),
+        Rule(
+            ("gradient-deleted",),
+            "an operation leaves nothing of the gradient, as a last norm does of a shared "
+            "loss; where the signal ends at a dead layer, that is named",
+            "arXiv:1902.08129",
+        ),
+        Rule(
+            (
+                "gradient-underflows",
+                "gradient-overflows",
+                "activation-underflows",
+                "activation-overflows",
+            ),
+            "values that float16 or bfloat16 loses; a warning in the model's own type, else "
+            "a remark",
+            "IEEE 754; arXiv:1710.03740",
+        ),
+    ),
+)

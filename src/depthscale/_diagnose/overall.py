@@ -12,7 +12,7 @@ from depthscale.run import TracedOp, log2_total
 from depthscale.theory.traces import ends
 
 
-def overall(case: Analysis) -> Iterator[Finding]:
+def overall(analysis: Analysis) -> Iterator[Finding]:
     """A gradient that changes enormously although no rate says so: in one stage, in a branch, or
     where nothing repeats.
 
@@ -20,23 +20,23 @@ def overall(case: Analysis) -> Iterator[Finding]:
     entries are large.
     """
     if (
-        case.trace.loss == "output" or case.deleted is not None
+        analysis.trace.loss == "output" or analysis.deleted is not None
     ):  # a loss divides by the number of samples; nothing is left
         return
     levels = {
         op.id: mean_over_repeats(op.log2_gradient_norm2)
-        for op in case.trace.ops
+        for op in analysis.trace.ops
         if op.log2_gradient_norm2
     }
-    start = log2_total([levels[op] for op in ends(case.trace) if op in levels])
-    end = log2_total([levels[op] for op, _ in case.trace.sources if op in levels])
+    start = log2_total([levels[op] for op in ends(analysis.trace) if op in levels])
+    end = log2_total([levels[op] for op, _ in analysis.trace.sources if op in levels])
     maps = [
         op.id
-        for op in case.trace.ops
+        for op in analysis.trace.ops
         if op.id in levels and any(len(shape) > 1 for _, shape, _ in op.weights)
     ]
     top = max(
-        (*maps, *(op for op, _ in case.trace.sources if op in levels)),
+        (*maps, *(op for op, _ in analysis.trace.sources if op in levels)),
         key=lambda op: levels[op],
         default=None,
     )
@@ -44,25 +44,25 @@ def overall(case: Analysis) -> Iterator[Finding]:
         return
     for verb, change, op in (
         ("explodes", levels[top] - start, top),
-        ("vanishes", start - end, _strongest(case, levels)),
+        ("vanishes", start - end, _strongest(analysis, levels)),
     ):
-        if change > log2(case.thresholds.total_change):
-            yield _finding(case, verb, change, case.trace.ops[op])
+        if change > log2(analysis.thresholds.total_change):
+            yield _finding(analysis, verb, change, analysis.trace.ops[op])
             return
 
 
-def _strongest(case: Analysis, levels: dict[int, float]) -> int:
+def _strongest(analysis: Analysis, levels: dict[int, float]) -> int:
     """The source that most of the gradient reaches."""
-    return max((op for op, _ in case.trace.sources if op in levels), key=lambda op: levels[op])
+    return max((op for op, _ in analysis.trace.sources if op in levels), key=lambda op: levels[op])
 
 
-def _finding(case: Analysis, verb: str, change: float, end: TracedOp) -> Finding:
-    where, who, short, advice = told(case, route_to(case, end))
+def _finding(analysis: Analysis, verb: str, change: float, end: TracedOp) -> Finding:
+    where, who, short, advice = told(analysis, route_to(analysis, end))
     shrinks = "grows" if verb == "explodes" else "shrinks"
     says = f"from the loss to {end.name} the gradient {verb}: its norm {shrinks} {decades(change)}"
     evidence = {
         "log2_change": change,
-        "threshold_log2": log2(case.thresholds.total_change),
+        "threshold_log2": log2(analysis.thresholds.total_change),
         "end": end.name,
     }
     return Finding(

@@ -1,6 +1,7 @@
 """Recurrent networks: one cell that is used at every step of a sequence."""
 
 from depthscale.measure.analysis import Analysis
+from depthscale.run import DepthKind
 
 ADVICE = (
     "make the recurrent weights orthogonal (torch.nn.init.orthogonal_ on each gate's square block "
@@ -14,4 +15,4 @@ ADVICE = (
 def is_recurrent(case: Analysis) -> bool:
     """Whether a step of depth is the use of one module that comes again, a second time and with the
     same parameters."""
-    return case.depth is not None and case.depth.word.startswith("use of ")
+    return case.depth is not None and case.depth.kind is DepthKind.USES

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import sqrt
 
 from depthscale._diagnose.finding import Finding, Severity
+from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 from depthscale.sketch import Sketch
@@ -86,3 +87,18 @@ def _saturated(values: Sketch, ends: tuple[float, float]) -> float:
     margin = _NEAR * (high - low) / 2
     inside = float(values.histogram([low + margin, high - margin])[0])
     return 1 - inside / values.count if values.count else 0.0
+
+
+UNITS = Check(
+    unit_findings,
+    (
+        Rule(
+            (
+                "dead-units",
+                "saturated-units",
+            ),
+            "rectifiers that no sample activates; sigmoids at their ends",
+            "arXiv:1903.06733; Glorot and Bengio 2010",
+        ),
+    ),
+)

@@ -22,6 +22,7 @@ from depthscale.nets.simulate import Progress
 from depthscale.network import NetSpec
 from depthscale.network import activation as named
 from depthscale.numerics import gaussian
+from depthscale.numerics.student import as_sure_as
 from depthscale.run import Profile
 from depthscale.theory import exchangeable, predict
 
@@ -243,7 +244,7 @@ def _cell(name: str, normalizer: Normalizer, spec: NetSpec, seeds: int, seed: in
         _predicted_correlation(spec),
         float(2.0 ** ((log2_signal[-1] - log2_signal[1]) / (spec.depth - 1))),
     )
-    return replace(cell, departs=_departure(cell, spec))
+    return replace(cell, departs=_departure(cell, spec, measured.degrees if measured else inf))
 
 
 def between_samples(x: Tensor) -> float:
@@ -264,23 +265,24 @@ def _predicted_correlation(spec: NetSpec) -> float:
     return nan if missing else signals[-1].sample_correlation
 
 
-def _departure(cell: Cell, spec: NetSpec) -> str:
+def _departure(cell: Cell, spec: NetSpec, degrees: float) -> str:
     if not isfinite(cell.predicted) or not isfinite(cell.predicted_correlation):
         return "theory has no rate here"
     if not isfinite(cell.rate):
         return "no rate was measured"
     said = []
-    for what, found, theory, stderr, allowed in (
-        ("rate", cell.rate, cell.predicted, cell.stderr, TOLERANCE * cell.predicted),
+    for what, found, theory, stderr, allowed, freedom in (
+        ("rate", cell.rate, cell.predicted, cell.stderr, TOLERANCE * cell.predicted, degrees),
         (
             "correlation",
             cell.correlation,
             cell.predicted_correlation,
             cell.correlation_stderr,
             TOLERANCE,
+            inf,
         ),
     ):
-        if abs(found - theory) > allowed + 3 * stderr:
+        if abs(found - theory) > allowed + as_sure_as(3.0, freedom) * stderr:
             said.append(f"{what} {found:.3g} ± {stderr:.2g}, theory {theory:.3g}")
     return "; ".join(said) + _unstable(spec, cell.predicted) if said else ""
 

@@ -9,11 +9,13 @@ from scipy.special import ndtri, stdtrit
 
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth, growth
+from depthscale.measure.laws import Factor
 from depthscale.run import Profile
 
 _FACTOR = re.compile(
     r"(?<![\w.])x(?=\d[\d.,e+-]*(\^[\d.+-]+)?([\s,;:)]|\.?$))"
 )  # x1.22, but no name such as x1.weight
+_LARGEST_LOG = 700.0  # of a number that float64 holds
 _SURE = 0.975  # each side of a 95 % interval
 _NORMS = {
     "none": "without norm",
@@ -57,10 +59,8 @@ def sentence(text: str) -> str:
 
 def interval(found: Growth) -> tuple[float, float]:
     """The 95 % interval of a rate, by Student's t on its logarithm."""
-    reach = (
-        float(ndtri(_SURE) if isinf(found.degrees) else stdtrit(found.degrees, _SURE))
-        * found.log_stderr
-    )
+    quantile = float(ndtri(_SURE) if isinf(found.degrees) else stdtrit(found.degrees, _SURE))
+    reach = min(quantile * found.log_stderr, _LARGEST_LOG - abs(log(found.rate)))
     return exp(log(found.rate) - reach), exp(log(found.rate) + reach)
 
 
@@ -113,7 +113,8 @@ def verdict(profile: Profile, theory: Profile | None) -> tuple[str, str, str]:
         if isinstance(predicted, Growth)
         else "."
     )
-    return f"{before} the gradient's mean square {_does(found)} ", number, f" ({tail}){said}"
+    law = "" if isinstance(found.law, Factor) else f"; it {found.words}"
+    return f"{before} the gradient's mean square {_does(found)} ", number, f" ({tail}{law}){said}"
 
 
 def rate(profile: Profile) -> Growth | UnreliableGrowth:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite, nan
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.growth import Growth, growth
+from depthscale.measure.growth import Growth, Of, growth_along
 from depthscale.measure.ledger import Ledger, ledger
 from depthscale.measure.paths import is_swallowed, mean_over_repeats
 from depthscale.measure.small_batches import without_rate
@@ -78,12 +78,13 @@ class Analysis:
     def predicted_rate(self) -> float:
         """Theory's mean growth of the gradient's mean square over the same steps; nan where theory
         lacks a rule, or the gradient has no rate."""
-        pairs = self.depth.pairs if self.depth and not without_rate(self.trace, self.depth) else ()
+        if self.depth is None or without_rate(self.trace, self.depth):
+            return nan
         steps = [
             self.theory.log2_gradient(below) - self.theory.log2_gradient(top)
-            for below, top in pairs
+            for below, top in self.depth.pairs_of(self.trace.initializations)
         ]
-        mean = sum(steps) / len(steps) if steps else nan
+        mean = sum(steps) / len(steps)
         return 2.0**mean if abs(mean) < _LARGEST_LOG2 else nan
 
     @cached_property
@@ -119,8 +120,8 @@ class Analysis:
             return None
         return next(op for op in self.dominators if op.log2_activation_ms == -inf)
 
-    def _growth(self, of: Literal["gradient", "activation"]) -> Growth | UnreliableGrowth:
-        return _attempt(lambda: growth(self.trace, of))
+    def _growth(self, of: Of) -> Growth | UnreliableGrowth:
+        return _attempt(lambda: growth_along(self.trace, of, self.depth))
 
 
 def _attempt(compute: Callable[[], T]) -> T | UnreliableGrowth:

@@ -15,7 +15,7 @@ def _at(value: float, unit: str, why: str) -> float:
 class Thresholds:
     """From where on the rules speak; `dataclasses.fields` gives each one's unit and reason."""
 
-    deviates: float = _at(
+    z_score: float = _at(
         3.0,
         "standard normal deviates",
         "a rate this far from 1 is not chance: 1 in 370 healthy networks",
@@ -71,6 +71,31 @@ class Thresholds:
     )
     theory_apart: float = _at(0.03, "log of the rate", "batches and inputs are a sample, too")
     imbalance: float = _at(0.1, "log2 per step", "less than 7 % of mean square a step is no cause")
+    unknown_rate: float = _at(
+        1e3,
+        "upper over lower end of a rate's interval",
+        "31 in RMS per step: nothing is known of such a rate",
+    )
+    small_batch: float = _at(
+        32,
+        "samples",
+        "below, ReLU under Batch Norm grows over 4 % faster than over a large batch",
+    )
+    jump_steps: float = _at(4, "whole steps", "among fewer none can be called odd")
+    jump_spreads: float = _at(
+        8.0, "spreads of the other steps", "normal steps lie that far off once in 10^15"
+    )
+    jump_least_spread: float = _at(
+        0.1, "log2 of a mean square", "as fine as finite width lets equal steps be"
+    )
+    alike_inputs: float = _at(
+        0.9, "correlation of samples that come in", "above it they are no different samples"
+    )
+    alike_outputs: float = _at(
+        0.5,
+        "correlation of samples that come out",
+        "16 samples at 0.85 have an effective rank of 1.4: few directions mean no more than that",
+    )
 
     def severity(self, change: float) -> Severity:
         """How bad a change of that factor over the bulk, or over a segment of it, is."""

@@ -1,7 +1,8 @@
 """What is known of one network."""
 
-from depthscale.run.depth import Depth, depth_of
+from depthscale.run.depth import Depth, DepthKind
 from depthscale.run.dominators import dominators
+from depthscale.run.find_depth import depth_of
 from depthscale.run.frames import data_frame, rows_frame
 from depthscale.run.kept import kept
 from depthscale.run.merge import merged
@@ -27,6 +28,7 @@ __all__ = [
     "Array",
     "Coverage",
     "Depth",
+    "DepthKind",
     "Edge",
     "Likeness",
     "ModuleNote",

@@ -15,7 +15,7 @@ from depthscale.measure import Growth, growth
 from depthscale.run import Profile, Quantity, Trace
 from depthscale.sketch import Sketch
 from depthscale.store.sketches import decoded, encoded
-from depthscale.store.traces import rebuilt_trace, trace_record, whole_trace
+from depthscale.store.traces import law_record, rebuilt_trace, trace_record, whole_trace
 from depthscale.theory.classical import Classical
 from depthscale.theory.critical import Line, PhaseDiagram
 
@@ -156,7 +156,9 @@ def _growth(profile: Profile) -> dict[str, Any]:
         return _growth_fields(growth(profile)) | {"reliable": True}
     except UnreliableGrowth as refused:
         fields = (
-            _growth_fields(refused.estimate) if refused.estimate else dict.fromkeys(_GROWTH_KEYS)
+            _growth_fields(refused.estimate)
+            if refused.estimate
+            else dict.fromkeys((*_GROWTH_KEYS, "law"))
         )
         return fields | {"reliable": False, "why": str(refused)}
 
@@ -165,7 +167,7 @@ _GROWTH_KEYS = ("rate", "stderr", "rms_rate", "depth_scale", "first_layer", "las
 
 
 def _growth_fields(found: Growth) -> dict[str, Any]:
-    return {key: getattr(found, key) for key in _GROWTH_KEYS}
+    return {key: getattr(found, key) for key in _GROWTH_KEYS} | {"law": law_record(found.law)}
 
 
 def _log2_rows(quantity: Quantity) -> list[list[float | str]]:

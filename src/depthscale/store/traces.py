@@ -8,6 +8,7 @@ from typing import Any
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Analysis, Growth, Ledger
+from depthscale.measure.laws import Law
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.run import (
     Coverage,
@@ -208,14 +209,14 @@ def _growth_fields(found: Growth) -> dict[str, Any]:
         "last_layer",
         "step",
         "steps",
-        "deviates",
+        "z_score",
         "words",
     )
-    return {key: getattr(found, key) for key in keys} | {
-        "power_law": None if found.power is None else asdict(found.power),
-        "plateau": None if found.plateau is None else asdict(found.plateau),
-        "stretches": [asdict(each) for each in found.stretches],
-    }
+    return {key: getattr(found, key) for key in keys} | {"law": law_record(found.law)}
+
+
+def law_record(law: Law) -> dict[str, Any]:
+    return {"kind": law.kind} | asdict(law)
 
 
 def _whole(record: Any) -> dict[str, Any]:

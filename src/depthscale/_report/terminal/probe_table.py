@@ -9,44 +9,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._diagnose import Diagnosis
+from depthscale._diagnose import RULE_NAMES, Diagnosis
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure import SEVERITIES, Analysis, Growth, Ledger
+from depthscale.measure.laws import Factor, Segments
+from depthscale.measure.wording import growth_in_words
 from depthscale.run import Trace, TracedOp, dominators
 
-RULES = (
-    "activation-explodes",
-    "activation-grows",
-    "activation-not-finite",
-    "activation-overflows",
-    "activation-shrinks",
-    "activation-turns",
-    "activation-underflows",
-    "activation-vanishes",
-    "batch-too-small",
-    "branch-begins-at-zero",
-    "branch-vanishes",
-    "dead-units",
-    "eval-mode-untrained",
-    "gradient-cut",
-    "gradient-deleted",
-    "gradient-explodes",
-    "gradient-grows",
-    "gradient-jumps",
-    "gradient-not-finite",
-    "gradient-overflows",
-    "gradient-shrinks",
-    "gradient-turns",
-    "gradient-underflows",
-    "gradient-vanishes",
-    "mixed-modes",
-    "nothing-measured",
-    "positions-collapse",
-    "rank-collapse",
-    "samples-collapse",
-    "saturated-units",
-    "theory-differs",
-)
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 _HEADINGS = (
     "operation",
@@ -64,16 +33,16 @@ _STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
 _MOST_ROWS = 40
 _FEW_STEPS = 4  # of depth: too few for a line of their own
 _FEW_NAMES = 3  # of parameters without a gradient
-_ALARMS = ("gradient-explodes", "gradient-vanishes", "gradient-turns")
+_ALARMS = ("gradient-explodes", "gradient-vanishes", "gradient-mixed-growth")
 
 
 def require_known(names: Sequence[str]) -> None:
     """raises: InvalidProbe for a name of --fail-on that no rule and no severity begins with."""
     for name in names:
-        if name not in SEVERITIES and not any(rule.startswith(name) for rule in RULES):
+        if name not in SEVERITIES and not any(rule.startswith(name) for rule in RULE_NAMES):
             raise InvalidProbe(
                 f"--fail-on {name!r} names no severity ({', '.join(SEVERITIES)}) and no rule; "
-                f"rules: {', '.join(RULES)}"
+                f"rules: {', '.join(RULE_NAMES)}"
             )
 
 
@@ -151,28 +120,30 @@ def _growth_line(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
             if jump.rule == "gradient-jumps"
         )
         yield (
-            "growth: "
-            f"{_words(found, diagnosis)}{apart}"
-            f"{'' if found.turns else _estimate(found, diagnosis.predicted_rate)}"
+            f"growth: {_words(found, diagnosis)}{apart}{_estimate(found, diagnosis.predicted_rate)}"
         )
 
 
 def _words(found: Growth, diagnosis: Diagnosis) -> str:
     """What the gradient does, no louder than the verdict: only an alarm explodes or vanishes, and
     only a known rate is steady."""
-    if found.words == "steady":
+    if found.steady:
         return "not well known" if found.vague else "steady"
     if any(finding.severity != "info" for finding in diagnosis.matching(_ALARMS)):
         return found.words
-    return found.said("grows", "shrinks")
+    return growth_in_words(found, "grows", "shrinks")
 
 
 def _estimate(found: Growth, predicted: float) -> str:
-    """The rate of the mean square with its error, over how many steps, and theory's."""
-    per = "" if found.exponential and found.words != "steady" else f" per {found.step}"
+    """The rate of the mean square with its error, over how many steps, and theory's; nothing where
+    no one rate describes it."""
+    by_factor = isinstance(found.law, Factor)
+    per = "" if by_factor and not found.steady else f" per {found.step}"
+    if isinstance(found.law, Segments):
+        return ""
     beside = f", theory x{predicted:.4g}" if isfinite(predicted) else ""
     rate = f"x{found.rate:.4g} ± {found.stderr:.2g}{per}, {found.steps} steps{beside}"
-    return f" (mean square {rate})" if found.exponential else f", on average {rate}"
+    return f" (mean square {rate})" if by_factor else f", on average {rate}"
 
 
 def _parameters_line(trace: Trace) -> Iterator[str]:

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth
+from depthscale.measure.laws import Factor
 from depthscale.numerics.estimate import Estimate
 from depthscale.run import Profile, Quantity
 from depthscale.theory.classical import Classical, batch_norm_trainable_depth
@@ -61,10 +62,11 @@ def growth_line(growth: Growth | UnreliableGrowth) -> str:
         return f"growth: {growth}"
     scale = (
         f"; mean square changes e-fold every {growth.depth_scale:.3g} layers"
-        if isfinite(growth.depth_scale)
+        if isfinite(growth.depth_scale) and isinstance(growth.law, Factor)
         else ""
     )
-    return f"growth: {growth}, layers {growth.first_layer} to {growth.last_layer}{scale}"
+    law = "" if isinstance(growth.law, Factor) else f"; it {growth.words}"
+    return f"growth: {growth}, layers {growth.first_layer} to {growth.last_layer}{scale}{law}"
 
 
 def classical_lines(found: Classical) -> list[str]:

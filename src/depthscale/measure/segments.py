@@ -1,4 +1,4 @@
-"""Stretches of a depth that have rates of their own, where one that grows and one that shrinks make
+"""Segments of a depth that have rates of their own, where one that grows and one that shrinks make
 up for each other."""
 
 from dataclasses import dataclass
@@ -10,21 +10,27 @@ import numpy as np
 from depthscale.numerics.student import as_sure_as, normal_deviate
 from depthscale.run import Array
 
-_SHORTEST = 3  # steps of a stretch, whose error is then read with Student's t
+_SHORTEST = 3  # steps of a segment, whose error is then read with Student's t
 # of twice the log likelihood ratio: chance reaches 24 once in 1,000 depths of 28 steps, and then
-# hardly ever turns
+# hardly ever both grows and shrinks
 _CLEARLY = 20.0
 # of two logarithms: a change that much smaller than its opposite makes up for nothing
 _BESIDE = 4.0
+_MOST_STARTS = 1000  # of a part that is looked for: a deeper network is searched in coarser steps
 _LEAST = 1.0  # log2 of a mean square's factor: less is no growth, however sure
-_SURELY = 3.0  # standard normal deviates of a stretch's rate from 1
+_SURELY = 3.0  # standard normal deviates of a segment's rate from 1
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Consecutive steps. / first, last: their numbers, from 0 at the input; rate: factor of the
-    mean square per step towards the input (of an activation, towards the output); log_stderr: of
-    its logarithm."""
+class Segment:
+    """Consecutive steps of depth.
+
+    Attributes:
+        first, last: their numbers, from 0 at the input.
+        rate: factor of the mean square per step towards the input (of an activation, towards the
+            output).
+        log_stderr: of its logarithm.
+    """
 
     first: int
     last: int
@@ -37,7 +43,7 @@ class Stretch:
 
     @property
     def change(self) -> float:
-        """log2 of the factor of the mean square over the stretch."""
+        """log2 of the factor of the mean square over the segment."""
         return log(self.rate) / log(2) * self.steps
 
     @property
@@ -55,20 +61,24 @@ class Stretch:
         return self.rate * exp(-k), self.rate * exp(k)
 
 
-def stretches(log_steps: Array) -> tuple[Stretch, ...]:
-    """Where a depth turns: stretches, from the input up, of which one surely grows and another
-    surely shrinks; else nothing.
+def segments(log_steps: Array) -> tuple[Segment, ...]:
+    """The parts of a depth, from the input up, of which one surely grows and another surely
+    shrinks; else nothing.
 
-    log_steps: [n] growth of the logarithm over each step. / The part that differs most from the
-    rest is cut out, and each part searched again, while twice the log likelihood ratio says so
-    (binary segmentation, with two ends, so that a depth may turn twice); neighbours of one
-    direction are one stretch. / source: Olshen et al. 2004.
+    The part that differs most from the rest is cut out, and each part is searched again, while
+    twice the log likelihood ratio says so (binary segmentation, with two ends, so that a depth may
+    turn twice). Neighbours of one direction are one segment.
+
+    Args:
+        log_steps: [n] growth of the logarithm over each step.
+
+    Source: Olshen et al. 2004.
     """
     if len(log_steps) < 2 * _SHORTEST:
         return ()
     ends = [*_cuts(log_steps, 0), len(log_steps)]
     parts = [
-        _stretch(log_steps, first, end) for first, end in zip([0, *ends[:-1]], ends, strict=True)
+        _segment(log_steps, first, end) for first, end in zip([0, *ends[:-1]], ends, strict=True)
     ]
     up, down = (
         sum(max(sign * part.change * abs(part.direction), 0.0) for part in parts)
@@ -76,8 +86,8 @@ def stretches(log_steps: Array) -> tuple[Stretch, ...]:
     )
     if min(up, down) <= max(_LEAST, max(up, down) / _BESIDE):
         return ()
-    alike = (list(each) for _, each in groupby(parts, key=lambda part: part.direction))
-    return tuple(_stretch(log_steps, each[0].first, each[-1].last + 1) for each in alike)
+    alike = (list(same) for _, same in groupby(parts, key=lambda part: part.direction))
+    return tuple(_segment(log_steps, same[0].first, same[-1].last + 1) for same in alike)
 
 
 def evidence_of_a_cut(log_steps: Array) -> float:
@@ -88,7 +98,7 @@ def evidence_of_a_cut(log_steps: Array) -> float:
 
 
 def _cuts(log_steps: Array, offset: int) -> list[int]:
-    """Where stretches end, the last end left out."""
+    """Where segments end, the last end left out."""
     found = _best_part(log_steps)
     if not found or found[2] < _CLEARLY:
         return []
@@ -107,7 +117,8 @@ def _best_part(log_steps: Array, from_the_end: bool = False) -> tuple[int, int, 
     n, sums = len(log_steps), np.concatenate([[0.0], np.cumsum(log_steps)])
     around = float(((log_steps - log_steps.mean()) ** 2).sum()) if n else 0.0
     best: tuple[int, int, float] | None = None
-    for first in range(1 if from_the_end or not around > 0 else max(n - _SHORTEST, 1)):
+    starts = 1 if from_the_end or not around > 0 else max(n - _SHORTEST, 1)
+    for first in range(0, starts, 1 + n // _MOST_STARTS):
         ends = np.arange(first + _SHORTEST, n + 1)
         rest = n - (ends - first)
         ends = ends[
@@ -127,8 +138,8 @@ def _best_part(log_steps: Array, from_the_end: bool = False) -> tuple[int, int, 
     return best
 
 
-def _stretch(log_steps: Array, first: int, end: int) -> Stretch:
+def _segment(log_steps: Array, first: int, end: int) -> Segment:
     part = log_steps[first:end]
-    return Stretch(
+    return Segment(
         first, end - 1, exp(float(part.mean())), float(part.std(ddof=1)) / sqrt(len(part))
     )

@@ -1,0 +1,102 @@
+"""What makes a rate: the weights' size, or a kind of operation, and what to do about it."""
+
+from dataclasses import dataclass
+from math import log2
+
+from depthscale._diagnose.attribution import Attribution, attributions
+from depthscale._diagnose.messages import ADVICE as MESSAGES
+from depthscale._diagnose.messages import passes_messages
+from depthscale._diagnose.recurrent import ADVICE as RECURRENT
+from depthscale._diagnose.recurrent import is_recurrent
+from depthscale._diagnose.weights import blamed_weights, weights_of
+from depthscale._diagnose.words import place
+from depthscale.measure import Analysis, Growth
+
+_SOURCES = {"batch_norm": "arXiv:1902.08129", "layer_norm": "arXiv:1902.08129"}
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What makes a rate.
+
+    Attributes:
+        says: a sentence, or nothing.
+        where: an operation's name.
+        who: half a sentence for the verdict.
+        source: of what it says.
+        advice: what to try.
+    """
+
+    says: str = ""
+    where: str = ""
+    who: str = ""
+    source: str = ""
+    advice: str = (
+        "add skip connections, or change the normalization; `simulate` and `predict` "
+        "compare them before training"
+    )
+
+
+def cause_of(analysis: Analysis, growth: Growth) -> Cause:
+    """The weights' size; else what amplifies the gradient most beyond the signal, or, where both
+    change alike, what amplifies both (a layer and its activation make up for each other there)."""
+    weights = blamed_weights(analysis, growth.rate)
+    if weights is not None:
+        return Cause(
+            weights.says,
+            weights.where,
+            f", by the size of the weights (as of {place(weights.where)})",
+            "arXiv:1502.01852, section 2.2",
+            RECURRENT if is_recurrent(analysis) else weights.advice,
+        )
+    alike = isinstance(analysis.activation, Growth) and together(growth, analysis.activation)
+    suited = {kind for layer in weights_of(analysis) for kind in layer.kinds} if alike else set()
+    order = [kind for kind in attributions(analysis) if kind.kind not in suited]
+    order.sort(key=lambda kind: -kind.backward if alike else -kind.excess)
+    first = order[0 if growth.rate > 1 else -1] if order else None
+    least = analysis.thresholds.imbalance
+    if first is None or abs(first.backward if alike else first.excess) < least:
+        return Cause(where=first.where if first else "", advice=_advice(analysis, first))
+    return Cause(
+        _part(analysis, first),
+        first.where,
+        f", by {first.kind} (as {place(first.where)})",
+        _SOURCES.get(first.kind, ""),
+        _advice(analysis, first),
+    )
+
+
+def together(gradient: Growth, signal: Growth) -> bool:
+    """Whether signal and gradient change alike, which has one cause: of the two logarithms the
+    smaller is over half the larger."""
+    a, b = log2(gradient.rate), log2(signal.rate)
+    return a * b > 0 and min(abs(a), abs(b)) > max(abs(a), abs(b)) / 2
+
+
+def _part(analysis: Analysis, first: Attribution) -> str:
+    says = (
+        f"{first.kind} does it: per step it multiplies the gradient's mean square by "
+        f"{2**first.backward:.3g} and the signal's by {2**first.forward:.3g}"
+    )
+    splits = [op.split for op in analysis.bulk if op.op == first.kind and op.split is not None]
+    if not splits:
+        return says
+    inverse = sum(s.inverse_sigma2 for s in splits) / len(splits)
+    removed = sum(s.mean_term + s.variance_term for s in splits) / sum(s.direct for s in splits)
+    return (
+        f"{says} (1/sigma^2 = {inverse:.3g}, of which the paths through mean and variance take "
+        f"back {removed:.1%})"
+    )
+
+
+def _advice(analysis: Analysis, first: Attribution | None) -> str:
+    if passes_messages(analysis):
+        return MESSAGES
+    if is_recurrent(analysis):
+        return RECURRENT
+    normed = first is not None and first.kind == "batch_norm"
+    if normed and not any(op.op == "add" for op in analysis.bulk):
+        small = analysis.trace.batch < analysis.thresholds.small_batch
+        larger = " use a larger batch," if small else ""
+        return f"add skip connections,{larger} or normalize by LayerNorm before the activation"
+    return Cause.advice

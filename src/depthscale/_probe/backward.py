@@ -163,7 +163,7 @@ class Backward:
                     self._handed.pop((node, number), None)
                     continue
                 folded = self._folded.pop((node, number), None)
-                if not self._from_outside[node, number]:
+                if not self._from_outside.get((node, number), 1):
                     continue
                 if folded is not None:
                     gradient = gradient - sum(folded)

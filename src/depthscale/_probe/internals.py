@@ -1,5 +1,6 @@
 """What the probe needs of torch that torch does not promise: every such name is in this file."""
 
+import gc
 import sys
 import threading
 from collections import OrderedDict
@@ -39,13 +40,26 @@ def depth() -> int:
 
 
 @contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is collected while the context lasts: a graph of many nodes is gone through whole
+    each time, and nothing of it can be freed before the end."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+@contextmanager
 def foremost() -> Iterator[None]:
     """What runs while the context lasts belongs to one more probe, and the others of this thread do
     not look.
 
     Threads take turns: hooks belong to a model, and random states to the process.
     """
-    with _turn:
+    with _turn, _uncollected():
         _probing.depth = depth() + 1
         try:
             yield

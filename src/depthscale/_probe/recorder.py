@@ -171,6 +171,13 @@ class Recorder(TorchFunctionMode):
         for tensor in outputs:
             self.value(tensor)
 
+    def release(self) -> None:
+        """Once the calls are resolved, or the model has failed: what calls and values know of each
+        other goes, so that nothing waits for the garbage collector."""
+        self._modules.on_leaving = None
+        for call in self.calls:
+            call.read, call.made = (), []
+
     # ---- every call
 
     def __torch_function__(

@@ -69,6 +69,7 @@ class ProbePass:
         self.parameters = Parameters(
             tree, -asked.log2_scale, sketched=asked.params, kept=asked.verify
         )
+        self._log2_norms2: dict[Sketch, float] = {}  # one sketch leaves here and arrives there
         self.gradients: Sequence[
             Tensor | None
         ] = ()  # of the last backward pass, kept where they are compared
@@ -85,18 +86,18 @@ class ProbePass:
                     self.kind = outputs.kind_of(asked.loss, outputs.chosen(returned, asked.output))
                     with stack.within("loss"):
                         self.target = asked.loss_of(returned)
-            except Exception as wrong:
-                if not isinstance(wrong, InvalidProbe):
+            except BaseException as wrong:
+                recorder.release()
+                if isinstance(wrong, Exception) and not isinstance(wrong, InvalidProbe):
                     wrong.add_note(f"while probing, in {_where(stack.deepest or stack.top)}")
                 raise
-            finally:
-                stack.on_leaving = None
         recorder.close([self.target])
         self.outputs = [
             (name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None
         ]
         self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
         self.ops, self.not_seen = resolved(recorder.calls), recorder.not_seen
+        recorder.release()
         if self.target.grad_fn is None:
             raise InvalidProbe(f"nothing to differentiate: {self._why_nothing(ready)}")
 
@@ -183,10 +184,8 @@ class ProbePass:
             ops=ops,
             params=self.parameters.traced(),
             coverage=self._coverage(ops),
-            sinks=((sink, tuple(map(log2_norm2, self.sinks))),),
-            sources=tuple(
-                (op, tuple(map(log2_norm2, found))) for op, found in self.sources.items() if found
-            ),
+            sinks=((sink, self._norms2(self.sinks)),),
+            sources=tuple((op, self._norms2(found)) for op, found in self.sources.items() if found),
             modules=self.tree.notes(),
             model=type(self.asked.model).__name__,
             mode=_mode(self.tree),
@@ -204,6 +203,13 @@ class ProbePass:
             norms=self.asked.norms,
         )
 
+    def _norms2(self, sketches: Sequence[Sketch]) -> tuple[float, ...]:
+        known = self._log2_norms2
+        for sketch in sketches:
+            if sketch not in known:
+                known[sketch] = log2_norm2(sketch)
+        return tuple(known[sketch] for sketch in sketches)
+
     def _op(self, number: int, label: str) -> TracedOp:
         call, reading = self.ops.calls[number], self.reading
         arrived = reading.arrivals.get(number, [])
@@ -211,7 +217,7 @@ class ProbePass:
         for way, left in reading.departures.get(number, {}).items():
             source = self.ops.owners.producer(way.target)
             assert source is not None
-            edges.append(Edge(source, tuple(map(log2_norm2, left)), left[0].count))
+            edges.append(Edge(source, self._norms2(left), left[0].count))
         return TracedOp(
             id=number,
             name=label,
@@ -224,7 +230,7 @@ class ProbePass:
             size=call.size,
             activation=call.activation,
             gradient=sum(arrived[1:], arrived[0]) if arrived else None,
-            log2_gradient_norm2=tuple(map(log2_norm2, arrived)),
+            log2_gradient_norm2=self._norms2(arrived),
             reads=tuple(call.reads),
             edges=tuple(edges),
             consumers=reading.consumers.get(number, 0),
@@ -273,10 +279,11 @@ class ProbePass:
 
 def log2_norm2(sketch: Sketch) -> float:
     """log2 of the sum of squares; nan where a value is not finite."""
-    if sketch.nans or sketch.infs:
+    tally = sketch.tally
+    if tally.nans or any(tally.infinities):
         return float("nan")
-    level = sketch.log2_mean_square()
-    return level if isinf(level) or not sketch.count else level + log2(sketch.count)
+    level, count = sketch.log2_mean_square(), tally.count
+    return level if isinf(level) or not count else level + log2(count)
 
 
 def _batch(ready: given.Inputs) -> int:

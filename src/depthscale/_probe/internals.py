@@ -5,7 +5,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -177,20 +177,26 @@ def only_hooks(
 
 
 @contextmanager
-def as_written() -> Iterator[None]:
+def as_written(
+    around: Callable[[object], AbstractContextManager[None]] | None = None,
+) -> Iterator[None]:
     """What this thread would hide runs where autograd and the probe see it: reentrant checkpoints
-    as non-reentrant ones, of torch.cond's branches the one that is taken."""
+    as non-reentrant ones, of torch.cond's branches the one that is taken.
+
+    Args:
+        around: Makes a context for each reentrant checkpoint from what it is given.
+    """
     global _patched
     with _patch:
         _patched += 1
         checkpointing.CheckpointFunction = _VisibleCheckpoint  # type: ignore[misc, assignment]
         torch.cond = _taken_branch
-    before = getattr(_probing, "on", False)
-    _probing.on = True
+    before = getattr(_probing, "on", False), getattr(_probing, "around", None)
+    _probing.on, _probing.around = True, around
     try:
         yield
     finally:
-        _probing.on = before
+        _probing.on, _probing.around = before
         with _patch:
             _patched -= 1
             if not _patched:
@@ -209,6 +215,8 @@ class _VisibleCheckpoint:
     def apply(function: Any, preserve_rng_state: bool, *args: Any) -> Any:
         if not getattr(_probing, "on", False):
             return _reentrant.apply(function, preserve_rng_state, *args)
-        return checkpointing.checkpoint(
-            function, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state
-        )
+        around = getattr(_probing, "around", None) or (lambda args: nullcontext())
+        with around(args):
+            return checkpointing.checkpoint(
+                function, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state
+            )

@@ -9,7 +9,8 @@ calls are in the order of running on every rank, so that equal numbers are one o
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
@@ -129,6 +130,25 @@ class Call:
         return self.path is None and not self.module.module._modules
 
 
+@dataclass(eq=False)
+class Checkpoint:
+    """A reentrant checkpoint of the user's, whose inside the probe makes visible.
+
+    Args:
+        read: The tensors that it was given.
+        trained: A parameter that requires a gradient is among them.
+        calls: What ran inside.
+        reads: Operations that it reads, once they are resolved.
+        inside: Operations inside, once they are resolved.
+    """
+
+    read: list[Value]
+    trained: bool
+    calls: list[Call]
+    reads: list[int] = field(default_factory=list)
+    inside: set[int] = field(default_factory=set)
+
+
 class Recorder(TorchFunctionMode):
     """While it is entered, every torch function called in this thread is seen; what it computes is
     not changed."""
@@ -142,6 +162,7 @@ class Recorder(TorchFunctionMode):
     ):
         super().__init__()
         self.calls: list[Call] = []
+        self.checkpoints: list[Checkpoint] = []
         self.not_seen: list[NotSeen] = []
         self.norms = norms
         self._modules, self._kept, self._parameters = modules, kept, parameters
@@ -177,6 +198,20 @@ class Recorder(TorchFunctionMode):
         self._modules.on_leaving = None
         for call in self.calls:
             call.read, call.made = (), []
+        for each in self.checkpoints:
+            each.read = []
+
+    @contextmanager
+    def checkpoint(self, args: object) -> Iterator[None]:
+        """While a reentrant checkpoint runs. / args: what it was given."""
+        with internals.unseen():
+            given = tensors(args)
+            read = [self.value(tensor) for tensor in given]
+            pairs = zip(given, read, strict=True)
+            trained = any(t.requires_grad and value.kind == PARAMETER for t, value in pairs)
+        start = len(self.calls)
+        yield
+        self.checkpoints.append(Checkpoint(read, trained, self.calls[start:]))
 
     # ---- every call
 

@@ -13,6 +13,7 @@ from torch.autograd.graph import GradientEdge
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
 from depthscale._probe.backward import Backward
+from depthscale._probe.fates import Flow, fates
 from depthscale._probe.labels import labels
 from depthscale._probe.likeness import likeness
 from depthscale._probe.parameters import Parameters
@@ -21,7 +22,7 @@ from depthscale._probe.resolve import resolved
 from depthscale._probe.tree import Tree
 from depthscale._probe.untouched import Kept
 from depthscale.errors import InvalidProbe
-from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp
+from depthscale.run import Coverage, Edge, Fate, FateKind, NotSeen, Trace, TracedOp
 from depthscale.sketch import Sketch
 
 MODES = ("train", "eval")
@@ -46,6 +47,14 @@ class ProbeOptions:
     repeats: int
     seed: int
     loss_scale: float
+    optimizer: torch.optim.Optimizer | None
+
+    @property
+    def optimized(self) -> set[int] | None:
+        """Identities of what the user's optimizer moves, if one was given."""
+        if self.optimizer is None:
+            return None
+        return {id(p) for group in self.optimizer.param_groups for p in group["params"]}
 
     @property
     def log2_scale(self) -> int:
@@ -77,11 +86,11 @@ class ProbePass:
     def forward(self, kept: Kept) -> None:
         asked, ready = self.asked, given.prepared(self.asked.inputs)
         given.require_same_device(self.tree, ready)
-        with modules.watched(self.tree) as stack, internals.as_written(), internals.eager():
+        with modules.watched(self.tree) as stack, internals.eager():
             recorder = Recorder(stack, self.parameters, kept, asked.norms)
             recorder.begin(ready.tensors)
             try:
-                with recorder:
+                with internals.as_written(recorder.checkpoint), recorder:
                     returned = asked.model(*ready.args, **ready.kwargs)
                     self.kind = outputs.kind_of(asked.loss, outputs.chosen(returned, asked.output))
                     with stack.within("loss"):
@@ -96,7 +105,9 @@ class ProbePass:
             (name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None
         ]
         self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
-        self.ops, self.not_seen = resolved(recorder.calls), recorder.not_seen
+        self.ops = resolved(recorder.calls, recorder.checkpoints)
+        self.not_seen, self.checkpoints = recorder.not_seen, recorder.checkpoints
+        self.trained_inputs, self.hidden = ready.trained, dict(kept.hidden)
         recorder.release()
         if self.target.grad_fn is None:
             raise InvalidProbe(f"nothing to differentiate: {self._why_nothing(ready)}")
@@ -182,7 +193,7 @@ class ProbePass:
         assert sink is not None
         return Trace(
             ops=ops,
-            params=self.parameters.traced(),
+            params=self.parameters.traced(self._fates(), self.hidden),
             coverage=self._coverage(ops),
             sinks=((sink, self._norms2(self.sinks)),),
             sources=tuple((op, self._norms2(found)) for op, found in self.sources.items() if found),
@@ -202,6 +213,26 @@ class ProbePass:
             },
             norms=self.asked.norms,
         )
+
+    def _fates(self) -> dict[str, Fate]:
+        flow = Flow(
+            self.ops.calls,
+            self.ops.owners,
+            self.reading.arrivals,
+            self.root[0],
+            self.checkpoints,
+            self.trained_inputs,
+        )
+        found = fates(
+            flow,
+            self.tree.parameters,
+            list(self.hidden.items()),
+            self.parameters.gradients,
+            self.asked.optimized,
+        )
+        lost = any(fate.kind is FateKind.NONE for fate in found.values())
+        self.is_unsure = lost and flow.may_hide()
+        return found
 
     def _norms2(self, sketches: Sequence[Sketch]) -> tuple[float, ...]:
         known = self._log2_norms2

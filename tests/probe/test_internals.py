@@ -1,8 +1,10 @@
 """Every private name of torch that the probe leans on: it exists, and does what the probe takes it
 to do."""
 
+import gc
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import torch.nn.functional as F
 import torch.utils.checkpoint as checkpointing
 from torch import Tensor, nn
 
-from depthscale._probe import internals
+from depthscale._probe import internals, probe
 
 
 def x() -> Tensor:
@@ -205,3 +207,36 @@ def test_one_hook_takes_the_whole_gradient_and_what_it_returns_stands_for_it() -
     assert found.untyped_storage().data_ptr() == nothing.untyped_storage().data_ptr()
     (p * 2).sum().backward()
     assert fired[1:] == ["the user's"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_left_to_the_garbage_collector_which_rests_meanwhile(fails: bool) -> None:
+    """Each full collection would go through all of the model's graph."""
+    running = []
+
+    class Looks(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            running.append(gc.isenabled())
+            if fails:
+                raise ValueError("no")
+            return x.relu() * 2
+
+    model, inputs = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), Looks()), torch.randn(3, 4)
+
+    def run() -> None:
+        with suppress(ValueError):
+            probe(model, inputs, params=True, norms=True, verify=not fails)
+
+    run()
+    gc.collect()
+    run()
+    assert not any(running)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        gc.collect()
+        run()
+        assert not gc.isenabled()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

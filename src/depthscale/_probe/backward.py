@@ -1,7 +1,7 @@
 """Reading the backward pass: what arrives at every operation, and what leaves it on every edge, at
 its own autograd nodes."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,8 +46,11 @@ class Backward:
         self._owners, self._calls = ops.owners, ops.calls
         self._log2_scale = log2_scale
         self._into = self._edges_into(sinks)
+        self._inner = self._inner_edges()
+        inner = Counter(slot for ways in self._inner.values() for _, slot in ways)
+        self._from_outside = {slot: n - inner[slot] for slot, n in self._into.items()}
         self.consumers: dict[int, int] = defaultdict(int)
-        for slot, count in self._into.items():
+        for slot, count in self._from_outside.items():
             if slot in self._owners.outputs:
                 self.consumers[self._owners.outputs[slot]] += count
         self._count_leaks()
@@ -55,6 +58,7 @@ class Backward:
         self._arrived: dict[
             Slot, tuple[Sketch, int]
         ] = {}  # with the count of what was written to it by then
+        self._folded: dict[Slot, list[Tensor]] = defaultdict(list)  # what came by inner edges
         self._this_run: dict[int, Sketch] = {}
         self._altering: set[Node] = set()  # nodes taken for reshapes that are none
 
@@ -70,6 +74,19 @@ class Backward:
                     if below is not None and not internals.is_leaf(below):
                         into[self._owners.resolve((below, number))] += 1
         return into
+
+    def _inner_edges(self) -> dict[Node, list[tuple[int, Slot]]]:
+        """Edges from inside an operation into another output of its own, as from an LSTM's state
+        into its memory: by node, each edge's position and where it leads."""
+        inner: dict[Node, list[tuple[int, Slot]]] = defaultdict(list)
+        for node in self.nodes:
+            own = self._owners.owner.get(node)
+            for position, (below, number) in enumerate(
+                node.next_functions if own is not None else ()
+            ):
+                if below is not None and self._owners.outputs.get((below, number)) == own:
+                    inner[node].append((position, (below, number)))
+        return inner
 
     def _count_leaks(self) -> None:
         """Edges into the inside of an operation, past its outputs: what they bring is in nobody's
@@ -120,6 +137,8 @@ class Backward:
                     exits[way.node].append(way)
             for node, ways in exits.items():
                 handles.append(node.register_hook(self._leave(op, node, ways)))
+        for node, ways in self._inner.items():
+            handles.append(node.register_hook(self._fold(ways)))
         for node in self._owners.passing & inside:
             handles.append(node.register_hook(self._pass(node)))
         try:
@@ -144,10 +163,27 @@ class Backward:
                 if gradient is None:
                     self._handed.pop((node, number), None)
                     continue
+                folded = self._folded.pop((node, number), None)
+                if not self._from_outside.get((node, number), 1):
+                    continue
+                if folded is not None:
+                    gradient = gradient - sum(folded)
                 known = self.arrived(op, (node, number), gradient)
-                self._arrived[node, number] = known, internals.version(gradient)
+                if folded is None:
+                    self._arrived[node, number] = known, internals.version(gradient)
                 self.norms.arrive(op, gradient)
                 self._this_run[op] = self._this_run[op] + known if op in self._this_run else known
+
+        return hook
+
+    def _fold(self, ways: list[tuple[int, Slot]]) -> Callable[..., None]:
+        """What an operation hands to an output of its own did not come from outside."""
+
+        def hook(grad_inputs: tuple[Tensor | None, ...], grad_outputs: object) -> None:
+            for position, slot in ways:
+                gradient = grad_inputs[position]
+                if gradient is not None:
+                    self._folded[slot].append(gradient)
 
         return hook
 

@@ -15,65 +15,64 @@ from depthscale.errors import InvalidProbe
 
 @dataclass
 class Inputs:
-    """Arguments ready for a call. / tensors: every tensor among them, by name; floating ones are
-    copies that require grad."""
+    """Arguments ready for a call.
 
+    Args:
+        followed: Floating tensors are made to require gradients; else they do as the user's do.
+        tensors: Every tensor among them, by name; copies of the user's.
+        trained: Names of those that the user made require gradients.
+    """
+
+    followed: bool = True
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    trained: set[str] = field(default_factory=set)
+    _copies: dict[int, Tensor] = field(default_factory=dict)
+
+    def copied(self, value: Any, name: str) -> Any:
+        """A copy of what the user gave, and of every tensor in it."""
+        if isinstance(value, Tensor):
+            if id(value) not in self._copies:
+                self._copies[id(value)] = self.tensors[name] = self._reached(value)
+                self.trained |= {name} if value.requires_grad else set()
+            return self._copies[id(value)]
+        if isinstance(value, MutableMapping):
+            made = copy(value)  # a subclass need not be made from a dict
+            made.update({k: self.copied(v, f"{name}.{k}") for k, v in value.items()})
+            return made
+        if is_dataclass(value) and not isinstance(value, type):
+            made = copy(value)
+            for f in fields(value):
+                inner = self.copied(getattr(value, f.name), f"{name}.{f.name}")
+                object.__setattr__(made, f.name, inner)
+            return made
+        if isinstance(value, list | tuple):
+            parts = [self.copied(v, f"{name}.{i}") for i, v in enumerate(value)]
+            named = isinstance(value, tuple) and hasattr(value, "_fields")
+            return type(value)(*parts) if named else type(value)(parts)
+        return value
+
+    def _reached(self, tensor: Tensor) -> Tensor:
+        """A copy that gradient can reach and that a model may write to, as no leaf may be."""
+        tensor = tensor.clone() if tensor.is_inference() else tensor
+        differentiable = tensor.is_floating_point() or tensor.is_complex()
+        if differentiable and (self.followed or tensor.requires_grad):
+            return tensor.detach().requires_grad_().clone()
+        return tensor.detach().clone()
 
 
-def prepared(inputs: Any) -> Inputs:
+def prepared(inputs: Any, *, followed: bool = True) -> Inputs:
     """Copies of what the user gave: a tensor, a tuple or list of arguments, or a mapping of keyword
     arguments."""
-    ready = Inputs()
-    copies: dict[int, Tensor] = {}
+    ready = Inputs(followed)
     if isinstance(inputs, Mapping):
-        ready.kwargs = {
-            str(key): _copied(value, str(key), ready.tensors, copies)
-            for key, value in inputs.items()
-        }
+        ready.kwargs = {str(key): ready.copied(value, str(key)) for key, value in inputs.items()}
         return ready
     given = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     names = ["input"] if len(given) == 1 else [f"input.{i}" for i in range(len(given))]
-    ready.args = tuple(
-        _copied(value, name, ready.tensors, copies)
-        for value, name in zip(given, names, strict=True)
-    )
+    ready.args = tuple(ready.copied(value, name) for value, name in zip(given, names, strict=True))
     return ready
-
-
-def _copied(value: Any, name: str, tensors: dict[str, Tensor], copies: dict[int, Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        if id(value) not in copies:
-            copies[id(value)] = tensors[name] = _reached(value)
-        return copies[id(value)]
-    if isinstance(value, MutableMapping):
-        made = copy(value)  # a subclass need not be made from a dict
-        made.update({k: _copied(v, f"{name}.{k}", tensors, copies) for k, v in value.items()})
-        return made
-    if is_dataclass(value) and not isinstance(value, type):
-        made = copy(value)
-        for f in fields(value):
-            object.__setattr__(
-                made, f.name, _copied(getattr(value, f.name), f"{name}.{f.name}", tensors, copies)
-            )
-        return made
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(
-            *(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value))
-        )
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(v, f"{name}.{i}", tensors, copies) for i, v in enumerate(value))
-    return value
-
-
-def _reached(tensor: Tensor) -> Tensor:
-    """A copy that gradient can reach and that a model may write to, as no leaf may be."""
-    tensor = tensor.clone() if tensor.is_inference() else tensor
-    if tensor.is_floating_point() or tensor.is_complex():
-        return tensor.detach().requires_grad_().clone()
-    return tensor.detach().clone()
 
 
 def require_same_device(tree: Tree, inputs: Inputs) -> None:

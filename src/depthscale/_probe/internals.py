@@ -1,10 +1,11 @@
 """What the probe needs of torch that torch does not promise: every such name is in this file."""
 
+import gc
 import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -39,13 +40,26 @@ def depth() -> int:
 
 
 @contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is collected while the context lasts: a graph of many nodes is gone through whole
+    each time, and nothing of it can be freed before the end."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+@contextmanager
 def foremost() -> Iterator[None]:
     """What runs while the context lasts belongs to one more probe, and the others of this thread do
     not look.
 
     Threads take turns: hooks belong to a model, and random states to the process.
     """
-    with _turn:
+    with _turn, _uncollected():
         _probing.depth = depth() + 1
         try:
             yield
@@ -163,20 +177,26 @@ def only_hooks(
 
 
 @contextmanager
-def as_written() -> Iterator[None]:
+def as_written(
+    around: Callable[[object], AbstractContextManager[None]] | None = None,
+) -> Iterator[None]:
     """What this thread would hide runs where autograd and the probe see it: reentrant checkpoints
-    as non-reentrant ones, of torch.cond's branches the one that is taken."""
+    as non-reentrant ones, of torch.cond's branches the one that is taken.
+
+    Args:
+        around: Makes a context for each reentrant checkpoint from what it is given.
+    """
     global _patched
     with _patch:
         _patched += 1
         checkpointing.CheckpointFunction = _VisibleCheckpoint  # type: ignore[misc, assignment]
         torch.cond = _taken_branch
-    before = getattr(_probing, "on", False)
-    _probing.on = True
+    before = getattr(_probing, "on", False), getattr(_probing, "around", None)
+    _probing.on, _probing.around = True, around
     try:
         yield
     finally:
-        _probing.on = before
+        _probing.on, _probing.around = before
         with _patch:
             _patched -= 1
             if not _patched:
@@ -195,6 +215,8 @@ class _VisibleCheckpoint:
     def apply(function: Any, preserve_rng_state: bool, *args: Any) -> Any:
         if not getattr(_probing, "on", False):
             return _reentrant.apply(function, preserve_rng_state, *args)
-        return checkpointing.checkpoint(
-            function, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state
-        )
+        around = getattr(_probing, "around", None) or (lambda args: nullcontext())
+        with around(args):
+            return checkpointing.checkpoint(
+                function, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state
+            )

@@ -72,7 +72,7 @@ class NodeOwners:
                 if below is None or is_leaf(below):
                     continue
                 if self.known(below):
-                    if self.producer((below, number)) is not None:
+                    if self.producer((below, number)) not in (None, op):
                         exits.append(Exit(node, position, (below, number)))
                 else:
                     waiting.append(below)

@@ -2,7 +2,7 @@
 for, sketches of values and gradients."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from depthscale._probe import internals
 from depthscale._probe.sketching import dense, is_dense, shape_of, sketch_of, stored
 from depthscale._probe.tree import Tree
 from depthscale.errors import UnsupportedTensor
-from depthscale.run import NotSeen, TracedParameter
+from depthscale.run import Fate, NotSeen, TracedParameter
 from depthscale.sketch import Sketch
 from depthscale.sketch.counting import float32_array, mean_square
 
@@ -143,18 +143,41 @@ class Parameters:
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(name, f"its gradient: {refused}"))
 
-    def traced(self) -> tuple[TracedParameter, ...]:
-        """Every parameter that can be counted, if they are asked for."""
-        found: list[TracedParameter] = []
-        for name, p in self._tree.parameters if self._sketched else []:
-            try:
-                gradient = (
-                    sum(given[1:], given[0]) if (given := self._gradients.get(name)) else None
-                )
-                found.append(TracedParameter(name, shape_of(p), self._value(p), gradient))
-            except UnsupportedTensor as refused:
-                self.not_seen.append(NotSeen(name, f"its values: {refused}"))
-        return tuple(found)
+    @property
+    def gradients(self) -> dict[str, Sketch]:
+        """Of those whose gradients were counted, over all repeats."""
+        return {name: sum(each[1:], each[0]) for name, each in self._gradients.items() if each}
+
+    def traced(
+        self, fates: Mapping[str, Fate], hidden: Mapping[str, Tensor]
+    ) -> tuple[TracedParameter, ...]:
+        """Every parameter, with its values and gradient if they were asked for and can be counted.
+
+        Args:
+            fates: What becomes of each, by name.
+            hidden: Those that are not registered, by name.
+        """
+        gradients = self.gradients
+        registered = dict(self._tree.parameters)
+        tensors = {**hidden, **registered}
+        counted = registered if self._sketched else {}
+        return tuple(
+            TracedParameter(
+                name,
+                shape_of(tensors[name]),
+                self._counted(name, counted[name]) if name in counted else None,
+                gradients.get(name),
+                fate,
+            )
+            for name, fate in fates.items()
+        )
+
+    def _counted(self, name: str, parameter: Tensor) -> Sketch | None:
+        try:
+            return self._value(parameter)
+        except UnsupportedTensor as refused:
+            self.not_seen.append(NotSeen(name, f"its values: {refused}"))
+            return None
 
 
 def _now(tensor: Tensor) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from depthscale._probe.randomness import seeded
 from depthscale._probe.run import MODES, ProbeOptions, ProbePass
 from depthscale._probe.tree import walked
 from depthscale._probe.untouched import untouched
-from depthscale._probe.verify import same_without_probe
+from depthscale._probe.verify import plain_fates, same_without_probe
 from depthscale.errors import InvalidProbe
 from depthscale.run import Trace, merged
 
@@ -37,6 +37,7 @@ def probe(
     loss_scale: float = 1.0,
     verify: bool = False,
     norms: bool = False,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Trace:
     """Run a model once, forward and backward, and see every operation; the model is then as it was,
     bit for bit.
@@ -58,6 +59,7 @@ def probe(
     multiplies the loss; gradients are reported without it.
     norms: record every norm's terms and every activation's slopes, which `explain` reads; about
     twice the time.
+    optimizer: the user's; parameters that it does not move have the fate "not in optimizer".
     verify: run the model plainly, too, and compare outputs and gradients bit by bit
     (Trace.verified).
     returns: Trace. / raises: InvalidProbe for what cannot be probed; what the model itself raises,
@@ -87,6 +89,7 @@ def probe(
             repeats,
             seed,
             float(loss_scale),
+            optimizer,
         )
 
     if isinstance(model, nn.Module) or not callable(model):
@@ -156,6 +159,10 @@ def _probe(asked: ProbeOptions) -> Trace:
             "the forward pass writes to its parameters or their .grad where the probe could not "
             "keep them in time"
         )
+    if run.is_unsure:
+        fates = plain_fates(run, {each.name: each.fate for each in trace.params})
+        params = tuple(replace(each, fate=fates[each.name]) for each in trace.params)
+        trace = replace(trace, params=params)
     return replace(trace, verified=same_without_probe(run)) if asked.verify else trace
 
 

@@ -9,7 +9,8 @@ calls are in the order of running on every rank, so that equal numbers are one o
 """
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -59,6 +60,7 @@ class Value:
         output: Which of the node's outputs it is.
         counted: It holds floating or complex numbers.
         call: What made it; None where nothing was seen to, or where it is not followed.
+        silent: A write that autograd does not know of, until a call reads what was written.
     """
 
     ref: weakref.ref[Tensor]
@@ -68,6 +70,7 @@ class Value:
     output: int
     counted: bool
     call: "Call | None" = None
+    silent: NotSeen | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -124,6 +127,25 @@ class Call:
         return self.path is None and not self.module.module._modules
 
 
+@dataclass(eq=False)
+class Checkpoint:
+    """A reentrant checkpoint of the user's, whose inside the probe makes visible.
+
+    Args:
+        read: The tensors that it was given.
+        trained: A parameter that requires a gradient is among them.
+        calls: What ran inside.
+        reads: Operations that it reads, once they are resolved.
+        inside: Operations inside, once they are resolved.
+    """
+
+    read: list[Value]
+    trained: bool
+    calls: list[Call]
+    reads: list[int] = field(default_factory=list)
+    inside: set[int] = field(default_factory=set)
+
+
 class Recorder(TorchFunctionMode):
     """While it is entered, every torch function called in this thread is seen; what it computes is
     not changed."""
@@ -137,6 +159,7 @@ class Recorder(TorchFunctionMode):
     ):
         super().__init__()
         self.calls: list[Call] = []
+        self.checkpoints: list[Checkpoint] = []
         self.not_seen: list[NotSeen] = []
         self.norms = norms
         self._modules, self._kept, self._parameters = modules, kept, parameters
@@ -149,10 +172,12 @@ class Recorder(TorchFunctionMode):
             for tensor in tensors_of_kind:
                 self._own[id(tensor)] = kind
                 self._add(tensor, kind)
+        self._given = False  # whether the model was given a tensor
         modules.on_leaving = self._left
 
     def begin(self, inputs: dict[str, Tensor]) -> None:
         """What the model is given, by name."""
+        self._given = bool(inputs)
         for name, tensor in inputs.items():
             if _is_counted(tensor):
                 self._record("input", [tensor], [], path=name)
@@ -163,6 +188,27 @@ class Recorder(TorchFunctionMode):
         """After the forward pass: what made the outputs, if no function was seen to."""
         for tensor in outputs:
             self.value(tensor)
+
+    def release(self) -> None:
+        """Once the calls are resolved, or the model has failed: what calls and values know of each
+        other goes, so that nothing waits for the garbage collector."""
+        self._modules.on_leaving = None
+        for call in self.calls:
+            call.read, call.made = (), []
+        for each in self.checkpoints:
+            each.read = []
+
+    @contextmanager
+    def checkpoint(self, args: object) -> Iterator[None]:
+        """While a reentrant checkpoint runs. / args: what it was given."""
+        with internals.unseen():
+            given = tensors(args)
+            read = [self.value(tensor) for tensor in given]
+            pairs = zip(given, read, strict=True)
+            trained = any(t.requires_grad and value.kind == PARAMETER for t, value in pairs)
+        start = len(self.calls)
+        yield
+        self.checkpoints.append(Checkpoint(read, trained, self.calls[start:]))
 
     # ---- every call
 
@@ -227,15 +273,17 @@ class Recorder(TorchFunctionMode):
         outputs: list[Tensor],
     ) -> None:
         looked_at = read[:1] if function.like_another else read
-        kind = _joined([value.kind for value in looked_at])
+        kind = self._joined([value.kind for value in looked_at], outputs[0])
         counted = [t for t in outputs if _is_counted(t)]
         if len(counted) < len(outputs):
             self._index(function.name, kind, read, [t for t in outputs if not _is_counted(t)])
-        if not counted:
-            return
         if kind in (BUFFER, PARAMETER) and not function.embeds:
             self._add_all(counted, kind, None)
-        elif len(counted) == 1 and self._hands_on(function, counted[0], given):
+            return
+        counted = [t for t in counted if not self._is_silent(function.name, t)]
+        if not counted:
+            return
+        if len(counted) == 1 and self._hands_on(function, counted[0], given):
             call = Call(function.name, Role.RESHAPE, self._modules.top, read)
             self.calls.append(call)
             self._add_all(counted, kind, call)
@@ -272,6 +320,16 @@ class Recorder(TorchFunctionMode):
             and not any(output is t for t in given)
             and is_reshape(function, output, given[0])
         )
+
+    def _is_silent(self, name: str, tensor: Tensor) -> bool:
+        """Whether a tensor was written to where autograd does not look, as under no_grad: its
+        gradient passes as if that had not been, so that nothing new made it."""
+        node = tensor.grad_fn
+        if node is None or (node, tensor.output_nr) not in self._by_slot:
+            return False
+        why = "it writes where autograd does not look (no_grad?) to a value that has a gradient"
+        self._by_slot[node, tensor.output_nr].silent = NotSeen(self._here(name), why)
+        return True
 
     def _record(
         self,
@@ -328,6 +386,9 @@ class Recorder(TorchFunctionMode):
         if known is not None and known.ref() is tensor:
             if known.node is node:
                 known.version = internals.version(tensor)
+                if known.silent is not None:
+                    self.not_seen.append(known.silent)
+                    known.silent = None
                 return known
             return self._changed(tensor, node, known)
         return self._changed(tensor, node, None)
@@ -370,11 +431,15 @@ class Recorder(TorchFunctionMode):
             if call is not None:
                 call.made.append(value)
 
-
-def _joined(kinds: list[int]) -> int:
-    """What an output derives from, by what went in; beside constants only a signal is followed."""
-    kind = max(kinds, default=CONSTANT)
-    return kind if kind == SIGNAL else min(kinds, default=CONSTANT) and kind
+    def _joined(self, kinds: list[int], output: Tensor) -> int:
+        """What an output derives from, by what went in: of parameters and constants, from
+        parameters, unless constants are all that the model works on, or stand for others; of
+        buffers and constants, from nothing that is followed."""
+        kind = max(kinds, default=CONSTANT)
+        if kind == SIGNAL or min(kinds, default=CONSTANT) > CONSTANT:
+            return kind
+        ours = kind == PARAMETER and self._given and not internals.is_wrapped(output)
+        return PARAMETER if ours else CONSTANT
 
 
 def _positions_of_map(read: Sequence[Value]) -> int | None:

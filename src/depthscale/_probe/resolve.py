@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from depthscale._probe.nodes import NodeOwners
-from depthscale._probe.recorder import Call, Role, Value
+from depthscale._probe.recorder import Call, Checkpoint, Role, Value
 
 
 @dataclass
@@ -16,15 +16,20 @@ class Operations:
     owners: NodeOwners
 
 
-def resolved(calls: Iterable[Call]) -> Operations:
+def resolved(calls: Iterable[Call], checkpoints: Iterable[Checkpoint] = ()) -> Operations:
     """The operations among some calls, in the order of running.
 
     Args:
         calls: In the order of running.
+        checkpoints: The reentrant ones that ran, told which operations they read and hold.
     """
     ops = Operations([], NodeOwners())
     for call in calls:
         _RESOLVE[call.role](ops, call)
+    for each in checkpoints:
+        each.reads = _numbers(each.read, counted=True)
+        own = (call for call in each.calls if call.role in (Role.OPERATION, Role.UNANNOUNCED))
+        each.inside = {call.number for call in own if call.number is not None}
     return ops
 
 

@@ -13,6 +13,7 @@ from torch.autograd.graph import GradientEdge
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
 from depthscale._probe.backward import Backward
+from depthscale._probe.fates import Flow, fates
 from depthscale._probe.labels import labels
 from depthscale._probe.likeness import likeness
 from depthscale._probe.parameters import Parameters
@@ -21,7 +22,7 @@ from depthscale._probe.resolve import resolved
 from depthscale._probe.tree import Tree
 from depthscale._probe.untouched import Kept
 from depthscale.errors import InvalidProbe
-from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp, with_meanings
+from depthscale.run import Coverage, Edge, Fate, FateKind, NotSeen, Trace, TracedOp, with_meanings
 from depthscale.sketch import Sketch
 
 MODES = ("train", "eval")
@@ -46,6 +47,14 @@ class ProbeOptions:
     repeats: int
     seed: int
     loss_scale: float
+    optimizer: torch.optim.Optimizer | None
+
+    @property
+    def optimized(self) -> set[int] | None:
+        """Identities of what the user's optimizer moves, if one was given."""
+        if self.optimizer is None:
+            return None
+        return {id(p) for group in self.optimizer.param_groups for p in group["params"]}
 
     @property
     def log2_scale(self) -> int:
@@ -69,6 +78,7 @@ class ProbePass:
         self.parameters = Parameters(
             tree, -asked.log2_scale, sketched=asked.params, kept=asked.verify
         )
+        self._log2_norms2: dict[Sketch, float] = {}  # one sketch leaves here and arrives there
         self.gradients: Sequence[
             Tensor | None
         ] = ()  # of the last backward pass, kept where they are compared
@@ -76,27 +86,29 @@ class ProbePass:
     def forward(self, kept: Kept) -> None:
         asked, ready = self.asked, given.prepared(self.asked.inputs)
         given.require_same_device(self.tree, ready)
-        with modules.watched(self.tree) as stack, internals.as_written(), internals.eager():
+        with modules.watched(self.tree) as stack, internals.eager():
             recorder = Recorder(stack, self.parameters, kept, asked.norms)
             recorder.begin(ready.tensors)
             try:
-                with recorder:
+                with internals.as_written(recorder.checkpoint), recorder:
                     returned = asked.model(*ready.args, **ready.kwargs)
                     self.kind = outputs.kind_of(asked.loss, outputs.chosen(returned, asked.output))
                     with stack.within("loss"):
                         self.target = asked.loss_of(returned)
-            except Exception as wrong:
-                if not isinstance(wrong, InvalidProbe):
+            except BaseException as wrong:
+                recorder.release()
+                if isinstance(wrong, Exception) and not isinstance(wrong, InvalidProbe):
                     wrong.add_note(f"while probing, in {_where(stack.deepest or stack.top)}")
                 raise
-            finally:
-                stack.on_leaving = None
         recorder.close([self.target])
         self.outputs = [
             (name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None
         ]
         self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
-        self.ops, self.not_seen = resolved(recorder.calls), recorder.not_seen
+        self.ops = resolved(recorder.calls, recorder.checkpoints)
+        self.not_seen, self.checkpoints = recorder.not_seen, recorder.checkpoints
+        self.trained_inputs, self.hidden = ready.trained, dict(kept.hidden)
+        recorder.release()
         if self.target.grad_fn is None:
             raise InvalidProbe(f"nothing to differentiate: {self._why_nothing(ready)}")
 
@@ -181,12 +193,10 @@ class ProbePass:
         assert sink is not None
         return Trace(
             ops=ops,
-            params=self.parameters.traced(),
+            params=self.parameters.traced(self._fates(), self.hidden),
             coverage=self._coverage(ops),
-            sinks=((sink, tuple(map(log2_norm2, self.sinks))),),
-            sources=tuple(
-                (op, tuple(map(log2_norm2, found))) for op, found in self.sources.items() if found
-            ),
+            sinks=((sink, self._norms2(self.sinks)),),
+            sources=tuple((op, self._norms2(found)) for op, found in self.sources.items() if found),
             modules=self.tree.notes(),
             model=type(self.asked.model).__name__,
             mode=_mode(self.tree),
@@ -204,6 +214,33 @@ class ProbePass:
             norms=self.asked.norms,
         )
 
+    def _fates(self) -> dict[str, Fate]:
+        flow = Flow(
+            self.ops.calls,
+            self.ops.owners,
+            self.reading.arrivals,
+            self.root[0],
+            self.checkpoints,
+            self.trained_inputs,
+        )
+        found = fates(
+            flow,
+            self.tree.parameters,
+            list(self.hidden.items()),
+            self.parameters.gradients,
+            self.asked.optimized,
+        )
+        lost = any(fate.kind is FateKind.NONE for fate in found.values())
+        self.is_unsure = lost and flow.may_hide()
+        return found
+
+    def _norms2(self, sketches: Sequence[Sketch]) -> tuple[float, ...]:
+        known = self._log2_norms2
+        for sketch in sketches:
+            if sketch not in known:
+                known[sketch] = log2_norm2(sketch)
+        return tuple(known[sketch] for sketch in sketches)
+
     def _op(self, number: int, label: str) -> TracedOp:
         call, reading = self.ops.calls[number], self.reading
         arrived = reading.arrivals.get(number, [])
@@ -211,7 +248,7 @@ class ProbePass:
         for way, left in reading.departures.get(number, {}).items():
             source = self.ops.owners.producer(way.target)
             assert source is not None
-            edges.append(Edge(source, tuple(map(log2_norm2, left)), left[0].count))
+            edges.append(Edge(source, self._norms2(left), left[0].count))
         return TracedOp(
             id=number,
             name=label,
@@ -224,7 +261,7 @@ class ProbePass:
             size=call.size,
             activation=call.activation,
             gradient=sum(arrived[1:], arrived[0]) if arrived else None,
-            log2_gradient_norm2=tuple(map(log2_norm2, arrived)),
+            log2_gradient_norm2=self._norms2(arrived),
             reads=tuple(call.reads),
             edges=tuple(edges),
             consumers=reading.consumers.get(number, 0),
@@ -273,10 +310,11 @@ class ProbePass:
 
 def log2_norm2(sketch: Sketch) -> float:
     """log2 of the sum of squares; nan where a value is not finite."""
-    if sketch.nans or sketch.infs:
+    tally = sketch.tally
+    if tally.nans or any(tally.infinities):
         return float("nan")
-    level = sketch.log2_mean_square()
-    return level if isinf(level) or not sketch.count else level + log2(sketch.count)
+    level, count = sketch.log2_mean_square(), tally.count
+    return level if isinf(level) or not count else level + log2(count)
 
 
 def _batch(ready: given.Inputs) -> int:

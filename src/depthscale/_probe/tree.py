@@ -49,10 +49,10 @@ class Tree:
         return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:12]
 
 
-def walked(model: nn.Module) -> Tree:
-    """The tree below a model."""
+def walked(model: nn.Module, path: str = "") -> Tree:
+    """The tree below a model, or below a module that stands at some path."""
     tree, seen = Tree(), set[int]()
-    _walk(model, "", tree, seen)
+    _walk(model, path, tree, seen)
     tree.places += _places(model)
     return tree
 

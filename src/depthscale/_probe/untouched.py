@@ -53,9 +53,10 @@ class Kept:
         self._loose: list[Tensor] = []  # that are plain attributes
         self._trees = [tree]  # and those of modules that are hidden in containers
         self._seen = {id(module) for _, module in tree.modules}
+        self.hidden: list[tuple[str, nn.Parameter]] = []  # in modules that no module registers
         for each in self._trees:
-            for _, module in each.modules:
-                self._take_attributes(module)
+            for path, module in each.modules:
+                self._take_attributes(path, module)
         parameters = [p for each in self._trees for _, p in each.parameters]
         buffers = [b for each in self._trees for _, b in each.buffers]
         self._parameters = [(p, _grad_of(p), version(p)) for p in parameters]
@@ -119,16 +120,16 @@ class Kept:
     def _grads(self) -> list[Tensor]:
         return [grad for _, grad, _ in self._parameters if grad is not None]
 
-    def _take_attributes(self, module: nn.Module) -> None:
+    def _take_attributes(self, path: str, module: nn.Module) -> None:
         here = module.__dict__
         self._containers.append((here, dict(here)))
         for name, value in here.items():
             if name not in _OF_EVERY_MODULE:
-                self._take(value, _DEPTH)
+                self._take(f"{path}.{name}".lstrip("."), value, _DEPTH)
             elif isinstance(value, _CONTAINERS):  # whose tensors are parameters and buffers
                 self._containers.append((value, _content(value)))
 
-    def _take(self, value: Any, depth: int) -> None:
+    def _take(self, path: str, value: Any, depth: int) -> None:
         """Remember what an attribute holds, as deep as it nests."""
         if isinstance(value, _SCALARS):
             return
@@ -136,20 +137,22 @@ class Kept:
             content = _content(value)
             self._containers.append((value, content))
             if depth:
-                for each in content.values() if isinstance(content, dict) else content:
-                    self._take(each, depth - 1)
+                named = content.items() if isinstance(content, dict) else enumerate(content)
+                for key, each in named:
+                    self._take(f"{path}.{key}", each, depth - 1)
         elif isinstance(value, tuple):
-            for each in value if depth else ():
-                self._take(each, depth - 1)
+            for key, each in enumerate(value if depth else ()):
+                self._take(f"{path}.{key}", each, depth - 1)
         elif isinstance(value, Tensor):
             self._loose.append(value)
         elif isinstance(value, np.ndarray):
             self._arrays.append((value, value.copy()))
         elif isinstance(value, nn.Module):
             if id(value) not in self._seen:
-                hidden = walked(value)
-                self._seen |= {id(module) for _, module in hidden.modules}
-                self._trees.append(hidden)
+                tree = walked(value, path)
+                self._seen |= {id(module) for _, module in tree.modules}
+                self._trees.append(tree)
+                self.hidden += tree.parameters
         elif (put_back := _generator(value)) is not None:
             self._generators.append(put_back)
 

@@ -11,6 +11,7 @@ from depthscale._probe import internals, outputs
 from depthscale._probe.run import ProbePass
 from depthscale._probe.sketching import dense
 from depthscale._probe.untouched import bit_equal, untouched
+from depthscale.run import Fate, FateKind, FateReason
 
 
 def same_without_probe(run: ProbePass) -> bool:
@@ -43,6 +44,43 @@ def same_without_probe(run: ProbePass) -> bool:
     probed = [*_of_inputs(run), *run.gradients[len(run.gradients) - len(wanted) :]]
     pairs = zip((target.detach(), *found), (run.target.detach(), *probed), strict=True)
     return all(b is _UNREACHED or _same(a, b) for a, b in pairs)
+
+
+def plain_fates(run: ProbePass, known: dict[str, Fate]) -> dict[str, Fate]:
+    """Fates as a plain step shows them, for what the probe's own graph cannot tell: which gradients
+    come of backward passes inside a custom Function's. It costs what a step of training costs."""
+    asked, parameters = run.asked, dict(run.tree.parameters)
+    with (
+        internals.foremost(),
+        untouched(run.tree, unwatched=True),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        internals.eager(),
+        internals.only_hooks((p, None) for p in parameters.values()),
+    ):
+        asked.set_mode()
+        for p in parameters.values():
+            p.grad = None
+            if p._post_accumulate_grad_hooks:
+                p._post_accumulate_grad_hooks.clear()
+        ready = given.prepared(asked.inputs, followed=False)
+        target = asked.loss_of(asked.model(*ready.args, **ready.kwargs))
+        if target.requires_grad:
+            generator = torch.Generator("cpu").manual_seed(asked.seed)
+            target.backward(
+                outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale)
+            )
+        return {name: _as_seen(fate, parameters.get(name)) for name, fate in known.items()}
+
+
+def _as_seen(fate: Fate, parameter: Tensor | None) -> Fate:
+    if parameter is None or fate.kind not in (FateKind.MOVES, FateKind.ZERO, FateKind.NONE):
+        return fate
+    if parameter.grad is None:
+        kind = FateKind.NONE
+    else:
+        kind = FateKind.MOVES if dense(parameter.grad).any() else FateKind.ZERO
+    return fate if kind is fate.kind else Fate(kind, None, FateReason.UNKNOWN)
 
 
 _UNREACHED = object()  # an input that the probe found no way to

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from math import inf, log2
 from typing import Any
 
@@ -243,14 +244,59 @@ class TracedOp:
         )
 
 
+class FateKind(StrEnum):
+    """What becomes of a parameter in a step of training, in the state that the user left it in."""
+
+    MOVES = "moves"
+    ZERO = "zero"
+    NONE = "none"
+    FROZEN = "frozen"
+    UNREGISTERED = "unregistered"
+    NOT_IN_OPTIMIZER = "not in optimizer"
+
+
+class FateReason(StrEnum):
+    """Why a parameter gets no gradient, or one that is exactly 0."""
+
+    UNUSED = "unused"  # no operation reads it
+    BESIDE = "beside"  # what reads it does not lead to what is differentiated
+    CHECKPOINT = "checkpoint"  # a reentrant one, none of whose inputs requires a gradient
+    NO_GRAD = "no_grad"  # what reads it ran where autograd does not look
+    INDEX = "index"  # only an index or a comparison was taken of it
+    DETACH = "detach"  # its values go on, no gradient comes back
+    ZERO_GRADIENT = "zero gradient"  # an operation hands back exactly 0
+    ZERO_INPUT = "zero input"  # what it multiplies is exactly 0
+    UNDERFLOW = "underflow"  # of the products that make it, in the model's own type
+    UNKNOWN = "unknown"  # seen, as by a second run, and not explained
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a parameter, and by which operation.
+
+    Where gradients of parameters were not counted, one that is 0 only because its own products
+    underflow stands as one that moves.
+
+    Args:
+        kind: As the user's own step would do it.
+        op: Id of the operation that made it so; None where none did.
+        reason: Why, of "none" and "zero".
+    """
+
+    kind: FateKind
+    op: int | None = None
+    reason: FateReason | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class TracedParameter:
-    """A parameter and its gradient. / log2_norm2 as an operation's."""
+    """A parameter, what becomes of it, and its values and gradient where they were asked for."""
 
     name: str
     shape: tuple[int, ...]
-    value: Sketch
+    value: Sketch | None
     gradient: Sketch | None
+    fate: Fate
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from depthscale.measure.paths import mean_over_repeats
 from depthscale.run import (
     Coverage,
     Edge,
+    Fate,
+    FateKind,
+    FateReason,
     Likeness,
     ModuleNote,
     NormSplit,
@@ -156,6 +159,7 @@ def _parameter(p: TracedParameter) -> dict[str, Any]:
         "shape": list(p.shape),
         "value": _sketched(p.value),
         "gradient": _sketched(p.gradient),
+        "fate": asdict(p.fate),
     }
 
 
@@ -259,7 +263,12 @@ def _read_op(each: dict[str, Any]) -> TracedOp:
 
 
 def _read_parameter(each: dict[str, Any]) -> TracedParameter:
-    value = decoded(each["value"])
-    if value is None:
-        raise ValueError("a parameter without values")
-    return TracedParameter(each["name"], tuple(each["shape"]), value, decoded(each["gradient"]))
+    value, gradient, fate = decoded(each["value"]), decoded(each["gradient"]), each["fate"]
+    reason = None if fate["reason"] is None else FateReason(fate["reason"])
+    return TracedParameter(
+        each["name"],
+        tuple(each["shape"]),
+        value,
+        gradient,
+        Fate(FateKind(fate["kind"]), fate["op"], reason),
+    )

@@ -149,20 +149,17 @@ def _estimate(found: Growth, predicted: float) -> str:
 def _parameters_line(trace: Trace) -> Iterator[str]:
     """How many parameters have a gradient, between which sizes, and which have none though nothing
     shows that they are frozen."""
-    if not trace.params:
+    params = [each for each in trace.params if each.value is not None]
+    if not params:
         return
     frozen = {name for op in trace.ops if op.settings.get("frozen") for name, _, _ in op.weights}
     levels = {
-        each.name: each.gradient.log2_mean_square()
-        for each in trace.params
-        if each.gradient is not None
+        each.name: each.gradient.log2_mean_square() for each in params if each.gradient is not None
     }
-    missed = [
-        each.name for each in trace.params if each.gradient is None and each.name not in frozen
-    ]
-    still = len(trace.params) - len(levels) - len(missed)
+    missed = [each.name for each in params if each.gradient is None and each.name not in frozen]
+    still = len(params) - len(levels) - len(missed)
     says = (
-        f"parameters: {len(levels)} of {len(trace.params)} with a "
+        f"parameters: {len(levels)} of {len(params)} with a "
         f"gradient{f' ({still} frozen)' if still else ''}"
     )
     known = sorted(

@@ -1,0 +1,200 @@
+"""What a step of the user's would do to each parameter, told from the probe's own graph.
+
+The probe makes inputs require gradients and reentrant checkpoints visible, which may bring a
+gradient where the user's own step brings none. What requires one through that alone is left out
+here. Only where a custom autograd Function stands in the way, whose backward may run a graph of its
+own, a second, plain step is run; it costs what a step of training costs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import Node
+
+from depthscale._probe import internals
+from depthscale._probe.nodes import NodeOwners
+from depthscale._probe.recorder import Call, Checkpoint
+from depthscale.run import Fate, FateKind, FateReason
+from depthscale.sketch import Sketch
+
+_MULTIPLIES = ("linear", "matmul", "mm", "bmm", "addmm", "mul", "einsum")
+
+
+@dataclass
+class Flow:
+    """What is known of a run's operations, by their numbers.
+
+    Args:
+        calls: The operations.
+        owners: Of autograd's nodes.
+        arrivals: Sketches of the gradient that arrived at each.
+        root: What is differentiated.
+        checkpoints: The reentrant ones.
+        trained_inputs: Inputs that the user gave with requires_grad, by name.
+    """
+
+    calls: Sequence[Call]
+    owners: NodeOwners
+    arrivals: Mapping[int, Sequence[Sketch]]
+    root: Node
+    checkpoints: Sequence[Checkpoint]
+    trained_inputs: Iterable[str]
+    readers: dict[int, list[tuple[Node, int]]] = field(default_factory=lambda: defaultdict(list))
+    variables: dict[int, Tensor] = field(default_factory=dict)
+    consumers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        for node, op in self.owners.owner.items():
+            if self.calls[op].path is not None:  # an input's own leaf is the probe's
+                continue
+            for below, _ in node.next_functions:
+                if below is not None and internals.is_leaf(below):
+                    variable: Tensor = below.variable  # type: ignore[attr-defined]
+                    self.variables[id(variable)] = variable
+                    self.readers[id(variable)].append((node, op))
+        for op, call in enumerate(self.calls):
+            for source in call.reads:
+                self.consumers[source].append(op)
+        self.cut = self._cut()
+        self.live = self._live()
+
+    def _cut(self) -> set[int]:
+        """Operations inside a reentrant checkpoint none of whose inputs requires a gradient but
+        through what the probe made require one."""
+        spans = [c for c in self.checkpoints if not c.trained]
+        if not spans:
+            return set()
+        learned = {op for found in self.readers.values() for _, op in found}
+        trained, cut = set[int](), set[int]()
+        for op, call in enumerate(self.calls):
+            inside = [c for c in spans if op in c.inside]
+            if any(not trained & set(c.reads) for c in inside):
+                cut.add(op)
+            elif (
+                op in learned
+                or call.path in self.trained_inputs
+                or any(self.owners.producer(way.target) in trained for way in call.exits)
+            ):
+                trained.add(op)
+        return cut
+
+    def _live(self) -> set[Node]:
+        """Autograd's nodes that the user's backward pass goes through."""
+        live, waiting = set[Node](), [self.root]
+        while waiting:
+            node = waiting.pop()
+            if node in live or self.owners.owner.get(node) in self.cut:
+                continue
+            live.add(node)
+            waiting += [
+                below
+                for below, _ in node.next_functions
+                if below is not None and not internals.is_leaf(below)
+            ]
+        return live
+
+    def fate(self, name: str, parameter: Tensor, gradient: Sketch | None) -> Fate:
+        """Of a parameter that requires a gradient. / gradient: its own, where it was counted."""
+        readers = self.readers.get(id(parameter), [])
+        ops = [op for node, op in readers if node in self.live]
+        if not ops:
+            return self._without(name, [op for _, op in readers])
+        zeros = [self._zero(op, parameter) for op in ops]
+        alive = [op for op, zero in zip(ops, zeros, strict=True) if zero is None]
+        if not alive:
+            return zeros[0] or Fate(FateKind.MOVES)
+        if gradient is not None and _is_zero([gradient]):
+            half = self.calls[alive[0]].dtype in ("float16", "bfloat16")
+            reason = FateReason.UNDERFLOW if half else FateReason.UNKNOWN
+            return Fate(FateKind.ZERO, alive[0], reason)
+        return Fate(FateKind.MOVES)
+
+    def _zero(self, op: int, parameter: Tensor) -> Fate | None:
+        """Whether the gradient that a parameter gets in an operation is exactly 0."""
+        if not self.arrivals.get(op) or _is_zero(self.arrivals[op]):
+            return Fate(FateKind.ZERO, self._zeroed_by(op), FateReason.ZERO_GRADIENT)
+        call = self.calls[op]
+        factor = call.name in _MULTIPLIES or call.name.startswith("conv")
+        read = [self.calls[i].activation for i in call.reads]
+        if factor and parameter.dim() > 1 and read and _is_zero(read):
+            return Fate(FateKind.ZERO, call.reads[0], FateReason.ZERO_INPUT)
+        return None
+
+    def _zeroed_by(self, op: int) -> int:
+        """The operation that hands back exactly 0 although it gets more than that."""
+        seen, waiting = {op}, [op]
+        for below in waiting:
+            for above in self.consumers[below]:
+                if self.arrivals.get(above) and not _is_zero(self.arrivals[above]):
+                    return above
+                if above not in seen and self.arrivals.get(above):
+                    seen.add(above)
+                    waiting.append(above)
+        return waiting[-1]
+
+    def _without(self, name: str, readers: list[int]) -> Fate:
+        """Of a parameter that gets no gradient, why: where its values go on, and the gradient does
+        not come back."""
+        named = [op for op, c in enumerate(self.calls) if any(n == name for n, *_ in c.weights)]
+        readers = sorted({*readers, *named})
+        if not readers:
+            return Fate(FateKind.NONE, None, FateReason.UNUSED)
+        for op in self.cut.intersection(readers):
+            inside = next(c.inside for c in self.checkpoints if op in c.inside)
+            return Fate(FateKind.NONE, max(inside), FateReason.CHECKPOINT)
+        waiting = list(readers)
+        for op in waiting:
+            if not self.calls[op].slots:
+                return Fate(FateKind.NONE, op, FateReason.NO_GRAD)
+            above = self.consumers[op]
+            if any(node in self.live for i in above for node, _ in self.calls[i].slots):
+                return Fate(FateKind.NONE, op, FateReason.DETACH)
+            if any(op in c.settings.get("picked_by", ()) for c in self.calls):
+                return Fate(FateKind.NONE, op, FateReason.INDEX)
+            waiting += [i for i in above if i not in waiting]
+        return Fate(FateKind.NONE, readers[0], FateReason.BESIDE)
+
+    def may_hide(self) -> bool:
+        """Whether a custom Function, whose backward may run a graph of its own, is on the way."""
+        return any(
+            isinstance(node, torch.autograd.function.BackwardCFunction) for node in self.live
+        )
+
+
+def fates(
+    flow: Flow,
+    registered: Sequence[tuple[str, nn.Parameter]],
+    hidden: Sequence[tuple[str, nn.Parameter]],
+    gradients: Mapping[str, Sketch],
+    optimized: set[int] | None,
+) -> dict[str, Fate]:
+    """What becomes of every parameter, by name, and of those that run but are not registered.
+
+    Args:
+        flow: What is known of the run.
+        registered: The model's parameters.
+        hidden: Of modules in plain lists and the like.
+        gradients: Those that were counted, by name.
+        optimized: Identities of what the user's optimizer moves, if one was given.
+    """
+    known: dict[str, Fate] = {}
+    for name, p in registered:
+        if not p.requires_grad:
+            known[name] = Fate(FateKind.FROZEN)
+        elif optimized is not None and id(p) not in optimized:
+            known[name] = Fate(FateKind.NOT_IN_OPTIMIZER)
+        else:
+            known[name] = flow.fate(name, p, gradients.get(name))
+    known |= {
+        name: Fate(FateKind.UNREGISTERED, flow.readers[id(p)][0][1])
+        for name, p in hidden
+        if id(p) in flow.readers and (optimized is None or id(p) not in optimized)
+    }
+    return known
+
+
+def _is_zero(sketches: Iterable[Sketch | None]) -> bool:
+    return all(s is not None and s.zeros == s.count for s in sketches)

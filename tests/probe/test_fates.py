@@ -1,0 +1,255 @@
+"""What becomes of each parameter: as a plain step of the user's shows it, and by which operation it
+became so."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from depthscale._probe import inputs as given
+from depthscale._probe import outputs, probe
+from depthscale.run import FateKind, FateReason, Trace
+from known_networks import KNOWN
+from probe.checks import state
+from probe.test_parameters import ByHand
+
+
+def x(*shape: int) -> Tensor:
+    return torch.randn(*(shape or (4, 8)), generator=torch.Generator().manual_seed(1))
+
+
+def plain_kinds(model: nn.Module, inputs: object) -> dict[str, FateKind]:
+    """Of a plain step with the probe's cotangent."""
+    torch.manual_seed(3)
+    ready = given.prepared(inputs, followed=False)
+    model.zero_grad()
+    target = outputs.chosen(model(*ready.args, **ready.kwargs), None)
+    cotangent = torch.Generator().manual_seed(0)
+    if target.requires_grad:
+        kind = outputs.kind_of("independent", target)
+        target.backward(outputs.cotangent(kind, target.detach(), cotangent, 1.0))
+    kinds = {}
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            kinds[name] = FateKind.FROZEN
+        elif p.grad is None:
+            kinds[name] = FateKind.NONE
+        else:
+            kinds[name] = FateKind.MOVES if p.grad.any() else FateKind.ZERO
+    model.zero_grad()
+    return kinds
+
+
+def kinds_of(trace: Trace) -> dict[str, FateKind]:
+    return {p.name: p.fate.kind for p in trace.params}
+
+
+class Checkpointed(nn.Module):
+    """Blocks behind checkpoints, over an embedding that may be frozen."""
+
+    def __init__(self, reentrant: bool, frozen: bool, nested: bool = False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Embedding(20, 8)
+        self.embed.requires_grad_(not frozen)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(8, 8), nn.GELU()) for _ in range(3))
+        self.head, self.reentrant, self.nested = nn.Linear(8, 4), reentrant, nested
+
+    def forward(self, ids: Tensor) -> Tensor:
+        h = self.embed(ids)
+        for block in self.blocks:
+            h = h + self.through(lambda y, block=block: self.inner(block, y), h)
+        return self.head(h)
+
+    def through(self, run: object, h: Tensor) -> Tensor:
+        return checkpoint(run, h, use_reentrant=self.reentrant)  # type: ignore[return-value]
+
+    def inner(self, block: nn.Module, h: Tensor) -> Tensor:
+        return self.through(block, h) if self.nested else block(h)
+
+
+class Odd(nn.Module):
+    """Two layers, of which something odd becomes."""
+
+    def __init__(self, what: str):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.c = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.what = what
+        if what == "adapter at zero":
+            nn.init.zeros_(self.a.weight), nn.init.zeros_(self.a.bias)
+            nn.init.zeros_(self.b.weight)
+        if what == "zero weights that learn first":
+            nn.init.zeros_(self.b.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.what != "no grad"):
+            h = self.a(x)
+        if self.what == "detach":
+            h = h.detach()
+        elif self.what == "argmax":
+            h = F.one_hot(h.argmax(-1), 8).to(x.dtype)
+        elif self.what == "round":
+            h = h.round()
+        elif self.what == "softmax over one":
+            h = x * self.a(x)[:, :1].softmax(-1)
+        elif self.what == "beside":
+            self.other, h = h.sum(), x
+        return self.c(self.b(h))
+
+
+ODD = {  # fate of a.weight, the function that made it so, and why
+    "detach": (FateKind.NONE, "linear", FateReason.DETACH),
+    "no grad": (FateKind.NONE, "linear", FateReason.NO_GRAD),
+    "argmax": (FateKind.NONE, "linear", FateReason.INDEX),
+    "beside": (FateKind.NONE, "linear", FateReason.BESIDE),
+    "round": (FateKind.ZERO, "round", FateReason.ZERO_GRADIENT),
+    "softmax over one": (FateKind.ZERO, "softmax", FateReason.ZERO_GRADIENT),
+    "adapter at zero": (FateKind.ZERO, "linear", FateReason.ZERO_GRADIENT),
+    "zero weights that learn first": (FateKind.ZERO, "linear", FateReason.ZERO_GRADIENT),
+    "nothing": (FateKind.MOVES, "", None),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_gets_no_gradient_names_the_operation_that_made_it_so(what: str) -> None:
+    model = Odd(what)
+    trace = probe(model, x())
+    kind, op, reason = ODD[what]
+    fate = trace.params[0].fate
+    assert (fate.kind, fate.reason) == (kind, reason)
+    assert ("" if fate.op is None else trace.ops[fate.op].op) == op
+    assert kinds_of(trace) == plain_kinds(model, x())
+
+
+def test_both_factors_at_zero_never_move_and_one_does() -> None:
+    both, one = (probe(Odd(what), x()) for what in list(ODD)[-3:-1])
+    second = "b.weight"
+    assert (kinds_of(both)[second], kinds_of(one)[second]) == (FateKind.ZERO, FateKind.MOVES)
+    assert next(p for p in both.params if p.name == second).fate.reason is FateReason.ZERO_INPUT
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_is_not_healed(reentrant: bool, frozen: bool, nested: bool) -> None:
+    """A reentrant one gives its blocks no gradient where none of its inputs requires one; that the
+    probe makes all visible hides nothing."""
+    model, ids = Checkpointed(reentrant, frozen, nested), torch.arange(20).reshape(2, 10)
+    before = state(model)
+    trace = probe(model, ids)
+    assert state(model) == before
+    assert kinds_of(trace) == plain_kinds(model, ids)
+    lost = [p for p in trace.params if p.fate.kind is FateKind.NONE]
+    assert len(lost) == (6 if reentrant and frozen else 0)
+    assert all(p.fate.reason is FateReason.CHECKPOINT for p in lost)
+    assert [trace.ops[p.fate.op or 0].op for p in lost] == ["gelu"] * len(lost)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("follows", [False, True])
+def test_inputs_that_the_user_follows_keep_a_reentrant_checkpoint_alive(follows: bool) -> None:
+    class Body(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return checkpoint(self.fc, x, use_reentrant=True) * 2  # type: ignore[operator]
+
+    model, inputs = Body(), x().requires_grad_(follows)
+    trace = probe(model, inputs)
+    expected = FateKind.MOVES if follows else FateKind.NONE
+    assert set(kinds_of(trace).values()) == {expected} == set(plain_kinds(model, inputs).values())
+
+
+class Unseen(torch.autograd.Function):
+    """A checkpoint written by hand, which is given no weights."""
+
+    @staticmethod
+    def forward(ctx, inside: nn.Module, x: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.inside, ctx.x = inside, x.detach()
+        with torch.no_grad():
+            return inside(x)
+
+    @staticmethod
+    def backward(ctx, g: Tensor):  # type: ignore[override]
+        with torch.enable_grad():
+            x = ctx.x.requires_grad_()
+            torch.autograd.backward([ctx.inside(x)], [g])
+        return None, x.grad
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_function_with_a_graph_of_its_own_is_run_plainly(trained: bool) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.inside, self.last = (nn.Linear(8, 8) for _ in range(3))
+            self.first.requires_grad_(trained)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(Unseen.apply(self.inside, self.first(x)))
+
+    model = Net()
+    before = state(model)
+    trace = probe(model, x())
+    assert state(model) == before
+    assert kinds_of(trace) == plain_kinds(model, x())
+    assert kinds_of(trace)["inside.weight"] is (FateKind.MOVES if trained else FateKind.NONE)
+
+
+def test_a_function_that_is_given_its_weights_needs_no_second_run() -> None:
+    model = ByHand("grad")
+    assert set(kinds_of(probe(model, x())).values()) == {FateKind.MOVES}
+
+
+def test_a_layer_that_never_runs_is_unused() -> None:
+    model = Odd("nothing")
+    model.d = nn.Linear(8, 8)
+    fates = [p.fate for p in probe(model, x()).params if p.name.startswith("d.")]
+    assert [(f.kind, f.op, f.reason) for f in fates] == [
+        (FateKind.NONE, None, FateReason.UNUSED)
+    ] * 2
+
+
+def test_layers_in_a_plain_list_are_unregistered() -> None:
+    class Listed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers, self.head = [nn.Linear(8, 8), nn.Linear(8, 8)], nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = layer(x).relu()
+            return self.head(x)
+
+    trace = probe(Listed(), x())
+    kinds = kinds_of(trace)
+    assert [name for name, kind in kinds.items() if kind is FateKind.UNREGISTERED] == [
+        f"layers.{i}.{what}" for i in (0, 1) for what in ("weight", "bias")
+    ]
+    assert kinds["head.weight"] is FateKind.MOVES
+
+
+def test_what_the_optimizer_was_not_given_does_not_move() -> None:
+    model = Odd("nothing")
+    optimizer = torch.optim.SGD([*model.a.parameters(), *model.c.parameters()], 0.1)
+    kinds = kinds_of(probe(model, x(), optimizer=optimizer))
+    left_out = [name for name, kind in kinds.items() if kind is FateKind.NOT_IN_OPTIMIZER]
+    assert left_out == ["b.weight", "b.bias"]
+    model.b.requires_grad_(False)
+    assert kinds_of(probe(model, x(), optimizer=optimizer))["b.bias"] is FateKind.FROZEN
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_fates_are_those_of_a_plain_step(name: str) -> None:
+    torch.manual_seed(0)
+    model, inputs = KNOWN[name].make()
+    if KNOWN[name].probing.get("mode"):
+        pytest.skip("a plain step in the model's own mode")
+    torch.manual_seed(3)
+    trace = probe(model, inputs, params=name == "float16 underflows")
+    assert kinds_of(trace) == plain_kinds(model, inputs)

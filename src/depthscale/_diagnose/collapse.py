@@ -10,7 +10,6 @@ from depthscale._diagnose.messages import SMOOTHING, passes_messages
 from depthscale.run import TracedOp
 
 _DIFFERENT = 0.9  # correlation of what comes in, up to which samples count as different
-_OFFSET = ("sigmoid", "hardsigmoid")  # whose values lie around 1/2, and are alike for that
 # correlation from which few directions mean no more than that: 16 samples at 0.85 have an effective
 # rank of 1.4
 _ALIKE = 0.5
@@ -22,12 +21,15 @@ _CRITICAL = (
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
+def _is_offset(op: TracedOp) -> bool:
+    """Whether its values lie around 1/2, as a sigmoid's, and are alike for that."""
+    return op.phi is not None and op.phi.ends is not None and sum(op.phi.ends) != 0
+
+
 def collapse_findings(case: Case) -> Iterator[Finding]:
     """Compared where every path passes: near the input, and at the last such place."""
     seen = [
-        (op, op.likeness)
-        for op in case.stations
-        if op.likeness is not None and op.op not in _OFFSET
+        (op, op.likeness) for op in case.stations if op.likeness is not None and not _is_offset(op)
     ]
     if (
         len(seen) < 2 or case.silenced is not None

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from depthscale._probe.recorder import Draft
+from depthscale.network import is_input
 
 
 def labels(drafts: Sequence[Draft]) -> list[str]:
@@ -13,7 +14,7 @@ def labels(drafts: Sequence[Draft]) -> list[str]:
     seen: Counter[str] = Counter()
     found = []
     for draft in drafts:
-        by_itself = draft.op == "input" or (
+        by_itself = is_input(draft.op) or (
             draft.leaf_module and draft.path and together[draft.path, draft.call] == 1
         )
         plain = (

@@ -20,6 +20,7 @@ from depthscale._probe.recorder import Recorder
 from depthscale._probe.tree import Tree
 from depthscale._probe.untouched import Kept
 from depthscale.errors import InvalidProbe
+from depthscale.network import is_input
 from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp, resolved
 from depthscale.sketch import Sketch
 
@@ -213,7 +214,7 @@ class Run:
             id=number,
             name=label,
             op=draft.op,
-            module=draft.path if draft.op != "input" else "",
+            module="" if is_input(draft.op) else draft.path,
             module_class=draft.module_class,
             call=draft.call,
             shape=draft.shape,

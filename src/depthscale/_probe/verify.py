@@ -11,6 +11,7 @@ from depthscale._probe import internals, outputs
 from depthscale._probe.run import Run
 from depthscale._probe.sketching import dense
 from depthscale._probe.untouched import bit_equal, untouched
+from depthscale.network import is_input
 
 
 def same_without_probe(run: Run) -> bool:
@@ -49,7 +50,7 @@ _UNREACHED = object()  # an input that the probe found no way to
 
 
 def _of_inputs(run: Run) -> list[Any]:
-    inputs = [op for op, draft in enumerate(run.drafts) if draft.op == "input"]
+    inputs = [op for op, draft in enumerate(run.drafts) if is_input(draft.op)]
     return [run.gradients[run.ends.index(op)] if op in run.ends else _UNREACHED for op in inputs]
 
 

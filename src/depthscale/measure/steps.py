@@ -52,7 +52,7 @@ def _along(trace: Trace, inputs: list[int] | None) -> Steps | None:
     chain = [
         op
         for i in reversed(stations(trace, inputs))
-        if (op := trace.ops[i]).op != "input" and op.module != "loss"
+        if not (op := trace.ops[i]).is_input and op.module != "loss"
     ]
     return _by_block(trace, chain) or _by_sequence(chain)
 

@@ -28,6 +28,7 @@ TORCH: dict[str, Callable[[Tensor], Tensor]] = {
     "celu(0.25)": lambda x: F.celu(x, 0.25),
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "silu": F.silu,
     "mish": F.mish,
     "softplus": lambda x: F.softplus(x, threshold=100.0),  # torch's own 20 is off by 2e-9

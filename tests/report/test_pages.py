@@ -222,8 +222,8 @@ def test_a_long_table_is_virtual_and_a_long_page_small(pages: dict[str, Path], s
     [
         ("relu", "Batch Norm", 8, 20),
         ("relu", "Batch Norm", inf, 3),
-        ("tanh", "none", inf, 40),
-        ("gelu", "layer norm after the activation", inf, 60),
+        ("tanh", "no norm", inf, 40),
+        ("gelu", "Layer Norm after the activation", inf, 60),
         ("sin", "Batch Norm, frozen statistics", 4, 2),
         ("linear", "Batch Norm", 64, 5),
     ],

@@ -66,7 +66,9 @@ def drawn(number: int) -> NetSpec:
     norm = CHOICES["norm"][number % 8]
     fields = {
         "norm": norm,
-        "activation": sorted(ACTIVATIONS)[(5 * number + number // 22) % len(ACTIVATIONS)],
+        "activation": sorted(ACTIVATIONS)[
+            (5 * number + number // len(ACTIVATIONS)) % len(ACTIVATIONS)
+        ],
         "depth": int(rng.integers(4, DEEPEST + 1)),
         "batch": int(rng.choice([8, 12, 16, 24, 32, 48, 64])),
         "sigma_w2": uniform(0.5, 3),

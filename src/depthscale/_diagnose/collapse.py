@@ -10,7 +10,6 @@ from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 
-_OFFSET = ("sigmoid", "hardsigmoid")  # whose values lie around 1/2, and are alike for that
 _FEW_ROWS = 8
 _FEW_COLUMNS = 4  # of so narrow an output nothing else can be expected
 _CRITICAL = (
@@ -19,12 +18,17 @@ _CRITICAL = (
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
+def _is_offset(op: TracedOp) -> bool:
+    """Whether its values lie around 1/2, as a sigmoid's, and are alike for that."""
+    return op.phi is not None and op.phi.ends is not None and sum(op.phi.ends) != 0
+
+
 def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
     """Compared where every path passes: near the input, and at the last such place."""
     seen = [
         (op, op.likeness)
         for op in analysis.dominators
-        if op.likeness is not None and op.op not in _OFFSET
+        if op.likeness is not None and not _is_offset(op)
     ]
     if (
         len(seen) < 2 or analysis.silenced is not None

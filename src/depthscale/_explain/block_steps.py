@@ -7,14 +7,6 @@ from dataclasses import dataclass
 from depthscale._explain.blocks import Block
 from depthscale._explain.verdict import Unit
 
-NAMES = {
-    "batch_norm": "Batch Norm",
-    "layer_norm": "Layer Norm",
-    "rms_norm": "RMS Norm",
-    "group_norm": "Group Norm",
-    "instance_norm": "Instance Norm",
-}
-
 
 @dataclass(frozen=True)
 class BlockStep:
@@ -28,12 +20,6 @@ class BlockStep:
     formula: str
     broken: str
     lacks: str = ""
-
-
-def _over(block: Block) -> str:
-    return {"batch_norm": "channels", "instance_norm": "channels and samples"}.get(
-        block.norm.op, "samples"
-    )
 
 
 BLOCK_STEPS = (
@@ -112,7 +98,7 @@ BLOCK_STEPS = (
         "norm",
         "factor",
         "gain",
-        lambda b: f"so {NAMES[b.norm.op]} multiplies p by 1/σ²",
+        lambda b: f"so {b.what.row.name} multiplies p by 1/σ²",
         "p(y) / p(z) = <1/σ²>",
         "the norm does not multiply the squared gradient by the mean of 1/σ²",
     ),
@@ -128,7 +114,7 @@ BLOCK_STEPS = (
         "spread",
         "share",
         "spread",
-        lambda b: f"and hardly varies between {_over(b)}",
+        lambda b: f"and hardly varies between {b.what.row.units}",
         "Var σ² / (mean σ²)² = 0",
         "σ² varies",
     ),
@@ -164,4 +150,5 @@ def lacks(step: BlockStep, block: Block) -> str:
     """Why a block has no such step."""
     if step.name.startswith("through_") and block.constant:
         return "its statistics are constants, as in eval mode"
-    return "RMS Norm takes no mean away" if step.name == "through_mean" else step.lacks
+    name = block.what.row.name
+    return f"{name} takes no mean away" if step.name == "through_mean" else step.lacks

@@ -29,10 +29,10 @@ def expected(spec: NetSpec, loss: str) -> list[Numbers]:
 def argued(spec: NetSpec) -> list[Numbers]:
     """As the argument puts it: every statistic over infinitely many values, and a cotangent of its
     own for every sample."""
-    ideal = (
-        replace(spec, batch=inf, norm="layer") if spec.norm == "group" else replace(spec, batch=inf)
-    )
-    return expected(ideal, "independent")
+    row, norm = spec.normalizer.row, spec.norm
+    if row is not None and spec.normalizer.grouped:
+        norm = "layer" if row.centred else "rms"
+    return expected(replace(spec, batch=inf, norm=norm), "independent")
 
 
 def _layer(

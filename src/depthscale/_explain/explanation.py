@@ -25,8 +25,8 @@ _FEW = 100
 
 @dataclass(frozen=True)
 class NormRows:
-    """One norm of a model. / name, op: as the trace has them; values: that one sigma is over; rows:
-    the steps, in their order.
+    """One norm of a model. / name, op: as the trace has them; title: for people; values: that one
+    sigma is over; rows: the steps, in their order.
 
     rest: largest share of the measured |sigma dE/dy|^2 that the three terms do not account for;
     rounding.
@@ -36,6 +36,7 @@ class NormRows:
     op: str
     values: int
     rest: float
+    title: str
     rows: tuple[Row, ...]
 
     def __getitem__(self, step: str) -> Row:
@@ -181,7 +182,7 @@ def _explained(block: Block, theory: Theory, networks: int) -> NormRows:
     ideal = argued(block, theory.shape, predicted)
     rows = tuple(_row(step, block, ideal, predicted, samples, networks) for step in BLOCK_STEPS)
     rest = max(each.rest for each in block.norm.terms)
-    return NormRows(block.norm.name, block.norm.op, block.values, rest, rows)
+    return NormRows(block.norm.name, block.norm.op, block.values, rest, block.what.row.name, rows)
 
 
 def _row(

@@ -243,7 +243,7 @@ class _Judge:
         if not abs(independent - ideal) <= tolerance:
             causes.append(
                 f"a group holds {spec.width // spec.groups} values"
-                if spec.norm == "group"
+                if spec.normalizer.grouped
                 else f"a batch holds {spec.batch} samples"
             )
         if abs(theory - independent) > tolerance:

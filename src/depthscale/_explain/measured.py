@@ -47,7 +47,7 @@ def _norm(tape: Tape, at: int) -> Numbers:
     }
     if norm.statistics == "frozen":
         return factor | of_sigma
-    through_mean = {} if norm.kind == "rms" else {"through_mean": found.through_mean}
+    through_mean = {} if not norm.row.centred else {"through_mean": found.through_mean}
     return factor | of_sigma | through_mean | {"through_sigma": found.through_sigma}
 
 

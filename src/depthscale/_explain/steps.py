@@ -7,13 +7,6 @@ from dataclasses import dataclass
 from depthscale._explain.verdict import Unit
 from depthscale.network import NetSpec
 
-NORM_NAMES = {
-    "batch": "Batch Norm",
-    "layer": "Layer Norm",
-    "rms": "RMS Norm",
-    "group": "Group Norm",
-}
-
 
 @dataclass(frozen=True)
 class Step:
@@ -34,38 +27,41 @@ class Step:
 
 def _over(spec: NetSpec) -> str:
     """What the norm has one sigma for."""
-    return "neurons" if spec.norm == "batch" else "samples"
+    return "neurons" if spec.normalizer.mixes_samples else "samples"
 
 
 def _name(spec: NetSpec) -> str:
-    return NORM_NAMES[spec.norm] if spec.norm in NORM_NAMES else "the norm"
+    return spec.normalizer.name if spec.normalizer.kind else "the norm"
 
 
 def _no_norm(spec: NetSpec) -> str:
-    if spec.norm in NORM_NAMES:
+    if spec.normalizer.kind:
         return ""
-    return (
-        "there is no norm" if spec.norm == "none" else f"{spec.norm} acts on the weights, not on y"
-    )
+    if spec.normalizer.rows == "free":
+        return "there is no norm"
+    return f"{spec.normalizer.name} acts on the weights, not on y"
 
 
 def _no_statistics(spec: NetSpec) -> str:
-    running = spec.norm == "batch" and spec.statistics == "running"
+    running = spec.normalizer.has_statistics and spec.statistics == "running"
     return _no_norm(spec) or ("running statistics are constants, 0 and 1" if running else "")
 
 
 def _no_term(spec: NetSpec) -> str:
-    frozen = spec.norm == "batch" and spec.statistics == "frozen"
+    frozen = spec.normalizer.has_statistics and spec.statistics == "frozen"
     return _no_statistics(spec) or ("frozen statistics take no gradient" if frozen else "")
 
 
 def _no_mean(spec: NetSpec) -> str:
-    return _no_term(spec) or ("RMS Norm takes no mean away" if spec.norm == "rms" else "")
+    row = spec.normalizer.row
+    keeps = row is not None and not row.centred
+    return _no_term(spec) or (f"{_name(spec)} takes no mean away" if keeps else "")
 
 
 def _product(spec: NetSpec) -> str:
-    own = {"weight": "g²", "weight_standardized": "g²", "scaled_weight_standardized": "g² / Var φ"}
-    by = own.get(spec.norm, f"sigma_w² = {spec.sigma_w2:g}")
+    by = f"sigma_w² = {spec.sigma_w2:g}"
+    if spec.normalizer.rows != "free":
+        by = "g² / Var φ" if spec.normalizer.by_activation else "g²"
     return (
         "the matrix product doubles p"
         if by == "sigma_w² = 2"

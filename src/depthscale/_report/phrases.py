@@ -10,6 +10,7 @@ from scipy.special import ndtri, stdtrit
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth, growth
 from depthscale.measure.laws import Factor
+from depthscale.network import SPEC_NORMS
 from depthscale.run import Profile
 
 _FACTOR = re.compile(
@@ -17,16 +18,6 @@ _FACTOR = re.compile(
 )  # x1.22, but no name such as x1.weight
 _LARGEST_LOG = 700.0  # of a number that float64 holds
 _SURE = 0.975  # each side of a 95 % interval
-_NORMS = {
-    "none": "without norm",
-    "batch": "with Batch Norm",
-    "layer": "with layer norm",
-    "rms": "with RMS norm",
-    "group": "with group norm",
-    "weight": "with weight norm",
-    "weight_standardized": "with weight standardization",
-    "scaled_weight_standardized": "with scaled weight standardization",
-}
 
 
 def rounded(value: float, error: float = 0.0, digits: int = 5) -> str:
@@ -68,22 +59,24 @@ def described(spec: Mapping[str, Any]) -> str:
     """A network in a few words."""
     if "model" in spec:
         return f"{spec['model']}: the {len(spec['stations']):,} operations that every path crosses"
-    batch, norm = spec["batch"], _NORMS.get(spec["norm"], spec["norm"])
+    batch, norm = spec["batch"], SPEC_NORMS[spec["norm"]]
     over = (
         f" over {'an endless batch' if batch in (inf, 'inf') else f'{batch} samples'}"
-        if spec["norm"] == "batch"
+        if norm.mixes_samples
         else ""
     )
     frozen = (
         " whose statistics take no gradient"
-        if (spec["norm"], spec["statistics"]) == ("batch", "frozen")
+        if norm.has_statistics and spec["statistics"] == "frozen"
         else ""
     )
+    normalized = "without norm" if spec["norm"] == "none" else f"with {norm.name}"
     blocks = "residual blocks" if spec.get("residual") else "layers"
     widths = spec.get("widths") or (spec["width"],)
     wide = " to ".join(f"{width:,}" for width in sorted({min(widths), max(widths)}))
     return (
-        f"{spec['depth']:,} {blocks} of {wide} neurons, {spec['activation']}, {norm}{over}{frozen}"
+        f"{spec['depth']:,} {blocks} of {wide} neurons, {spec['activation']}, "
+        f"{normalized}{over}{frozen}"
     )
 
 

@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from depthscale.network import NetSpec
+from depthscale.network import SPEC_NORMS, NetSpec
 from depthscale.theory import predict
 
 ACTIVATIONS = ("relu", "leaky_relu(0.2)", "gelu", "silu", "tanh", "erf", "sin", "linear")
 NORMALIZERS = {
-    "none": {"norm": "none"},
-    "Batch Norm": {"norm": "batch"},
-    "Batch Norm, frozen statistics": {"norm": "batch", "statistics": "frozen"},
-    "layer norm": {"norm": "layer"},
-    "RMS norm": {"norm": "rms"},
-    "layer norm after the activation": {"norm": "layer", "position": "after"},
+    f"{SPEC_NORMS[settings['norm']].name}{beside}": settings
+    for settings, beside in (
+        ({"norm": "none"}, ""),
+        ({"norm": "batch"}, ""),
+        ({"norm": "batch", "statistics": "frozen"}, ", frozen statistics"),
+        ({"norm": "layer"}, ""),
+        ({"norm": "rms"}, ""),
+        ({"norm": "layer", "position": "after"}, " after the activation"),
+    )
 }
 BATCHES = (4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024, inf)
 DEEPEST = 60

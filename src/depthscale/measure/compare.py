@@ -184,7 +184,11 @@ def _compare(a: Quantity, b: Quantity, degrees: int) -> Comparison:
 
 def _compare_traces(before: Trace, after: Trace) -> TraceComparison:
     old, new = ({op.name: op for op in trace.ops} for trace in (before, after))
-    both = [name for name in old if name in new and old[name].op == new[name].op != "input"]
+    both = [
+        name
+        for name, op in old.items()
+        if name in new and op.op == new[name].op and not op.is_input
+    ]
     if not both:
         raise InvalidProbe(
             f"no operation of {before.model} has its name in {after.model} "
@@ -194,8 +198,8 @@ def _compare_traces(before: Trace, after: Trace) -> TraceComparison:
     growths = _growth_or_none(before), _growth_or_none(after)
     return TraceComparison(
         changes=tuple(_change(old[name], new[name]) for name in both),
-        only_before=tuple(name for name in old if name not in both and old[name].op != "input"),
-        only_after=tuple(name for name in new if name not in both and new[name].op != "input"),
+        only_before=tuple(name for name in old if name not in both and not old[name].is_input),
+        only_after=tuple(name for name in new if name not in both and not new[name].is_input),
         growths=growths,
         standard_errors=_apart(*growths),
         before=before,
@@ -242,4 +246,4 @@ def _in_rms(log2_ms: float) -> str:
 
 
 def _first_names(trace: Trace) -> str:
-    return ", ".join([op.name for op in trace.ops if op.op != "input"][:3])
+    return ", ".join([op.name for op in trace.ops if not op.is_input][:3])

@@ -135,7 +135,7 @@ def _open(trace: Trace, moved: Flow) -> Iterator[str]:
         )
     for op, below in moved.swallowed:
         yield f"the backward pass of {ops[op].name} returns no gradient for {ops[below].name}"
-    given = [op for op in ops if op.op == "input"]
+    given = [op for op in ops if op.is_input]
     if given and not any(op.log2_gradient_norm2 for op in given):
         yield (
             f"the account ends at {', '.join(ops[op].name for op, _ in trace.sources)}: no "

@@ -64,10 +64,11 @@ def is_fast(spec: NetSpec) -> bool:
     plain = (
         spec.residual is None and spec.widths is None and spec.weights in ("gaussian", "orthogonal")
     )
-    return plain and (
-        spec.norm == "none"
-        or (spec.norm == "batch" and spec.position == "before" and spec.statistics != "running")
-    )
+    norm = spec.normalizer
+    if norm.kind is None:
+        return plain and norm.rows == "free"
+    moves = norm.mixes_samples and spec.statistics != "running"
+    return plain and moves and spec.position == "before"
 
 
 def are_paired(a: NetSpec, b: NetSpec) -> bool:
@@ -178,7 +179,7 @@ def _forward(
         layers.append([])
         for f, (this, y) in enumerate(zip(specs, products, strict=True)):
             y = _with_bias(_Scaled(y, states[f].scale + weights.scale), bias)
-            y = y if homogeneous or this.norm == "batch" else _Scaled(y.plain())
+            y = y if homogeneous or this.normalizer.kind else _Scaled(y.plain())
             kept, z, log2_variance = _normalize(this, y)
             sketch = Sketch.of(z.values, z.scale)
             _require_numbers(sketch, this, layer)
@@ -286,7 +287,7 @@ def _require_numbers(sketch: Sketch, spec: NetSpec, layer: int) -> None:
             "a neuron's preactivations are equal over the batch, so their variance is 0; give "
             "eps > 0, and gamma other than 0"
         )
-        why = zero if spec.norm == "batch" else "they left float32's range; lower sigma_w2"
+        why = zero if spec.normalizer.kind else "they left float32's range; lower sigma_w2"
         raise Undefined(f"layer {layer}: {sketch.nans:,} preactivations are NaN: {why}")
 
 

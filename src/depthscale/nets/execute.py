@@ -181,12 +181,12 @@ def normalize(norm: Norm, y: Tensor) -> Tensor:
     """
     if norm.statistics == "running":
         return y / (1 + norm.eps) ** 0.5
-    if norm.kind == "rms":
+    if not norm.row.centred:
         groups = y.unflatten(1, (-1, int(norm.size) if norm.size < inf else y.shape[1]))
         return (groups / (groups.square().mean(2, keepdim=True) + norm.eps).sqrt()).view_as(y)
     flat = y.flatten(2) if y.dim() > 2 else y.unsqueeze(2)
-    shaped = flat.reshape(len(y), -1, int(norm.size)) if norm.kind == "group" else flat
-    dims = {"batch": (0, 2), "layer": (1,), "group": (2,), "instance": (2,)}[norm.kind]
+    shaped = flat.reshape(len(y), -1, int(norm.size)) if norm.row.over == "groups" else flat
+    dims = {"samples": (0, 2), "entries": (1,), "groups": (2,), "positions": (2,)}[norm.row.over]
     still = shaped.detach() if norm.statistics == "frozen" else shaped
     centred = shaped - still.mean(dims, keepdim=True)
     return (centred / (still.var(dims, correction=0, keepdim=True) + norm.eps).sqrt()).view_as(y)

@@ -61,7 +61,7 @@ def _module(op: Op, seed: int) -> nn.Module:
     match op.what:
         case Linear():
             return _linear(op.what, seed, op.layer)
-        case Norm("batch", _, eps, "batch"):
+        case Norm(_, _, eps, "batch") if op.what.row.mixes_samples:
             return nn.BatchNorm1d(0, eps=eps or _NO_EPS, affine=False, track_running_stats=False)
         case Norm():
             return Normalize(op.what)

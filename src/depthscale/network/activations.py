@@ -202,6 +202,7 @@ ACTIVATIONS = {
             ew.hard_sigmoid,
             lambda x: ew.between(x, -3.0, 3.0) / 6.0,
             (-3.0, 3.0),
+            ends=(0.0, 1.0),
             torch={"hardsigmoid": {}},
         ),
         Activation(
@@ -217,12 +218,13 @@ ACTIVATIONS = {
             lambda x: np.clip(x, -1.0, 1.0),
             lambda x: ew.between(x, -1.0, 1.0),
             (-1.0, 1.0),
+            ends=(-1.0, 1.0),
             torch={
                 "hardtanh": {"min_val": -1.0, "max_val": 1.0},
                 "clamp": {"min": -1.0, "max": 1.0},
             },
         ),
-        Activation("erf", erf, ew.erf_derivative, moments=ERF, torch={"erf": {}}),
+        Activation("erf", erf, ew.erf_derivative, moments=ERF, ends=(-1.0, 1.0), torch={"erf": {}}),
         Activation("sin", np.sin, np.cos, moments=SIN, torch={"sin": {}}),
         Activation(
             "abs",

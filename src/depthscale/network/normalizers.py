@@ -162,6 +162,11 @@ class SpecNorm:
         return self.row is not None and self.row.mixes_samples
 
     @property
+    def has_statistics(self) -> bool:
+        """Whether it can hold running statistics."""
+        return self.row is not None and self.row.has_statistics
+
+    @property
     def is_over_few(self) -> bool:
         """Whether one sigma is over the batch or over a group: finitely many values."""
         return self.grouped or self.mixes_samples

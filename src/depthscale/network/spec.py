@@ -293,7 +293,7 @@ class NetSpec:
             size = self.batch
         elif self.normalizer.grouped:
             size = self.width_of(layer) // self.groups
-        statistics = self.statistics if row.has_statistics else "batch"
+        statistics = self.statistics if self.normalizer.has_statistics else "batch"
         norm = Norm(kind, size, self.eps, statistics)  # pyright: ignore[reportArgumentType]
         affine = (
             [] if (self.gamma, self.beta) == (1, 0) else [("affine", Affine(self.gamma, self.beta))]

@@ -117,7 +117,7 @@ def _made_of(at: _Reader, y: int, variance: int) -> tuple[int, Any] | None:
     if not _is_over_entries(at.calls[variance], at.calls[y]):
         return None
     spread = at.calls[variance]
-    if spread.op == "var" and spread.settings.get("unbiased", spread.settings.get("correction")):
+    if spread.op == "var" and _is_unbiased(spread.settings):
         return None
     squares = at.below(variance, ("mean", None), ("var", None))
     if squares is None or (at.calls[squares].op == "mul" and len(at.calls[squares].reads) != 2):
@@ -128,6 +128,11 @@ def _made_of(at: _Reader, y: int, variance: int) -> tuple[int, Any] | None:
     if at.below(squares, ("pow", 2), ("square", None), ("mul", None)) != y:
         return None
     return (y, "rms") if centred is None else (centred, "layer")
+
+
+def _is_unbiased(settings: Mapping[str, Any]) -> bool:
+    """Torch's default."""
+    return bool(settings.get("unbiased", settings.get("correction", True)))
 
 
 def _centred(at: _Reader, number: int) -> int | None:

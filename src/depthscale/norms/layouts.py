@@ -3,11 +3,12 @@ stand."""
 
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, get_args
+from typing import Literal
 
 from depthscale.errors import InvalidInput
+from depthscale.network import NORMALIZERS, NormKind
 
-Kind = Literal["batch", "layer", "rms", "group", "instance", "weight"]
+Kind = NormKind | Literal["weight"]
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,20 @@ def layout(kind: Kind, shape: tuple[int, ...], groups: int = 1) -> Layout:
     samples, channels, *rest = shape
     ones = (1,) * len(rest)
     within = tuple(range(1, len(shape)))
-    match kind:
-        case "batch":
+    if kind == "weight":
+        return Layout(shape, within, (samples,), (samples, 1, *ones), "output")
+    if kind not in NORMALIZERS:
+        choices = ", ".join((*NORMALIZERS, "weight"))
+        raise InvalidInput(f"unknown normalizer {kind!r}; there are {choices}")
+    row = NORMALIZERS[kind]
+    match row.over:
+        case "samples":
             return Layout(shape, (0, *within[1:]), (channels,), (1, channels, *ones), "neuron")
-        case "layer" | "rms":
-            return Layout(
-                shape, within, shape[1:], (1, *shape[1:]), "sample", centred=kind == "layer"
-            )
-        case "weight":
-            return Layout(shape, within, (samples,), (samples, 1, *ones), "output")
-        case "instance":
+        case "entries":
+            return Layout(shape, within, shape[1:], (1, *shape[1:]), "sample", row.centred)
+        case "positions":
             return layout("group", shape, channels)
-        case "group":
+        case "groups":
             if groups < 1 or channels % groups:
                 raise InvalidInput(
                     f"{channels} channels do not divide into {groups} groups; groups must divide "
@@ -68,4 +71,3 @@ def layout(kind: Kind, shape: tuple[int, ...], groups: int = 1) -> Layout:
                 )
             view = (samples, groups, channels // groups, prod(rest))
             return Layout(view, (2, 3), (channels,), (1, groups, channels // groups, 1), "group")
-    raise InvalidInput(f"unknown normalizer {kind!r}; there are {', '.join(get_args(Kind))}")

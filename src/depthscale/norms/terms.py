@@ -62,7 +62,7 @@ def terms(
 def grouped(values: Tensor, norm: Norm) -> Tensor:
     """[groups, values] in float64: a row for each sigma. / values: [samples, features, ...]."""
     values = values.detach().double()
-    if norm.kind == "batch":
+    if norm.row.mixes_samples:
         return values.transpose(0, 1).flatten(1)
     if norm.size == inf:
         return values.flatten(1)
@@ -76,12 +76,12 @@ def correlation(a: Tensor, b: Tensor) -> float:
 
 
 def _statistics(y: Tensor, norm: Norm) -> Constants:
-    centre = y.new_zeros(1) if norm.kind == "rms" else y.mean(1, keepdim=True)
+    centre = y.mean(1, keepdim=True) if norm.row.centred else y.new_zeros(1)
     return centre, (y - centre).square().mean(1, keepdim=True)
 
 
 def _through_mean(g: Tensor, norm: Norm) -> Tensor:
-    return g.new_zeros(len(g), 1) if norm.kind == "rms" else g.mean(1, keepdim=True)
+    return g.mean(1, keepdim=True) if norm.row.centred else g.new_zeros(len(g), 1)
 
 
 def _over(a: float, b: float) -> float:

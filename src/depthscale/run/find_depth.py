@@ -46,7 +46,7 @@ def _of_layers(profile: Profile) -> Depth | None:
 def _along(trace: Trace, crossed: tuple[int, ...]) -> Depth | None:
     """Along a chain of operations, from the output to the input."""
     chain = [
-        op for i in reversed(crossed) if (op := trace.ops[i]).op != "input" and op.module != "loss"
+        op for i in reversed(crossed) if not (op := trace.ops[i]).is_input and op.module != "loss"
     ]
     return repeated_block(trace, chain) or repeated_sequence(chain)
 

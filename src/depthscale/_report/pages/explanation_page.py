@@ -3,7 +3,7 @@ gradient, and every step at each."""
 
 import numpy as np
 
-from depthscale._explain.block_steps import BLOCK_STEPS, NAMES
+from depthscale._explain.block_steps import BLOCK_STEPS
 from depthscale._explain.explanation import Explanation, NormRows, reading
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.page.assemble import Part, figure, section, sheet
@@ -91,7 +91,7 @@ def _in_full(found: Explanation) -> list[Part]:
 
 
 def _norm(norm: NormRows) -> tuple[Html, Html]:
-    return tag("h3", f"{norm.name}: {NAMES[norm.op]}, one σ over {norm.values:,} values"), claims(
+    return tag("h3", f"{norm.name}: {norm.title}, one σ over {norm.values:,} values"), claims(
         norm.rows
     )
 

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from depthscale._explain.growth_argument import Argument
-from depthscale._explain.steps import NORM_NAMES
 from depthscale._explain.verdict import Row
 from depthscale._report.chart.founding_charts import neuron_histograms
 from depthscale._report.chart.pictures import pictures
@@ -121,7 +120,7 @@ def batch_variance(argument: Argument) -> Chart:
     """Variance of y over the batch by layer: without a norm it falls as samples grow alike, with
     Batch Norm it stays."""
     found = {"vanilla": argument.of("vanilla_variance")}
-    if argument.spec.norm == "batch" and argument.spec.statistics != "running":
+    if argument.spec.normalizer.mixes_samples and argument.spec.statistics != "running":
         found["batch norm"] = argument.of("sigma2")
     rows = [
         {
@@ -168,10 +167,10 @@ def _norm(spec: NetSpec) -> str:
     after = " after it" if spec.position == "after" else ""
     statistics = (
         f", {spec.statistics} statistics"
-        if spec.norm == "batch" and spec.statistics != "batch"
+        if spec.normalizer.has_statistics and spec.statistics != "batch"
         else ""
     )
-    return NORM_NAMES.get(spec.norm, spec.norm.replace("_", " ") + " norm") + after + statistics
+    return spec.normalizer.name + after + statistics
 
 
 def _step(at: int, rows: list[Row]) -> Iterator[RenderableType]:

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.block_steps import BLOCK_STEPS, NAMES
+from depthscale._explain.block_steps import BLOCK_STEPS
 from depthscale._explain.explanation import Explanation, NormRows, reading
 from depthscale._explain.verdict import Row
 from depthscale._report.condensed import kind, number
@@ -138,7 +138,7 @@ def _first(failing: list[Row]) -> Text:
 
 def _in_full(norm: NormRows) -> Iterator[RenderableType]:
     yield ""
-    yield Text(f"{norm.name}: {NAMES[norm.op]}, one σ over {norm.values:,} values", style="bold")
+    yield Text(f"{norm.name}: {norm.title}, one σ over {norm.values:,} values", style="bold")
     yield grid([("argument", "theory", "measured", "verdict")], "bold", _WIDTHS)
     for at, row in enumerate(norm.rows, start=1):
         yield heading(at, row)

@@ -215,7 +215,7 @@ def _lowest(trace: Trace) -> str:
     begun = [trace.ops[op] for op, _ in trace.sources]
     return (
         begun[0].name
-        if begun and not any(op.op in ("input", "embedding") for op in begun)
+        if begun and not any(op.is_input or op.is_embedding for op in begun)
         else "the input"
     )
 

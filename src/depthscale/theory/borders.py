@@ -34,7 +34,7 @@ def with_profile(x: ForwardMoments, profile: PositionProfile, pairs: float) -> F
     return x._replace(
         sample_correlation=samples,
         log2_spread=x.log2_ms + log2_of(1 - samples),
-        places=places._replace(correlation=None if own is None else own * pairs),
+        places=places.with_correlation(None if own is None else own * pairs),
     )
 
 

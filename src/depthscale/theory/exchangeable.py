@@ -82,7 +82,7 @@ def backward(
         op, inputs = graph.ops[i], [moments[j] for j in graph.ops[i].inputs]
         sent, gains[i], stop = _sent(op, inputs, gradients[i])
         for j, gradient in zip(op.inputs, sent, strict=True):
-            gradients[j] = gradients[j].plus(gradient)
+            gradients[j] = gradient if gradients[j] is NOTHING else gradients[j].plus(gradient)
         if stop:
             missing[i] = stop
     return gradients, gains, missing

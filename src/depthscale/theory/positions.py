@@ -81,7 +81,7 @@ def convolved(conv: Conv, x: ForwardMoments) -> tuple[ForwardMoments, float]:
         sample_correlation=samples,
         log2_spread=x.log2_ms + log2_of(1 - samples),
         errors=x.errors.plus(0.0, lost),
-        places=x.places._replace(correlation=own),
+        places=x.places.with_correlation(own),
     )
     return read, log2(seen.mean)
 
@@ -277,7 +277,7 @@ def _below_largest(window: Window, x: ForwardMoments, g: BackwardMoments) -> Bac
         product_of(at.log2_ms, log2_of(square)),
         at.sample_correlation * float(w.product.mean()) / square,
         at.error + found.error,
-        at.places._replace(correlation=between),
+        at.places.with_correlation(between),
         Ties(weighted),
     )
     return at._replace(ties=Ties(below=below))

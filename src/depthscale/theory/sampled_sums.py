@@ -68,7 +68,7 @@ def activated(name: Phi, x: ForwardMoments, law: Sampled) -> ForwardMoments:
         float(u[..., 0].mean()) / sqrt(found),
         KnownLaw(source=Source(name, law, 0.0, x.received_correlation, x.known.normalized)),
         x.errors._replace(mean_square=max(x.error, _error(square))),
-        x.places._replace(correlation=between),
+        x.places.with_correlation(between),
     )
 
 
@@ -198,7 +198,7 @@ def _passed(x: ForwardMoments) -> Source | None:
         return None
     received = x._replace(
         known=KnownLaw(source.received),
-        places=x.places._replace(correlation=source.position_correlation),
+        places=x.places.with_correlation(source.position_correlation),
     )
     return source if isinstance(source.received, Sampled) or _is_drawable(received) else None
 
@@ -258,7 +258,7 @@ def _gradient(
         log2(found) + channels.log2_unit,
         float(product.mean()) / found,
         max(above.error, _error(square)),
-        above.places._replace(correlation=between),
+        above.places.with_correlation(between),
         Ties(weighted, channels=channels),
     )
 

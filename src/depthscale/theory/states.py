@@ -43,6 +43,9 @@ class Places(NamedTuple):
             return self
         return Places(self.positions, self.correlation, profile)
 
+    def with_correlation(self, correlation: float | None) -> "Places":
+        return self if correlation is self.correlation else self._replace(correlation=correlation)
+
     def reduced(self, positions: int) -> "Places":
         """So many others, of no profile."""
         return Places(positions, self.correlation if positions > 1 else None)
@@ -179,7 +182,7 @@ class ForwardMoments(NamedTuple):
             samples,
             self.log2_spread,
             known=known,
-            places=self.places._replace(correlation=own),
+            places=self.places.with_correlation(own),
         )
 
 

@@ -1,9 +1,9 @@
 """Batch Norm over infinitely many samples: sigma is a constant, but common to what it is over, so
 that the gradient loses what goes through both statistics."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,7 @@ from depthscale.theory.states import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class InfiniteBatch:
+class InfiniteBatch(NamedTuple):
     norm: Norm
     y: ForwardMoments
 
@@ -80,7 +79,7 @@ def below_statistics(
         log2_factor += log2_of(1 + y.places.variance_fluctuation)
     elif norm.row.over == "positions":
         error, ratio, own = error + y.errors.spread, 0.0, ratio
-    places = g.places._replace(correlation=own)
+    places = g.places.with_correlation(own)
     return g.become(product_of(log2_factor, w.log2_unit), ratio, error, places)
 
 

@@ -82,7 +82,7 @@ def _profile(norm: Norm, y: ForwardMoments) -> PositionProfile | None:
 def backward(norm: Norm, y: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """The gradient at the norm's input. / raises: NoTheory."""
     sent = regime(norm, y).backward(g)
-    if norm.row.over != "entries" or y.places.profile is None:
+    if y.places.profile is None or norm.row.over != "entries":
         return sent
     mean, profile = raised(y.places.profile, -1.0, g.places.profile)  # each by its own sigma^2
     return sent.times(log2(mean))._replace(places=sent.places._replace(profile=profile))

@@ -1,7 +1,7 @@
 """A norm of values whose size, or whose correlation, is not known."""
 
-from dataclasses import dataclass
 from math import inf, nan
+from typing import NamedTuple
 
 from depthscale.network import Norm
 from depthscale.theory.laws import GAUSSIAN_FROM, Gaussian, Spherical
@@ -18,8 +18,7 @@ from depthscale.theory.states import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """What a norm makes known of such values: next to their size eps counts as 0.
 
     Args:
@@ -53,7 +52,7 @@ class Unknown:
                 normalized=not constant,
             ),
             EXACT,
-            y.places._replace(correlation=None if own is None else nan),
+            y.places.with_correlation(None if own is None else nan),
         )
 
     def backward(self, g: BackwardMoments) -> BackwardMoments:

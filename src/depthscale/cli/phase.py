@@ -31,7 +31,7 @@ def phase(
     from depthscale._report.figures import pictures
     from depthscale._report.phase import phase_chart, phase_summary
     from depthscale.store import dumps, phase_record
-    from depthscale.theory.critical import phase_diagram
+    from depthscale.theory.classical.critical import phase_diagram
 
     files.check_folder(out)
     check(json)

@@ -22,8 +22,7 @@ from depthscale.network import (
     Norm,
     Op,
 )
-from depthscale.theory.rules import backward_rule, remembered_rule
-from depthscale.theory.states import (
+from depthscale.theory.moments.states import (
     NOTHING,
     UNKNOWN,
     UNKNOWN_GRADIENT,
@@ -31,6 +30,7 @@ from depthscale.theory.states import (
     ForwardMoments,
     Places,
 )
+from depthscale.theory.rules import backward_rule, remembered_rule
 
 _STAND_IN = BackwardMoments(0.0, 0.0)  # for a gradient that is not known, where a factor is wanted
 _STOPS = (DepthscaleError, ArithmeticError)

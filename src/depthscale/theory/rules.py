@@ -26,9 +26,9 @@ from depthscale.network import (
     Unknown,
     activation,
 )
-from depthscale.theory import borders, norm, positions, sampled_sums
-from depthscale.theory.border_profile import mixed
-from depthscale.theory.laws import (
+from depthscale.theory import norm, sampled_sums
+from depthscale.theory.moments.expectations import mean_slope, slopes, values, weighted_slopes
+from depthscale.theory.moments.laws import (
     GAUSSIAN_FROM,
     Gaussian,
     Law,
@@ -38,9 +38,8 @@ from depthscale.theory.laws import (
     moved,
     values_of,
 )
-from depthscale.theory.moments import mean_slope, slopes, values, weighted_slopes
-from depthscale.theory.sampled_expectations import CLOSE
-from depthscale.theory.states import (
+from depthscale.theory.moments.sampled_expectations import CLOSE
+from depthscale.theory.moments.states import (
     EXACT,
     NO_LAW,
     BackwardMoments,
@@ -55,6 +54,8 @@ from depthscale.theory.states import (
     product_of,
     sum_of,
 )
+from depthscale.theory.space import borders, positions
+from depthscale.theory.space.border_profile import mixed
 
 # |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
 _BEYOND = 400.0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 
 from depthscale.network import Phi, activation
-from depthscale.theory.laws import (
+from depthscale.theory.moments.laws import (
     GAUSSIAN_FROM,
     Gaussian,
     Law,
@@ -24,8 +24,8 @@ from depthscale.theory.laws import (
     Spherical,
     WeightedSlopes,
 )
-from depthscale.theory.sampled_expectations import gaussians, uniform
-from depthscale.theory.states import (
+from depthscale.theory.moments.sampled_expectations import gaussians, uniform
+from depthscale.theory.moments.states import (
     FREE,
     BackwardMoments,
     ChannelMoments,

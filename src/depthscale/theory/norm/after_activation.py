@@ -6,17 +6,14 @@ from typing import NamedTuple
 
 from depthscale.errors import NoTheory
 from depthscale.network import Norm
-from depthscale.theory.laws import Gaussian
-from depthscale.theory.norm.norm_shares import Deviation, NormShares
-from depthscale.theory.norm.sigma import log2_seen, log2_varying, no_rule
-from depthscale.theory.norm.sphere import Sphere
-from depthscale.theory.sampled_expectations import (
+from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.sampled_expectations import (
     CLOSE,
     After,
     factor_of_group_after,
     norm_after_activation,
 )
-from depthscale.theory.states import (
+from depthscale.theory.moments.states import (
     BackwardMoments,
     Errors,
     ForwardMoments,
@@ -25,6 +22,9 @@ from depthscale.theory.states import (
     log2_of,
     product_of,
 )
+from depthscale.theory.norm.norm_shares import Deviation, NormShares
+from depthscale.theory.norm.sigma import log2_seen, log2_varying, no_rule
+from depthscale.theory.norm.sphere import Sphere
 
 _MOST_SAMPLED = 2000  # values of a norm, for each of which sampled neurons take a dimension
 

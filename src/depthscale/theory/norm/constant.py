@@ -5,10 +5,10 @@ from math import log2
 from typing import NamedTuple
 
 from depthscale.network import Norm
-from depthscale.theory.laws import Gaussian, moved
+from depthscale.theory.moments.laws import Gaussian, moved
+from depthscale.theory.moments.states import NO_LAW, BackwardMoments, ForwardMoments, KnownLaw
 from depthscale.theory.norm.norm_shares import Deviation, NormShares
 from depthscale.theory.norm.sigma import FAR, log2_variance
-from depthscale.theory.states import NO_LAW, BackwardMoments, ForwardMoments, KnownLaw
 
 
 class Constant(NamedTuple):

@@ -8,16 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from depthscale.network import Norm
-from depthscale.theory.laws import Gaussian, WeightedSlopes
-from depthscale.theory.norm.norm_shares import Deviation, NormShares, shares_of, unweighted
-from depthscale.theory.norm.sigma import (
-    ROUNDING,
-    log2_seen,
-    log2_variance,
-    log2_varying,
-    share_of_eps,
-)
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import Gaussian, WeightedSlopes
+from depthscale.theory.moments.states import (
     UNKNOWN_GRADIENT,
     BackwardMoments,
     Errors,
@@ -27,6 +19,14 @@ from depthscale.theory.states import (
     log2_of,
     product_of,
     sum_of,
+)
+from depthscale.theory.norm.norm_shares import Deviation, NormShares, shares_of, unweighted
+from depthscale.theory.norm.sigma import (
+    ROUNDING,
+    log2_seen,
+    log2_variance,
+    log2_varying,
+    share_of_eps,
 )
 
 

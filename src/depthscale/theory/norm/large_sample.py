@@ -14,10 +14,8 @@ import numpy as np
 
 from depthscale.errors import NoTheory
 from depthscale.network import Norm
-from depthscale.theory.laws import GAUSSIAN_FROM, Gaussian
-from depthscale.theory.norm.norm_shares import Deviation, NormShares, unweighted
-from depthscale.theory.norm.sigma import ROUNDING, log2_varying, no_rule
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import GAUSSIAN_FROM, Gaussian
+from depthscale.theory.moments.states import (
     BackwardMoments,
     Errors,
     ForwardMoments,
@@ -27,6 +25,8 @@ from depthscale.theory.states import (
     product_of,
     sum_of,
 )
+from depthscale.theory.norm.norm_shares import Deviation, NormShares, unweighted
+from depthscale.theory.norm.sigma import ROUNDING, log2_varying, no_rule
 
 # Independent values without which sigma is no constant: so many where nothing is known of them, and
 # a tenth where positions of a sample are told apart, whose fluctuations the error then bounds.

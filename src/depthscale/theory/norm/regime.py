@@ -8,8 +8,8 @@ steps.
 from math import inf, log2
 
 from depthscale.network import Norm
-from depthscale.theory.border_profile import PositionProfile, centred, raised
-from depthscale.theory.laws import Gaussian
+from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
 from depthscale.theory.norm.after_activation import AfterActivation, can_be_sampled
 from depthscale.theory.norm.constant import Constant
 from depthscale.theory.norm.contract import Regime
@@ -19,7 +19,7 @@ from depthscale.theory.norm.norm_shares import Deviation, NormShares
 from depthscale.theory.norm.sigma import is_over_many_entries
 from depthscale.theory.norm.sphere import Sphere
 from depthscale.theory.norm.unknown import Unknown
-from depthscale.theory.states import BackwardMoments, ForwardMoments
+from depthscale.theory.space.border_profile import PositionProfile, centred, raised
 
 
 def regime(norm: Norm, y: ForwardMoments) -> Regime:

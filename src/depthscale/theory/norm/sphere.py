@@ -15,7 +15,17 @@ from typing import NamedTuple
 import numpy as np
 
 from depthscale.network import Norm
-from depthscale.theory.laws import Spherical, WeightedSlopes
+from depthscale.theory.moments.laws import Spherical, WeightedSlopes
+from depthscale.theory.moments.sampled_expectations import CLOSE, spread_of_group
+from depthscale.theory.moments.states import (
+    UNKNOWN_GRADIENT,
+    BackwardMoments,
+    Errors,
+    ForwardMoments,
+    KnownLaw,
+    Weighted,
+    log2_of,
+)
 from depthscale.theory.norm.infinite import below_statistics
 from depthscale.theory.norm.norm_shares import Deviation, NormShares, shares_of, unweighted
 from depthscale.theory.norm.sigma import (
@@ -24,16 +34,6 @@ from depthscale.theory.norm.sigma import (
     log2_varying,
     mixture,
     share_of_eps,
-)
-from depthscale.theory.sampled_expectations import CLOSE, spread_of_group
-from depthscale.theory.states import (
-    UNKNOWN_GRADIENT,
-    BackwardMoments,
-    Errors,
-    ForwardMoments,
-    KnownLaw,
-    Weighted,
-    log2_of,
 )
 
 

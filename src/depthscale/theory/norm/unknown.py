@@ -4,11 +4,8 @@ from math import inf, nan
 from typing import NamedTuple
 
 from depthscale.network import Norm
-from depthscale.theory.laws import GAUSSIAN_FROM, Gaussian, Spherical
-from depthscale.theory.norm.contract import Regime
-from depthscale.theory.norm.norm_shares import Deviation, NormShares
-from depthscale.theory.norm.sigma import is_over_many_entries
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import GAUSSIAN_FROM, Gaussian, Spherical
+from depthscale.theory.moments.states import (
     EXACT,
     UNKNOWN_GRADIENT,
     BackwardMoments,
@@ -16,6 +13,9 @@ from depthscale.theory.states import (
     KnownLaw,
     log2_of,
 )
+from depthscale.theory.norm.contract import Regime
+from depthscale.theory.norm.norm_shares import Deviation, NormShares
+from depthscale.theory.norm.sigma import is_over_many_entries
 
 
 class Unknown(NamedTuple):

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from depthscale.network import Phi
-from depthscale.theory.border_profile import PositionProfile, mixed
-from depthscale.theory.laws import Gaussian, Law, Sampled, WeightedSlopes
+from depthscale.theory.moments.laws import Gaussian, Law, Sampled, WeightedSlopes
+from depthscale.theory.space.border_profile import PositionProfile, mixed
 
 
 class Places(NamedTuple):

@@ -15,19 +15,9 @@ import numpy as np
 
 from depthscale.errors import NoTheory
 from depthscale.network import Attention, Conv, Part, Pool, Window
-from depthscale.theory.border_profile import (
-    PositionProfile,
-    WindowMoments,
-    backward_moments,
-    bound_of_pattern,
-    forward_moments,
-    profile_of,
-    squared_root,
-)
-from depthscale.theory.borders import with_profile
-from depthscale.theory.laws import Gaussian
-from depthscale.theory.sampled_expectations import Largest, largest, mean_of
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.sampled_expectations import Largest, largest, mean_of
+from depthscale.theory.moments.states import (
     BackwardMoments,
     ForwardMoments,
     Places,
@@ -37,6 +27,16 @@ from depthscale.theory.states import (
     log2_of,
     product_of,
 )
+from depthscale.theory.space.border_profile import (
+    PositionProfile,
+    WindowMoments,
+    backward_moments,
+    bound_of_pattern,
+    forward_moments,
+    profile_of,
+    squared_root,
+)
+from depthscale.theory.space.borders import with_profile
 
 # variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
 _SMALL_LOGITS = 0.5

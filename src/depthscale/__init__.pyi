@@ -88,14 +88,14 @@ from depthscale.store import load as load
 from depthscale.store import save as save
 from depthscale.theory import predict as predict
 from depthscale.theory import predict_graph as predict_graph
-from depthscale.theory.classical import Classical as Classical
-from depthscale.theory.classical import classical as classical
-from depthscale.theory.critical import (
+from depthscale.theory.classical.critical import (
     critical_line as critical_line,
 )
-from depthscale.theory.critical import (
+from depthscale.theory.classical.critical import (
     phase_diagram as phase_diagram,
 )
+from depthscale.theory.classical.point import Classical as Classical
+from depthscale.theory.classical.point import classical as classical
 
 __all__: list[str]
 __version__: str

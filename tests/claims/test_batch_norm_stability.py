@@ -20,7 +20,7 @@ from depthscale.nets.module import build
 from depthscale.network.activations import ACTIVATIONS, activation
 from depthscale.network.spec import NetSpec, Residual
 from depthscale.theory import predict
-from depthscale.theory.relaxation import layers_until_unlike, relaxation
+from depthscale.theory.corrections.relaxation import layers_until_unlike, relaxation
 from tolerances import within
 
 UNSTABLE = {

@@ -6,8 +6,8 @@ from math import pi, sqrt
 
 import pytest
 
-from depthscale.theory.classical import classical
-from depthscale.theory.critical import critical_line
+from depthscale.theory.classical.critical import critical_line
+from depthscale.theory.classical.point import classical
 from tolerances import agrees
 
 LINES = [

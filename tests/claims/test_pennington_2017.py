@@ -12,8 +12,8 @@ from depthscale.nets.draw import draw_rows
 from depthscale.nets.elementwise import elementwise
 from depthscale.network.operations import Linear
 from depthscale.numerics import gaussian
-from depthscale.theory.fixed_points import q_star
-from depthscale.theory.spectrum import spectrum
+from depthscale.theory.classical.fixed_points import q_star
+from depthscale.theory.classical.spectrum import spectrum
 from tolerances import within
 
 DEPTH, WIDTH = 6, 300

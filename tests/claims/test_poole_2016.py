@@ -9,8 +9,8 @@ from scipy.integrate import quad
 from scipy.stats import multivariate_normal
 
 from depthscale.numerics.moments import arc_cosine
-from depthscale.theory.classical import classical
-from depthscale.theory.maps import c_map, chi_1, chi_c, q_map
+from depthscale.theory.classical.maps import c_map, chi_1, chi_c, q_map
+from depthscale.theory.classical.point import classical
 from tolerances import agrees
 
 

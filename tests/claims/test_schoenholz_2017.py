@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from depthscale.network.activations import activation
-from depthscale.theory.classical import batch_norm_trainable_depth, classical
-from depthscale.theory.maps import c_map, q_map
-from depthscale.theory.relaxation import relaxation
+from depthscale.theory.classical.maps import c_map, q_map
+from depthscale.theory.classical.point import batch_norm_trainable_depth, classical
+from depthscale.theory.corrections.relaxation import relaxation
 from tolerances import agrees, within
 
 TABLE = """

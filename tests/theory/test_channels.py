@@ -21,8 +21,8 @@ from depthscale.network.operations import (
 )
 from depthscale.network.window import Window
 from depthscale.theory import predict_graph, sampled_sums
-from depthscale.theory.laws import Gaussian
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.states import (
     BackwardMoments,
     ForwardMoments,
     KnownLaw,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from depthscale.errors import Divergent, InvalidSpec
 from depthscale.numerics import sphere
 from depthscale.numerics.estimate import Estimate
-from depthscale.theory.classical import classical, depth_scale
-from depthscale.theory.critical import critical_line, phase_diagram
-from depthscale.theory.fixed_points import c_star, q_star
-from depthscale.theory.maps import c_map, chi_1, chi_c, chi_q, q_map
-from depthscale.theory.relaxation import relaxation
+from depthscale.theory.classical.critical import critical_line, phase_diagram
+from depthscale.theory.classical.fixed_points import c_star, q_star
+from depthscale.theory.classical.maps import c_map, chi_1, chi_c, chi_q, q_map
+from depthscale.theory.classical.point import classical, depth_scale
+from depthscale.theory.corrections.relaxation import relaxation
 from tolerances import within
 
 SMOOTH = ("tanh", "erf", "sin", "gelu", "softplus")

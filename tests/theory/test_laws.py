@@ -8,8 +8,8 @@ import pytest
 
 from depthscale.network.activations import activation
 from depthscale.numerics import sphere
-from depthscale.theory.laws import Spherical, variance_rule
-from depthscale.theory.moments import slopes, values, weighted_slopes
+from depthscale.theory.moments.expectations import slopes, values, weighted_slopes
+from depthscale.theory.moments.laws import Spherical, variance_rule
 
 BATCH = 8
 

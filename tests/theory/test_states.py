@@ -20,10 +20,10 @@ from depthscale.network import (
     Window,
 )
 from depthscale.theory import exchangeable
-from depthscale.theory.laws import Gaussian
-from depthscale.theory.moments import values
+from depthscale.theory.moments.expectations import values
+from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.states import Errors, ForwardMoments, KnownLaw, Places
 from depthscale.theory.rules import forward_rule
-from depthscale.theory.states import Errors, ForwardMoments, KnownLaw, Places
 from depthscale.theory.walk import predict_graph
 from graphs import chain
 

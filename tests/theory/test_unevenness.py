@@ -10,11 +10,11 @@ import torch
 from depthscale.nets.module import build
 from depthscale.network.spec import NetSpec, Residual
 from depthscale.theory import predict
-from depthscale.theory.exchangeable import forward
-from depthscale.theory.sample_norm_fluctuation import (
+from depthscale.theory.corrections.sample_norm_fluctuation import (
     SampleNormFluctuation,
     sample_norm_fluctuation,
 )
+from depthscale.theory.exchangeable import forward
 from tolerances import within
 
 AMPLIFYING = NetSpec(

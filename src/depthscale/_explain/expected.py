@@ -8,9 +8,9 @@ from depthscale._explain.forward_backward import Places, places
 from depthscale.errors import DepthscaleError
 from depthscale.network import Conv, Graph, Linear, NetSpec, Norm
 from depthscale.theory import exchangeable
+from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
 from depthscale.theory.norm import deviation, shares
 from depthscale.theory.predict import BETWEEN_SAMPLES
-from depthscale.theory.states import BackwardMoments, ForwardMoments
 
 Numbers = dict[str, float]
 

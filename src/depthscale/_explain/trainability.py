@@ -16,7 +16,7 @@ from depthscale.measure import growth
 from depthscale.nets.simulate import Progress
 from depthscale.network import NetSpec
 from depthscale.theory import predict
-from depthscale.theory.classical import batch_norm_trainable_depth
+from depthscale.theory.classical.point import batch_norm_trainable_depth
 
 NETWORKS = ("vanilla", "batch norm")
 DEPTHS, RATES = (10, 20, 30, 50), (1e-3, 1e-2, 1e-1)

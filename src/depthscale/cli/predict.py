@@ -13,7 +13,7 @@ def predict(
     from depthscale._report.terminal.profile_table import classical_lines
     from depthscale.store import classical_record
     from depthscale.theory import predict
-    from depthscale.theory.classical import classical
+    from depthscale.theory.classical.point import classical
 
     spec = spec or NetSpec()
     check(json, html)

@@ -16,8 +16,8 @@ from depthscale.run import Profile, Quantity, Trace
 from depthscale.sketch import Sketch
 from depthscale.store.sketches import decoded, encoded
 from depthscale.store.traces import law_record, rebuilt_trace, trace_record, whole_trace
-from depthscale.theory.classical import Classical
-from depthscale.theory.critical import Line, PhaseDiagram
+from depthscale.theory.classical.critical import Line, PhaseDiagram
+from depthscale.theory.classical.point import Classical
 
 SCHEMA = "depthscale/1"
 _SOURCES = {"simulate": "simulation", "predict": "theory"}

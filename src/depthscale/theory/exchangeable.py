@@ -22,8 +22,7 @@ from depthscale.network import (
     Norm,
     Op,
 )
-from depthscale.theory.rules import backward_rule, remembered_rule
-from depthscale.theory.states import (
+from depthscale.theory.moments.states import (
     NOTHING,
     UNKNOWN,
     UNKNOWN_GRADIENT,
@@ -31,6 +30,7 @@ from depthscale.theory.states import (
     ForwardMoments,
     Places,
 )
+from depthscale.theory.rules import backward_rule, remembered_rule
 
 _STAND_IN = BackwardMoments(0.0, 0.0)  # for a gradient that is not known, where a factor is wanted
 _STOPS = (DepthscaleError, ArithmeticError)
@@ -82,7 +82,7 @@ def backward(
         op, inputs = graph.ops[i], [moments[j] for j in graph.ops[i].inputs]
         sent, gains[i], stop = _sent(op, inputs, gradients[i])
         for j, gradient in zip(op.inputs, sent, strict=True):
-            gradients[j] = gradients[j].plus(gradient)
+            gradients[j] = gradient if gradients[j] is NOTHING else gradients[j].plus(gradient)
         if stop:
             missing[i] = stop
     return gradients, gains, missing

@@ -10,11 +10,12 @@ import numpy as np
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.network import Graph, Linear, NetSpec, activation
 from depthscale.run import STOPS, Profile, Quantity, Trace
-from depthscale.theory import exchangeable, gram
-from depthscale.theory.finite_width import log_variance
-from depthscale.theory.relaxation import layers_until_unlike, relaxation
-from depthscale.theory.sample_norm_fluctuation import sample_norm_fluctuation
-from depthscale.theory.states import UNKNOWN, BackwardMoments, ForwardMoments
+from depthscale.theory import exchangeable
+from depthscale.theory.corrections.finite_width import log_variance
+from depthscale.theory.corrections.relaxation import layers_until_unlike, relaxation
+from depthscale.theory.corrections.sample_norm_fluctuation import sample_norm_fluctuation
+from depthscale.theory.full import gram
+from depthscale.theory.moments.states import UNKNOWN, BackwardMoments, ForwardMoments
 from depthscale.theory.traces import predict_trace
 from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
 

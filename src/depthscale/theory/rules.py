@@ -26,9 +26,9 @@ from depthscale.network import (
     Unknown,
     activation,
 )
-from depthscale.theory import borders, norm, positions, sampled_sums
-from depthscale.theory.border_profile import mixed
-from depthscale.theory.laws import (
+from depthscale.theory import norm, sampled_sums
+from depthscale.theory.moments.expectations import mean_slope, slopes, values, weighted_slopes
+from depthscale.theory.moments.laws import (
     GAUSSIAN_FROM,
     Gaussian,
     Law,
@@ -38,9 +38,8 @@ from depthscale.theory.laws import (
     moved,
     values_of,
 )
-from depthscale.theory.moments import mean_slope, slopes, values, weighted_slopes
-from depthscale.theory.sampled_expectations import CLOSE
-from depthscale.theory.states import (
+from depthscale.theory.moments.sampled_expectations import CLOSE
+from depthscale.theory.moments.states import (
     EXACT,
     NO_LAW,
     BackwardMoments,
@@ -55,6 +54,8 @@ from depthscale.theory.states import (
     product_of,
     sum_of,
 )
+from depthscale.theory.space import borders, positions
+from depthscale.theory.space.border_profile import mixed
 
 # |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
 _BEYOND = 400.0
@@ -178,7 +179,7 @@ def linear(
         samples,
         x.log2_spread + weights,
         known=_gaussian(log2_ms, samples),
-        places=places._replace(correlation=between),
+        places=places.with_correlation(between),
     )
 
 
@@ -216,7 +217,7 @@ def _affine(gain: float, shift: float, x: ForwardMoments) -> ForwardMoments:
         log2_ms=log2_of(square),
         sample_correlation=correlation(x.sample_correlation),
         mean=(mean + shift) / sqrt(square),
-        places=x.places._replace(correlation=None if own is None else correlation(own)),
+        places=x.places.with_correlation(None if own is None else correlation(own)),
     )
 
 
@@ -246,7 +247,7 @@ def _elementwise(name: Phi, x: ForwardMoments) -> ForwardMoments:
         found.mean / sqrt(found.square),
         KnownLaw(source=Source(name, law, unit, x.received_correlation, x.known.normalized)),
         x.errors.plus(found.error, found.spread_error),
-        x.places._replace(correlation=between),
+        x.places.with_correlation(between),
     )
 
 
@@ -277,7 +278,7 @@ def _through_slopes(name: Phi, x: ForwardMoments, g: BackwardMoments) -> Backwar
         product_of(g.log2_ms, log2_of(found.square)),
         g.sample_correlation * product / found.square,
         g.error + found.error,
-        g.places._replace(correlation=between),
+        g.places.with_correlation(between),
         Ties(weighted),
     )
 
@@ -365,11 +366,11 @@ def _dropout(keep: float, x: ForwardMoments) -> ForwardMoments:
         x.sample_correlation * keep,
         x.log2_ms + log2_of(1 / keep - x.sample_correlation),
         x.mean * sqrt(keep),
-        places=x.places._replace(correlation=None if own is None else own * keep),
+        places=x.places.with_correlation(None if own is None else own * keep),
     )
 
 
 def _below_dropout(keep: float, g: BackwardMoments) -> BackwardMoments:
     own = g.places.correlation
-    places = g.places._replace(correlation=None if own is None else own * keep)
+    places = g.places.with_correlation(None if own is None else own * keep)
     return g.become(g.log2_ms - log2(keep), g.sample_correlation * keep, places=places)

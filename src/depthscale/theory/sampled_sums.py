@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 
 from depthscale.network import Phi, activation
-from depthscale.theory.laws import (
+from depthscale.theory.moments.laws import (
     GAUSSIAN_FROM,
     Gaussian,
     Law,
@@ -24,8 +24,8 @@ from depthscale.theory.laws import (
     Spherical,
     WeightedSlopes,
 )
-from depthscale.theory.sampled_expectations import gaussians, uniform
-from depthscale.theory.states import (
+from depthscale.theory.moments.sampled_expectations import gaussians, uniform
+from depthscale.theory.moments.states import (
     FREE,
     BackwardMoments,
     ChannelMoments,
@@ -68,7 +68,7 @@ def activated(name: Phi, x: ForwardMoments, law: Sampled) -> ForwardMoments:
         float(u[..., 0].mean()) / sqrt(found),
         KnownLaw(source=Source(name, law, 0.0, x.received_correlation, x.known.normalized)),
         x.errors._replace(mean_square=max(x.error, _error(square))),
-        x.places._replace(correlation=between),
+        x.places.with_correlation(between),
     )
 
 
@@ -198,7 +198,7 @@ def _passed(x: ForwardMoments) -> Source | None:
         return None
     received = x._replace(
         known=KnownLaw(source.received),
-        places=x.places._replace(correlation=source.position_correlation),
+        places=x.places.with_correlation(source.position_correlation),
     )
     return source if isinstance(source.received, Sampled) or _is_drawable(received) else None
 
@@ -258,7 +258,7 @@ def _gradient(
         log2(found) + channels.log2_unit,
         float(product.mean()) / found,
         max(above.error, _error(square)),
-        above.places._replace(correlation=between),
+        above.places.with_correlation(between),
         Ties(weighted, channels=channels),
     )
 

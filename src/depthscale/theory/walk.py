@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from depthscale.errors import NoTheory
 from depthscale.network import Attention, Conv, Graph, Linear, Op, Operation, Pool
 from depthscale.run import Quantity
-from depthscale.theory import exchangeable, gram
-from depthscale.theory.border_profile import overlap
-from depthscale.theory.states import BackwardMoments, ForwardMoments, log2_of, product_of
+from depthscale.theory import exchangeable
+from depthscale.theory.full import gram
+from depthscale.theory.moments.states import BackwardMoments, ForwardMoments, log2_of, product_of
+from depthscale.theory.space.border_profile import overlap
 
 BETWEEN_SAMPLES = {
     "independent": 0.0,

@@ -9,7 +9,7 @@ from depthscale.measure import Growth
 from depthscale.measure.laws import Factor
 from depthscale.numerics.estimate import Estimate
 from depthscale.run import Profile, Quantity
-from depthscale.theory.classical import Classical, batch_norm_trainable_depth
+from depthscale.theory.classical.point import Classical, batch_norm_trainable_depth
 
 _MOST_ROWS = 40
 _UNLIMITED = 1e9  # layers: what a rate within rounding of 1 gives

@@ -1,22 +1,19 @@
 """A norm above an activation whose outputs it divides: slopes and sigma depend on each other, so
 that both are sampled together."""
 
-from dataclasses import dataclass
 from math import log2, nan
+from typing import NamedTuple
 
 from depthscale.errors import NoTheory
 from depthscale.network import Norm
-from depthscale.theory.laws import Gaussian
-from depthscale.theory.norm.norm_shares import Deviation, NormShares
-from depthscale.theory.norm.sigma import log2_seen, log2_varying, no_rule
-from depthscale.theory.norm.sphere import Sphere
-from depthscale.theory.sampled_expectations import (
+from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.sampled_expectations import (
     CLOSE,
     After,
     factor_of_group_after,
     norm_after_activation,
 )
-from depthscale.theory.states import (
+from depthscale.theory.moments.states import (
     BackwardMoments,
     Errors,
     ForwardMoments,
@@ -25,6 +22,9 @@ from depthscale.theory.states import (
     log2_of,
     product_of,
 )
+from depthscale.theory.norm.norm_shares import Deviation, NormShares
+from depthscale.theory.norm.sigma import log2_seen, log2_varying, no_rule
+from depthscale.theory.norm.sphere import Sphere
 
 _MOST_SAMPLED = 2000  # values of a norm, for each of which sampled neurons take a dimension
 
@@ -37,12 +37,11 @@ def can_be_sampled(norm: Norm, y: ForwardMoments) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class AfterActivation:
+class AfterActivation(NamedTuple):
     norm: Norm
     y: ForwardMoments
 
-    def _source(self) -> tuple[Source, Gaussian]:
+    def _activation(self) -> tuple[Source, Gaussian]:
         """The activation, and what it received. / raises: NoTheory."""
         source = self.y.known.source
         if source is None or not isinstance(source.received, Gaussian):
@@ -50,7 +49,7 @@ class AfterActivation:
         return source, source.received
 
     def _sampled(self, ratio: float = 0.0, frozen: bool = False) -> After:
-        source, received = self._source()
+        source, received = self._activation()
         size, of_batch = int(self.norm.size), self.norm.row.mixes_samples
         eps = self._eps(source)
         return norm_after_activation(
@@ -74,7 +73,7 @@ class AfterActivation:
             between = -1 / (norm.size - 1)
             spread = log2_ms + log2_of(1 - between)
             return y.become(log2_ms, between, spread, errors=Errors(error))
-        source, received = self._source()
+        source, received = self._activation()
         factor, sampled = factor_of_group_after(
             source.activation, received, int(norm.size), self._eps(source)
         )
@@ -84,7 +83,7 @@ class AfterActivation:
 
     def backward(self, g: BackwardMoments) -> BackwardMoments:
         """The gradient at the activation's output, and with it the one at its input."""
-        source, received = self._source()
+        source, received = self._activation()
         norm, samples, of_batch = self.norm, g.sample_correlation, self.norm.row.mixes_samples
         if of_batch and 1 - received.correlation < CLOSE:
             raise NoTheory(
@@ -93,7 +92,7 @@ class AfterActivation:
             )
         frozen = norm.statistics == "frozen"
         after = self._sampled(samples if of_batch else 0.0, frozen)
-        error, places = g.error + after.error, g.places._replace(correlation=None)
+        error, places = g.error + after.error, g.places.with_correlation(None)
         below, at = (
             product_of(g.log2_ms, log2_of(square) - source.unit)
             for square in (after.slopes, after.at)

@@ -1,18 +1,17 @@
 """A sigma that is one number: running statistics, which are 0 and 1 at initialization, and those
 over the many entries of a sample."""
 
-from dataclasses import dataclass
 from math import log2
+from typing import NamedTuple
 
 from depthscale.network import Norm
-from depthscale.theory.laws import Gaussian, moved
+from depthscale.theory.moments.laws import Gaussian, moved
+from depthscale.theory.moments.states import NO_LAW, BackwardMoments, ForwardMoments, KnownLaw
 from depthscale.theory.norm.norm_shares import Deviation, NormShares
 from depthscale.theory.norm.sigma import FAR, log2_variance
-from depthscale.theory.states import NO_LAW, BackwardMoments, ForwardMoments, KnownLaw
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(NamedTuple):
     norm: Norm
     y: ForwardMoments
 

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
 from depthscale.theory.norm.norm_shares import Deviation, NormShares
-from depthscale.theory.states import BackwardMoments, ForwardMoments
 
 
 class Regime(Protocol):

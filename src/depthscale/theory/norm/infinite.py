@@ -1,23 +1,15 @@
 """Batch Norm over infinitely many samples: sigma is a constant, but common to what it is over, so
 that the gradient loses what goes through both statistics."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 
 from depthscale.network import Norm
-from depthscale.theory.laws import Gaussian, WeightedSlopes
-from depthscale.theory.norm.norm_shares import Deviation, NormShares, shares_of, unweighted
-from depthscale.theory.norm.sigma import (
-    ROUNDING,
-    log2_seen,
-    log2_variance,
-    log2_varying,
-    share_of_eps,
-)
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import Gaussian, WeightedSlopes
+from depthscale.theory.moments.states import (
     UNKNOWN_GRADIENT,
     BackwardMoments,
     Errors,
@@ -28,10 +20,17 @@ from depthscale.theory.states import (
     product_of,
     sum_of,
 )
+from depthscale.theory.norm.norm_shares import Deviation, NormShares, shares_of, unweighted
+from depthscale.theory.norm.sigma import (
+    ROUNDING,
+    log2_seen,
+    log2_variance,
+    log2_varying,
+    share_of_eps,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class InfiniteBatch:
+class InfiniteBatch(NamedTuple):
     norm: Norm
     y: ForwardMoments
 
@@ -80,7 +79,7 @@ def below_statistics(
         log2_factor += log2_of(1 + y.places.variance_fluctuation)
     elif norm.row.over == "positions":
         error, ratio, own = error + y.errors.spread, 0.0, ratio
-    places = g.places._replace(correlation=own)
+    places = g.places.with_correlation(own)
     return g.become(product_of(log2_factor, w.log2_unit), ratio, error, places)
 
 

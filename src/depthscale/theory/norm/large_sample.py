@@ -7,17 +7,15 @@ is left out is of the order of 1 / n, where n is how many independent values of 
 fluctuate as much as these do (their participation ratio); the error says so.
 """
 
-from dataclasses import dataclass
 from math import inf, log2
+from typing import NamedTuple
 
 import numpy as np
 
 from depthscale.errors import NoTheory
 from depthscale.network import Norm
-from depthscale.theory.laws import GAUSSIAN_FROM, Gaussian
-from depthscale.theory.norm.norm_shares import Deviation, NormShares, unweighted
-from depthscale.theory.norm.sigma import ROUNDING, log2_varying, no_rule
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import GAUSSIAN_FROM, Gaussian
+from depthscale.theory.moments.states import (
     BackwardMoments,
     Errors,
     ForwardMoments,
@@ -27,14 +25,15 @@ from depthscale.theory.states import (
     product_of,
     sum_of,
 )
+from depthscale.theory.norm.norm_shares import Deviation, NormShares, unweighted
+from depthscale.theory.norm.sigma import ROUNDING, log2_varying, no_rule
 
 # Independent values without which sigma is no constant: so many where nothing is known of them, and
 # a tenth where positions of a sample are told apart, whose fluctuations the error then bounds.
 _FEWEST, _FEWEST_APART = GAUSSIAN_FROM, 20
 
 
-@dataclass(frozen=True, slots=True)
-class LargeSample:
+class LargeSample(NamedTuple):
     norm: Norm
     y: ForwardMoments
 
@@ -61,7 +60,7 @@ class LargeSample:
             y.log2_spread - variance,
             known=KnownLaw(law, normalized=True),
             errors=Errors(y.error + 2 / many),
-            places=y.places._replace(correlation=within),
+            places=y.places.with_correlation(within),
         )
 
     def backward(self, g: BackwardMoments) -> BackwardMoments:
@@ -84,7 +83,7 @@ class LargeSample:
         between = (product - mean_g if of_batch else product) / left
         own = (w_near * float(nearby.product.mean()) - mean_g) / left
         alike = y.places.correlation is None and w.position_correlation is None
-        places = g.places._replace(correlation=None if alike else own)
+        places = g.places.with_correlation(None if alike else own)
         return g.become(product_of(factor, w.log2_unit), between, error, places)
 
     def shares(self, g: BackwardMoments) -> NormShares:

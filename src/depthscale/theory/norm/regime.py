@@ -8,8 +8,8 @@ steps.
 from math import inf, log2
 
 from depthscale.network import Norm
-from depthscale.theory.border_profile import PositionProfile, centred, raised
-from depthscale.theory.laws import Gaussian
+from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
 from depthscale.theory.norm.after_activation import AfterActivation, can_be_sampled
 from depthscale.theory.norm.constant import Constant
 from depthscale.theory.norm.contract import Regime
@@ -19,7 +19,7 @@ from depthscale.theory.norm.norm_shares import Deviation, NormShares
 from depthscale.theory.norm.sigma import is_over_many_entries
 from depthscale.theory.norm.sphere import Sphere
 from depthscale.theory.norm.unknown import Unknown
-from depthscale.theory.states import BackwardMoments, ForwardMoments
+from depthscale.theory.space.border_profile import PositionProfile, centred, raised
 
 
 def regime(norm: Norm, y: ForwardMoments) -> Regime:
@@ -82,7 +82,7 @@ def _profile(norm: Norm, y: ForwardMoments) -> PositionProfile | None:
 def backward(norm: Norm, y: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """The gradient at the norm's input. / raises: NoTheory."""
     sent = regime(norm, y).backward(g)
-    if norm.row.over != "entries" or y.places.profile is None:
+    if y.places.profile is None or norm.row.over != "entries":
         return sent
     mean, profile = raised(y.places.profile, -1.0, g.places.profile)  # each by its own sigma^2
     return sent.times(log2(mean))._replace(places=sent.places._replace(profile=profile))

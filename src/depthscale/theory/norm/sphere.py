@@ -7,14 +7,25 @@ the mean) it is the same sphere, with m for B.
 source: arXiv:1902.08129 (Yang et al. 2019), Theorems 3.5 to 3.10, rederived.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from math import inf, sqrt
+from typing import NamedTuple
 
 import numpy as np
 
 from depthscale.network import Norm
-from depthscale.theory.laws import Spherical, WeightedSlopes
+from depthscale.theory.moments.laws import Spherical, WeightedSlopes
+from depthscale.theory.moments.sampled_expectations import CLOSE, spread_of_group
+from depthscale.theory.moments.states import (
+    UNKNOWN_GRADIENT,
+    BackwardMoments,
+    Errors,
+    ForwardMoments,
+    KnownLaw,
+    Weighted,
+    log2_of,
+)
 from depthscale.theory.norm.infinite import below_statistics
 from depthscale.theory.norm.norm_shares import Deviation, NormShares, shares_of, unweighted
 from depthscale.theory.norm.sigma import (
@@ -24,20 +35,9 @@ from depthscale.theory.norm.sigma import (
     mixture,
     share_of_eps,
 )
-from depthscale.theory.sampled_expectations import CLOSE, spread_of_group
-from depthscale.theory.states import (
-    UNKNOWN_GRADIENT,
-    BackwardMoments,
-    Errors,
-    ForwardMoments,
-    KnownLaw,
-    Weighted,
-    log2_of,
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Sphere:
+class Sphere(NamedTuple):
     norm: Norm
     y: ForwardMoments
 
@@ -56,7 +56,7 @@ class Sphere:
                 log2_spread = log2_ms + log2_of(1 - between)
                 return y.become(log2_ms, between, log2_spread, 0.0, known, errors)
             # two samples are independent once each is centred over its positions
-            places = y.places._replace(correlation=between)
+            places = y.places.with_correlation(between)
             return y.become(log2_ms, 0.0, log2_ms, 0.0, known, errors, places)
         eps, centred = norm.eps * 2.0**-spread, norm.row.centred
         own = y.sample_correlation

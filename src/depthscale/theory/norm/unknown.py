@@ -1,14 +1,11 @@
 """A norm of values whose size, or whose correlation, is not known."""
 
-from dataclasses import dataclass
 from math import inf, nan
+from typing import NamedTuple
 
 from depthscale.network import Norm
-from depthscale.theory.laws import GAUSSIAN_FROM, Gaussian, Spherical
-from depthscale.theory.norm.contract import Regime
-from depthscale.theory.norm.norm_shares import Deviation, NormShares
-from depthscale.theory.norm.sigma import is_over_many_entries
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import GAUSSIAN_FROM, Gaussian, Spherical
+from depthscale.theory.moments.states import (
     EXACT,
     UNKNOWN_GRADIENT,
     BackwardMoments,
@@ -16,10 +13,12 @@ from depthscale.theory.states import (
     KnownLaw,
     log2_of,
 )
+from depthscale.theory.norm.contract import Regime
+from depthscale.theory.norm.norm_shares import Deviation, NormShares
+from depthscale.theory.norm.sigma import is_over_many_entries
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """What a norm makes known of such values: next to their size eps counts as 0.
 
     Args:
@@ -53,7 +52,7 @@ class Unknown:
                 normalized=not constant,
             ),
             EXACT,
-            y.places._replace(correlation=None if own is None else nan),
+            y.places.with_correlation(None if own is None else nan),
         )
 
     def backward(self, g: BackwardMoments) -> BackwardMoments:

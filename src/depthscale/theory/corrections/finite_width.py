@@ -21,7 +21,7 @@ from depthscale.numerics import gaussian
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_pair_at
 from depthscale.run import Array
-from depthscale.theory.states import BackwardMoments, ForwardMoments
+from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
 
 
 def log_variance(

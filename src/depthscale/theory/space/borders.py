@@ -4,15 +4,15 @@ power of the variance on, 1 where it is homogeneous (`border_profile`)."""
 from math import log2
 
 from depthscale.network import Phi, activation
-from depthscale.theory.border_profile import (
+from depthscale.theory.moments.expectations import powers
+from depthscale.theory.moments.laws import Gaussian, Spherical
+from depthscale.theory.moments.states import BackwardMoments, ForwardMoments, log2_of
+from depthscale.theory.space.border_profile import (
     PositionProfile,
     log_variance,
     raised,
     squared_root,
 )
-from depthscale.theory.laws import Gaussian, Spherical
-from depthscale.theory.moments import powers
-from depthscale.theory.states import BackwardMoments, ForwardMoments, log2_of
 
 
 def activated(name: Phi, x: ForwardMoments, even: ForwardMoments) -> ForwardMoments:
@@ -34,7 +34,7 @@ def with_profile(x: ForwardMoments, profile: PositionProfile, pairs: float) -> F
     return x._replace(
         sample_correlation=samples,
         log2_spread=x.log2_ms + log2_of(1 - samples),
-        places=places._replace(correlation=None if own is None else own * pairs),
+        places=places.with_correlation(None if own is None else own * pairs),
     )
 
 

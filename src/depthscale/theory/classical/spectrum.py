@@ -8,7 +8,7 @@ from typing import Literal
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.network import activation
 from depthscale.numerics import gaussian
-from depthscale.theory.maps import Given
+from depthscale.theory.classical.maps import Given
 
 _S1 = {"gaussian": -1.0, "orthogonal": 0.0}  # first coefficient of the S-transform of W^T W
 

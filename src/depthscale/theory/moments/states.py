@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from depthscale.network import Phi
-from depthscale.theory.border_profile import PositionProfile, mixed
-from depthscale.theory.laws import Gaussian, Law, Sampled, WeightedSlopes
+from depthscale.theory.moments.laws import Gaussian, Law, Sampled, WeightedSlopes
+from depthscale.theory.space.border_profile import PositionProfile, mixed
 
 
 class Places(NamedTuple):
@@ -42,6 +42,9 @@ class Places(NamedTuple):
         if profile is self.profile is self.shared_profile is None:
             return self
         return Places(self.positions, self.correlation, profile)
+
+    def with_correlation(self, correlation: float | None) -> "Places":
+        return self if correlation is self.correlation else self._replace(correlation=correlation)
 
     def reduced(self, positions: int) -> "Places":
         """So many others, of no profile."""
@@ -179,7 +182,7 @@ class ForwardMoments(NamedTuple):
             samples,
             self.log2_spread,
             known=known,
-            places=self.places._replace(correlation=own),
+            places=self.places.with_correlation(own),
         )
 
 

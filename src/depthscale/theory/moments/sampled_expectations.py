@@ -11,7 +11,7 @@ from scipy.special import gammaincinv, ndtri
 
 from depthscale.errors import NoTheory
 from depthscale.network import Activation, Phi, activation, shifted
-from depthscale.theory.laws import Gaussian, Law, Spherical, WeightedSlopes
+from depthscale.theory.moments.laws import Gaussian, Law, Spherical, WeightedSlopes
 
 # 1 - c below which a spread falls in proportion to it, and a difference of moments has lost its
 # digits

@@ -31,8 +31,8 @@ from depthscale.network import (
     Pool,
     activation,
 )
-from depthscale.theory.sampled_expectations import gaussians
-from depthscale.theory.window_index import gathered, mean_of, pooled, scattered, window_index
+from depthscale.theory.full.window_index import gathered, mean_of, pooled, scattered, window_index
+from depthscale.theory.moments.sampled_expectations import gaussians
 
 Array = NDArray[np.float64]
 Backward = Callable[[Array], Array]

@@ -8,9 +8,9 @@ from math import inf, isinf, isnan, log, nan
 from depthscale.errors import Divergent, InvalidSpec
 from depthscale.network import Activation, activation
 from depthscale.numerics.estimate import Estimate
-from depthscale.theory import maps
-from depthscale.theory.fixed_points import c_star, q_star
-from depthscale.theory.maps import Given
+from depthscale.theory.classical import maps
+from depthscale.theory.classical.fixed_points import c_star, q_star
+from depthscale.theory.classical.maps import Given
 
 CRITICAL = 1e-9  # |chi_1 - 1| that counts as critical: a depth scale of 1e9 layers
 _NUDGE = 1e-4  # relative step in q that tells how a number depends on it

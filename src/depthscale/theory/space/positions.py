@@ -15,19 +15,9 @@ import numpy as np
 
 from depthscale.errors import NoTheory
 from depthscale.network import Attention, Conv, Part, Pool, Window
-from depthscale.theory.border_profile import (
-    PositionProfile,
-    WindowMoments,
-    backward_moments,
-    bound_of_pattern,
-    forward_moments,
-    profile_of,
-    squared_root,
-)
-from depthscale.theory.borders import with_profile
-from depthscale.theory.laws import Gaussian
-from depthscale.theory.sampled_expectations import Largest, largest, mean_of
-from depthscale.theory.states import (
+from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.sampled_expectations import Largest, largest, mean_of
+from depthscale.theory.moments.states import (
     BackwardMoments,
     ForwardMoments,
     Places,
@@ -37,6 +27,16 @@ from depthscale.theory.states import (
     log2_of,
     product_of,
 )
+from depthscale.theory.space.border_profile import (
+    PositionProfile,
+    WindowMoments,
+    backward_moments,
+    bound_of_pattern,
+    forward_moments,
+    profile_of,
+    squared_root,
+)
+from depthscale.theory.space.borders import with_profile
 
 # variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
 _SMALL_LOGITS = 0.5
@@ -81,7 +81,7 @@ def convolved(conv: Conv, x: ForwardMoments) -> tuple[ForwardMoments, float]:
         sample_correlation=samples,
         log2_spread=x.log2_ms + log2_of(1 - samples),
         errors=x.errors.plus(0.0, lost),
-        places=x.places._replace(correlation=own),
+        places=x.places.with_correlation(own),
     )
     return read, log2(seen.mean)
 
@@ -277,7 +277,7 @@ def _below_largest(window: Window, x: ForwardMoments, g: BackwardMoments) -> Bac
         product_of(at.log2_ms, log2_of(square)),
         at.sample_correlation * float(w.product.mean()) / square,
         at.error + found.error,
-        at.places._replace(correlation=between),
+        at.places.with_correlation(between),
         Ties(weighted),
     )
     return at._replace(ties=Ties(below=below))

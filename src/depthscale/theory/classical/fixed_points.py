@@ -11,8 +11,8 @@ from scipy.optimize import brentq
 from depthscale.errors import Divergent
 from depthscale.network import Activation, activation
 from depthscale.numerics.estimate import Estimate
-from depthscale.theory import maps
-from depthscale.theory.maps import Given
+from depthscale.theory.classical import maps
+from depthscale.theory.classical.maps import Given
 
 _STEPS = np.exp2(
     np.arange(0.5, 120.5, 0.5)

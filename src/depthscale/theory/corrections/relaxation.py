@@ -8,7 +8,7 @@ from math import inf, log
 from depthscale.errors import Divergent, InvalidSpec, NoTheory
 from depthscale.network import Activation, Phi, activation, shifted
 from depthscale.numerics import gaussian, sphere
-from depthscale.theory.maps import Given
+from depthscale.theory.classical.maps import Given
 
 # samples from which both kinds of differences exist, and two coordinates of the sphere have a
 # density

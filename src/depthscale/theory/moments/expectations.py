@@ -14,8 +14,8 @@ from depthscale.network import Activation, Phi, activation, shifted
 from depthscale.numerics import gaussian, sphere
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_at, expect_pair_at, together_at
-from depthscale.theory.laws import Gaussian, Law, Spherical, WeightedSlopes
-from depthscale.theory.sampled_expectations import spread_of_group
+from depthscale.theory.moments.laws import Gaussian, Law, Spherical, WeightedSlopes
+from depthscale.theory.moments.sampled_expectations import spread_of_group
 
 _ROUNDING = 2.0**-50
 _CIRCLE = 1 << 16  # points on a circle; with kinks the error falls as their number

@@ -15,7 +15,7 @@ from depthscale._probe import internals
 from depthscale._probe.likeness import ACTIVATIONS
 from depthscale._probe.nodes import Slot
 from depthscale.network import Norm
-from depthscale.norms.terms import Constants, correlation, terms
+from depthscale.norms.norm_terms import Constants, correlation, norm_terms
 from depthscale.run import Slopes, Terms
 
 # where a function takes gain, mean and variance; torch's own order for the two that F orders
@@ -47,7 +47,7 @@ class NormCall:
     def terms(self, at_output: Tensor, at_y: Tensor) -> Terms:
         at_output = at_output.double()
         at_z = at_output if self.gain is None else at_output * self.gain.double()
-        found = terms(self.y, at_z, at_y.reshape(self.y.shape), self.norm, self.constants)
+        found = norm_terms(self.y, at_z, at_y.reshape(self.y.shape), self.norm, self.constants)
         before = float(at_output.square().mean())
         return replace(found, scale=float(at_z.square().mean()) / before if before else nan)
 

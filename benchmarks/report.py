@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.probe import gpt2
 from depthscale._probe import probe
-from depthscale._report.show import page
+from depthscale._report.render import page
 from depthscale.experiments import founding
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec

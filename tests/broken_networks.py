@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from depthscale._explain.tape import Tape, gradients
+from depthscale._explain.forward_backward import Tape, gradients
 from depthscale.nets.draw import Loss, draw_input, draw_weight, output_gradient
 from depthscale.nets.elementwise import elementwise
 from depthscale.nets.execute import normalize

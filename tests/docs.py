@@ -5,7 +5,7 @@ import ast
 from dataclasses import fields
 from pathlib import Path
 
-from depthscale._diagnose.thresholds import Thresholds
+from depthscale.measure.thresholds import Thresholds
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "claims.md"

@@ -1,11 +1,14 @@
-"""Who may import whom: arrows point to lower ranks or into the same folder."""
+"""Who may import whom: arrows point to lower ranks or into the same folder, and never in a circle;
+imports inside functions and under TYPE_CHECKING count."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 
 RANKS = {
+    "drawable": 0,
     "errors": 0,
     "files": 1,
     "sketch": 1,
@@ -18,24 +21,16 @@ RANKS = {
     "_probe": 4,
     "measure": 5,
     "_diagnose": 6,
-    "experiments": 7,
     "_explain": 7,
-    "_report": 8,
-    "store": 8,
-    "cli": 9,
-    "__main__": 10,
+    "experiments": 8,
+    "_report": 9,
+    "store": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 SIBLINGS = {("nets", "norms"), ("_probe", "norms")}  # the pairs of one rank that may meet
-FACES = {  # how a notebook shows these is `report`'s
-    "run/profile.py",
-    "run/trace.py",
-    "measure/compare.py",
-    "measure/growth.py",
-    "measure/ledger.py",
-    "_diagnose/finding.py",
-    "sketch/sketch.py",
-}
 TORCH_FREE = {
+    "drawable",
     "errors",
     "files",
     "numerics",
@@ -46,41 +41,23 @@ TORCH_FREE = {
 
 
 def arrows() -> list[tuple[Path, str]]:
-    """Every import inside the package but a face's: the importing file and the dotted name."""
-    found = []
-    for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        late = faces(tree) if path.relative_to(SOURCE).as_posix() in FACES else set()
-        for node in ast.walk(tree):
-            if node in late:
-                continue
-            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-                names = (
-                    [f"{node.module}.{alias.name}" for alias in node.names]
-                    if node.module == "depthscale"
-                    else [node.module]
-                )
-                found += [(path, name) for name in names]
-            elif isinstance(node, ast.Import):
-                found += [(path, alias.name) for alias in node.names]
-            assert not (isinstance(node, ast.ImportFrom) and node.level), (
-                f"{path} imports relatively"
-            )
-    return found
+    """Every import inside the package: the importing file and the dotted name."""
+    return [
+        (path, name)
+        for path in sorted(SOURCE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+    ]
 
 
-def faces(tree: ast.Module) -> set[ast.AST]:
-    """Imports of `report` inside a `_repr_html_`: the only arrow that may point up."""
-    inside = [node for face in ast.walk(tree) if _is_face(face) for node in ast.walk(face)]
-    return {
-        n
-        for n in inside
-        if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("depthscale._report.")
-    }
-
-
-def _is_face(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef) and node.name == "_repr_html_"
+def _imported(node: ast.AST) -> list[str]:
+    """The dotted names that a statement imports, a name from a module behind the module's."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert not node.level, f"line {node.lineno} imports relatively"
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
 
 
 def home(path: Path) -> str:
@@ -95,7 +72,7 @@ def broken(found: list[tuple[Path, str]]) -> list[str]:
         parts = name.split(".")
         if parts[0] != "depthscale" or here == "__init__" or parts[1:2] == [here]:
             continue
-        there = parts[1] if len(parts) > 1 else "__init__"
+        there = parts[1] if len(parts) > 1 and parts[1] in RANKS else "__init__"
         if RANKS.get(there, 99) >= RANKS[here] and (here, there) not in SIBLINGS:
             words.append(f"{path.relative_to(SOURCE)} imports {there}")
     return words
@@ -116,15 +93,53 @@ def test_an_arrow_upwards_is_named() -> None:
     assert broken([(SOURCE / "theory" / "predict.py", "depthscale.nets")]) == [
         "theory/predict.py imports nets"
     ]
-    assert broken([(SOURCE / "errors.py", "depthscale")]) == ["errors.py imports __init__"]
+    for name in ("depthscale", "depthscale.Trace"):
+        assert broken([(SOURCE / "errors.py", name)]) == ["errors.py imports __init__"]
 
 
-def test_a_face_may_import_report_and_nothing_else_upwards() -> None:
-    code = "class A:\n def {}(self):\n  from depthscale.{} import x"
-    assert len(faces(ast.parse(code.format("_repr_html_", "_report.notebook")))) == 1
-    assert not faces(ast.parse(code.format("to_html", "_report.notebook")))
-    assert not faces(ast.parse(code.format("_repr_html_", "cli.frame")))
-    assert {path for path in FACES if not faces(ast.parse((SOURCE / path).read_text()))} == set()
+def circle(imports: list[tuple[Path, str]]) -> list[str]:
+    """The files of one circle of imports, or nothing; the package's own table of names is none."""
+    names = {module(path): path for path in SOURCE.rglob("*.py")}
+    graph: dict[str, set[str]] = {}
+    for path, name in imports:
+        there = name if name in names else name.rpartition(".")[0]
+        if there in names.keys() - {"depthscale", module(path)}:
+            graph.setdefault(module(path), set()).add(there)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as found:
+        return found.args[1]
+    return []
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    assert circle(arrows()) == []
+
+
+def test_a_circle_is_named() -> None:
+    late = (SOURCE / "sketch" / "sketch.py", "depthscale._report.render.chart")
+    assert "depthscale.sketch.sketch" in circle([*arrows(), late])
+    beside = (SOURCE / "_report" / "notebook.py", "depthscale._report.render.chart")
+    assert set(circle([*arrows(), beside])) == {
+        "depthscale._report.notebook",
+        "depthscale._report.render",
+    }
+
+
+def test_late_imports_and_those_of_types_are_arrows() -> None:
+    tree = ast.parse(
+        "if TYPE_CHECKING:\n from depthscale.run import Trace\n"
+        "def late():\n import depthscale.nets\n"
+    )
+    assert [name for node in ast.walk(tree) for name in _imported(node)] == [
+        "depthscale.run.Trace",
+        "depthscale.nets",
+    ]
 
 
 def test_theory_and_the_command_line_load_no_torch_at_the_top() -> None:
@@ -135,9 +150,3 @@ def test_theory_and_the_command_line_load_no_torch_at_the_top() -> None:
         for alias in _imported(node)
     }
     assert {here for here, name in top_level if name.split(".")[0] == "torch"} & TORCH_FREE == set()
-
-
-def _imported(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []

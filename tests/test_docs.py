@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import commands
-from depthscale._report.probe_table import RULES
+from depthscale._report.terminal.probe_table import RULES
 from docs import PAGE, PROBE_PAGE, claims_page, probe_page
 
 ROOT = Path(__file__).parents[1]

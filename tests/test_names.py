@@ -8,20 +8,14 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 
 # Names that still mean two things. This list may only become shorter.
 SHARED_MODULES = {
-    "batch",
-    "founding",
-    "growth",
-    "matter",
     "normalizers",
-    "numbers",
-    "steps",
-    "trace",
+    "sphere",
     "traces",
-    "words",
 }
 SHARED_TYPES = {
     "Array",
     "Backward",
+    "Call",
     "Elementwise",
     "Flow",
     "Function",
@@ -29,17 +23,21 @@ SHARED_TYPES = {
     "Inputs",
     "Line",
     "Loss",
+    "NormCall",
+    "Normalizer",
     "Numbers",
+    "Over",
     "Part",
     "Phi",
-    "Profile",
+    "Places",
     "Row",
+    "Rule",
     "Run",
     "Scale",
     "Slopes",
-    "Taps",
+    "Sphere",
+    "Unknown",
     "Values",
-    "Walk",
 }
 
 

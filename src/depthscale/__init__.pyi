@@ -7,19 +7,16 @@ from depthscale._diagnose import (
     Finding as Finding,
 )
 from depthscale._diagnose import (
-    Thresholds as Thresholds,
-)
-from depthscale._diagnose import (
     assert_propagation as assert_propagation,
 )
 from depthscale._diagnose import (
     diagnose as diagnose,
 )
-from depthscale._explain.trace import Explanation as Explanation
-from depthscale._explain.trace import explain as explain
+from depthscale._explain.explanation import Explanation as Explanation
+from depthscale._explain.explanation import explain as explain
 from depthscale._probe import probe as probe
-from depthscale._report.show import chart as chart
-from depthscale._report.show import report as report
+from depthscale._report.render import chart as chart
+from depthscale._report.render import report as report
 from depthscale.errors import (
     DepthscaleError as DepthscaleError,
 )
@@ -45,6 +42,9 @@ from depthscale.errors import (
     UnreliableGrowth as UnreliableGrowth,
 )
 from depthscale.measure import (
+    Analysis as Analysis,
+)
+from depthscale.measure import (
     Comparison as Comparison,
 )
 from depthscale.measure import (
@@ -52,6 +52,9 @@ from depthscale.measure import (
 )
 from depthscale.measure import (
     Ledger as Ledger,
+)
+from depthscale.measure import (
+    Thresholds as Thresholds,
 )
 from depthscale.measure import (
     TraceComparison as TraceComparison,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import depthscale as ds
-from depthscale._diagnose.thresholds import Thresholds
+from depthscale.measure.thresholds import Thresholds
 from known_networks import BATCH, WIDTH, batch_norm, beside, layer_norm, mlp, one_layer
 
 

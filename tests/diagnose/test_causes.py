@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import depthscale as ds
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.route import route_to
+from depthscale.measure.analysis import Analysis
 from known_networks import (
     BATCH,
     KNOWN,
@@ -309,7 +309,7 @@ def test_one_layer_that_does_it_alone_is_named_with_its_weights() -> None:
 def test_a_route_adds_up_to_what_was_measured() -> None:
     """From the sketches at both ends, apart from the edges that the parts are read from."""
     trace = ds.probe(*KNOWN["pre-LN residual"].make())
-    route = route_to(Case(trace, ds.Thresholds()), trace.ops[0])
+    route = route_to(Analysis(trace), trace.ops[0])
     norm2 = [op.log2_gradient_ms + log2(op.size) for op in (trace.ops[0], trace.ops[-1])]
     assert sum(part for _, part in route.parts) == pytest.approx(norm2[0] - norm2[1], abs=1e-4)
     assert route.change == pytest.approx(norm2[0] - norm2[1], abs=1e-4)

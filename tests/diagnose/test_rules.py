@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import depthscale as ds
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Severity
-from depthscale._report.probe_table import RULES
+from depthscale._report.terminal.probe_table import RULES
+from depthscale.measure.analysis import Analysis
 from known_networks import (
     KNOWN,
     WIDTH,
@@ -295,8 +295,10 @@ def test_every_rule_that_a_user_may_name_is_tested() -> None:
 
 @pytest.mark.parametrize("name", [f.name for f in fields(ds.Thresholds)])
 def test_every_threshold_is_read_and_says_its_unit_and_reason(name: str) -> None:
-    sources = [path.read_text() for path in (Path(ds.__file__).parent / "diagnose").glob("*.py")]
-    assert any(f"limits.{name}" in source for source in sources)
+    sources = [path.read_text() for path in Path(ds.__file__).parent.rglob("*.py")]
+    assert any(
+        f"{owner}.{name}" in s for s in sources for owner in ("thresholds", "limits", "self")
+    )
     meta = next(f.metadata for f in fields(ds.Thresholds) if f.name == name)
     assert meta["unit"]
     assert meta["why"]
@@ -432,7 +434,7 @@ def test_samples_around_the_middle_of_a_sigmoid_have_not_collapsed() -> None:
 
 def test_a_case_without_any_depth_is_said_plainly() -> None:
     trace = ds.probe(mlp(1)[0], torch.randn(4, WIDTH))
-    assert Case(trace, ds.Thresholds()).bulk == ()
+    assert Analysis(trace).bulk == ()
     assert ds.diagnose(trace).verdict.startswith("nothing wrong was found; nothing repeats")
     with pytest.raises(TypeError, match="diagnose takes a Trace"):
         ds.diagnose(replace(ds.Thresholds()))  # type: ignore[arg-type]
@@ -441,7 +443,7 @@ def test_a_case_without_any_depth_is_said_plainly() -> None:
 @pytest.mark.parametrize(
     ("phi", "asked"),
     [
-        (nn.ReLU, "a variance of 2 / fan_in, as relu asks for, torch.nn.init.kaiming_normal_"),
+        (nn.ReLU, "a variance of 2 / fan_in, as relu asks for (torch.nn.init.normal_ with std="),
         (nn.Tanh, "depthscale phase --activation tanh"),
         (None, "a variance of 1 / fan_in"),
     ],

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from depthscale._explain.batchnorm import BatchnormWalk, explain_batchnorm, random_input
-from depthscale._explain.words import WORDS
+from depthscale._explain.batchnorm_text import WORDS
 from depthscale.errors import DepthscaleError
 from depthscale.norms.staged import normalization
 

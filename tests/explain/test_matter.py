@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from depthscale._explain import training
 from depthscale._explain.dataset import Dataset, dataset
-from depthscale._explain.matter import Matter, matter, reading
+from depthscale._explain.trainability import Matter, matter, reading
 from depthscale._explain.training import EPS, Settings, train
 from depthscale.errors import InvalidSpec
 from depthscale.nets.draw import draw_rows

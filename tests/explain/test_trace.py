@@ -11,9 +11,9 @@ from torch import Tensor, nn
 import depthscale as ds
 from broken_networks import correlated, tied
 from depthscale._explain.expected import expected
+from depthscale._explain.explanation import Explanation, reading
+from depthscale._explain.forward_backward import record
 from depthscale._explain.measured import measured
-from depthscale._explain.tape import record
-from depthscale._explain.trace import Explanation, reading
 from depthscale._explain.verdict import Found, judge_argued
 from depthscale.errors import InvalidProbe
 from depthscale.nets.draw import draw_input, output_gradient

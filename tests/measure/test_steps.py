@@ -4,7 +4,7 @@ period."""
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depthscale.measure.steps import FEWEST, _repeated
+from depthscale.run.depth import FEWEST, _repeated
 
 
 def repetitions(words: str, start: int, period: int) -> int:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from depthscale._diagnose import diagnose
 from depthscale._probe import probe, recorder
+from depthscale._probe.calls import TorchFunction
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import ledger
-from depthscale.run.dominators import stations
+from depthscale.run.dominators import dominators
 from depthscale.run.trace import Trace
 from probe.checks import CLOSES, probed, state
 
@@ -158,10 +159,10 @@ def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tu
     seen: list[str] = []
     saw = recorder.is_reshape
 
-    def mistaken(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
-        if saw(name, output, given, before):
+    def mistaken(function: TorchFunction, output: Tensor, given: Tensor) -> bool:
+        if saw(function, output, given):
             return True
-        seen.append(name)
+        seen.append(function.name)
         return len(seen) == hidden
 
     with monkeypatch.context() as patched:
@@ -218,9 +219,9 @@ def test_an_operation_that_no_call_announces_is_found_all_the_same(
     """The recorder ignores tanh; autograd's graph does not."""
     saw = recorder.Recorder._saw
 
-    def ignoring(self: recorder.Recorder, func: Callable[..., Tensor], *rest: Any) -> None:
-        if func.__name__ != "tanh":
-            saw(self, func, *rest)
+    def ignoring(self: recorder.Recorder, function: TorchFunction, *rest: Any) -> None:
+        if function.name != "tanh":
+            saw(self, function, *rest)
 
     whole = probe(plain(), x())
     monkeypatch.setattr(recorder.Recorder, "_saw", ignoring)
@@ -371,13 +372,13 @@ def test_a_gradient_that_is_nothing_has_none() -> None:
         ledger(x())  # type: ignore[arg-type]
 
 
-def test_stations_are_what_every_path_crosses() -> None:
+def test_dominators_are_what_every_path_crosses() -> None:
     trace = probe(residual(2), x())
-    names = [trace.ops[i].name for i in reversed(stations(trace))]
+    names = [trace.ops[i].name for i in reversed(dominators(trace))]
     assert names == ["input", "0", "1.add", "2.add", "3"]
 
 
-def test_stations_by_brute_force() -> None:
+def test_dominators_by_brute_force() -> None:
     """An operation is a station if no path from the cotangents to the sources goes around it."""
 
     class Tangled(nn.Module):
@@ -400,7 +401,7 @@ def test_stations_by_brute_force() -> None:
                 live |= {edge.source for edge in op.edges} - {without}
         return any(op in live for op, _ in trace.sources)
 
-    assert sorted(stations(trace)) == [
+    assert sorted(dominators(trace)) == [
         op.id for op in trace.ops if op.gradient is not None and not reaches(op.id)
     ]
     assert not isinf(ledger(trace).closure_error)

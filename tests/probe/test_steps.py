@@ -11,7 +11,7 @@ from depthscale._probe import probe
 from depthscale._probe.tree import walked
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import growth
-from depthscale.measure.steps import steps
+from depthscale.run import depth_of
 from probe.checks import probed
 
 
@@ -58,7 +58,7 @@ def flat(layers: int, width: int = 8) -> nn.Sequential:
 
 def test_a_block_of_the_module_tree_comes_first() -> None:
     trace = probed(Named(6), x())
-    found = steps(trace)
+    found = depth_of(trace)
     assert found is not None
     assert (found.word, found.count) == ("Block", 6)
     ends = [(trace.ops[a].name, trace.ops[b].name) for a, b in found.pairs]
@@ -70,7 +70,7 @@ def test_a_block_of_the_module_tree_comes_first() -> None:
 
 def test_else_the_shortest_sequence_of_operations() -> None:
     trace = probed(flat(6), x())
-    found = steps(trace)
+    found = depth_of(trace)
     assert found is not None
     assert (found.word, found.count) == ("linear-batch_norm-relu", 6)
     assert [(trace.ops[a].name, trace.ops[b].name) for a, b in found.pairs] == [
@@ -80,7 +80,7 @@ def test_else_the_shortest_sequence_of_operations() -> None:
 
 def test_a_sequence_may_begin_after_a_stem_and_end_before_a_head() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), *flat(5), nn.Sigmoid(), nn.Linear(8, 3))
-    found = steps(probed(model, x()))
+    found = depth_of(probed(model, x()))
     assert found is not None
     assert found.count == 5
     assert sorted(found.word.split("-")) == ["batch_norm", "linear", "relu"]
@@ -96,8 +96,10 @@ def test_a_sequence_may_begin_after_a_stem_and_end_before_a_head() -> None:
 )
 def test_where_nothing_repeats_three_times_there_is_none(model: nn.Module) -> None:
     trace = probed(model, x())
-    assert steps(trace) is None
-    assert growth(trace) is None
+    assert depth_of(trace) is None
+    with pytest.raises(UnreliableGrowth, match="nothing repeats three times") as refusal:
+        growth(trace)
+    assert refusal.value.estimate is None
 
 
 def test_stages_of_another_width_are_no_steps() -> None:
@@ -115,7 +117,7 @@ def test_stages_of_another_width_are_no_steps() -> None:
         *(Wide(8, 8) for _ in range(4)), Wide(8, 16), *(Wide(16, 16) for _ in range(3))
     )
     trace = probed(model, x())
-    found = steps(trace)
+    found = depth_of(trace)
     assert found is not None
     assert all(trace.ops[a].shape == trace.ops[b].shape for a, b in found.pairs)
     assert len(found.pairs) == 3 + 2
@@ -132,7 +134,7 @@ def test_a_shared_block_is_a_step_at_every_use() -> None:
                 x = self.block(x)
             return x
 
-    found = steps(probed(Looped(), x()))
+    found = depth_of(probed(Looped(), x()))
     assert found is not None
     assert found.count == 6
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from depthscale._report import charts, ridges
-from depthscale._report.figures import pictures
-from depthscale._report.founding import founding_figures
-from depthscale._report.magnitudes import ridgeline
+from depthscale._report.article.founding_figures import founding_figures
+from depthscale._report.chart import founding_charts as charts
+from depthscale._report.chart import ridges
+from depthscale._report.chart.magnitudes import ridgeline
+from depthscale._report.chart.pictures import pictures
 from depthscale.experiments import founding
 from depthscale.network.spec import NetSpec
 from depthscale.sketch import Sketch

@@ -17,16 +17,16 @@ from torch import nn
 
 import depthscale as ds
 from depthscale import cli
-from depthscale._explain.growth import growth_argument
-from depthscale._explain.matter import matter, reading
+from depthscale._explain.explanation import explain
+from depthscale._explain.explanation import reading as reading_of_model
+from depthscale._explain.growth_argument import growth_argument
 from depthscale._explain.normalizers import answers, normalizers
-from depthscale._explain.trace import explain
-from depthscale._explain.trace import reading as reading_of_model
+from depthscale._explain.trainability import matter, reading
 from depthscale._explain.training import Settings
-from depthscale._report.argument import verdict_line
-from depthscale._report.claims import claims
-from depthscale._report.show import page
-from depthscale._report.words import with_error
+from depthscale._report.page.claims import claims
+from depthscale._report.phrases import with_error
+from depthscale._report.render import page
+from depthscale._report.terminal.argument_table import verdict_line
 from depthscale.network.spec import NetSpec
 from depthscale.store import dumps
 from depthscale.store.explanations import argument_record, matter_record, normalizers_record

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from depthscale._diagnose import diagnose
 from depthscale._probe import probe
-from depthscale._report.folds import folded, short
-from depthscale._report.magnitudes import lost
-from depthscale._report.show import page
-from depthscale._report.words import interval, rounded
+from depthscale._report.chart.folds import folded, short
+from depthscale._report.chart.magnitudes import lost
+from depthscale._report.phrases import interval, rounded
+from depthscale._report.render import page
 from depthscale.measure import growth, ledger
-from depthscale.measure.steps import steps
+from depthscale.run import depth_of
 from depthscale.run.trace import Trace
 from depthscale.sketch import Sketch
 
@@ -85,7 +85,7 @@ def test_every_operation_is_in_one_part_and_every_gain_in_the_total(
 
 def test_a_flat_sequential_folds_into_the_steps_that_growth_takes(traces: dict[str, Trace]) -> None:
     trace = traces["flat"]
-    found, known = folded(trace, None), steps(trace)
+    found, known = folded(trace, None), depth_of(trace)
     assert known is not None
     assert found.step == known.word == "linear-batch_norm-relu"
     assert [part.name for part in found.parts] == ["input", *(f"step {k}" for k in range(1, 21))]

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from depthscale._probe import probe
-from depthscale._report.explorer import NORMALIZERS
-from depthscale._report.show import report
+from depthscale._report.render import report
 from depthscale.experiments import founding
+from depthscale.experiments.curves import NORMALIZERS
 from depthscale.measure import compare
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec

@@ -16,23 +16,23 @@ import torch
 from torch import nn
 
 import depthscale as ds
+from depthscale._explain.batchnorm_text import WORDS
 from depthscale._explain.formula import drawn, text
-from depthscale._explain.growth import growth_argument
+from depthscale._explain.growth_argument import growth_argument
 from depthscale._explain.verdict import Row
-from depthscale._explain.words import WORDS
-from depthscale._report.argument import verdict_line
-from depthscale._report.claims import claims
-from depthscale._report.comparison_page import names
 from depthscale._report.condensed import condensed
-from depthscale._report.explorer import DEEPEST, NORMALIZERS, curves
-from depthscale._report.founding_table import _growth_cells
-from depthscale._report.html import Html, tag
-from depthscale._report.mathml import formula
-from depthscale._report.provenance import command
-from depthscale._report.show import page, theory_of
-from depthscale._report.words import interval, rounded, sentence, verdict, with_error
+from depthscale._report.legend import profile_names
+from depthscale._report.page.claims import claims
+from depthscale._report.page.html import Html, tag
+from depthscale._report.page.mathml import formula
+from depthscale._report.page.provenance import command
+from depthscale._report.phrases import interval, rounded, sentence, verdict, with_error
+from depthscale._report.render import page
+from depthscale._report.terminal.argument_table import verdict_line
+from depthscale._report.terminal.founding_table import _growth_cells
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
-from depthscale.experiments import founding
+from depthscale.experiments import founding, theory_beside
+from depthscale.experiments.curves import DEEPEST, NORMALIZERS, curves
 from depthscale.measure import Growth, growth
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec
@@ -43,7 +43,7 @@ SMALL = NetSpec(depth=12, width=32, batch=16, norm="batch")
 
 
 def test_report_is_the_verb_although_a_folder_has_its_name() -> None:
-    import depthscale._report.charts
+    import depthscale._report.chart.founding_charts
 
     assert ds.report is depthscale.report
     assert callable(ds.report)
@@ -137,9 +137,9 @@ def test_the_verdict_holds_the_measured_rate_and_theory_s() -> None:
 
 def test_theory_is_drawn_only_beside_networks_that_it_is_about() -> None:
     inputs = torch.randn(16, 32, generator=torch.Generator().manual_seed(0))
-    assert theory_of(simulate(SMALL, seeds=1)) is not None
-    assert theory_of(simulate(SMALL, seeds=1, inputs=inputs)) is None
-    assert theory_of(simulate(SMALL, seeds=1, loss=lambda x: x.square().sum())) is None
+    assert theory_beside(simulate(SMALL, seeds=1)) is not None
+    assert theory_beside(simulate(SMALL, seeds=1, inputs=inputs)) is None
+    assert theory_beside(simulate(SMALL, seeds=1, loss=lambda x: x.square().sum())) is None
 
 
 @pytest.mark.parametrize(
@@ -217,9 +217,9 @@ def test_an_unwritable_place_is_named_before_anything_is_drawn(
 
 def test_profiles_are_named_by_what_tells_them_apart() -> None:
     a, b = predict(SMALL), predict(replace(SMALL, batch=64))
-    assert list(names([a, b])) == ["batch 16", "batch 64"]
-    assert list(names([a, simulate(SMALL, seeds=1)])) == ["theory", "simulation"]
-    assert len(names([a, a, a])) == 3
+    assert list(profile_names([a, b])) == ["batch 16", "batch 64"]
+    assert list(profile_names([a, simulate(SMALL, seeds=1)])) == ["theory", "simulation"]
+    assert len(profile_names([a, a, a])) == 3
 
 
 def test_a_comparison_s_caption_speaks_of_what_is_drawn() -> None:
@@ -253,7 +253,7 @@ def test_every_setting_of_the_controls_gives_predict_s_curve() -> None:
     """The page adds logarithms of factors; for every setting and several depths that is what
     theory's own walk gives."""
     for loss in ("shared", "independent"):
-        for i, (name, curve) in enumerate(curves(NetSpec(), loss)):
+        for i, (name, curve) in enumerate(curves(NetSpec(), loss).items()):
             activation, normalizer, batch = name.split("|")
             depth = (2, 3, 9, DEEPEST)[i % 4]
             plain = NetSpec(

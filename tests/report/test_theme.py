@@ -11,9 +11,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from depthscale._report.page import _STYLE
-from depthscale._report.sheet import asset
-from depthscale._report.theme import PAGE_COLOURS, SERIES_COLOURS
+from depthscale._report.chart.theme import PAGE_COLOURS, SERIES_COLOURS
+from depthscale._report.page.document import asset
 
 TEXT, GRAPHICS = 4.5, 3.0  # least contrast of small text, and of what a picture is read by
 WORDS = ("--ink", "--faint", "--blue", "--growth", "--guilty")
@@ -53,7 +52,7 @@ BLINDNESS = {
 def variables(scheme: str) -> dict[str, str]:
     """The page's colours by name, as its two style sheets set them."""
     found: dict[str, str] = {}
-    for sheet in (_STYLE, asset("page.css")):
+    for sheet in (asset("base.css"), asset("page.css")):
         light = re.findall(r"^:root \{(.*?)\}", sheet, re.MULTILINE | re.DOTALL)
         dark = re.findall(r"prefers-color-scheme: dark\) \{ :root \{(.*?)\}", sheet, re.DOTALL)
         for block in light + (dark if scheme == "dark" else []):

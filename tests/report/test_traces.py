@@ -13,9 +13,10 @@ from torch import nn
 import depthscale as ds
 from depthscale._diagnose import diagnose
 from depthscale._probe import probe
-from depthscale._report.show import page
-from depthscale._report.traces_page import places, trace_names
-from depthscale._report.words import sentence
+from depthscale._report.chart.along_steps import places
+from depthscale._report.legend import trace_names
+from depthscale._report.phrases import sentence
+from depthscale._report.render import page
 from depthscale.errors import NoPicture
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec

@@ -11,9 +11,9 @@ import pytest
 from rich.cells import cell_len
 
 from depthscale._explain.batchnorm import BatchnormWalk, explain_batchnorm, random_input
-from depthscale._report.numbers import short
-from depthscale._report.walk_lines import walk_lines
-from depthscale._report.walk_page import walk_page
+from depthscale._report.pages.walk_page import walk_page
+from depthscale._report.short_numbers import short
+from depthscale._report.terminal.walk_lines import walk_lines
 
 CHROMIUM = shutil.which("chromium")
 WALK = explain_batchnorm(random_input(4, 3, 0), gamma=(1.5,), beta=(0.5,), eps=0.1)

@@ -20,9 +20,15 @@ from depthscale.network.operations import (
     Pool,
 )
 from depthscale.network.window import Window
-from depthscale.theory import channels, predict_graph
+from depthscale.theory import predict_graph, sampled_sums
 from depthscale.theory.laws import Gaussian
-from depthscale.theory.states import Gradient, Signal
+from depthscale.theory.states import (
+    BackwardMoments,
+    ForwardMoments,
+    KnownLaw,
+    Places,
+    Ties,
+)
 from graphs import compare, shown
 
 N, C = 256, 96
@@ -145,24 +151,22 @@ def test_two_norms_that_meet_get_the_gradient_weighted_as_sampled_pairs_say() ->
     """The sum is Gaussian, but a ReLU above it sees both: E z z' g g' of each, against pairs drawn
     here."""
     one, other = (
-        Signal(
+        ForwardMoments(
             2 * math.log2(k),
             c,
             0.0,
-            law=Gaussian(1.0, c, gain=k),
-            normalized=True,
-            positions=4,
-            near=near,
+            known=KnownLaw(Gaussian(1.0, c, gain=k), normalized=True),
+            places=Places(4, near),
         )
         for c, near, k in ((0.2, 0.5, 1.0), (-0.1, 0.3, 0.7))
     )
     total = Gaussian(1 + 0.49, (0.2 - 0.1 * 0.49) / 1.49)
-    summed = Signal(
-        0.0, total.correlation, 0.0, law=total, positions=4, near=(0.5 + 0.3 * 0.49) / 1.49
-    )
-    above = Gradient(0.0, 0.3, near=0.6)
-    at_sum = channels.through("relu", summed, above._replace(channels=channels.alike(above)))
-    found = channels.below_sum(one, other, 1.0, total, at_sum)
+    places = Places(4, (0.5 + 0.3 * 0.49) / 1.49)
+    summed = ForwardMoments(0.0, total.correlation, 0.0, known=KnownLaw(total), places=places)
+    above = BackwardMoments(0.0, 0.3, places=Places(4, 0.6))
+    above = above._replace(ties=Ties(channels=sampled_sums.alike(above)))
+    at_sum = sampled_sums.through("relu", summed, above)
+    found = sampled_sums.below_sum(one, other, 1.0, total, at_sum)
     rng, pairs = np.random.default_rng(0), 1 << 21
     for k, (between, within, product) in enumerate(((0.2, -0.1, 0.3), (0.5, 0.3, 0.6))):
         z, w = (
@@ -171,9 +175,10 @@ def test_two_norms_that_meet_get_the_gradient_weighted_as_sampled_pairs_say() ->
         )
         on = (z + 0.7 * w > 0).all(axis=1)
         for side, each in zip(found, (z, w), strict=True):
-            assert side.weighted is not None
-            assert side.weighted.near_slopes is not None
-            slopes = (side.weighted.slopes, side.weighted.near_slopes)[k]
+            weighted = side.ties.weighted
+            assert weighted is not None
+            assert weighted.position_slopes is not None
+            slopes = (weighted.slopes, weighted.position_slopes)[k]
             terms = product * on * each.prod(axis=1)
             stderr = terms.std() / pairs**0.5
             assert abs(slopes.z_product[0] - terms.mean()) < 4 * stderr + 2e-3

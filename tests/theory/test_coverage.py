@@ -17,7 +17,8 @@ from scipy.stats import t as student
 
 from depthscale.nets import simulate
 from depthscale.network.activations import ACTIVATIONS
-from depthscale.network.spec import CHOICES, NORMS, NetSpec, Residual
+from depthscale.network.normalizers import SPEC_NORMS
+from depthscale.network.spec import CHOICES, NetSpec, Residual
 from depthscale.run.profile import Profile, Quantity
 from depthscale.theory import predict
 from tolerances import within
@@ -72,7 +73,7 @@ def drawn(number: int) -> NetSpec:
         "sigma_b2": uniform(0.05, 0.5) if some(0.5) else 0.0,
         "input_variance": uniform(0.5, 2),
     }
-    if norm in NORMS:
+    if SPEC_NORMS[norm].kind:
         after, moved = some(0.4), some(0.6)
         fields |= {
             "position": "after" if after else "before",
@@ -109,7 +110,7 @@ def amplifies(spec: NetSpec) -> bool:
     Without a norm the slope of the map of q can exceed 1: 1 % more at the input is then more than 1
     % more at the output.
     """
-    if spec.norm in NORMS or spec.residual:
+    if spec.normalizer.kind or spec.residual:
         return False
     more = replace(spec, input_variance=1.01 * spec.input_variance)
     change = predict(more).activation.log2_mean_square - predict(spec).activation.log2_mean_square

@@ -8,7 +8,7 @@ from depthscale.network.activations import activation, shifted
 from depthscale.network.spec import NetSpec
 from depthscale.theory import predict
 from depthscale.theory.laws import Gaussian, Spherical
-from depthscale.theory.neurons import CLOSE, factor_of_group_after, spread_of_group
+from depthscale.theory.sampled_expectations import CLOSE, factor_of_group_after, spread_of_group
 from tolerances import within
 
 GROUPS = 100_000

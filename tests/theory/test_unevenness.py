@@ -11,7 +11,10 @@ from depthscale.nets.module import build
 from depthscale.network.spec import NetSpec, Residual
 from depthscale.theory import predict
 from depthscale.theory.exchangeable import forward
-from depthscale.theory.unevenness import Unevenness, unevenness
+from depthscale.theory.sample_norm_fluctuation import (
+    SampleNormFluctuation,
+    sample_norm_fluctuation,
+)
 from tolerances import within
 
 AMPLIFYING = NetSpec(
@@ -25,9 +28,9 @@ CASES = [
 ]
 
 
-def of(spec: NetSpec) -> Unevenness:
+def of(spec: NetSpec) -> SampleNormFluctuation:
     graph = spec.graph()
-    found = unevenness(graph, forward(graph)[0])
+    found = sample_norm_fluctuation(graph, forward(graph)[0])
     assert found
     return found
 

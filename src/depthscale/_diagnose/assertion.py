@@ -3,14 +3,13 @@
 from math import isfinite
 from typing import Any
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.diagnose import diagnose
 from depthscale._diagnose.finding import SEVERITIES, Severity
 from depthscale._diagnose.propagation import cause_of
-from depthscale._diagnose.thresholds import Thresholds
 from depthscale._diagnose.words import place
 from depthscale.errors import InvalidProbe, PropagationFailed, UnreliableGrowth
-from depthscale.measure.growth import Growth, growth
+from depthscale.measure.analysis import Analysis
+from depthscale.measure.growth import Growth
 from depthscale.run import Trace
 
 _WITHOUT = 'max_rate=None, fail_on="warn" asks for findings alone, which need no rate'
@@ -77,17 +76,12 @@ def _require_limits(max_rate: Any, min_rate: Any, fail_on: Any) -> None:
 
 
 def _within(trace: Trace, max_rate: float | None, min_rate: float | None) -> None:
-    try:
-        found = growth(trace)
-    except UnreliableGrowth as refused:
-        raise UnreliableGrowth(
-            f"{refused}; {_WITHOUT}", estimate=refused.estimate, needed=refused.needed
-        ) from None
-    if found is None:
-        raise InvalidProbe(
-            "assert_propagation: nothing repeats three times along this model's depth, so there "
-            "is no rate per step; " + _WITHOUT
-        )
+    analysis = Analysis.of(trace)
+    found = analysis.gradient
+    if isinstance(found, UnreliableGrowth):
+        if analysis.depth is None:
+            raise InvalidProbe(f"assert_propagation: {found}; {_WITHOUT}")
+        raise UnreliableGrowth(f"{found}; {_WITHOUT}", estimate=found.estimate, needed=found.needed)
     parts = found.stretches or (found,)
     low, high = max(each.interval[0] for each in parts), min(each.interval[1] for each in parts)
     if max_rate is not None and low > max_rate:
@@ -109,7 +103,7 @@ def _listed(fail_on: Severity | None, found: list[str]) -> str:
 def _message(trace: Trace, said: str, found: Growth) -> str:
     if found.turns:
         return f"the gradient {found.words}, {said} in one part"
-    cause = cause_of(Case(trace, Thresholds()), found)
+    cause = cause_of(Analysis.of(trace), found)
     return (
         f"the gradient changes by {found}, "
         f"{said}{cause.says and f'. At {place(cause.where)}: {cause.says}'}"

@@ -2,12 +2,17 @@
 
 from collections.abc import Iterator
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
-from depthscale.measure.batch import FEWEST_VALUES, is_empty, norms_over_few, values_per_channel
+from depthscale.measure.analysis import Analysis
+from depthscale.measure.small_batches import (
+    FEWEST_VALUES,
+    is_empty,
+    norms_over_few,
+    values_per_channel,
+)
 
 
-def batch_findings(case: Case) -> Iterator[Finding]:
+def batch_findings(case: Analysis) -> Iterator[Finding]:
     """Of an empty batch nothing else can be said; over 2 or 3 values a Batch Norm's gradient has no
     rate."""
     if is_empty(case.trace):
@@ -29,7 +34,7 @@ def batch_findings(case: Case) -> Iterator[Finding]:
         output = ", and its output 1 or -1 whatever comes in" if values == 2 else ""
         yield Finding(
             "batch-too-small",
-            "warn" if case.steps is None or any(op.id in case.steps for op in few) else "info",
+            "warn" if case.depth is None or any(op.id in case.depth for op in few) else "info",
             few[0].name,
             f"Batch Norm has {values} values a channel to take its mean and variance from{more}: "
             "the mean of 1/sigma^2, by which "

@@ -4,7 +4,8 @@ does to the signal."""
 from collections import defaultdict
 from dataclasses import dataclass
 
-from depthscale._diagnose.case import Case
+from depthscale.measure import Ledger
+from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 
 
@@ -25,10 +26,10 @@ class Blame:
         return self.backward - self.forward
 
 
-def blamed(case: Case) -> tuple[Blame, ...]:
+def blamed(case: Analysis) -> tuple[Blame, ...]:
     """Every kind of operation in the bulk, the one that amplifies most first."""
-    account, found = case.ledger, case.steps
-    if account is None or found is None:
+    account, found = case.ledger, case.depth
+    if not isinstance(account, Ledger) or found is None:
         return ()
     inside = {op.id for op in case.bulk}
     backward: dict[str, float] = defaultdict(float)

@@ -1,25 +1,23 @@
 """Rule on branches that do nothing: neither a signal nor a gradient worth the name passes them."""
 
 from collections.abc import Iterator
-from math import inf, isfinite, log2, prod
+from math import inf, isfinite, log2
 from statistics import median
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import decades, span
+from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 
-MAPS = ("linear", "conv1d", "conv2d", "conv3d")
 
-
-def branch_findings(case: Case) -> Iterator[Finding]:
+def branch_findings(case: Analysis) -> Iterator[Finding]:
     """Maps beside the trunk where both are tiny; or, as a remark, those that get no gradient as the
     branch's weights begin at 0.
 
     Where only one of the two is tiny, the branch trains at once: of a last layer that begins at 0
     (SkipInit, adaLN-zero, LoRA) the gradient is not small, and what lies before it has its signal.
     """
-    trunk = [op for op in case.stations if op.module != "loss" and op.log2_gradient_norm2]
+    trunk = [op for op in case.dominators if op.module != "loss" and op.log2_gradient_norm2]
     signal = min((op.log2_activation_ms for op in trunk), default=-inf)
     gradient = min((op.log2_gradient_ms for op in trunk), default=-inf)
     if not (isfinite(signal) and isfinite(gradient)):
@@ -27,7 +25,7 @@ def branch_findings(case: Case) -> Iterator[Finding]:
     maps = [
         op for op in case.trace.ops if op.log2_gradient_norm2 and fan_in_variance(op) is not None
     ]
-    far = log2(case.limits.dead_branch)
+    far = log2(case.thresholds.dead_branch)
     beside = [
         (op, min(signal - op.log2_activation_ms, gradient - op.log2_gradient_ms))
         for op in maps
@@ -48,14 +46,11 @@ def branch_findings(case: Case) -> Iterator[Finding]:
 def fan_in_variance(op: TracedOp) -> float | None:
     """fan_in times the mean square of a map's weights; None for what is no linear map or
     convolution."""
-    return next(
-        (prod(shape[1:]) * ms for _, shape, ms in op.weights if len(shape) > 1 and op.op in MAPS),
-        None,
-    )
+    return None if op.map is None else op.map.sigma_w2
 
 
 def _idle(
-    case: Case, ops: list[TracedOp], worst: tuple[TracedOp, float], trunk: list[TracedOp]
+    case: Analysis, ops: list[TracedOp], worst: tuple[TracedOp, float], trunk: list[TracedOp]
 ) -> Finding:
     op, below = worst
     sizes, others = (
@@ -72,13 +67,14 @@ def _idle(
         "warn",
         op.name,
         f"{span(ops)} {do}: signal and gradient are both at least "
-        f"{decades(log2(case.limits.dead_branch))} smaller in RMS there than anywhere on the trunk"
+        f"{decades(log2(case.thresholds.dead_branch))} smaller in RMS there than anywhere on the "
+        "trunk"
         f"{f', {decades(below)} at the worst' if finite else ''}. The weights have fan_in x "
         f"variance {sizes:.3g} in the median"
         f"{beside}",
         {
             "log2_below": below if finite else None,
-            "threshold_log2": log2(case.limits.dead_branch),
+            "threshold_log2": log2(case.thresholds.dead_branch),
             "operations": len(ops),
             "fan_in_variance": sizes,
             "fan_in_variance_elsewhere": others if trunk else None,
@@ -90,7 +86,7 @@ def _idle(
     )
 
 
-def _begins_at_zero(case: Case, without: list[TracedOp]) -> Iterator[Finding]:
+def _begins_at_zero(case: Analysis, without: list[TracedOp]) -> Iterator[Finding]:
     """The usual way to begin a residual branch; said, as nothing else tells that its parts get no
     gradient yet."""
     zeros = [

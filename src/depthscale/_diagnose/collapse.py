@@ -4,9 +4,9 @@ depth."""
 from collections.abc import Iterator
 from math import isfinite
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.messages import SMOOTHING, passes_messages
+from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 
 _DIFFERENT = 0.9  # correlation of what comes in, up to which samples count as different
@@ -22,11 +22,11 @@ _CRITICAL = (
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
-def collapse_findings(case: Case) -> Iterator[Finding]:
+def collapse_findings(case: Analysis) -> Iterator[Finding]:
     """Compared where every path passes: near the input, and at the last such place."""
     seen = [
         (op, op.likeness)
-        for op in case.stations
+        for op in case.dominators
         if op.likeness is not None and op.op not in _OFFSET
     ]
     if (
@@ -38,14 +38,14 @@ def collapse_findings(case: Case) -> Iterator[Finding]:
         ("samples-collapse", "samples", first.samples, now.samples),
         ("positions-collapse", "positions of a sequence", first.positions, now.positions),
     ):
-        if isfinite(before) and before < _DIFFERENT and 1 - after < case.limits.alike_info:
+        if isfinite(before) and before < _DIFFERENT and 1 - after < case.thresholds.alike_info:
             yield _alike(case, rule, what, before, after, last)
             return
     directions = now.rank * min(32, last.shape[0])
     if (
         last.shape[0] >= _FEW_ROWS
         and last.size >= _FEW_COLUMNS * last.shape[0]
-        and directions < case.limits.rank_warn
+        and directions < case.thresholds.rank_warn
         and now.samples < _ALIKE
     ):
         yield Finding(
@@ -54,7 +54,7 @@ def collapse_findings(case: Case) -> Iterator[Finding]:
             last.name,
             f"the batch has collapsed onto {directions:.2f} directions: samples differ in size "
             "and sign only",
-            {"effective_rank": directions, "threshold": case.limits.rank_warn},
+            {"effective_rank": directions, "threshold": case.thresholds.rank_warn},
             "arXiv:2003.01652",
             "normalize over the batch, add skip connections, or use fewer layers without an "
             "activation",
@@ -66,10 +66,10 @@ def _near_1(apart: float) -> str:
 
 
 def _alike(
-    case: Case, rule: str, what: str, before: float, after: float, last: TracedOp
+    case: Analysis, rule: str, what: str, before: float, after: float, last: TracedOp
 ) -> Finding:
     apart = max(1 - after, 0.0)
-    warn = apart < case.limits.alike_warn
+    warn = apart < case.thresholds.alike_warn
     return Finding(
         rule,
         "warn" if warn else "info",
@@ -79,7 +79,7 @@ def _alike(
         {
             "correlation_first": before,
             "correlation_last": after,
-            "threshold": 1 - (case.limits.alike_warn if warn else case.limits.alike_info),
+            "threshold": 1 - (case.thresholds.alike_warn if warn else case.thresholds.alike_info),
         },
         "arXiv:1611.01232" if rule == "samples-collapse" else "arXiv:2103.03404",
         "" if not warn else SMOOTHING if passes_messages(case) else _CRITICAL,

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding, Severity
 from depthscale._diagnose.words import place, span
+from depthscale.measure.analysis import Analysis
 from depthscale.run import Trace, TracedOp
 
-_EMBEDDINGS = ("embedding", "embedding_bag")
 _WAYS = {  # how a gradient is cut: what to do about it
     "detach": "take out the detach()",
     "torch.no_grad()": "take out the torch.no_grad()",
@@ -46,7 +45,7 @@ class Cut:
     way: str
 
 
-def cut_findings(case: Case) -> Iterator[Finding]:
+def cut_findings(case: Analysis) -> Iterator[Finding]:
     """One finding, where parameters that are to be trained get no gradient: stop-gradients beside a
     path that lives are usual."""
     cut = cut_of(case.trace)
@@ -65,9 +64,9 @@ def cut_findings(case: Case) -> Iterator[Finding]:
         f"{stops}; {beside}",
         {
             "share": cut.share,
-            "threshold": case.limits.cut_warn
+            "threshold": case.thresholds.cut_warn
             if severity == "warn" and cut.whole
-            else case.limits.cut_error,
+            else case.thresholds.cut_error,
             "operations": len(lost),
             "first": lost[0].name,
             "last": lost[-1].name,
@@ -79,15 +78,15 @@ def cut_findings(case: Case) -> Iterator[Finding]:
     )
 
 
-def _severity(case: Case, cut: Cut) -> Severity:
+def _severity(case: Analysis, cut: Cut) -> Severity:
     """An error where the cut goes across the network, or through trained features; a branch of its
     own may be a target network, an index beside a path that lives a quantizer, and a small part the
     head of an output that is not differentiated."""
     across = cut.whole or (cut.from_trained and cut.way != _INDEX)
-    large = cut.share >= case.limits.cut_error
+    large = cut.share >= case.thresholds.cut_error
     if large and across:
         return "error"
-    return "warn" if large or (cut.whole and cut.share >= case.limits.cut_warn) else "info"
+    return "warn" if large or (cut.whole and cut.share >= case.thresholds.cut_warn) else "info"
 
 
 def cut_of(trace: Trace) -> Cut | None:
@@ -103,7 +102,7 @@ def cut_of(trace: Trace) -> Cut | None:
         for i in op.settings.get("picked_by", ())
     }
     lost = _lost(trace, ops)
-    if any(not op.nodes and op.op != "input" for op in lost):
+    if any(not op.nodes and not op.is_input for op in lost):
         way = _NO_GRAD
     elif any(op.id in picked and op.nodes for op in ops):
         way = _INDEX
@@ -111,7 +110,7 @@ def cut_of(trace: Trace) -> Cut | None:
         way = _DETACH
     inside = {op.id for op in ops}
     entered = any(
-        _is_live(trace.ops[i]) and trace.ops[i].op != "input"
+        _is_live(trace.ops[i]) and not trace.ops[i].is_input
         for op in ops
         for i in _reads(op)
         if i not in inside
@@ -122,11 +121,11 @@ def cut_of(trace: Trace) -> Cut | None:
 def _outside(trace: Trace) -> Cut | None:
     """No input is read on any path that was seen, though operations ran on it: values went around
     torch."""
-    given = [op for op in trace.ops if op.op == "input"]
+    given = [op for op in trace.ops if op.is_input]
     begun = [
         op
         for op in trace.ops
-        if _is_live(op) and not op.reads and op.weights and op.op not in ("input", *_EMBEDDINGS)
+        if _is_live(op) and not op.reads and op.weights and not (op.is_input or op.is_embedding)
     ]
     if not given or not begun or any(map(_is_live, given)):
         return None
@@ -189,9 +188,9 @@ def _reached(trace: Trace) -> bool:
     return any(
         _is_live(op)
         for op in trace.ops
-        if op.op == "input"
+        if op.is_input
         or (
-            op.op in _EMBEDDINGS
+            op.is_embedding
             and not op.settings.get("same_for_all")
             and not op.settings.get("picked_by")
         )

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 from depthscale._diagnose.batch import batch_findings
 from depthscale._diagnose.branches import branch_findings
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.collapse import collapse_findings
 from depthscale._diagnose.cut import cut_findings
 from depthscale._diagnose.finding import SEVERITIES, Diagnosis, Finding
@@ -12,14 +11,16 @@ from depthscale._diagnose.modes import mode_findings
 from depthscale._diagnose.numbers import number_findings
 from depthscale._diagnose.propagation import growth_findings
 from depthscale._diagnose.theory import theory_findings
-from depthscale._diagnose.thresholds import Thresholds
 from depthscale._diagnose.units import unit_findings
 from depthscale._diagnose.words import factor, fold, place
-from depthscale.measure.batch import is_empty
-from depthscale.run import Trace
+from depthscale.measure import Growth
+from depthscale.measure.analysis import Analysis
+from depthscale.measure.small_batches import is_empty
+from depthscale.measure.thresholds import Thresholds
+from depthscale.run import Trace, kept
 
 _UNKNOWN = 1e3  # upper over lower end of a rate's interval, from where on nothing is known of it
-RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+RULES: tuple[Callable[[Analysis], Iterator[Finding]], ...] = (
     batch_findings,
     number_findings,
     cut_findings,
@@ -32,7 +33,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 )
 
 
-def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
+def diagnose(run: Trace | Analysis, thresholds: Thresholds | None = None) -> Diagnosis:
     """Findings of a trace, worst first, one for each cause.
 
     thresholds: from where on rules speak; each has its unit and reason (`Thresholds`).
@@ -40,13 +41,16 @@ def diagnose(trace: Trace, thresholds: Thresholds | None = None) -> Diagnosis:
     model's own bulk, its rate lies more than 3 standard errors from 1, and no power of depth
     describes it better; below that it is a remark.
     """
-    if not isinstance(trace, Trace):
+    if not isinstance(run, Trace | Analysis):
         raise TypeError(
-            f"diagnose takes a Trace, got {type(trace).__name__}; make one with probe(model, "
-            "inputs)"
+            f"diagnose takes a Trace, got {type(run).__name__}; make one with probe(model, inputs)"
         )
-    case = Case(trace, thresholds or Thresholds())
-    rules = (batch_findings,) if is_empty(trace) else RULES
+    analysis = Analysis.of(run, thresholds)
+    return kept(analysis, "_diagnosis", lambda: _judge(analysis))
+
+
+def _judge(case: Analysis) -> Diagnosis:
+    rules = (batch_findings,) if is_empty(case.trace) else RULES
     found = [finding for rule in rules for finding in rule(case)]
     found.sort(key=lambda finding: -SEVERITIES.index(finding.severity))
     return Diagnosis(tuple(found), _verdict(case, found), case.predicted_rate)
@@ -62,18 +66,15 @@ def _what_would_tell(trace: Trace) -> str:
     return "more networks (repeats= of a function) would tell"
 
 
-def _verdict(case: Case, found: list[Finding]) -> str:
+def _verdict(case: Analysis, found: list[Finding]) -> str:
     wrong = [finding for finding in found if finding.severity != "info"]
     if wrong:
         more = f" ({len(wrong) - 1} more finding{'s' * (len(wrong) > 2)})" if len(wrong) > 1 else ""
         first = wrong[0]
         return f"{first.headline or f'{place(first.where)}: {first.says}'}{more}"
     growth = case.gradient
-    if growth is None:
-        return (
-            "nothing wrong was found; "
-            f"{case.refused or 'nothing repeats three times along the depth, so there is no rate'}"
-        )
+    if not isinstance(growth, Growth):
+        return f"nothing wrong was found; {growth}"
     if growth.words == "steady":
         low, high = growth.interval
         if growth.vague:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import nan
-from typing import Any, Literal
+from typing import Any
 
-Severity = Literal["info", "warn", "error"]
-SEVERITIES: tuple[Severity, ...] = ("info", "warn", "error")
+from depthscale.drawable import Drawable
+from depthscale.measure.thresholds import SEVERITIES, Severity
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Drawable):
     """Findings, worst first. / verdict: the whole in one sentence; "nothing wrong" where nothing is
     worse than an info.
 
@@ -63,11 +63,6 @@ class Diagnosis:
         return "\n".join(
             [f"Diagnosis: {self.verdict}", *(f"  {finding}" for finding in self.findings)]
         )
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import diagnosis_html
-
-        return diagnosis_html(self)
 
 
 def _matches(finding: Finding, name: str) -> bool:

@@ -7,9 +7,10 @@ from math import inf, isfinite, log2
 from statistics import median
 
 from depthscale._diagnose.branches import fan_in_variance
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import decades, place
+from depthscale.measure import Growth, Ledger
+from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
 from depthscale.theory.traces import ends
 
@@ -37,14 +38,14 @@ class Jump:
         return self.log2_step - self.usual
 
 
-def jump_findings(case: Case) -> Iterator[Finding]:
+def jump_findings(case: Analysis) -> Iterator[Finding]:
     """The largest jump of a hundredfold in mean square or more, in the bulk or at its ends."""
     found = [*_inside(case), *_at_the_ends(case)]
     if not found:
         return
     jump = max(found, key=lambda each: (not each.harmless, abs(each.odd)))
     change = 2.0 ** abs(jump.odd) if abs(jump.odd) < 1000 else inf
-    severity = "info" if jump.harmless else case.severity(change)
+    severity = "info" if jump.harmless else case.thresholds.severity(change)
     verb = "grows" if jump.odd > 0 else "shrinks"
     says = (
         f"in one step of depth the gradient {verb} {decades(jump.log2_step)} in RMS towards "
@@ -62,7 +63,7 @@ def jump_findings(case: Case) -> Iterator[Finding]:
             "log2_usual": jump.usual,
             "steps": jump.steps,
             "change": change,
-            "threshold_change": case.change_of(severity),
+            "threshold_change": case.thresholds.change_of(severity),
             "jumps": len(found),
             "fan_in_variance": fan_in_variance(jump.where),
         },
@@ -75,7 +76,7 @@ def jump_findings(case: Case) -> Iterator[Finding]:
     )
 
 
-def _inside(case: Case) -> Iterator[Jump]:
+def _inside(case: Analysis) -> Iterator[Jump]:
     """Steps of the bulk that lie far from the median of all, as wide as those spread."""
     sizes = _sizes(case)
     if len(sizes) < _FEWEST:
@@ -85,30 +86,33 @@ def _inside(case: Case) -> Iterator[Jump]:
             yield Jump(_oddest(case, k, size > median(sizes)), size, median(sizes), len(sizes) - 1)
 
 
-def _is_odd(case: Case, size: float, others: list[float]) -> bool:
+def _is_odd(case: Analysis, size: float, others: list[float]) -> bool:
     """Whether one of these lies a hundredfold from their median, and as far as they spread. / all
     in log2."""
     usual = median(others)
     spread = max(1.4826 * median(abs(each - usual) for each in others), _LEAST_SPREAD)
-    return abs(size - usual) > max(log2(case.limits.warn_change), _SPREADS * spread)
+    return abs(size - usual) > max(log2(case.thresholds.warn_change), _SPREADS * spread)
 
 
-def _sizes(case: Case) -> list[float]:
+def _sizes(case: Analysis) -> list[float]:
     """log2 of what each step of the bulk does to the gradient's mean square; nothing where there is
     no rate."""
-    ops, pairs = case.trace.ops, case.steps.pairs if case.steps and case.gradient else ()
+    ops, pairs = (
+        case.trace.ops,
+        case.depth.pairs if case.depth and isinstance(case.gradient, Growth) else (),
+    )
     return [ops[below].log2_gradient_ms - ops[top].log2_gradient_ms for below, top in pairs]
 
 
-def _oddest(case: Case, k: int, grows: bool) -> TracedOp:
+def _oddest(case: Analysis, k: int, grows: bool) -> TracedOp:
     """Of a step's operations the one that does most beyond what its kind does in the median of all
     steps."""
-    assert case.steps is not None
-    below, top = case.steps.pairs[k]
-    if case.ledger is None:
+    assert case.depth is not None
+    below, top = case.depth.pairs[k]
+    if not isinstance(case.ledger, Ledger):
         return case.trace.ops[top]
     parts = [(case.trace.ops[entry.id], entry.backward) for entry in case.ledger.entries]
-    bulk = [(op, part) for op, part in parts if op.id in case.steps]
+    bulk = [(op, part) for op, part in parts if op.id in case.depth]
     usual = {
         kind: median(part for op, part in bulk if op.op == kind)
         for kind in {op.op for op, _ in bulk}
@@ -119,13 +123,13 @@ def _oddest(case: Case, k: int, grows: bool) -> TracedOp:
     )[1]
 
 
-def _at_the_ends(case: Case) -> Iterator[Jump]:
+def _at_the_ends(case: Analysis) -> Iterator[Jump]:
     """Before the first whole step and after the last one nothing repeats: there a jump must come
     with weights of an odd size."""
-    found, ops = case.steps, case.trace.ops
+    found, ops = case.depth, case.trace.ops
     if found is None:
         return
-    stations = {op.id for op in case.stations}
+    stations = {op.id for op in case.dominators}
     weights = [log2(size) for op in case.bulk if (size := fan_in_variance(op))]
     steps = _sizes(case)
     sources = [op for op, _ in case.trace.sources if op in stations]
@@ -149,7 +153,7 @@ def _at_the_ends(case: Case) -> Iterator[Jump]:
                 )
 
 
-def _weights(case: Case, op: TracedOp) -> str:
+def _weights(case: Analysis, op: TracedOp) -> str:
     size = fan_in_variance(op)
     others = [
         each

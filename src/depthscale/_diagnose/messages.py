@@ -1,17 +1,10 @@
 """Networks on graphs: operations that pass messages between the entries of the batch, which are a
 graph's nodes."""
 
-from depthscale._diagnose.case import Case
+from depthscale.measure.analysis import Analysis
+from depthscale.network import is_product, is_scatter
 from depthscale.run import TracedOp
 
-_SCATTERING = (
-    "scatter_add",
-    "scatter_reduce",
-    "index_add",
-    "index_reduce",
-    "sparse_mm",
-    "segment_reduce",
-)
 ADVICE = (
     "add skip connections between rounds of message passing, use fewer rounds, or scale what "
     "neighbours send by their number "
@@ -24,10 +17,10 @@ SMOOTHING = (
 )
 
 
-def passes_messages(case: Case) -> bool:
+def passes_messages(case: Analysis) -> bool:
     """Whether the bulk adds up entries of the batch by index, or multiplies them by a matrix of
     nodes by nodes."""
-    return any(op.op.rstrip("_") in _SCATTERING or _is_adjacency(op) for op in case.bulk)
+    return any(is_scatter(op.op) or _is_adjacency(op) for op in case.bulk)
 
 
 def _is_adjacency(op: TracedOp) -> bool:
@@ -38,9 +31,4 @@ def _is_adjacency(op: TracedOp) -> bool:
         for _, shape, _ in op.weights
         if len(shape) == 2 and shape[0] == shape[1] == op.shape[0]
     ]
-    return (
-        op.op in ("matmul", "mm", "bmm")
-        and len(op.shape) == 2
-        and bool(square)
-        and op.shape[0] != op.shape[1]
-    )
+    return is_product(op.op) and len(op.shape) == 2 and bool(square) and op.shape[0] != op.shape[1]

@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from math import isclose
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
+from depthscale.measure.analysis import Analysis
+from depthscale.run import TracedOp
 
 
-def mode_findings(case: Case) -> Iterator[Finding]:
+def mode_findings(case: Analysis) -> Iterator[Finding]:
     """Batch Norm that runs on statistics it never took; modules in different modes."""
-    fresh = [
-        op
-        for op in case.trace.ops
-        if op.op == "batch_norm" and not op.settings.get("training") and _untouched(op)
-    ]
+    fresh = [op for op in case.trace.ops if _is_running_batch_norm(op) and _untouched(op)]
     if fresh:
         yield Finding(
             "eval-mode-untrained",
@@ -37,6 +34,11 @@ def mode_findings(case: Case) -> Iterator[Finding]:
             "",
             "call model.train() or model.eval(), unless this is on purpose",
         )
+
+
+def _is_running_batch_norm(op: TracedOp) -> bool:
+    norm = op.norm
+    return norm is not None and norm.row.mixes_samples and norm.statistics == "running"
 
 
 def _untouched(op) -> bool:

@@ -4,9 +4,10 @@ for a format."""
 from collections.abc import Iterator
 from math import inf, isfinite, log2
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import place
+from depthscale.measure import Growth
+from depthscale.measure.analysis import Analysis
 from depthscale.measure.paths import flow, mean_over_repeats
 from depthscale.run import TracedOp
 from depthscale.sketch import FORMATS, Sketch
@@ -23,7 +24,7 @@ _ROOM = (
 _ROUNDING = -22.0
 
 
-def number_findings(case: Case) -> Iterator[Finding]:
+def number_findings(case: Analysis) -> Iterator[Finding]:
     """Not finite first: where that is so, nothing else of this file is worth saying."""
     broken = list(_not_finite(case))
     yield from broken
@@ -33,7 +34,7 @@ def number_findings(case: Case) -> Iterator[Finding]:
         yield from _lost(case)
 
 
-def _not_finite(case: Case) -> Iterator[Finding]:
+def _not_finite(case: Analysis) -> Iterator[Finding]:
     ops = case.trace.ops
     spoilt = next((op for op in ops if op.activation is not None and op.activation.nans), None)
     if spoilt is None and ops and _infinite(ops[-1]):
@@ -51,7 +52,7 @@ def _not_finite(case: Case) -> Iterator[Finding]:
             if wrong or spoilt.activation.nans
             else _outgrown(spoilt, [ops[i] for i in spoilt.reads])
         )
-        why = "the input holds them" if spoilt.op == "input" else overflow or why
+        why = "the input holds them" if spoilt.is_input else overflow or why
         yield _first(spoilt, spoilt.activation, "activation", why, _ROOM if overflow else _LOOK)
         return
     for op in reversed(case.trace.ops):
@@ -100,22 +101,21 @@ def _first(op: TracedOp, sketch: Sketch, what: str, why: str, advice: str) -> Fi
     )
 
 
-def _deleted(case: Case) -> Iterator[Finding]:
+def _deleted(case: Analysis) -> Iterator[Finding]:
     """Where nothing is left of a gradient: said of the operation that is to blame, which may lie
     below, where the signal ends."""
-    from depthscale._probe.likeness import NORMS
 
     if case.deleted is None:
         return
     op, gain = case.deleted
     evidence = {
         "log2_gain_norm2": gain if isfinite(gain) else None,
-        "threshold": case.limits.deleted,
+        "threshold": case.thresholds.deleted,
     }
     if case.silenced is not None:
         yield _silent(case.silenced, op, evidence)
         return
-    norm = op.op in NORMS and not any(
+    norm = op.norm is not None and not any(
         ms == 0 and name.endswith("weight") for name, _, ms in op.weights
     )
     shared = (
@@ -161,7 +161,7 @@ def _silent(root: TracedOp, op: TracedOp, evidence: dict[str, float | None]) -> 
     )
 
 
-def _swallowed(case: Case) -> Iterator[Finding]:
+def _swallowed(case: Analysis) -> Iterator[Finding]:
     """An operation whose backward pass returns None where a gradient was asked for; bad where no
     other path leads on."""
     swallowed = flow(case.trace).swallowed
@@ -193,9 +193,9 @@ def _swallowed(case: Case) -> Iterator[Finding]:
     )
 
 
-def _lost(case: Case) -> Iterator[Finding]:
+def _lost(case: Analysis) -> Iterator[Finding]:
     """Shares that a format would lose: of the model's own type a warning, of another a remark."""
-    enough = case.limits.lost_info
+    enough = case.thresholds.lost_info
     for name in _QUANTUM:
         losses = [
             (share, how, op, what)
@@ -218,7 +218,7 @@ def _lost(case: Case) -> Iterator[Finding]:
             and what == "gradient"
             and any(-inf in each.log2_gradient_norm2 for each in case.trace.ops)
         )
-        warn = own and share > case.limits.lost_warn
+        warn = own and share > case.thresholds.lost_warn
         drawn = " (with cotangents of RMS 1)" if what == "gradient" else ""
         said = f"{'becomes' if own else 'would become'} {how} in {name}{drawn}"
         said += "; below, all of it" if gone else _depth(case, name, what)
@@ -227,7 +227,10 @@ def _lost(case: Case) -> Iterator[Finding]:
             "error" if gone else "warn" if warn else "info",
             op.name,
             f"{share:.1%} of the {what} {said}",
-            {"share": share, "threshold": case.limits.lost_warn if warn else case.limits.lost_info},
+            {
+                "share": share,
+                "threshold": case.thresholds.lost_warn if warn else case.thresholds.lost_info,
+            },
             "IEEE 754; arXiv:1710.03740",
             "scale the loss (torch.amp.GradScaler), or use bfloat16" if warn or gone else "",
         )
@@ -257,10 +260,14 @@ def _overflow(sketch: Sketch, name: str, enough: float) -> float:
     return sketch.overflow(name)
 
 
-def _depth(case: Case, name: str, what: str) -> str:
+def _depth(case: Analysis, name: str, what: str) -> str:
     """After how many steps the RMS itself reaches the format's end, at the rate found."""
     growth = case.gradient if what == "gradient" else case.activation
-    if growth is None or abs(growth.deviates) < case.limits.deviates or not growth.exponential:
+    if (
+        not isinstance(growth, Growth)
+        or abs(growth.deviates) < case.thresholds.deviates
+        or not growth.exponential
+    ):
         return ""
     smallest, largest = {"float16": (-24.0, 16.0), "bfloat16": (-133.0, 128.0)}[name]
     per_step = log2(growth.rms_rate)

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from math import isfinite, log2
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.route import route_to, told
 from depthscale._diagnose.words import decades
+from depthscale.measure.analysis import Analysis
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.run import TracedOp, log2_total
 from depthscale.theory.traces import ends
 
 
-def overall(case: Case) -> Iterator[Finding]:
+def overall(case: Analysis) -> Iterator[Finding]:
     """A gradient that changes enormously although no rate says so: in one stage, in a branch, or
     where nothing repeats.
 
@@ -46,23 +46,23 @@ def overall(case: Case) -> Iterator[Finding]:
         ("explodes", levels[top] - start, top),
         ("vanishes", start - end, _strongest(case, levels)),
     ):
-        if change > log2(case.limits.total_change):
+        if change > log2(case.thresholds.total_change):
             yield _finding(case, verb, change, case.trace.ops[op])
             return
 
 
-def _strongest(case: Case, levels: dict[int, float]) -> int:
+def _strongest(case: Analysis, levels: dict[int, float]) -> int:
     """The source that most of the gradient reaches."""
     return max((op for op, _ in case.trace.sources if op in levels), key=lambda op: levels[op])
 
 
-def _finding(case: Case, verb: str, change: float, end: TracedOp) -> Finding:
+def _finding(case: Analysis, verb: str, change: float, end: TracedOp) -> Finding:
     where, who, short, advice = told(case, route_to(case, end))
     shrinks = "grows" if verb == "explodes" else "shrinks"
     says = f"from the loss to {end.name} the gradient {verb}: its norm {shrinks} {decades(change)}"
     evidence = {
         "log2_change": change,
-        "threshold_log2": log2(case.limits.total_change),
+        "threshold_log2": log2(case.thresholds.total_change),
         "end": end.name,
     }
     return Finding(

@@ -7,7 +7,6 @@ from math import inf, log2
 import numpy as np
 
 from depthscale._diagnose.blame import Blame, blamed
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.jumps import jump_findings
 from depthscale._diagnose.messages import ADVICE as MESSAGES
@@ -18,8 +17,9 @@ from depthscale._diagnose.recurrent import is_recurrent
 from depthscale._diagnose.turning import turning
 from depthscale._diagnose.weights import blamed_weights, weights_of
 from depthscale._diagnose.words import factor, fold, place
-from depthscale.measure.batch import norms_over_few
+from depthscale.measure.analysis import Analysis
 from depthscale.measure.growth import Growth
+from depthscale.measure.small_batches import norms_over_few
 from depthscale.numerics.student import normal_deviate
 
 _VERBS = {  # (grows, alarms): of a rule's name
@@ -48,7 +48,7 @@ class Cause:
     )
 
 
-def growth_findings(case: Case) -> Iterator[Finding]:
+def growth_findings(case: Analysis) -> Iterator[Finding]:
     """Exploding or vanishing gradients and activations by their rates, by a step that is not like
     the others, or, where neither tells, by how much they change in all. What a jump makes of a rate
     is no finding of its own."""
@@ -62,30 +62,30 @@ def growth_findings(case: Case) -> Iterator[Finding]:
         yield from overall(case)
 
 
-def _is_made_by(case: Case, jump: Finding, rate: Finding) -> bool:
+def _is_made_by(case: Analysis, jump: Finding, rate: Finding) -> bool:
     """Whether a rate is a remark beside a jump, or only the jump, spread over all steps: over
     several networks the mean of the steps is known far better than they agree. The other steps
     alone, each as their median, change less than a hundredfold then."""
     if rate.severity == "info":
         return True
     others = abs(jump.evidence["log2_usual"]) * jump.evidence["steps"]
-    return rate.rule.startswith("gradient") and others < log2(case.limits.warn_change)
+    return rate.rule.startswith("gradient") and others < log2(case.thresholds.warn_change)
 
 
-def _by_rate(case: Case) -> Iterator[Finding]:
+def _by_rate(case: Analysis) -> Iterator[Finding]:
     """The gradient, then the activation if it changes by itself."""
     gradient, signal = case.gradient, case.activation
-    if gradient is not None and gradient.turns:
+    if isinstance(gradient, Growth) and gradient.turns:
         yield from turning(case, "gradient", gradient)
         return
-    if gradient is not None and _notable(case, gradient):
+    if isinstance(gradient, Growth) and _notable(case, gradient):
         yield _finding(case, "gradient", gradient)
-    if signal is not None and signal.turns:
+    if isinstance(signal, Growth) and signal.turns:
         yield from turning(case, "activation", signal)
     elif (
-        signal is not None
+        isinstance(signal, Growth)
         and _notable(case, signal)
-        and not (gradient is not None and together(gradient, signal))
+        and not (isinstance(gradient, Growth) and together(gradient, signal))
     ):
         yield _finding(case, "activation", signal)
 
@@ -97,16 +97,18 @@ def together(gradient: Growth, signal: Growth) -> bool:
     return a * b > 0 and min(abs(a), abs(b)) > max(abs(a), abs(b)) / 2
 
 
-def _notable(case: Case, growth: Growth) -> bool:
-    return abs(growth.deviates) > case.limits.deviates and abs(growth.change) > log2(
-        case.limits.info_change
+def _notable(case: Analysis, growth: Growth) -> bool:
+    return abs(growth.deviates) > case.thresholds.deviates and abs(growth.change) > log2(
+        case.thresholds.info_change
     )
 
 
-def _finding(case: Case, what: str, growth: Growth) -> Finding:
+def _finding(case: Analysis, what: str, growth: Growth) -> Finding:
     change = 2.0 ** abs(growth.change) if abs(growth.change) < 1000 else inf
     severity = (
-        "info" if growth.by_power or not surely_at_a_rate(case, growth) else case.severity(change)
+        "info"
+        if growth.by_power or not surely_at_a_rate(case, growth)
+        else case.thresholds.severity(change)
     )
     rule = f"{what}-{_VERBS[growth.rate > 1, severity != 'info']}"
     cause = (
@@ -128,9 +130,9 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
             "step": growth.step,
             "steps": growth.steps,
             "deviates": growth.deviates,
-            "threshold_deviates": case.limits.deviates,
+            "threshold_deviates": case.thresholds.deviates,
             "change": change,
-            "threshold_change": case.change_of(severity),
+            "threshold_change": case.thresholds.change_of(severity),
             "predicted_rate": case.predicted_rate if what == "gradient" else None,
             "evidence_power_law": growth.power.evidence if growth.power is not None else None,
             "evidence_plateau": growth.plateau.evidence if growth.plateau is not None else None,
@@ -148,11 +150,11 @@ def _finding(case: Case, what: str, growth: Growth) -> Finding:
     )
 
 
-def surely_at_a_rate(case: Case, growth: Growth) -> bool:
+def surely_at_a_rate(case: Analysis, growth: Growth) -> bool:
     """Whether the mean step is surely not 0, by whatever law the steps go."""
     return (
         abs(float(normal_deviate(np.array(growth.standard_errors_from_1), growth.degrees)))
-        > case.limits.deviates
+        > case.thresholds.deviates
     )
 
 
@@ -179,7 +181,7 @@ def _says(what: str, growth: Growth, end: str) -> str:
     )
 
 
-def cause_of(case: Case, growth: Growth) -> Cause:
+def cause_of(case: Analysis, growth: Growth) -> Cause:
     """The weights' size; else what amplifies the gradient most beyond the signal, or, where both
     change alike, what amplifies both (a layer and its activation make up for each other there)."""
     weights = blamed_weights(case, growth.rate)
@@ -191,12 +193,12 @@ def cause_of(case: Case, growth: Growth) -> Cause:
             "arXiv:1502.01852, section 2.2",
             RECURRENT if is_recurrent(case) else weights.advice,
         )
-    alike = case.activation is not None and together(growth, case.activation)
-    suited = {kind for each in weights_of(case) for kind in (each.op, each.phi)} if alike else set()
+    alike = isinstance(case.activation, Growth) and together(growth, case.activation)
+    suited = {kind for each in weights_of(case) for kind in each.kinds} if alike else set()
     order = [each for each in blamed(case) if each.kind not in suited]
     order.sort(key=lambda each: -each.backward if alike else -each.excess)
     first = order[0 if growth.rate > 1 else -1] if order else None
-    if first is None or abs(first.backward if alike else first.excess) < case.limits.imbalance:
+    if first is None or abs(first.backward if alike else first.excess) < case.thresholds.imbalance:
         return Cause(where=first.where if first else "", advice=_advice(case, first))
     who = f", by {first.kind} (as {place(first.where)})"
     return Cause(
@@ -204,7 +206,7 @@ def cause_of(case: Case, growth: Growth) -> Cause:
     )
 
 
-def _part(case: Case, blame: Blame) -> str:
+def _part(case: Analysis, blame: Blame) -> str:
     said = (
         f"{blame.kind} does it: per step it multiplies the gradient's mean square by "
         f"{2**blame.backward:.3g} and the signal's by "
@@ -221,7 +223,7 @@ def _part(case: Case, blame: Blame) -> str:
     )
 
 
-def _advice(case: Case, first: Blame | None) -> str:
+def _advice(case: Analysis, first: Blame | None) -> str:
     if passes_messages(case):
         return MESSAGES
     if is_recurrent(case):
@@ -236,5 +238,5 @@ def _advice(case: Case, first: Blame | None) -> str:
     return Cause.advice
 
 
-def _last(case: Case) -> str:
+def _last(case: Analysis) -> str:
     return case.bulk[-1].name if case.bulk else ""

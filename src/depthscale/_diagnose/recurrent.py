@@ -1,6 +1,6 @@
 """Recurrent networks: one cell that is used at every step of a sequence."""
 
-from depthscale._diagnose.case import Case
+from depthscale.measure.analysis import Analysis
 
 ADVICE = (
     "make the recurrent weights orthogonal (torch.nn.init.orthogonal_ on each gate's square block "
@@ -11,7 +11,7 @@ ADVICE = (
 )
 
 
-def is_recurrent(case: Case) -> bool:
+def is_recurrent(case: Analysis) -> bool:
     """Whether a step of depth is the use of one module that comes again, a second time and with the
     same parameters."""
-    return case.steps is not None and case.steps.word.startswith("use of ")
+    return case.depth is not None and case.depth.word.startswith("use of ")

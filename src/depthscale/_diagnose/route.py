@@ -5,9 +5,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
 
-from depthscale._diagnose.branches import MAPS, fan_in_variance
-from depthscale._diagnose.case import Case
+from depthscale._diagnose.branches import fan_in_variance
 from depthscale._diagnose.words import fold_of, place
+from depthscale.measure.analysis import Analysis
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.run import TracedOp
 
@@ -41,7 +41,7 @@ class Route:
         )
 
 
-def route_to(case: Case, op: TracedOp) -> Route:
+def route_to(case: Analysis, op: TracedOp) -> Route:
     """From an operation up to the loss, at every fork by the edge that hands on the most."""
     handed: dict[int, list[tuple[float, TracedOp]]] = defaultdict(list)
     for reader in case.trace.ops:
@@ -60,7 +60,7 @@ def route_to(case: Case, op: TracedOp) -> Route:
     return Route(change, tuple((case.trace.ops[i], part) for i, part in order))
 
 
-def told(case: Case, route: Route) -> tuple[TracedOp, str, str, str]:
+def told(case: Analysis, route: Route) -> tuple[TracedOp, str, str, str]:
     """Who does it. / returns: the operation to name, a sentence, half a sentence for the verdict,
     and what to try."""
     op, part = route.parts[0]
@@ -94,7 +94,7 @@ def told(case: Case, route: Route) -> tuple[TracedOp, str, str, str]:
     )
 
 
-def _others(case: Case, op: TracedOp) -> float | None:
+def _others(case: Analysis, op: TracedOp) -> float | None:
     """Median of fan_in x variance of the other maps of its kind."""
     sizes = [
         size
@@ -104,7 +104,7 @@ def _others(case: Case, op: TracedOp) -> float | None:
     return median(sizes) if sizes else None
 
 
-def _alone(case: Case, op: TracedOp, part: float) -> str:
+def _alone(case: Analysis, op: TracedOp, part: float) -> str:
     size, others = fan_in_variance(op), _others(case, op)
     weights = f"; its weights have fan_in x variance {size:.3g}" if size is not None else ""
     beside = f", the others {others:.3g} in the median" if weights and others is not None else ""
@@ -115,7 +115,7 @@ def _alone(case: Case, op: TracedOp, part: float) -> str:
 
 def _advice(op: TracedOp, others: float | None) -> str:
     size = fan_in_variance(op)
-    if op.op in MAPS and size is not None and not _SUITED[0] <= size <= _SUITED[1]:
+    if size is not None and not _SUITED[0] <= size <= _SUITED[1]:
         as_others = (
             "as the others are"
             if others is not None

@@ -4,20 +4,26 @@ have."""
 from collections.abc import Iterator
 from math import isnan, log
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
+from depthscale.measure import Growth
+from depthscale.measure.analysis import Analysis
 
 
-def theory_findings(case: Case) -> Iterator[Finding]:
+def theory_findings(case: Analysis) -> Iterator[Finding]:
     """Measured and predicted rate apart by more than their errors: 3 standard errors, and what a
     finite width may do."""
     measured, predicted = case.gradient, case.predicted_rate
-    if measured is None or isnan(predicted) or not predicted > 0 or isnan(measured.log_stderr):
+    if (
+        not isinstance(measured, Growth)
+        or isnan(predicted)
+        or not predicted > 0
+        or isnan(measured.log_stderr)
+    ):
         return
     apart = log(measured.rate / predicted)
     allowed = (
-        case.limits.deviates * measured.log_stderr
-        + case.limits.theory_apart
+        case.thresholds.deviates * measured.log_stderr
+        + case.thresholds.theory_apart
         + _width_allowance(case)
     )
     if abs(apart) <= allowed:
@@ -41,7 +47,7 @@ def theory_findings(case: Case) -> Iterator[Finding]:
     )
 
 
-def _width_allowance(case: Case) -> float:
+def _width_allowance(case: Analysis) -> float:
     """Bias of one step's log gain at a finite width: 5 / (2 n) for ReLU, doubled. / source:
     arXiv:1812.05994."""
     widths = [

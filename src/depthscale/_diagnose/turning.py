@@ -4,28 +4,28 @@ shrink."""
 from collections.abc import Iterator
 from math import inf, sqrt
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import decades, factor, place
+from depthscale.measure.analysis import Analysis
 from depthscale.measure.growth import Growth
 from depthscale.measure.stretches import Stretch
 
 
-def turning(case: Case, what: str, growth: Growth) -> Iterator[Finding]:
+def turning(case: Analysis, what: str, growth: Growth) -> Iterator[Finding]:
     """One finding for all stretches, as bad as the largest change over one of them, though another
     makes up for it."""
     largest = max(growth.stretches, key=lambda stretch: abs(stretch.change))
     change = 2.0 ** abs(largest.change) if abs(largest.change) < 1000 else inf
-    if change < case.limits.info_change or case.steps is None:
+    if change < case.thresholds.info_change or case.depth is None:
         return
-    severity = case.severity(change)
+    severity = case.thresholds.severity(change)
     end, unit = ("input" if what == "gradient" else "output"), growth.step
     parts = "; ".join(f"{_between(case, each)} {_does(each, unit)}" for each in growth.stretches)
     short = ", then ".join(_briefly(each) for each in growth.stretches)
     yield Finding(
         f"{what}-turns",
         severity,
-        case.trace.ops[case.steps.pairs[largest.first][1]].name,
+        case.trace.ops[case.depth.pairs[largest.first][1]].name,
         f"no one rate holds: towards the {end} the {what}s grow over one part of the depth and "
         f"shrink over another; {parts}",
         {
@@ -41,7 +41,7 @@ def turning(case: Case, what: str, growth: Growth) -> Iterator[Finding]:
                 for each in growth.stretches
             ],
             "change": change,
-            "threshold_change": case.change_of(severity),
+            "threshold_change": case.thresholds.change_of(severity),
         },
         "arXiv:1502.01852",
         "look at what differs between these parts: widths, the weights' size, norms"
@@ -51,10 +51,10 @@ def turning(case: Case, what: str, growth: Growth) -> Iterator[Finding]:
     )
 
 
-def _between(case: Case, stretch: Stretch) -> str:
-    assert case.steps is not None
+def _between(case: Analysis, stretch: Stretch) -> str:
+    assert case.depth is not None
     first, last = (
-        case.trace.ops[case.steps.pairs[k][side]].name
+        case.trace.ops[case.depth.pairs[k][side]].name
         for k, side in ((stretch.first, 0), (stretch.last, 1))
     )
     return f"from {place(first)} to {place(last)}"

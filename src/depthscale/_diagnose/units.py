@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from math import sqrt
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.finding import Finding, Severity
+from depthscale.measure.analysis import Analysis
 from depthscale.run import TracedOp
+from depthscale.sketch import Sketch
 
-_ENDS = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "softsign": (-1.0, 1.0)}
 _DEVIATES = 3.0  # standard deviations of the number of units that are idle by chance
 _NEAR = 0.01  # of an end, in units of the way from one to the other, from where the slope is lost
 
 
-def unit_findings(case: Case) -> Iterator[Finding]:
+def unit_findings(case: Analysis) -> Iterator[Finding]:
     """At most one finding of each rule: at the worst operation, with how many others there are."""
     # dead units from there on are one cause, told already
     until = len(case.trace) if case.silenced is None else case.silenced.id
@@ -23,15 +23,17 @@ def unit_findings(case: Case) -> Iterator[Finding]:
         _dead,
     )
     ends = [
-        (op, _saturated(op))
+        (op, _saturated(op.activation, op.phi.ends))
         for op in case.trace.ops
-        if op.op in _ENDS and op.activation is not None
+        if op.activation is not None and op.phi is not None and op.phi.ends is not None
     ]
     yield from _worst(case, "saturated-units", ends, _saturation)
 
 
-def _worst(case: Case, rule: str, shares: list[tuple[TracedOp, float]], says) -> Iterator[Finding]:
-    limits = case.limits
+def _worst(
+    case: Analysis, rule: str, shares: list[tuple[TracedOp, float]], says
+) -> Iterator[Finding]:
+    limits = case.thresholds
     warn, info = (
         (limits.dead_warn, limits.dead_info)
         if rule == "dead-units"
@@ -76,12 +78,11 @@ def _dead(op: TracedOp, share: float) -> str:
 
 
 def _saturation(op: TracedOp, share: float) -> str:
-    return f"{share:.0%} of the values lie within 1 % of {op.op}'s ends, where its slope is lost"
+    return f"{share:.0%} of the values lie within 1 % of {op.phi}'s ends, where its slope is lost"
 
 
-def _saturated(op: TracedOp) -> float:
-    low, high = _ENDS[op.op]
-    assert op.activation is not None
+def _saturated(values: Sketch, ends: tuple[float, float]) -> float:
+    low, high = ends
     margin = _NEAR * (high - low) / 2
-    inside = float(op.activation.histogram([low + margin, high - margin])[0])
-    return 1 - inside / op.activation.count if op.activation.count else 0.0
+    inside = float(values.histogram([low + margin, high - margin])[0])
+    return 1 - inside / values.count if values.count else 0.0

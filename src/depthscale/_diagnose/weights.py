@@ -1,30 +1,31 @@
 """Weights whose size does not suit the activation that follows them."""
 
 from dataclasses import dataclass
-from math import log2, prod
+from math import log2
 
-from depthscale._diagnose.case import Case
 from depthscale._diagnose.words import place
 from depthscale.errors import DepthscaleError
-from depthscale.network import activation
+from depthscale.measure.analysis import Analysis
+from depthscale.network import Activation, activation
 from depthscale.numerics import gaussian
 from depthscale.run import TracedOp
 
-_PRODUCTS = ("linear", "conv1d", "conv2d", "conv3d")
 _PART = 0.5  # of the rate's logarithm that the weights must make to be its cause
+_LINEAR = activation("linear")
 
 
 @dataclass(frozen=True)
 class Weights:
     """One layer's weights. / sigma_w2: fan_in times their mean square; phi: the activation that
-    follows at once, "linear" for none; slope2: E phi'^2 at the variance measured. Their product is
-    chi, the gradient's factor of a random layer."""
+    follows at once, linear for none; slope2: E phi'^2 at the variance measured. Their product is
+    chi, the gradient's factor of a random layer. kinds: of the two operations."""
 
     where: str
-    op: str
+    fan_in: int
     sigma_w2: float
-    phi: str
+    phi: Activation
     slope2: float
+    kinds: tuple[str, str]
 
     @property
     def chi(self) -> float:
@@ -32,49 +33,33 @@ class Weights:
 
     @property
     def says(self) -> str:
-        if self.phi == "linear":
-            return (
-                f"The weights of {place(self.where)} have fan_in x variance {self.sigma_w2:.3g}; "
-                "without an activation 1 keeps "
-                "the scale"
-            )
-        asks = (
-            f"; {self.phi} asks for {1 / self.slope2:.3g}"
-            if activation(self.phi).homogeneous
-            else ""
-        )
+        said = f"The weights of {place(self.where)} have fan_in x variance {self.sigma_w2:.3g}"
+        if self.phi is _LINEAR:
+            return f"{said}; without an activation 1 keeps the scale"
+        asks = f"; {self.phi} asks for {1 / self.slope2:.3g}" if self.phi.homogeneous else ""
         return (
-            f"The weights of {place(self.where)} have fan_in x variance {self.sigma_w2:.3g}, and "
-            f"{self.phi}'s mean squared slope "
-            f"of {self.slope2:.3g} makes that x{self.chi:.3g} a layer{asks}"
+            f"{said}, and {self.phi}'s mean squared slope of {self.slope2:.3g} makes that "
+            f"x{self.chi:.3g} a layer{asks}"
         )
 
     @property
     def advice(self) -> str:
-        """What to draw the weights with instead."""
-        if self.phi == "linear":
+        """What to draw the weights with instead: a normal law of this standard deviation, as
+        torch's initializations take a weight's second axis for the inputs, whatever it is."""
+        if not self.phi.homogeneous:
             return (
-                "give the weights a variance of 1 / fan_in (torch.nn.init.kaiming_normal_ with "
-                "nonlinearity='linear')"
+                f"give the weights the variance at which {self.phi} is critical, as `depthscale "
+                f"phase --activation {self.phi}` shows, or add a norm"
             )
-        if activation(self.phi).homogeneous:
-            rectifier = (
-                ", torch.nn.init.kaiming_normal_"
-                if self.phi.startswith(("relu", "leaky_relu"))
-                else ""
-            )
-            return (
-                f"give the weights a variance of {1 / self.slope2:.3g} / fan_in, as {self.phi} "
-                f"asks for{rectifier}"
-            )
-        critical = f"as `depthscale phase --activation {self.phi}` shows"
+        variance, std = 1 / self.slope2, (1 / self.slope2 / self.fan_in) ** 0.5
+        suits = "" if self.phi is _LINEAR else f", as {self.phi} asks for"
         return (
-            f"give the weights the variance at which {self.phi} is critical, {critical}, or "
-            "add a norm"
+            f"give the weights a variance of {variance:.3g} / fan_in{suits} "
+            f"(torch.nn.init.normal_ with std={std:.3g})"
         )
 
 
-def blamed_weights(case: Case, rate: float) -> Weights | None:
+def blamed_weights(case: Analysis, rate: float) -> Weights | None:
     """The middle layer's weights, where chi explains the rate; None where something else makes it,
     as behind a norm."""
     layers = weights_of(case)
@@ -82,35 +67,45 @@ def blamed_weights(case: Case, rate: float) -> Weights | None:
         return None
     middle = sorted(layers, key=lambda found: found.chi)[len(layers) // 2]
     per_step = (
-        log2(middle.chi) * len(layers) / len(case.steps.pairs) if middle.chi and case.steps else 0.0
+        log2(middle.chi) * len(layers) / len(case.depth.pairs) if middle.chi and case.depth else 0.0
     )
     return middle if per_step * log2(rate) > 0 and abs(per_step) > _PART * abs(log2(rate)) else None
 
 
-def weights_of(case: Case) -> list[Weights]:
+def weights_of(case: Analysis) -> list[Weights]:
     """Those of every layer of the bulk that an activation or another layer follows at once."""
     return [found for op in case.bulk if (found := _weights(case, op))]
 
 
-def _weights(case: Case, op: TracedOp) -> Weights | None:
-    size = next(
-        (
-            prod(shape[1:]) * ms
-            for _, shape, ms in op.weights
-            if op.op in _PRODUCTS and len(shape) > 1
-        ),
-        None,
-    )
-    reader = next((each for each in case.trace.ops[op.id + 1 :] if op.id in each.reads), None)
-    if size is None or reader is None:
+def _weights(case: Analysis, op: TracedOp) -> Weights | None:
+    reader = _reader(case, op)
+    if op.map is None or reader is None:
         return None
-    if reader.op in _PRODUCTS:
-        return Weights(op.name, op.op, size, "linear", 1.0)
+    phi = _LINEAR if reader.map is not None else reader.phi
+    if phi is None:
+        return None
+    slope2 = _slope2(phi, case.trace.ops[reader.meaning.reads[0]].log2_activation_ms)
+    if slope2 is None:
+        return None
+    kinds = (op.op, reader.op)
+    return Weights(op.name, op.map.fan_in, op.map.sigma_w2, phi, slope2, kinds)
+
+
+def _slope2(phi: Activation, log2_variance: float) -> float | None:
+    """E phi'^2 under a Gaussian of that variance."""
+    if phi is _LINEAR:
+        return 1.0
     try:
-        phi = activation(reader.op)
-        slope2 = gaussian.expect(
-            lambda z: phi.derivative(z) ** 2, 2.0**op.log2_activation_ms, phi.breaks
+        return gaussian.expect(
+            lambda z: phi.derivative(z) ** 2, 2.0**log2_variance, phi.breaks
         ).value
     except (DepthscaleError, OverflowError):
         return None
-    return Weights(op.name, op.op, size, reader.op, slope2)
+
+
+def _reader(case: Analysis, op: TracedOp) -> TracedOp | None:
+    """The first operation that takes a map's output, behind its biases."""
+    later = case.trace.ops[op.id + 1 :]
+    takes = (each for each in later if op.id in each.meaning.reads and each.meaning.part_of is None)
+    reader = next(takes, None)
+    return _reader(case, reader) if reader is not None and reader.adds_parameter else reader

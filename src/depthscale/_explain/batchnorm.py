@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depthscale._explain.words import WORDS
+from depthscale._explain.batchnorm_text import WORDS
 from depthscale.errors import InvalidInput
 from depthscale.norms import batch_norm, batchnorm_backward_alt, batchnorm_forward
 from depthscale.norms.circuit import NodeStep

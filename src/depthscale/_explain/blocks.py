@@ -2,20 +2,17 @@
 argued, predicted, measured."""
 
 from dataclasses import dataclass
-from math import isfinite, log2, nan, prod
+from math import isfinite, log2, nan
 
 import numpy as np
 
 from depthscale._explain.expected import Numbers, of_norm, of_weights
-from depthscale._probe.likeness import NORMS
 from depthscale.network import Norm
 from depthscale.run import Terms, Trace, TracedOp
 from depthscale.theory import exchangeable
-from depthscale.theory.described import Described, described
+from depthscale.theory.model_graph import ModelGraph, model_graph
 from depthscale.theory.traces import ends
 from depthscale.theory.walk import BETWEEN_SAMPLES
-
-_MAPS = ("linear", "addmm", "matmul", "mm", "conv1d", "conv2d", "conv3d")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,15 +38,13 @@ class Block:
     @property
     def values(self) -> int:
         """That one sigma is over."""
-        shape, settings = self.norm.shape, self.norm.settings
-        match self.norm.op:
-            case "batch_norm":
-                return self.norm.size // shape[1]
-            case "instance_norm":
-                return prod(shape[2:])
-            case "group_norm":
-                return prod(shape[1:]) // settings["num_groups"]
-        return prod(np.atleast_1d(settings["normalized_shape"]).tolist())
+        return int(self.what.size)
+
+    @property
+    def what(self) -> Norm:
+        """The norm that it is."""
+        assert self.norm.norm is not None
+        return self.norm.norm
 
     @property
     def constant(self) -> bool:
@@ -69,16 +64,12 @@ def blocks(trace: Trace) -> list[Block]:
 def is_read(op: TracedOp) -> bool:
     """Whether an operation is a norm whose terms are numbers: a gradient came by, and not of zeros
     alone."""
-    return op.op in NORMS and bool(op.terms) and all(isfinite(each.gain) for each in op.terms)
+    return op.norm is not None and bool(op.terms) and all(isfinite(each.gain) for each in op.terms)
 
 
 def _map(trace: Trace, norm: TracedOp) -> TracedOp | None:
     below = trace.ops[norm.reads[0]] if norm.reads else None
-    return (
-        below
-        if below is not None and below.op in _MAPS and below.weights and len(below.edges) == 1
-        else None
-    )
+    return below if below is not None and below.map is not None and len(below.edges) == 1 else None
 
 
 def measured(block: Block) -> list[Numbers]:
@@ -93,7 +84,7 @@ def _measured(block: Block, found: Terms, at: int) -> Numbers:
         "scale": found.scale if gains(block.norm) else nan,
         "norm": found.gain,
         "even": found.direct / found.inverse,
-        "through_mean": nan if block.norm.op == "rms_norm" else found.through_mean,
+        "through_mean": found.through_mean if block.what.row.centred else nan,
         "through_sigma": found.through_sigma,
         "sigma2": found.variance,
         "spread": found.spread,
@@ -109,7 +100,7 @@ def _measured(block: Block, found: Terms, at: int) -> Numbers:
     return numbers
 
 
-def argued(block: Block, shape: Described, theory: Numbers) -> Numbers:
+def argued(block: Block, shape: ModelGraph, theory: Numbers) -> Numbers:
     """What the argument says of the block, given its own sigma, slopes, gain and weights. / theory:
     for what sigma is made of."""
     found = block.norm.terms
@@ -144,7 +135,7 @@ class Theory:
     missing: rules that were wanted."""
 
     def __init__(self, trace: Trace):
-        self.shape = described(trace)
+        self.shape = model_graph(trace)
         graph = self.shape.graph
         self._signals, missing = exchangeable.forward(graph)
         ratio = BETWEEN_SAMPLES.get(trace.loss, 0.0)

@@ -4,13 +4,13 @@ network's graph."""
 from dataclasses import replace
 from math import inf, nan
 
-from depthscale._explain.tape import Places, places
+from depthscale._explain.forward_backward import Places, places
 from depthscale.errors import DepthscaleError
 from depthscale.network import Conv, Graph, Linear, NetSpec, Norm
 from depthscale.theory import exchangeable
+from depthscale.theory.norm import deviation, shares
 from depthscale.theory.predict import BETWEEN_SAMPLES
-from depthscale.theory.states import Gradient, Signal
-from depthscale.theory.terms import deviation, shares
+from depthscale.theory.states import BackwardMoments, ForwardMoments
 
 Numbers = dict[str, float]
 
@@ -35,10 +35,12 @@ def argued(spec: NetSpec) -> list[Numbers]:
     return expected(ideal, "independent")
 
 
-def _layer(graph: Graph, at: Places, signals: list[Signal], gradients: list[Gradient]) -> Numbers:
+def _layer(
+    graph: Graph, at: Places, signals: list[ForwardMoments], gradients: list[BackwardMoments]
+) -> Numbers:
     def factor(below: int, above: int) -> float:
         low, high = gradients[below], gradients[above]
-        if low.below or high.below:
+        if low.ties.below or high.ties.below:
             return nan  # a norm after its activation has a factor together with it alone
         return 2.0 ** (low.log2_ms - high.log2_ms)
 
@@ -69,7 +71,7 @@ def of_weights(map_: object) -> float:
     return nan
 
 
-def of_norm(norm: object, y: Signal, g: Gradient) -> Numbers:
+def of_norm(norm: object, y: ForwardMoments, g: BackwardMoments) -> Numbers:
     assert isinstance(norm, Norm)
     try:
         of_sigma = deviation(norm, y)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from depthscale._explain.threads import one_thread
+from depthscale._explain.single_thread import one_thread
 from depthscale.errors import DepthscaleError, InvalidSpec, UnreliableGrowth
 from depthscale.measure import Growth, growth
 from depthscale.nets import simulate
@@ -261,7 +261,7 @@ def _growth(profile: Profile) -> Growth | None:
 
 def _predicted_correlation(spec: NetSpec) -> float:
     signals, missing = exchangeable.forward(spec.graph())
-    return nan if missing else signals[-1].ratio
+    return nan if missing else signals[-1].sample_correlation
 
 
 def _departure(cell: Cell, spec: NetSpec) -> str:

@@ -12,11 +12,12 @@ from torch.autograd.graph import Node
 
 from depthscale._probe import internals
 from depthscale._probe.nodes import Exit, Slot, reachable
-from depthscale._probe.norm_calls import NormReading, is_elementwise, slopes_of
-from depthscale._probe.recorder import Recorder
+from depthscale._probe.norm_calls import NormReading, is_whole, slopes_of
+from depthscale._probe.resolve import Operations
 from depthscale._probe.sketching import sketch_of
 from depthscale._probe.split import split_of
 from depthscale.errors import UnsupportedTensor
+from depthscale.network.torch_calls import is_elementwise
 from depthscale.run import NormSplit, NotSeen
 from depthscale.sketch import Sketch
 
@@ -32,23 +33,23 @@ class Backward:
     whole at another is counted once.
     """
 
-    def __init__(self, recorder: Recorder, sinks: list[Slot], log2_scale: int):
+    def __init__(self, ops: Operations, sinks: list[Slot], log2_scale: int, norms: bool):
         self.arrivals: dict[int, list[Sketch]] = defaultdict(list)
         self.departures: dict[int, dict[Exit, list[Sketch]]] = defaultdict(dict)
         self.splits: dict[int, NormSplit] = {}
         self.norms = NormReading(
-            {op: draft.norm for op, draft in enumerate(recorder.drafts) if draft.norm is not None}
+            {op: call.norm for op, call in enumerate(ops.calls) if call.norm is not None}
         )
-        self._with_slopes = recorder.norms
+        self._with_slopes = norms
         self.not_seen: list[NotSeen] = []
         self.nodes = reachable(node for node, _ in sinks)
-        self._claims, self._drafts = recorder.claims, recorder.drafts
+        self._owners, self._calls = ops.owners, ops.calls
         self._log2_scale = log2_scale
         self._into = self._edges_into(sinks)
         self.consumers: dict[int, int] = defaultdict(int)
         for slot, count in self._into.items():
-            if slot in self._claims.outputs:
-                self.consumers[self._claims.outputs[slot]] += count
+            if slot in self._owners.outputs:
+                self.consumers[self._owners.outputs[slot]] += count
         self._count_leaks()
         self._handed: dict[Slot, _Handed] = {}  # on the way to an output that nothing else reaches
         self._arrived: dict[
@@ -62,42 +63,42 @@ class Backward:
         as one."""
         into: dict[Slot, int] = defaultdict(int)
         for slot in sinks:
-            into[self._claims.resolve(slot)] += 1
+            into[self._owners.resolve(slot)] += 1
         for node in self.nodes:
-            if node not in self._claims.passing:
+            if node not in self._owners.passing:
                 for below, number in node.next_functions:
                     if below is not None and not internals.is_leaf(below):
-                        into[self._claims.resolve((below, number))] += 1
+                        into[self._owners.resolve((below, number))] += 1
         return into
 
     def _count_leaks(self) -> None:
         """Edges into the inside of an operation, past its outputs: what they bring is in nobody's
         account, and it must show."""
-        owner = self._claims.owner
+        owner = self._owners.owner
         for node in self.nodes:
             for below, number in node.next_functions:
                 if below is None or node not in owner:
                     continue
-                slot = self._claims.resolve((below, number))
+                slot = self._owners.resolve((below, number))
                 inside = owner.get(slot[0], owner[node])
                 if (
                     inside != owner[node]
-                    and slot not in self._claims.outputs
+                    and slot not in self._owners.outputs
                     and self._carries_signal(slot[0])
                 ):
                     self.consumers[inside] += 1
                     why = (
-                        f"{self._drafts[owner[node]].op} reads what was made inside it, which "
+                        f"{self._calls[owner[node]].name} reads what was made inside it, which "
                         "no call returned"
                     )
-                    self.not_seen.append(NotSeen(self._drafts[inside].op, why))
+                    self.not_seen.append(NotSeen(self._calls[inside].name, why))
 
     def _carries_signal(self, inside: Node) -> bool:
         """Whether another operation's output lies behind a node; behind a weight that was
         transposed, say, none does."""
         behind = (slot for node in reachable([inside]) for slot in node.next_functions)
         return any(
-            below is not None and self._claims.producer((below, number)) is not None
+            below is not None and self._owners.producer((below, number)) is not None
             for below, number in behind
         )
 
@@ -106,21 +107,20 @@ class Backward:
         """Hooks on the nodes while the context lasts; they change nothing."""
         inside = set(self.nodes)
         self._ways = {
-            op: sum(way.node in inside for way in draft.exits)
-            for op, draft in enumerate(self._drafts)
+            op: sum(way.node in inside for way in call.exits) for op, call in enumerate(self._calls)
         }
         handles = []
         for node, slots in self._by_node().items():
             if node in inside:
                 handles.append(node.register_prehook(self._arrive(node, slots)))
-        for op, draft in enumerate(self._drafts):
+        for op, call in enumerate(self._calls):
             exits: dict[Node, list[Exit]] = defaultdict(list)
-            for way in draft.exits:
+            for way in call.exits:
                 if way.node in inside:
                     exits[way.node].append(way)
             for node, ways in exits.items():
                 handles.append(node.register_hook(self._leave(op, node, ways)))
-        for node in self._claims.passing & inside:
+        for node in self._owners.passing & inside:
             handles.append(node.register_hook(self._pass(node)))
         try:
             yield
@@ -131,7 +131,7 @@ class Backward:
 
     def _by_node(self) -> dict[Node, dict[int, int]]:
         by_node: dict[Node, dict[int, int]] = defaultdict(dict)
-        for (node, number), op in self._claims.outputs.items():
+        for (node, number), op in self._owners.outputs.items():
             by_node[node][number] = op
         return by_node
 
@@ -154,7 +154,7 @@ class Backward:
     def hand(self, slot: Slot, gradient: Tensor) -> Sketch:
         """Sketch of what is on its way to a slot, which is counted once if it arrives there as it
         is."""
-        slot, sketch = self._claims.resolve(slot), sketch_of(gradient, self._log2_scale)
+        slot, sketch = self._owners.resolve(slot), sketch_of(gradient, self._log2_scale)
         if self._into[slot] == 1:
             self._handed[slot] = _Handed(gradient, internals.version(gradient), sketch)
         return sketch
@@ -170,7 +170,7 @@ class Backward:
                 "its gradient changes between this operation and its only reader: a hook of the "
                 "model's own?"
             )
-            self.not_seen.append(NotSeen(self._drafts[op].op, why))
+            self.not_seen.append(NotSeen(self._calls[op].name, why))
         return known
 
     def _leave(self, op: int, node: Node, ways: list[Exit]) -> Callable[..., None]:
@@ -194,14 +194,15 @@ class Backward:
                     known = self.sketch(op, gradient)
                 assert known is not None
                 self.departures[op].setdefault(way, []).append(known)
-                target = self._claims.resolve(way.target)
+                target = self._owners.resolve(way.target)
                 if gradient is not None and self._into[target] == 1:
                     self._handed[target] = _Handed(gradient, internals.version(gradient), known)
                 self.norms.leave(op, gradient, self._ways[op])
             if (
                 self._with_slopes
                 and self._ways[op] == 1
-                and is_elementwise(self._drafts[op].op, self._drafts[op].slots, node)
+                and is_elementwise(self._calls[op].name, self._calls[op].settings)
+                and is_whole(self._calls[op].slots, node)
             ):
                 slopes = slopes_of(node, ways[0].position, grad_outputs[0])
                 if slopes is not None:
@@ -223,7 +224,7 @@ class Backward:
             grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]
         ) -> None:
             (given, *_), left = grad_outputs, next((g for g in grad_inputs if g is not None), None)
-            below = self._claims.producer((node, 0))
+            below = self._owners.producer((node, 0))
             if (
                 given is None
                 or left is None
@@ -251,7 +252,7 @@ class Backward:
         try:
             return sketch_of(gradient, self._log2_scale)
         except UnsupportedTensor as refused:
-            self.not_seen.append(NotSeen(self._drafts[op].op, f"its gradient: {refused}"))
+            self.not_seen.append(NotSeen(self._calls[op].name, f"its gradient: {refused}"))
             return Sketch()
 
 

@@ -1,7 +1,8 @@
-"""What a call of a torch function says of itself: its name, its tensors, what it will write to,
-whether it only reshapes."""
+"""What a torch function says of itself, asked once for each function: its name, whether it only
+asks, what it writes to, whether it copies."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from depthscale._probe import internals
+from depthscale.network import torch_calls
 
 _COPIES = {
     "contiguous",
@@ -37,7 +39,7 @@ _RUNNING = {
     torch.batch_norm: slice(3, 5),
     torch.instance_norm: slice(3, 5),
 }  # where the running statistics are
-QUESTIONS = {  # that only ask a tensor of its shape or kind
+_QUESTIONS = {  # that only ask a tensor of its shape or kind
     *(
         Tensor.dim,
         Tensor.size,
@@ -54,6 +56,86 @@ QUESTIONS = {  # that only ask a tensor of its shape or kind
     ),
 }
 _NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFunction:
+    """Facts of a torch function.
+
+    Args:
+        function: What is called.
+        name: As a trace shows it.
+        asks: It only asks a tensor of its shape or kind.
+        copies: It hands on the values of its first argument.
+        like_another: Its other tensor gives a type or a shape.
+        embeds: It takes rows of a table.
+        in_place: Its name says that it writes to its first argument.
+        running: Where the running statistics stand among its arguments, which it may write to.
+        parameters: Names of its parameters, of a function that is written in Python.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    asks: bool
+    copies: bool
+    like_another: bool
+    embeds: bool
+    in_place: bool
+    running: slice | None
+    parameters: tuple[str, ...]
+
+    def written(self, args: Any, kwargs: Any) -> list[Tensor]:
+        """Tensors that a call will write to, as far as its name and arguments say."""
+        targets: list[Any] = []
+        if self.in_place or self._argument("inplace", args, kwargs):
+            targets += args[:1] or [kwargs.get(first) for first in ("input", "tensor", "self")]
+        if self.embeds and self._argument("max_norm", args, kwargs) is not None:
+            targets.append(self._argument("weight", args, kwargs))
+        if self.running is not None:
+            targets += [
+                *args[self.running],
+                kwargs.get("running_mean"),
+                kwargs.get("running_var"),
+            ]
+        if "out" in kwargs:
+            targets.append(kwargs["out"])
+        return tensors(targets) if targets else []
+
+    def _argument(self, name: str, args: Any, kwargs: Any) -> Any:
+        """What was given for a parameter; of a function written in C, by keyword alone."""
+        if name in kwargs or name not in self.parameters:
+            return kwargs.get(name)
+        at = self.parameters.index(name)
+        return args[at] if at < len(args) else None
+
+
+def torch_function(func: Callable[..., Any]) -> TorchFunction:
+    """The facts of a function."""
+    own, name, code = getattr(func, "__name__", ""), _name_of(func), getattr(func, "__code__", None)
+    bare = own.partition(".")[0]
+    in_place = (
+        (bare.endswith("_") and not bare.endswith("__"))
+        or bare.startswith("__i")
+        or bare in ("__setitem__", "__set__")
+    )
+    return TorchFunction(
+        function=func,
+        name=name,
+        asks=func in _QUESTIONS,
+        copies=name in _COPIES,
+        like_another=torch_calls.takes_shape_of_another(name),
+        embeds=torch_calls.is_embedding(name),
+        in_place=in_place and bare not in _NOT_WRITING,
+        running=_RUNNING.get(func),
+        parameters=() if code is None else code.co_varnames[: code.co_argcount],
+    )
+
+
+def _name_of(func: Callable[..., Any]) -> str:
+    name = getattr(func, "__name__", type(func).__name__)
+    if name == "__get__":  # an attribute, as x.T
+        return getattr(getattr(func, "__self__", None), "__name__", name)
+    return _DUNDERS.get(name, name.strip("_"))
 
 
 def tensors(values: Any) -> list[Tensor]:
@@ -74,58 +156,13 @@ def _gather(value: Any, into: list[Tensor]) -> None:
             _gather(each, into)
 
 
-def name_of(func: Callable[..., Any]) -> str:
-    name = getattr(func, "__name__", type(func).__name__)
-    if name == "__get__":  # an attribute, as x.T
-        return getattr(getattr(func, "__self__", None), "__name__", name)
-    return _DUNDERS.get(name, name.strip("_"))
-
-
-def written(func: Callable[..., Any], args: Any, kwargs: Any) -> list[Tensor]:
-    """Tensors that a call will write to, as far as its name and arguments say."""
-    name = getattr(func, "__name__", "").partition(".")[0]
-    found: list[Any] = []
-    in_place = (
-        (name.endswith("_") and not name.endswith("__"))
-        or name.startswith("__i")
-        or name in ("__setitem__", "__set__")
-    )
-    if (in_place and name not in _NOT_WRITING) or _argument(func, "inplace", args, kwargs):
-        found += args[:1] or [kwargs.get(first) for first in ("input", "tensor", "self")]
-    if (
-        name in ("embedding", "embedding_bag")
-        and _argument(func, "max_norm", args, kwargs) is not None
-    ):
-        found.append(_argument(func, "weight", args, kwargs))
-    if func in _RUNNING:
-        found += [*args[_RUNNING[func]], kwargs.get("running_mean"), kwargs.get("running_var")]
-    if "out" in kwargs:
-        found.append(kwargs["out"])
-    return tensors(found)
-
-
-def _argument(func: Callable[..., Any], name: str, args: Any, kwargs: Any) -> Any:
-    """What was given for a parameter of a function written in Python; of others, by keyword
-    alone."""
-    if name in kwargs or not args or not hasattr(func, "__code__"):
-        return kwargs.get(name)
-    names = func.__code__.co_varnames[: func.__code__.co_argcount]
-    at = names.index(name) if name in names else len(args)
-    return args[at] if at < len(args) else None
-
-
-def is_reshape(name: str, output: Tensor, given: list[Tensor], before: dict[int, int]) -> bool:
-    """Whether an output holds the same values as the first argument, rearranged."""
-    if (
-        not given
-        or id(output) in before
-        or output.numel() != given[0].numel()
-        or output.dtype != given[0].dtype
-    ):
+def is_reshape(function: TorchFunction, output: Tensor, given: Tensor) -> bool:
+    """Whether a new output holds the same values as the first argument, rearranged."""
+    if output.numel() != given.numel() or output.dtype != given.dtype:
         return False
-    if name in _COPIES:
+    if function.copies:
         return True
-    return internals.base_of(output) is not None and _storage(output) == _storage(given[0])
+    return internals.base_of(output) is not None and _storage(output) == _storage(given)
 
 
 def _storage(tensor: Tensor) -> int:

@@ -1,6 +1,5 @@
 """Dead units: those of a rectifier that nothing in the batch activates."""
 
-from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -10,31 +9,30 @@ from torch import Tensor
 from depthscale._probe.sketching import is_dense
 from depthscale.sketch.counting import compiled, float32_array
 
-_RECTIFIERS = ("relu", "relu6", "threshold")
 
+def dead_units(output: Tensor, positions: int | None) -> float | Tensor | None:
+    """Share of units of a rectifier that no value of the batch activates; None where there are
+    none.
 
-def dead_units(op: str, output: Tensor, made_by: Callable[[], str]) -> float | Tensor | None:
-    """Share of units of a rectifier that no value of the batch activates; None for others.
-
-    made_by: name of the map that its values come from: units lie on axis 1 of what a convolution
-    made, on the last axis of what a linear map made, and where there is none on axis 1 of images
-    and of tables.
+    positions: axes of positions in one sample of what the map made that its values come from, None
+    without a map: units lie on axis 1 of what a convolution made, on the last axis of what a linear
+    map made, and where there is none on axis 1 of images and of tables.
     """
-    if op not in _RECTIFIERS or not is_dense(output) or output.dim() < 2 or not output.numel():
+    if not is_dense(output) or output.dim() < 2 or not output.numel():
         return None
-    axis, values = _axis(output, made_by()), float32_array(output)
+    axis, values = _axis(output, positions), float32_array(output)
     if values is not None:
         return _dead_share(values.reshape(prod(values.shape[:axis]), values.shape[axis], -1))
     with torch.no_grad():
         return (output.amax([i for i in range(output.dim()) if i != axis]) <= 0).float().mean()
 
 
-def _axis(output: Tensor, made_by: str) -> int:
+def _axis(output: Tensor, positions: int | None) -> int:
     """Where the units lie."""
-    if made_by.startswith("conv"):
-        image = int(made_by[-2]) + 1  # axes of one sample, as 3 for conv2d
-        return int(output.dim() > image) if output.dim() >= image else output.dim() - 1
-    return 1 if not made_by and output.dim() in (2, 4, 5) else output.dim() - 1
+    if positions is None:
+        return 1 if output.dim() in (2, 4, 5) else output.dim() - 1
+    image = positions + 1  # axes of one sample, as 3 for conv2d
+    return int(output.dim() > image) if 1 < image <= output.dim() else output.dim() - 1
 
 
 @compiled()

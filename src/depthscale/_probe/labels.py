@@ -3,22 +3,20 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from depthscale._probe.recorder import Draft
+from depthscale._probe.recorder import Call
 
 
-def labels(drafts: Sequence[Draft]) -> list[str]:
+def labels(calls: Sequence[Call]) -> list[str]:
     """A name for every operation: its module's path where the module runs it alone, else with the
     function's; "#k" from the second use on."""
-    together = Counter((draft.path, draft.call) for draft in drafts)
-    seen: Counter[str] = Counter()
-    found = []
-    for draft in drafts:
-        by_itself = draft.op == "input" or (
-            draft.leaf_module and draft.path and together[draft.path, draft.call] == 1
-        )
-        plain = (
-            draft.path if by_itself else ".".join(part for part in (draft.path, draft.op) if part)
-        )
-        seen[plain] += 1
-        found.append(plain if seen[plain] == 1 else f"{plain}#{seen[plain]}")
-    return found
+    together = Counter((call.place, call.module.number) for call in calls)
+    uses: Counter[str] = Counter()
+    names = []
+    for call in calls:
+        path = call.place
+        alone = call.in_leaf and path and together[path, call.module.number] == 1
+        by_itself = alone or call.path is not None
+        plain = path if by_itself else ".".join(part for part in (path, call.name) if part)
+        uses[plain] += 1
+        names.append(plain if uses[plain] == 1 else f"{plain}#{uses[plain]}")
+    return names

@@ -12,34 +12,6 @@ from depthscale._probe.sketching import is_dense
 from depthscale.run import Likeness
 from depthscale.sketch.counting import REORDER, compiled, float32_array
 
-ACTIVATIONS = (
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "prelu",
-    "rrelu",
-    "elu",
-    "selu",
-    "celu",
-    "gelu",
-    "silu",
-    "mish",
-    "softplus",
-    "sigmoid",
-    "tanh",
-    "hardtanh",
-    "hardswish",
-    "hardsigmoid",
-    "softsign",
-    "erf",
-    "sin",
-    "abs",
-    "threshold",
-    "logsigmoid",
-    "glu",
-)
-NORMS = ("batch_norm", "layer_norm", "rms_norm", "group_norm", "instance_norm")
-_READ = frozenset((*ACTIVATIONS, "add", "input", "embedding", "layer_norm", "rms_norm"))
 _ROWS, _COLUMNS = 32, 4096  # of an output that are compared: enough for a correlation to some 1e-3
 _BLOCK = 256  # columns whose rows stay in the first cache
 
@@ -55,12 +27,10 @@ class Products:
     positions: Gram | None
 
 
-def products_of(op: str, output: Tensor) -> Products | None:
-    """Of an activation's or a sum's output, of an input and an embedding; None for others and where
-    nothing can be compared."""
+def products_of(output: Tensor) -> Products | None:
+    """Of an output; None where nothing can be compared."""
     if (
-        op not in _READ
-        or output.is_complex()
+        output.is_complex()
         or not is_dense(output)
         or output.dim() < 2
         or output.shape[0] < 2

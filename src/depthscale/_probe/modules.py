@@ -13,7 +13,7 @@ from depthscale._probe.tree import Tree, below
 
 
 @dataclass(slots=True)
-class Call:
+class ModuleCall:
     """One call of a module. / number: counted over the run."""
 
     path: str
@@ -26,25 +26,24 @@ class Call:
 class ModuleStack:
     """The calls under way in the thread that made it, outermost first."""
 
-    calls: list[Call] = field(default_factory=list)
+    calls: list[ModuleCall] = field(default_factory=list)
     made: int = 0
 
-    deepest: Call | None = None  # what was running when something was raised
-    on_leaving: Callable[[object], None] = lambda output: (
-        None
-    )  # told every call's output while it still is on the stack
+    deepest: ModuleCall | None = None  # what was running when something was raised
+    # called with every call's output while it still is on the stack
+    on_leaving: Callable[[object], None] | None = None
 
     _below: dict[int, dict[int, list[str]]] = field(default_factory=dict)
 
     @property
-    def top(self) -> Call:
+    def top(self) -> ModuleCall:
         return self.calls[-1]
 
     def enter(self, module: nn.Module, first: str) -> None:
         """A module is called. / first: its first path, for one that stands nowhere in the module
         that calls it."""
         self.made += 1
-        self.calls.append(Call(self._path(module, first), module, self.made))
+        self.calls.append(ModuleCall(self._path(module, first), module, self.made))
 
     def _path(self, module: nn.Module, first: str) -> str:
         """Where the caller keeps the module: one that stands in several places is taken to be
@@ -63,7 +62,7 @@ class ModuleStack:
     def within(self, path: str) -> Iterator[None]:
         """What runs now is not the model's."""
         self.made += 1
-        self.calls.append(Call(path, nn.Identity(), self.made))
+        self.calls.append(ModuleCall(path, nn.Identity(), self.made))
         yield
         self.calls.pop()
 
@@ -72,7 +71,7 @@ class ModuleStack:
 def watched(tree: Tree) -> Iterator[ModuleStack]:
     """A stack that follows the modules' calls in this thread while the context lasts. / user's
     hooks keep their order."""
-    stack = ModuleStack([Call("", tree.modules[0][1], 0)])
+    stack = ModuleStack([ModuleCall("", tree.modules[0][1], 0)])
     thread = threading.get_ident()
     handles = []
 
@@ -85,8 +84,9 @@ def watched(tree: Tree) -> Iterator[ModuleStack]:
 
     def leave(module: nn.Module, args: object, output: object) -> None:
         if threading.get_ident() == thread and len(stack.calls) > 1:
-            with internals.unseen():
-                stack.on_leaving(output)
+            if stack.on_leaving is not None:
+                with internals.unseen():
+                    stack.on_leaving(output)
             left = stack.calls.pop()
             if output is None and stack.deepest is None:  # it raised, or returned nothing
                 stack.deepest = left

@@ -22,7 +22,7 @@ class Exit:
 
 
 @dataclass
-class Claims:
+class NodeOwners:
     """Who owns which node. / owner: node -> operation; passing: nodes of pure reshapes; outputs:
     slot -> operation.
 

@@ -4,7 +4,7 @@ and of an activation's slopes."""
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import nan, prod
+from math import nan
 from typing import Any
 
 import torch
@@ -12,24 +12,12 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from depthscale._probe import internals
-from depthscale._probe.likeness import ACTIVATIONS
 from depthscale._probe.nodes import Slot
-from depthscale.network import Norm
+from depthscale.network import NORM_CALLS, Norm
+from depthscale.network.torch_calls import is_norm
+from depthscale.network.torch_ops import norm_of
 from depthscale.norms.norm_terms import Constants, correlation, norm_terms
 from depthscale.run import Slopes, Terms
-
-# where a function takes gain, mean and variance; torch's own order for the two that F orders
-# otherwise
-_PLACES = {
-    "batch_norm": {"weight": 3, "running_mean": 1, "running_var": 2},
-    "instance_norm": {"weight": 3, "running_mean": 1, "running_var": 2},
-    "layer_norm": {"weight": 2},
-    "group_norm": {"weight": 2},
-    "rms_norm": {"weight": 2},
-}
-_OF_TORCH = {"weight": 1, "running_mean": 3, "running_var": 4}
-_OF_TORCHS = (torch.batch_norm, torch.instance_norm)
-_OF_FEATURES = ("layer_norm", "rms_norm")  # whose gain is one for each entry, not for each channel
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,55 +49,35 @@ def norm_call(
 ) -> NormCall | None:
     """What a norm's function was called with, None for any other function. / given: its
     settings."""
-    if name not in _PLACES:
+    if not is_norm(name):
         return None
     y: Tensor = kwargs["input"] if "input" in kwargs else args[0]
-    if internals.is_wrapped(y):
+    norm = None if internals.is_wrapped(y) else norm_of(name, given, tuple(y.shape), y.numel())
+    if norm is None:
         return None
-    places = _OF_TORCH if func in _OF_TORCHS else _PLACES[name]
+    if given.get("eps") is None:
+        norm = replace(norm, eps=torch.finfo(y.dtype).eps)
     gain, mean, variance = (
-        _argument(each, places, args, kwargs) for each in ("weight", "running_mean", "running_var")
+        _argument(func, name, each, args, kwargs)
+        for each in ("weight", "running_mean", "running_var")
     )
-    constant = not given.get("training", True) or not given.get("use_input_stats", True)
-    constants = (
-        (mean.detach(), variance.detach())
-        if constant and mean is not None and variance is not None
-        else None
-    )
+    constants = None
+    if norm.statistics == "running" and mean is not None and variance is not None:
+        constants = mean.detach(), variance.detach()
     if gain is not None:
-        gain = (
-            gain.detach()
-            if name in _OF_FEATURES
-            else gain.detach().reshape(-1, *[1] * (y.dim() - 2))
-        )
-    return NormCall(_norm(name, y, given, constants), y.detach(), gain, constants)
+        gain = gain.detach()
+        if not norm.row.gain_by_entry:
+            gain = gain.reshape(-1, *[1] * (y.dim() - 2))
+    return NormCall(norm, y.detach(), gain, constants)
 
 
 def _argument(
-    name: str, places: Mapping[str, int], args: Any, kwargs: Mapping[str, Any]
+    func: Callable[..., Any], name: str, argument: str, args: Any, kwargs: Mapping[str, Any]
 ) -> Tensor | None:
-    at = places.get(name, len(args))
-    return kwargs.get(name, args[at] if at < len(args) else None)
-
-
-def _norm(name: str, y: Tensor, given: Mapping[str, Any], constants: Constants | None) -> Norm:
-    eps = given.get("eps")
-    eps = torch.finfo(y.dtype).eps if eps is None else float(eps)
-    if constants is not None:
-        return Norm("batch", y.numel() / y.shape[1], eps, "running")
-    match name:
-        case "batch_norm":
-            return Norm("batch", y.numel() / y.shape[1], eps)
-        case "instance_norm":
-            return Norm("instance", prod(y.shape[2:]), eps)
-        case "group_norm":
-            return Norm("group", prod(y.shape[1:]) / given["num_groups"], eps)
-    shape = given["normalized_shape"]
-    return Norm(
-        "rms" if name == "rms_norm" else "layer",
-        prod(shape if isinstance(shape, Sequence) else (shape,)),
-        eps,
-    )
+    """What was given for an argument; torch's own functions, which are not written in Python, order
+    some otherwise than torch.nn.functional does."""
+    at = NORM_CALLS[name][1].place(argument, native=not hasattr(func, "__code__"))
+    return kwargs.get(argument, args[at] if at is not None and at < len(args) else None)
 
 
 class NormReading:
@@ -150,10 +118,9 @@ class NormReading:
         self._left.clear()
 
 
-def is_elementwise(op: str, slots: Sequence[Slot], node: Node) -> bool:
-    """Whether an operation is an activation and that node, which its input's gradient leaves, all
-    of it."""
-    return op in ACTIVATIONS and [node] == [each for each, _ in slots]
+def is_whole(slots: Sequence[Slot], node: Node) -> bool:
+    """Whether that node, which its input's gradient leaves, is all of an operation."""
+    return [node] == [each for each, _ in slots]
 
 
 @torch.no_grad()

@@ -47,9 +47,13 @@ class Parameters:
             else []
         )
 
-    def __contains__(self, tensor: Tensor) -> bool:
-        """Whether a tensor is a parameter or a buffer, which no input changes."""
-        return id(tensor) in self._names
+    @property
+    def all(self) -> list[nn.Parameter]:
+        return [p for _, p in self._tree.parameters]
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        return [b for _, b in self._tree.buffers]
 
     def weight(self, tensor: Tensor) -> Weight:
         """Name, shape and mean square of what goes into an operation beside the signal; made of

@@ -14,7 +14,7 @@ from torch import nn
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
 from depthscale._probe.randomness import seeded
-from depthscale._probe.run import MODES, Asked, Run
+from depthscale._probe.run import MODES, ProbeOptions, ProbePass
 from depthscale._probe.tree import walked
 from depthscale._probe.untouched import untouched
 from depthscale._probe.verify import same_without_probe
@@ -73,9 +73,9 @@ def probe(
     )
     _require_power_of_two(loss_scale)
 
-    def asked(model: Any, inputs: Any, repeats: int, seed: int) -> Asked:
+    def asked(model: Any, inputs: Any, repeats: int, seed: int) -> ProbeOptions:
         model = modules.unwrapped(model)
-        return Asked(
+        return ProbeOptions(
             model,
             inputs,
             loss,
@@ -128,7 +128,7 @@ def _require_no_arguments(factory: Callable[..., Any]) -> None:
         return
 
 
-def _probe(asked: Asked) -> Trace:
+def _probe(asked: ProbeOptions) -> Trace:
     given.require_module(asked.model)
     _require(
         asked.inputs is not None,
@@ -147,7 +147,7 @@ def _probe(asked: Asked) -> Trace:
         ):
             kept.before_any_write()  # a mode of one's own may merge weights, say
         asked.set_mode()
-        run = Run(asked, tree)
+        run = ProbePass(asked, tree)
         run.forward(kept)
         run.backward()
         trace = run.trace()

@@ -1,77 +1,127 @@
-"""Recording a forward pass: every operation as it runs, its activation counted at once, its place
-in autograd's graph."""
+"""Recording a forward pass: one record for every call as it runs, with the statistics that need the
+values; what a record means is resolved afterwards.
+
+`probe` enters the recorder around the model's own forward pass, with a guard that keeps what the
+pass is about to write to. A monitor enters it around the user's forward pass without a guard, for
+nothing is put back, and resolves the calls before the user's backward pass begins. A rank of a
+sharded model enters a recorder of its own, for its own thread and its own share of each tensor;
+calls are in the order of running on every rank, so that equal numbers are one operation.
+"""
 
 import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
-from depthscale._probe import internals, settings
-from depthscale._probe.calls import QUESTIONS, is_reshape, name_of, tensors, written
+from depthscale._probe import internals
+from depthscale._probe.calls import TorchFunction, is_reshape, tensors, torch_function
 from depthscale._probe.dead import dead_units
 from depthscale._probe.likeness import Products, products_of
-from depthscale._probe.modules import ModuleStack
-from depthscale._probe.nodes import Claims, Exit, Slot
+from depthscale._probe.modules import ModuleCall, ModuleStack
+from depthscale._probe.nodes import Exit, Slot
 from depthscale._probe.norm_calls import NormCall, norm_call
 from depthscale._probe.parameters import Parameters, Weight
 from depthscale._probe.sketching import shape_of, sketch_of
 from depthscale._probe.untouched import Kept
 from depthscale.errors import UnsupportedTensor
+from depthscale.network import torch_calls
 from depthscale.run import NotSeen
 from depthscale.sketch import Sketch
 from depthscale.sketch.counting import is_own_kind
 
-_EMBEDDINGS = ("embedding", "embedding_bag")
-_CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
-_MAPS = ("linear", "matmul", "mm", "bmm", "addmm", *_CONVOLUTIONS)
-_LIKE_ANOTHER = (
-    "to",
-    "type_as",
-    "expand_as",
-    "view_as",
-    "reshape_as",
-)  # whose other tensor gives a type or a shape
+# what a tensor derives from: nothing that is known, buffers alone, parameters, the inputs
+CONSTANT, BUFFER, PARAMETER, SIGNAL = range(4)
 
 
-@dataclass(eq=False)
-class Draft:
-    """An operation while it is being recorded; see TracedOp for the fields."""
+class Role(Enum):
+    """What a call does with values."""
 
-    op: str
-    path: str
-    module_class: str
-    call: int
-    leaf_module: bool
-    shape: tuple[int, ...]
-    dtype: str
-    size: int
-    activation: Sketch | None
-    reads: list[int]
-    slots: list[Slot]
-    exits: list[Exit]
-    settings: dict[str, Any]
-    weights: list[Weight]
-    products: Products | None
-    dead: float | Tensor | None
+    OPERATION = auto()  # it makes new ones
+    RESHAPE = auto()  # it hands on those of its first argument
+    INDEX = auto()  # it makes integers or booleans of them, to which no gradient goes
+    UNANNOUNCED = auto()  # a node of autograd's that no call made, as of a custom Function
+
+
+@dataclass(eq=False, slots=True)
+class Value:
+    """A tensor as one call left it; the record itself is its serial number.
+
+    Args:
+        ref: The tensor, while it is alive.
+        version: How often it had been written to when it was last seen.
+        kind: CONSTANT, BUFFER, PARAMETER or SIGNAL.
+        node: Its grad_fn.
+        output: Which of the node's outputs it is.
+        counted: It holds floating or complex numbers.
+        call: What made it; None where nothing was seen to, or where it is not followed.
+    """
+
+    ref: weakref.ref[Tensor]
+    version: int
+    kind: int
+    node: Node | None
+    output: int
+    counted: bool
+    call: "Call | None" = None
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """A call that ran, and what it means once it is resolved.
+
+    Args:
+        name: Of its function.
+        role: What it does with values.
+        module: The module that it ran in.
+        read: Its tensors, in order.
+        made: Its outputs.
+        path: Where it stands, if not in its module.
+        shape: Of the first output.
+        dtype: Of the first output.
+        size: Elements of all outputs.
+        settings: What the function was called with.
+        weights: Parameters, and what is made of them alone, that went in beside the signal.
+        activation: Sketch of all outputs.
+        number: The operation that it is, or whose values it hands on; None if none is.
+        reads: Operations that it reads, in order.
+        slots: Outputs of autograd's nodes that are its own.
+        exits: Its ways out, towards the input.
+    """
+
+    name: str
+    role: Role
+    module: ModuleCall
+    read: Sequence[Value]
+    made: list[Value] = field(default_factory=list)
+    path: str | None = None
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    size: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
+    weights: list[Weight] = field(default_factory=list)
+    activation: Sketch | None = None
+    products: Products | None = None
+    dead: float | Tensor | None = None
     norm: NormCall | None = None
+    number: int | None = None
+    reads: list[int] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    exits: list[Exit] = field(default_factory=list)
 
+    @property
+    def place(self) -> str:
+        """The path of its module, or its own."""
+        return self.module.path if self.path is None else self.path
 
-class Values:
-    """What is known of tensors that are alive, by identity."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Tensor], Any]] = {}
-
-    def __setitem__(self, tensor: Tensor, value: Any) -> None:
-        self._known[id(tensor)] = (weakref.ref(tensor), value)
-
-    def get(self, tensor: Tensor) -> Any:
-        found = self._known.get(id(tensor))
-        return found[1] if found is not None and found[0]() is tensor else None
+    @property
+    def in_leaf(self) -> bool:
+        """Whether its module has no others inside."""
+        return self.path is None and not self.module.module._modules
 
 
 class Recorder(TorchFunctionMode):
@@ -79,30 +129,40 @@ class Recorder(TorchFunctionMode):
     not changed."""
 
     def __init__(
-        self, modules: ModuleStack, kept: Kept, parameters: Parameters, norms: bool = False
+        self,
+        modules: ModuleStack,
+        parameters: Parameters,
+        kept: Kept | None = None,
+        norms: bool = False,
     ):
         super().__init__()
-        self.drafts: list[Draft] = []
-        self.claims = Claims()
+        self.calls: list[Call] = []
         self.not_seen: list[NotSeen] = []
-        self._modules, self._kept, self.norms = modules, kept, norms
-        self._parameters = parameters
+        self.norms = norms
+        self._modules, self._kept, self._parameters = modules, kept, parameters
         self._depth = internals.depth()
+        self._functions: dict[Callable[..., Any], TorchFunction] = {}
+        self._values: dict[int, Value] = {}  # by identity, of tensors that were alive
+        self._by_slot: dict[Slot, Value] = {}
+        self._own: dict[int, int] = {}  # kinds of parameters and buffers, by identity
+        for tensors_of_kind, kind in ((parameters.buffers, BUFFER), (parameters.all, PARAMETER)):
+            for tensor in tensors_of_kind:
+                self._own[id(tensor)] = kind
+                self._add(tensor, kind)
         modules.on_leaving = self._left
-        self._origin = Values()  # tensor -> operation, where autograd does not say it
-        self._fixed = Values()  # tensors that depend on those alone
-        self._derived = Values()  # tensors that depend on the inputs
-        # integer and boolean tensor -> operation that it was made from, as by an argmax
-        self._picked = Values()
-
-    # ---- what the model is given
 
     def begin(self, inputs: dict[str, Tensor]) -> None:
         """What the model is given, by name."""
         for name, tensor in inputs.items():
-            self._derived[tensor] = True
-            if _counted(tensor):
-                self._record("input", [tensor], [], (), {}, path=name)
+            if _is_counted(tensor):
+                self._record("input", [tensor], [], path=name)
+            else:
+                self._add(tensor, SIGNAL)
+
+    def close(self, outputs: list[Tensor]) -> None:
+        """After the forward pass: what made the outputs, if no function was seen to."""
+        for tensor in outputs:
+            self.value(tensor)
 
     # ---- every call
 
@@ -110,22 +170,19 @@ class Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in QUESTIONS or not self._listens():
+        function = self._functions.get(func)
+        if function is None:
+            function = self._functions[func] = torch_function(func)
+        if function.asks or not self._listens():
             return func(*args, **kwargs)
         given = tensors((args, kwargs))
-        for tensor in written(func, args, kwargs):
-            self._kept.before_write(tensor)
-        if func is Tensor.backward:
-            self._kept.before_backward()
-        for tensor in given:
-            self._close_gap(tensor)
-        before = {id(tensor): internals.version(tensor) for tensor in given}
-        reads = [self._producer(tensor) for tensor in given]
+        if self._kept is not None:
+            self._keep(self._kept, function, args, kwargs)
+        read = [self.value(tensor) for tensor in given]
         result = func(*args, **kwargs)
-        results = tensors(result) or given[:1]  # x[i] = y returns nothing
-        outputs = [_whole(t, before) for t in results if before.get(id(t)) != internals.version(t)]
+        outputs = self._outputs(tensors(result) or given[:1], given, read)
         if outputs:
-            self._saw(func, args, kwargs, given, reads, before, outputs)
+            self._saw(function, args, kwargs, given, read, outputs)
         return result
 
     def _listens(self) -> bool:
@@ -137,150 +194,120 @@ class Recorder(TorchFunctionMode):
         """What a module returns was made in that module, whoever uses it first."""
         if self._listens():
             for tensor in tensors(output):
-                self._close_gap(tensor)
+                self.value(tensor)
+
+    def _keep(self, kept: Kept, function: TorchFunction, args: Any, kwargs: Any) -> None:
+        for tensor in function.written(args, kwargs):
+            kept.before_write(tensor)
+        if function.function is Tensor.backward:
+            kept.before_backward()
+
+    def _outputs(
+        self, results: list[Tensor], given: list[Tensor], read: list[Value]
+    ) -> list[Tensor]:
+        """What a call made or wrote to; of x[i] = y, which returns nothing, x."""
+        outputs = []
+        for tensor in results:
+            before = next((v for t, v in zip(given, read, strict=True) if t is tensor), None)
+            if before is None:
+                outputs.append(tensor)
+            elif before.version != (now := internals.version(tensor)):
+                before.version = now
+                whole = internals.base_of(tensor)  # of a view, the tensor that it is a view of
+                outputs.append(tensor if whole is None else whole)
+        return outputs
 
     def _saw(
         self,
-        func: Any,
+        function: TorchFunction,
         args: Any,
         kwargs: Any,
         given: list[Tensor],
-        reads: Any,
-        before: Any,
-        outputs: Any,
+        read: list[Value],
+        outputs: list[Tensor],
     ) -> None:
-        name = name_of(func)
-        read = given[:1] if name in _LIKE_ANOTHER else given
-        fixed = bool(read) and name not in _EMBEDDINGS and all(map(self._is_fixed, read))
-        derived = any(self._derived.get(t) for t in read)
-        for t in outputs:
-            if fixed:
-                self._fixed[t] = True
-            elif derived:
-                self._derived[t] = True
-        picks = self._picks(given)
-        chosen_from = [*(r for r in reads if r is not None), *picks]
-        for t in outputs:
-            if chosen_from and not _counted(t):
-                self._picked[t] = chosen_from[0]
-        outputs = [t for t in outputs if _counted(t)]
-        if fixed or not outputs:
+        looked_at = read[:1] if function.like_another else read
+        kind = _joined([value.kind for value in looked_at])
+        counted = [t for t in outputs if _is_counted(t)]
+        if len(counted) < len(outputs):
+            self._index(function.name, kind, read, [t for t in outputs if not _is_counted(t)])
+        if not counted:
             return
-        if len(outputs) == 1 and is_reshape(name, outputs[0], given, before):
-            self._pass_through(outputs[0], reads[0])
-        elif derived or any(t.requires_grad for t in outputs):
-            asked = settings.of(name, args, kwargs)
-            if name in _EMBEDDINGS and not derived:  # of positions, say
+        if kind in (BUFFER, PARAMETER) and not function.embeds:
+            self._add_all(counted, kind, None)
+        elif len(counted) == 1 and self._hands_on(function, counted[0], given):
+            call = Call(function.name, Role.RESHAPE, self._modules.top, read)
+            self.calls.append(call)
+            self._add_all(counted, kind, call)
+        elif kind == SIGNAL or any(t.requires_grad for t in counted):
+            asked = torch_calls.settings(function.name, args, kwargs)
+            if function.embeds and kind != SIGNAL:  # of positions, say
                 asked["same_for_all"] = True
-            if picks:
-                asked["picked_by"] = picks
-            beside = [t for t in given if _counted(t) and self._is_fixed(t)]
-            if beside and not any(t.requires_grad for t in beside):
+            weights = [
+                t
+                for t, value in zip(given, read, strict=True)
+                if value.counted and value.kind in (BUFFER, PARAMETER)
+            ]
+            if weights and not any(t.requires_grad for t in weights):
                 asked["frozen"] = True
-            self._record(name, outputs, [r for r in reads if r is not None], beside, asked)
+            call = self._record(function.name, counted, read, asked, weights)
             if self.norms:
-                self.drafts[-1].norm = norm_call(func, name, args, kwargs, asked)
-        elif internals.is_wrapped(outputs[0]):
-            self.not_seen.append(
-                NotSeen(
-                    self._here(name),
-                    "it runs inside a torch.func transform, whose tensors stand for others",
-                )
-            )
+                call.norm = norm_call(function.function, function.name, args, kwargs, asked)
+        else:
+            self._add_all(counted, CONSTANT, None)
+            if internals.is_wrapped(counted[0]):
+                why = "it runs inside a torch.func transform, whose tensors stand for others"
+                self.not_seen.append(NotSeen(self._here(function.name), why))
+
+    def _index(self, name: str, kind: int, read: list[Value], made: list[Tensor]) -> None:
+        followed = any(value.call is not None for value in read)
+        call = Call(name, Role.INDEX, self._modules.top, read) if followed else None
+        if call is not None:
+            self.calls.append(call)
+        self._add_all(made, kind, call)
+
+    def _hands_on(self, function: TorchFunction, output: Tensor, given: list[Tensor]) -> bool:
+        return (
+            bool(given)
+            and not any(output is t for t in given)
+            and is_reshape(function, output, given[0])
+        )
 
     def _record(
         self,
         name: str,
         outputs: list[Tensor],
-        reads: list[int],
-        beside: Iterable[Tensor],
-        found: dict[str, Any],
+        read: list[Value],
+        asked: dict[str, Any] | None = None,
+        weights: Sequence[Tensor] = (),
         path: str | None = None,
-    ) -> None:
-        """A new operation. / beside: parameters and what is made of them alone, to which no
-        gradient of the signal goes."""
-        number = len(self.drafts)
-        slots = [(t.grad_fn, t.output_nr) for t in outputs if t.grad_fn is not None]
-        top, wrapped = self._modules.top, internals.is_wrapped(outputs[0])
-        self.drafts.append(
-            Draft(
-                op=name,
-                path=top.path if path is None else path,
-                module_class=type(top.module).__name__ if path is None else "",
-                call=top.number,
-                leaf_module=path is None and not top.module._modules,
-                shape=shape_of(outputs[0]),
-                dtype=str(outputs[0].dtype).removeprefix("torch."),
-                size=sum(t.numel() for t in outputs),
-                activation=self._sketch(name, outputs),
-                reads=reads,
-                slots=slots,
-                exits=self.claims.claim(number, slots),
-                settings=found,
-                weights=[
-                    self._parameters.weight(t) for t in beside if not (wrapped or is_own_kind(t))
-                ],
-                products=products_of(name, outputs[0]),
-                dead=dead_units(name, outputs[0], partial(self._map_above, reads)),
-            )
+        role: Role = Role.OPERATION,
+    ) -> Call:
+        """A new operation, with all that needs its values."""
+        first, given = outputs[0], {} if asked is None else asked
+        wrapped = bool(weights) and internals.is_wrapped(first)
+        call = Call(
+            name=name,
+            role=role,
+            module=self._modules.top,
+            read=read,
+            path=path,
+            shape=shape_of(first),
+            dtype=str(first.dtype).removeprefix("torch."),
+            size=first.numel() if len(outputs) == 1 else sum(t.numel() for t in outputs),
+            settings=given,
+            weights=[
+                self._parameters.weight(t) for t in weights if not (wrapped or is_own_kind(t))
+            ],
+            activation=self._sketch(name, outputs),
+            products=products_of(first) if torch_calls.is_compared(name, given) else None,
+            dead=dead_units(first, _positions_of_map(read))
+            if torch_calls.is_rectifier(name, given)
+            else None,
         )
-        for t in outputs:
-            self._origin[t] = number
-
-    def _pass_through(self, output: Tensor, source: int | None) -> None:
-        if output.grad_fn is not None:
-            self.claims.pass_through(output.grad_fn)
-        if source is not None:
-            self._origin[output] = source
-
-    def _producer(self, tensor: Tensor) -> int | None:
-        if tensor.grad_fn is not None:
-            found = self.claims.producer((tensor.grad_fn, tensor.output_nr))
-            if found is not None:
-                return found
-        return self._origin.get(tensor)
-
-    def close(self, outputs: list[Tensor]) -> None:
-        """After the forward pass: what made the outputs, if no function was seen to."""
-        for tensor in outputs:
-            self._close_gap(tensor)
-
-    def _close_gap(self, tensor: Tensor) -> None:
-        """A tensor made by nodes that no call announced, as a custom autograd.Function's, becomes
-        an operation of its own."""
-        node = tensor.grad_fn
-        if node is None or self._is_fixed(tensor) or not _counted(tensor):
-            return
-        if self.claims.known(node):
-            self._one_more_output(tensor, (node, tensor.output_nr))
-            return
-        base = internals.base_of(tensor)
-        if (
-            base is not None and base.numel() == tensor.numel()
-        ):  # a view made again after it, or its base, was written to
-            self.claims.pass_through(node)
-            return
-        self._record(_node_kind(node), [tensor], [], (), {"autograd": type(node).__name__})
-        draft = self.drafts[-1]
-        draft.reads = [
-            p for p in (self.claims.producer(e.target) for e in draft.exits) if p is not None
-        ]
-        self._derived[tensor] = True
-
-    def _one_more_output(self, tensor: Tensor, slot: Slot) -> None:
-        """Another output of a node that no call announced belongs to the operation that its first
-        one made."""
-        number = self.claims.owner.get(slot[0])
-        if number is None or slot in self.claims.outputs:
-            return
-        draft = self.drafts[number]
-        if any(node is slot[0] for node, _ in draft.slots):
-            self.claims.outputs[slot] = number
-            draft.slots.append(slot)
-            draft.size += tensor.numel()
-            more = self._sketch(draft.op, [tensor])
-            draft.activation = draft.activation + more if draft.activation and more else None
-            self._origin[tensor] = number
+        self.calls.append(call)
+        self._add_all(outputs, SIGNAL, call)
+        return call
 
     def _sketch(self, name: str, outputs: list[Tensor]) -> Sketch | None:
         try:
@@ -290,37 +317,78 @@ class Recorder(TorchFunctionMode):
             self.not_seen.append(NotSeen(self._here(name), f"its activation: {refused}"))
             return None
 
-    def _picks(self, given: Iterable[Tensor]) -> tuple[int, ...]:
-        """Operations that the indices and masks among these were made from: no gradient goes back
-        that way."""
-        return tuple(found for t in given if (found := self._picked.get(t)) is not None)
-
-    def _is_fixed(self, tensor: Tensor) -> bool:
-        return tensor in self._parameters or bool(self._fixed.get(tensor))
-
-    def _map_above(self, reads: list[int]) -> str:
-        """Name of the linear map or convolution that values come from, by the first thing that each
-        operation reads."""
-        while reads:
-            above = self.drafts[reads[0]]
-            if above.op in _MAPS:
-                return above.op
-            reads = above.reads
-        return ""
-
     def _here(self, name: str) -> str:
         return ".".join(part for part in (self._modules.top.path, name) if part)
 
+    # ---- every tensor
 
-def _whole(tensor: Tensor, before: dict[int, int]) -> Tensor:
-    """What was written to: for a view written in place, the tensor that it is a view of."""
-    base = internals.base_of(tensor) if id(tensor) in before else None
-    return tensor if base is None else base
+    def value(self, tensor: Tensor) -> Value:
+        """The record of a tensor as it is now."""
+        node, known = tensor.grad_fn, self._values.get(id(tensor))
+        if known is not None and known.ref() is tensor:
+            if known.node is node:
+                known.version = internals.version(tensor)
+                return known
+            return self._changed(tensor, node, known)
+        return self._changed(tensor, node, None)
+
+    def _changed(self, tensor: Tensor, node: Node | None, before: Value | None) -> Value:
+        """The record of a tensor that no call was seen to make: a constant, an output of a custom
+        autograd.Function, a view whose base was written to."""
+        kind, call = (CONSTANT, None) if before is None else (before.kind, before.call)
+        if node is None or kind in (BUFFER, PARAMETER) or not _is_counted(tensor):
+            return self._add(tensor, kind, call)
+        known = self._by_slot.get((node, tensor.output_nr))
+        if known is not None:
+            return self._add(tensor, known.kind, known.call)
+        base = internals.base_of(tensor)
+        if base is not None and base.numel() == tensor.numel():
+            viewed = self.value(base)
+            call = Call("view", Role.RESHAPE, self._modules.top, [viewed])
+            self.calls.append(call)
+            return self._add(tensor, viewed.kind if before is None else kind, call)
+        name = type(node).__name__
+        asked = {"autograd": name}
+        kind_of_node = name.removesuffix("0").removesuffix("Backward")
+        read = [v for edge in node.next_functions if (v := self._by_slot.get(edge)) is not None]  # type: ignore[arg-type]
+        call = self._record(kind_of_node, [tensor], read, asked, role=Role.UNANNOUNCED)
+        return call.made[0]
+
+    def _add(self, tensor: Tensor, kind: int, call: Call | None = None) -> Value:
+        node, ref = tensor.grad_fn, weakref.ref(tensor)
+        value = Value(ref, internals.version(tensor), kind, node, 0, _is_counted(tensor), call)
+        if node is not None:
+            value.output = tensor.output_nr
+            self._by_slot[node, value.output] = value
+        self._values[id(tensor)] = value
+        return value
+
+    def _add_all(self, outputs: list[Tensor], kind: int, call: Call | None) -> None:
+        """New records of what a call made; a parameter or a buffer that it wrote to stays one."""
+        for tensor in outputs:
+            value = self._add(tensor, self._own.get(id(tensor), kind), call)
+            if call is not None:
+                call.made.append(value)
 
 
-def _counted(tensor: Tensor) -> bool:
+def _joined(kinds: list[int]) -> int:
+    """What an output derives from, by what went in; beside constants only a signal is followed."""
+    kind = max(kinds, default=CONSTANT)
+    return kind if kind == SIGNAL else min(kinds, default=CONSTANT) and kind
+
+
+def _positions_of_map(read: Sequence[Value]) -> int | None:
+    """Axes of positions of what the linear map or convolution makes that values come from, by the
+    first thing that each operation reads; None without one."""
+    while True:
+        call = next((v.call for v in read if v.counted and v.call is not None), None)
+        if call is None:
+            return None
+        positions = torch_calls.positions_of_map(call.name)
+        if call.role is not Role.RESHAPE and positions is not None:
+            return positions
+        read = call.read[:1] if call.role is Role.RESHAPE else call.read
+
+
+def _is_counted(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
-
-
-def _node_kind(node: Any) -> str:
-    return type(node).__name__.removesuffix("0").removesuffix("Backward")

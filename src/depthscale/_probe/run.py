@@ -17,10 +17,11 @@ from depthscale._probe.labels import labels
 from depthscale._probe.likeness import likeness
 from depthscale._probe.parameters import Parameters
 from depthscale._probe.recorder import Recorder
+from depthscale._probe.resolve import resolved
 from depthscale._probe.tree import Tree
 from depthscale._probe.untouched import Kept
 from depthscale.errors import InvalidProbe
-from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp
+from depthscale.run import Coverage, Edge, NotSeen, Trace, TracedOp, with_meanings
 from depthscale.sketch import Sketch
 
 MODES = ("train", "eval")
@@ -31,7 +32,7 @@ _BESIDE = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbeOptions:
     """What `probe` was asked about one model; its docstring tells of each."""
 
     model: nn.Module
@@ -60,10 +61,10 @@ class Asked:
         return outputs.scalar(self.loss(returned)) if callable(self.loss) else target
 
 
-class Run:
+class ProbePass:
     """The steps of one probe, in this order: forward, backward, trace."""
 
-    def __init__(self, asked: Asked, tree: Tree):
+    def __init__(self, asked: ProbeOptions, tree: Tree):
         self.asked, self.tree = asked, tree
         self.parameters = Parameters(
             tree, -asked.log2_scale, sketched=asked.params, kept=asked.verify
@@ -76,10 +77,10 @@ class Run:
         asked, ready = self.asked, given.prepared(self.asked.inputs)
         given.require_same_device(self.tree, ready)
         with modules.watched(self.tree) as stack, internals.as_written(), internals.eager():
-            self.recorder = Recorder(stack, kept, self.parameters, asked.norms)
-            self.recorder.begin(ready.tensors)
+            recorder = Recorder(stack, self.parameters, kept, asked.norms)
+            recorder.begin(ready.tensors)
             try:
-                with self.recorder:
+                with recorder:
                     returned = asked.model(*ready.args, **ready.kwargs)
                     self.kind = outputs.kind_of(asked.loss, outputs.chosen(returned, asked.output))
                     with stack.within("loss"):
@@ -88,12 +89,14 @@ class Run:
                 if not isinstance(wrong, InvalidProbe):
                     wrong.add_note(f"while probing, in {_where(stack.deepest or stack.top)}")
                 raise
-        self.recorder.close([self.target])
+            finally:
+                stack.on_leaving = None
+        recorder.close([self.target])
         self.outputs = [
             (name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None
         ]
         self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
-        self.drafts = self.recorder.drafts
+        self.ops, self.not_seen = resolved(recorder.calls), recorder.not_seen
         if self.target.grad_fn is None:
             raise InvalidProbe(f"nothing to differentiate: {self._why_nothing(ready)}")
 
@@ -119,13 +122,13 @@ class Run:
         root = self.target.grad_fn
         assert root is not None
         self.root = (root, self.target.output_nr)
-        self.reading = Backward(self.recorder, [self.root], -self.asked.log2_scale)
+        self.reading = Backward(self.ops, [self.root], -self.asked.log2_scale, self.asked.norms)
         inside = set(self.reading.nodes)
         ends = [
             (op, GradientEdge(node, number))
-            for op, draft in enumerate(self.drafts)
-            if not draft.exits
-            for node, number in draft.slots
+            for op, call in enumerate(self.ops.calls)
+            if not call.exits
+            for node, number in call.slots
             if node in inside
         ]
         if not ends:
@@ -173,8 +176,8 @@ class Run:
             self.gradients = gradients
 
     def trace(self) -> Trace:
-        ops = tuple(self._op(i, label) for i, label in enumerate(labels(self.drafts)))
-        sink = self.recorder.claims.producer(self.root)
+        ops = with_meanings([self._op(i, label) for i, label in enumerate(labels(self.ops.calls))])
+        sink = self.ops.owners.producer(self.root)
         assert sink is not None
         return Trace(
             ops=ops,
@@ -202,45 +205,45 @@ class Run:
         )
 
     def _op(self, number: int, label: str) -> TracedOp:
-        draft, reading = self.drafts[number], self.reading
+        call, reading = self.ops.calls[number], self.reading
         arrived = reading.arrivals.get(number, [])
         edges = []
         for way, left in reading.departures.get(number, {}).items():
-            source = self.recorder.claims.producer(way.target)
+            source = self.ops.owners.producer(way.target)
             assert source is not None
             edges.append(Edge(source, tuple(map(log2_norm2, left)), left[0].count))
         return TracedOp(
             id=number,
             name=label,
-            op=draft.op,
-            module=draft.path if draft.op != "input" else "",
-            module_class=draft.module_class,
-            call=draft.call,
-            shape=draft.shape,
-            dtype=draft.dtype,
-            size=draft.size,
-            activation=draft.activation,
+            op=call.name,
+            module=call.module.path if call.path is None else "",
+            module_class=type(call.module.module).__name__ if call.path is None else "",
+            call=call.module.number,
+            shape=call.shape,
+            dtype=call.dtype,
+            size=call.size,
+            activation=call.activation,
             gradient=sum(arrived[1:], arrived[0]) if arrived else None,
             log2_gradient_norm2=tuple(map(log2_norm2, arrived)),
-            reads=tuple(draft.reads),
+            reads=tuple(call.reads),
             edges=tuple(edges),
             consumers=reading.consumers.get(number, 0),
-            nodes=self.recorder.claims.sizes[number],
-            settings=draft.settings,
-            weights=tuple((name, shape, float(ms)) for name, shape, ms in draft.weights),
+            nodes=self.ops.owners.sizes[number],
+            settings=call.settings,
+            weights=tuple((name, shape, float(ms)) for name, shape, ms in call.weights),
             split=reading.splits.get(number),
-            likeness=None if draft.products is None else likeness(draft.products),
-            dead=None if draft.dead is None else float(draft.dead),
+            likeness=None if call.products is None else likeness(call.products),
+            dead=None if call.dead is None else float(call.dead),
             log2_activation_samples=()
-            if draft.activation is None
-            else (draft.activation.log2_mean_square(),),
+            if call.activation is None
+            else (call.activation.log2_mean_square(),),
             terms=tuple(reading.norms.terms.get(number, ())),
             slopes=tuple(reading.norms.slopes.get(number, ())),
         )
 
     def _coverage(self, ops: tuple[TracedOp, ...]) -> Coverage:
-        nodes, claims = self.reading.nodes, self.recorder.claims
-        unseen = [node for node in nodes if not claims.known(node)]
+        nodes, owners = self.reading.nodes, self.ops.owners
+        unseen = [node for node in nodes if not owners.known(node)]
         kinds: dict[str, int] = {}
         for node in unseen:
             kinds[type(node).__name__] = kinds.get(type(node).__name__, 0) + 1
@@ -261,7 +264,7 @@ class Run:
             nodes_seen=len(nodes) - len(unseen),
             not_seen=(
                 *missed,
-                *self.recorder.not_seen,
+                *self.not_seen,
                 *self.reading.not_seen,
                 *self.parameters.not_seen,
             ),
@@ -280,7 +283,7 @@ def _batch(ready: given.Inputs) -> int:
     return next((t.shape[0] for t in ready.tensors.values() if t.dim()), 1)
 
 
-def _where(call: modules.Call) -> str:
+def _where(call: modules.ModuleCall) -> str:
     return f"{call.path or 'the model'} ({type(call.module).__name__})"
 
 

@@ -8,12 +8,12 @@ from torch.autograd.graph import get_gradient_edge
 
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, outputs
-from depthscale._probe.run import Run
+from depthscale._probe.run import ProbePass
 from depthscale._probe.sketching import dense
 from depthscale._probe.untouched import bit_equal, untouched
 
 
-def same_without_probe(run: Run) -> bool:
+def same_without_probe(run: ProbePass) -> bool:
     """Whether a plain run gives the same output and gradients, bit for bit. / run: after its last
     backward pass."""
     asked = run.asked
@@ -48,8 +48,8 @@ def same_without_probe(run: Run) -> bool:
 _UNREACHED = object()  # an input that the probe found no way to
 
 
-def _of_inputs(run: Run) -> list[Any]:
-    inputs = [op for op, draft in enumerate(run.drafts) if draft.op == "input"]
+def _of_inputs(run: ProbePass) -> list[Any]:
+    inputs = [op for op, call in enumerate(run.ops.calls) if call.path is not None]
     return [run.gradients[run.ends.index(op)] if op in run.ends else _UNREACHED for op in inputs]
 
 

@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from depthscale._explain.verdict import Row
-from depthscale._report.words import with_error
+from depthscale._report.phrases import with_error
 
 _ALIKE = 0.01  # relative difference of theory's values that are told as one
 

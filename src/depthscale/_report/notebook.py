@@ -7,11 +7,18 @@ import numpy as np
 import vl_convert
 
 from depthscale._diagnose import Diagnosis, diagnose
-from depthscale._report.html import Html, join, table, tag
-from depthscale._report.show import chart
-from depthscale._report.theme import Chart, house
-from depthscale._report.trace_charts import by_kind
-from depthscale._report.words import described, interval, rounded, verdict
+from depthscale._report.chart.record_charts import (
+    ledger_chart,
+    profile_chart,
+    profiles_chart,
+    sketch_chart,
+    trace_chart,
+    traces_chart,
+)
+from depthscale._report.chart.theme import Chart
+from depthscale._report.legend import profile_names, trace_names
+from depthscale._report.page.html import Html, join, table, tag
+from depthscale._report.phrases import described, interval, rounded, verdict
 from depthscale.measure import Comparison, Comparisons, Growth, Ledger, TraceComparison
 from depthscale.run import Profile, Trace
 from depthscale.sketch import FORMATS, Sketch
@@ -19,18 +26,19 @@ from depthscale.sketch import FORMATS, Sketch
 _FAR = 3.0  # as a normal deviate
 
 
-def profile_html(profile: Profile) -> str:
+def profile_html(profile: Profile, theory: Profile | None) -> str:
     """What it is, what the gradient does, and both along depth."""
     before, number, after = verdict(profile, None)
     return join(
         tag("p", tag("strong", described(profile.spec)), tag("br"), before, number, after),
-        _drawn(chart(profile)),
+        _drawn(profile_chart(profile, theory)),
     )
 
 
 def comparisons_html(found: Comparisons) -> str:
     """Both gradients on the same axes, and how far they lie apart."""
-    return join(_drawn(chart(found)), comparison_html(found["gradient"]))
+    both = profiles_chart(profile_names([found.a, found.b]))
+    return join(_drawn(both), comparison_html(found["gradient"]))
 
 
 def comparison_html(found: Comparison) -> str:
@@ -42,7 +50,8 @@ def comparison_html(found: Comparison) -> str:
 
 def trace_comparison_html(found: TraceComparison) -> str:
     """What differs, and both gradients by step of depth."""
-    return join(tag("pre", repr(found)), _drawn(chart(found)))
+    both = traces_chart(trace_names([found.before, found.after]))
+    return join(tag("pre", repr(found)), _drawn(both))
 
 
 def trace_html(trace: Trace) -> str:
@@ -55,13 +64,13 @@ def trace_html(trace: Trace) -> str:
     return join(
         tag("p", tag("strong", trace.model), f": {seen}"),
         diagnosis_html(found),
-        _drawn(chart(trace)),
+        _drawn(trace_chart(trace)),
     )
 
 
 def ledger_html(account: Ledger) -> str:
     """What each kind of operation makes of the squared gradient."""
-    return join(tag("p", repr(account)), _drawn(house(by_kind(account).properties(width=360))))
+    return join(tag("p", repr(account)), _drawn(ledger_chart(account)))
 
 
 def diagnosis_html(found: Diagnosis) -> str:
@@ -109,7 +118,7 @@ def sketch_html(sketch: Sketch) -> str:
     ]
     return join(
         tag("p", repr(sketch)),
-        _drawn(chart(sketch)),
+        _drawn(sketch_chart(sketch)),
         table(["share that", "becomes 0", "overflows"], rows),
     )
 

@@ -31,9 +31,9 @@ def demo(
     Vanilla, Batch Norm, and Batch Norm whose statistics take no gradient; norm and statistics are
     set by the experiment.
     """
-    from depthscale._report.founding import founding_figures
-    from depthscale._report.founding_table import founding_table
-    from depthscale._report.show import page
+    from depthscale._report.article.founding_figures import founding_figures
+    from depthscale._report.render import page
+    from depthscale._report.terminal.founding_table import founding_table
     from depthscale.experiments import founding
     from depthscale.store import dumps
     from depthscale.store.explanations import founding_record

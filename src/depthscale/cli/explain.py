@@ -56,7 +56,7 @@ def batchnorm(
     neuron.
     """
     from depthscale._explain.batchnorm import explain_batchnorm
-    from depthscale._report.walk_lines import walk_lines
+    from depthscale._report.terminal.walk_lines import walk_lines
     from depthscale.store.explanations import walk_record
 
     if input is not None and (batch, width) != (None, None):

@@ -34,9 +34,9 @@ def matter(
 ) -> None:
     """Does the explosion matter? Trains networks with and without Batch Norm at several depths, for
     a minute or two."""
-    from depthscale._explain.matter import DEPTHS, RATES, matter
+    from depthscale._explain.trainability import DEPTHS, RATES, matter
     from depthscale._explain.training import Settings
-    from depthscale._report.matter import matter_figures, matter_table
+    from depthscale._report.terminal.matter_table import matter_figures, matter_table
     from depthscale.store.explanations import matter_record
 
     check(json, html, folder=out)

@@ -38,9 +38,9 @@ def model(
     At every batch, layer, group, instance or RMS norm: what its backward pass does to the gradient,
     step by step.
     """
-    from depthscale._explain.trace import explain
+    from depthscale._explain.explanation import explain
     from depthscale._probe import probe
-    from depthscale._report.explained import explained_view
+    from depthscale._report.terminal.explanation_table import explained_view
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
     from depthscale.store.explanations import explanation_record

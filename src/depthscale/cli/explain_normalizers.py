@@ -32,7 +32,7 @@ def normalizers(
     """Do normalized preactivations imply exploding gradients? What preserves them, and at what
     price?"""
     from depthscale._explain.normalizers import ACTIVATIONS, normalizers
-    from depthscale._report.normalizers import normalizers_table
+    from depthscale._report.terminal.normalizers_table import normalizers_table
     from depthscale.store.explanations import normalizers_record
 
     check(json, html)

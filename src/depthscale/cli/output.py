@@ -45,7 +45,7 @@ def deliver(
 ) -> None:
     """What an explanation found: its page, its record, its pictures into a folder, and a table on
     the terminal."""
-    from depthscale._report.show import page
+    from depthscale._report.render import page
     from depthscale.store import dumps
 
     drawn = pictures(found) if folder is not None else {}
@@ -75,7 +75,7 @@ def show(
     """Print a profile, its growth and further lines; write its record and its page. / more: further
     keys of its record."""
     from depthscale import store
-    from depthscale._report.tables import (
+    from depthscale._report.terminal.profile_table import (
         growth_line,
         one_network_lines,
         profile_table,
@@ -86,7 +86,7 @@ def show(
 
     put(store.dumps(store.record(profile) | (more or {})), json)
     if html is not None:
-        from depthscale._report.show import report
+        from depthscale._report.render import report
 
         report(profile, html)
     if str(json) == "-":

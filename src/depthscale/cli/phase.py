@@ -28,8 +28,8 @@ def phase(
 ) -> None:
     """The phase diagram of an activation without norm: its critical line, and how deep correlations
     reach beside it."""
-    from depthscale._report.figures import pictures
-    from depthscale._report.phase import phase_chart, phase_summary
+    from depthscale._report.chart.phase_chart import phase_chart, phase_summary
+    from depthscale._report.chart.pictures import pictures
     from depthscale.store import dumps, phase_record
     from depthscale.theory.critical import phase_diagram
 

@@ -10,7 +10,7 @@ def predict(
     spec: Network = None, *, loss: Loss = "independent", json: Json = None, html: Html = None
 ) -> None:
     """What theory says of such networks, layer by layer, without running any."""
-    from depthscale._report.tables import classical_lines
+    from depthscale._report.terminal.profile_table import classical_lines
     from depthscale.store import classical_record
     from depthscale.theory import predict
     from depthscale.theory.classical import classical

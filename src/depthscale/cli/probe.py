@@ -51,7 +51,7 @@ def probe(
     changed.
     """
     from depthscale._probe import probe
-    from depthscale._report.probe_table import require_known
+    from depthscale._report.terminal.probe_table import require_known
     from depthscale.cli.models import factory, named
     from depthscale.cli.tensors import arguments
 
@@ -81,7 +81,7 @@ def probe(
 def _told(trace: "Trace", whole: bool, quiet: bool) -> "Diagnosis":
     """What is wrong with it; printed unless standard output takes the record."""
     from depthscale._diagnose import diagnose
-    from depthscale._report.probe_table import probe_view
+    from depthscale._report.terminal.probe_table import probe_view
 
     found, terminal = diagnose(trace), console()
     unicode = terminal.encoding.startswith("utf")
@@ -95,7 +95,7 @@ def _told(trace: "Trace", whole: bool, quiet: bool) -> "Diagnosis":
 
 def _written(trace: "Trace", save: Path | None, json: Path | None, html: Path | None) -> None:
     from depthscale import store
-    from depthscale._report.show import report
+    from depthscale._report.render import report
 
     if save is not None:
         store.save(trace, save)

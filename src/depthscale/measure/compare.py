@@ -6,6 +6,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from depthscale.drawable import Drawable
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure.growth import Growth, growth
 from depthscale.numerics.student import normal_deviate
@@ -18,7 +19,7 @@ _HELD = 1000.0  # log2 of a mean square that floats hold
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Drawable):
     """log2_ratio: [layers] log2 of a's mean square over b's; relative_stderr: [layers] of that
     ratio.
 
@@ -40,11 +41,6 @@ class Comparison:
             f"{deviate:.1f}, {AS_UNLIKELY})"
         )
 
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import comparison_html
-
-        return comparison_html(self)
-
     def to_pandas(self) -> Any:
         """A pandas DataFrame, one row a layer. / raises: MissingPackage where pandas is not
         installed."""
@@ -53,17 +49,12 @@ class Comparison:
         )
 
 
-class Comparisons(dict[str, Comparison]):
+class Comparisons(dict[str, Comparison], Drawable):
     """Comparisons by quantity. / a, b: the profiles compared."""
 
     def __init__(self, found: dict[str, Comparison], a: Profile, b: Profile):
         super().__init__(found)
         self.a, self.b = a, b
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import comparisons_html
-
-        return comparisons_html(self)
 
 
 @dataclass(frozen=True)
@@ -91,7 +82,7 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
-class TraceComparison:
+class TraceComparison(Drawable):
     """changes: of the operations that both traces have, as they run before. / only_before,
     only_after: names of the others.
 
@@ -135,11 +126,6 @@ class TraceComparison:
             if changed
             else [*lines, "  each has the gradient and the activation that it had before"]
         )
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import trace_comparison_html
-
-        return trace_comparison_html(self)
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame, one row an operation that both have. / raises: MissingPackage where

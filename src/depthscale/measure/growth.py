@@ -2,20 +2,20 @@
 
 from dataclasses import dataclass
 from math import ceil, copysign, exp, inf, log, nan, sqrt
-from typing import Literal, overload
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from depthscale.drawable import Drawable
 from depthscale.errors import InvalidInput, UnreliableGrowth
-from depthscale.measure.batch import without_rate
 from depthscale.measure.law import Plateau, PowerLaw, plateau, power_law
 from depthscale.measure.paths import mean_over_repeats
-from depthscale.measure.steps import Steps, steps
+from depthscale.measure.small_batches import without_rate
 from depthscale.measure.stretches import Stretch, stretches
-from depthscale.network import NORMS
+from depthscale.network import SPEC_NORMS
 from depthscale.numerics.student import as_sure_as, normal_deviate
-from depthscale.run import Profile, Quantity, Trace
+from depthscale.run import Depth, Profile, Quantity, Trace, depth_of
 
 _LARGEST_LOG = 700.0  # of a factor that float64 holds
 # log2 of a fall of the mean square in one layer that only exact cancellation makes
@@ -29,7 +29,7 @@ FEWEST_DEGREES = 7
 
 
 @dataclass(frozen=True)
-class Growth:
+class Growth(Drawable):
     """Factor of the gradient's mean square per step towards the input, over layers
     first_layer..last_layer.
 
@@ -164,25 +164,8 @@ class Growth:
     def __repr__(self) -> str:
         return f"Growth({self}, {self.step}s {self.first_layer} to {self.last_layer})"
 
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import growth_html
 
-        return growth_html(self)
-
-
-@overload
-def growth(measured: Profile, of: Literal["gradient", "activation"] = "gradient") -> Growth: ...
-
-
-@overload
-def growth(
-    measured: Trace, of: Literal["gradient", "activation"] = "gradient"
-) -> Growth | None: ...
-
-
-def growth(
-    measured: Profile | Trace, of: Literal["gradient", "activation"] = "gradient"
-) -> Growth | None:
+def growth(measured: Profile | Trace, of: Literal["gradient", "activation"] = "gradient") -> Growth:
     """Growth per step of depth on the bulk: of the gradient towards the input, or of the activation
     towards the output.
 
@@ -190,8 +173,8 @@ def growth(
     repeats, else the shortest sequence of operations that does, and None where nothing repeats
     three times. First and last repetition never take part. One run's log gain is a random walk: the
     rate is exp(mean step), its error the steps' spread.
-    raises: UnreliableGrowth, with the estimate attached, where there are too few steps, or what is
-    asked for is 0 or not finite.
+    raises: UnreliableGrowth, with the estimate attached, where nothing repeats three times, there
+    are too few steps, or what is asked for is 0 or not finite.
     """
     if of not in ("gradient", "activation"):
         raise InvalidInput(f"growth is of the 'gradient' or of the 'activation', got {of!r}")
@@ -202,10 +185,13 @@ def growth(
     return _of_profile(measured, of)
 
 
-def _of_trace(trace: Trace, of: str) -> Growth | None:
-    found = steps(trace)
+def _of_trace(trace: Trace, of: str) -> Growth:
+    found = depth_of(trace)
     if found is None:
-        return None
+        raise UnreliableGrowth(
+            "nothing repeats three times along the depth, so there is no rate per step",
+            needed="3 repetitions",
+        )
     why = without_rate(trace, found) if of == "gradient" else ""
     if why:
         raise UnreliableGrowth(f"no growth rate: {why}", needed="a larger batch")
@@ -234,7 +220,7 @@ def _levels(trace: Trace, op: int, of: str) -> NDArray[np.float64]:
     return np.array(norms) - log(max(each.size, 1)) / log(2)
 
 
-def _over_steps(log_steps: NDArray[np.float64], found: Steps) -> Growth:
+def _over_steps(log_steps: NDArray[np.float64], found: Depth) -> Growth:
     """log_steps: [networks, steps]; the error is that of the networks' means, or of all steps where
     networks are few."""
     networks, n = log_steps.shape
@@ -337,7 +323,8 @@ def _require_more_than_rounding(profile: Profile) -> None:
     Without a norm, with eps, or below layer 1 (whose inputs may have any size) a steep fall is what
     it seems.
     """
-    if not profile.seeds or profile.spec.get("norm") not in NORMS or profile.spec.get("eps"):
+    norm = SPEC_NORMS.get(profile.spec.get("norm", "none"), SPEC_NORMS["none"])
+    if not profile.seeds or norm.kind is None or profile.spec.get("eps"):
         return
     levels = profile.gradient.log2_mean_square[1:]
     falls = levels[1:] - levels[:-1]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 from math import inf, isfinite, log2, nan
 from typing import Any
 
+from depthscale.drawable import Drawable
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure.paths import Flow, flow, is_swallowed, mean_over_repeats
-from depthscale.run import Trace, TracedOp, log2_total, rows_frame, stations
+from depthscale.run import Trace, TracedOp, dominators, log2_total, rows_frame
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Ledger:
+class Ledger(Drawable):
     """The gradient's way from the cotangents to the sources, as an account.
 
     total_log2_norm2: log2 of the squared norm at all sources over that of all cotangents, measured
@@ -80,11 +81,6 @@ class Ledger:
             f"Ledger(gradient x2^{self.total_log2_norm2:.4g} in squared norm, closes to "
             f"{self.closure_error:.1g}; {top})"
         )
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import ledger_html
-
-        return ledger_html(self)
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame, one row an operation, by its id. / raises: MissingPackage where
@@ -170,8 +166,8 @@ def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
 
 
 def _stages(trace: Trace, moved: Flow) -> tuple[Stage, ...]:
-    """Between consecutive stations, from the output to the input."""
-    crossed = stations(trace)
+    """Between consecutive dominators, from the output to the input."""
+    crossed = dominators(trace)
     ends = [*crossed[1:], None] if crossed and len(trace.sources) > 1 else [*crossed[1:]]
     found = []
     for top, bottom in zip(crossed, ends, strict=False):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from depthscale.errors import InvalidSpec
 from depthscale.network import Activation, Function, name_and_parameter
+from depthscale.network import activation as named
 
 Phi = Callable[[Tensor], Tensor]
 
@@ -23,8 +23,8 @@ class Elementwise(NamedTuple):
 
 
 def elementwise(activation: str | Activation) -> Elementwise:
-    """The activation of a name in the table of activations, as torch computes it; or one's own, as
-    numpy does in float64.
+    """The activation of a name in the table of activations, as torch computes it; where torch has
+    no function for it, and of a custom one, as numpy does in float64.
 
     raises: InvalidSpec for another name.
     """
@@ -37,9 +37,7 @@ def elementwise(activation: str | Activation) -> Elementwise:
         return _by_autograd(_FAMILIES[name](*([float(parameter)] if parameter else [])))
     if name in _PLAIN:
         return _by_autograd(_PLAIN[name])
-    raise InvalidSpec(
-        f"activation {activation!r} has no torch form; choose one of {', '.join(sorted(NAMES))}"
-    )
+    return elementwise(named(activation))
 
 
 def _by_autograd(phi: Phi) -> Elementwise:
@@ -101,4 +99,3 @@ _PLAIN: dict[str, Phi] = {
     "softsign": F.softsign,
     "relu6": F.relu6,
 }
-NAMES = {*_WITH_BACKWARD, *_FAMILIES, *_PLAIN}

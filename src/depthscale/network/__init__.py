@@ -2,7 +2,17 @@
 
 from depthscale.network.activations import Activation, Function, Phi, activation, shifted
 from depthscale.network.graph import Graph, Op
+from depthscale.network.meaning import Meaning
 from depthscale.network.names import name_and_parameter
+from depthscale.network.normalizers import (
+    NORM_CALLS,
+    NORMALIZERS,
+    SPEC_NORMS,
+    Normalizer,
+    NormCall,
+    NormKind,
+    SpecNorm,
+)
 from depthscale.network.operations import (
     Add,
     Affine,
@@ -20,11 +30,15 @@ from depthscale.network.operations import (
     Pool,
     Unknown,
 )
-from depthscale.network.spec import NORMS, NetSpec, Residual
+from depthscale.network.spec import NetSpec, Residual
+from depthscale.network.torch_calls import is_embedding, is_input, is_product, is_scatter
+from depthscale.network.torch_ops import is_split, meanings, parameter_input
 from depthscale.network.window import Window
 
 __all__ = [
-    "NORMS",
+    "NORMALIZERS",
+    "NORM_CALLS",
+    "SPEC_NORMS",
     "Activation",
     "Add",
     "Affine",
@@ -38,17 +52,29 @@ __all__ = [
     "Graph",
     "Input",
     "Linear",
+    "Meaning",
     "NetSpec",
     "Norm",
+    "NormCall",
+    "NormKind",
+    "Normalizer",
     "Op",
     "Operation",
     "Part",
     "Phi",
     "Pool",
     "Residual",
+    "SpecNorm",
     "Unknown",
     "Window",
     "activation",
+    "is_embedding",
+    "is_input",
+    "is_product",
+    "is_scatter",
+    "is_split",
+    "meanings",
     "name_and_parameter",
+    "parameter_input",
     "shifted",
 ]

@@ -1,9 +1,9 @@
 """The activations: phi, its derivative and its kinks, in one table, as functions of numpy arrays;
 and those of the user."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any
@@ -20,6 +20,7 @@ from depthscale.numerics.derivative import derivative_of
 from depthscale.numerics.kinks import find_kinks
 
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+_QUICK = 1.702  # the factor under quick GELU's sigmoid (arXiv:1606.08415, section 2)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Activation:
     bends: points about which a smooth phi may bend over a length far from 1, for integration to
     begin at.
     moments: closed forms under a Gaussian, where there are any.
+    ends: the two values that a bounded phi approaches. rectifier: whether units can be dead.
+    torch: torch's functions that compute it, each with the settings at which it does, in the order
+    of its arguments; those of the first one are that function's defaults.
     """
 
     name: str
@@ -41,6 +45,9 @@ class Activation:
     homogeneous: bool = False
     bends: tuple[float, ...] = ()
     moments: Moments | None = None
+    ends: tuple[float, float] | None = None
+    rectifier: bool = False
+    torch: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return self.name
@@ -120,13 +127,21 @@ def _elu(name: str, alpha: float, length: float = 1.0) -> Activation:
     )
 
 
-FAMILIES: dict[
-    str, tuple[float, Callable[[str, float], Activation]]
-] = {  # name: default of the parameter, maker
-    "leaky_relu": (0.01, _leaky),
-    "prelu": (0.25, _leaky),
-    "elu": (1.0, _elu),
-    "celu": (1.0, lambda name, alpha: _elu(name, alpha, alpha)),
+@dataclass(frozen=True)
+class Family:
+    """Activations with a parameter. / setting: its name in torch's function, "" where that takes a
+    tensor."""
+
+    default: float
+    make: Callable[[str, float], Activation]
+    setting: str = ""
+
+
+FAMILIES = {
+    "leaky_relu": Family(0.01, _leaky, "negative_slope"),
+    "prelu": Family(0.25, _leaky),
+    "elu": Family(1.0, _elu, "alpha"),
+    "celu": Family(1.0, lambda name, alpha: _elu(name, alpha, alpha), "alpha"),
 }
 
 ACTIVATIONS = {
@@ -140,37 +155,103 @@ ACTIVATIONS = {
             (0.0,),
             homogeneous=True,
             moments=leaky(0.0),
+            rectifier=True,
+            torch={
+                "relu": {},
+                "threshold": {"threshold": 0, "value": 0},
+                "clamp": {"min": 0, "max": None},
+            },
         ),
-        *(make(name, default) for name, (default, make) in FAMILIES.items()),
+        *(
+            replace(
+                family.make(name, family.default),
+                torch={name: {family.setting: family.default}} if family.setting else {},
+            )
+            for name, family in FAMILIES.items()
+        ),
         Activation(
             "selu",
             lambda x: ew.SELU_SCALE * ew.elu(x, ew.SELU_ALPHA),
             lambda x: ew.SELU_SCALE * ew.elu_derivative(x, ew.SELU_ALPHA),
             (0.0,),
+            torch={"selu": {}},
         ),
-        Activation("gelu", ew.gelu, ew.gelu_derivative),
-        Activation("gelu_tanh", ew.gelu_tanh, ew.gelu_tanh_derivative),
-        Activation("silu", ew.silu, ew.silu_derivative),
-        Activation("mish", ew.mish, ew.mish_derivative),
-        Activation("softplus", ew.softplus, expit),
-        Activation("sigmoid", expit, ew.sigmoid_derivative),
+        Activation("gelu", ew.gelu, ew.gelu_derivative, torch={"gelu": {"approximate": "none"}}),
         Activation(
-            "hard_sigmoid", ew.hard_sigmoid, lambda x: ew.between(x, -3.0, 3.0) / 6.0, (-3.0, 3.0)
+            "gelu_tanh",
+            ew.gelu_tanh,
+            ew.gelu_tanh_derivative,
+            torch={"gelu": {"approximate": "tanh"}},
         ),
-        Activation("hard_swish", ew.hard_swish, ew.hard_swish_derivative, (-3.0, 3.0)),
-        Activation("tanh", np.tanh, ew.sech2),
+        Activation(
+            "quick_gelu",
+            lambda x: ew.silu(_QUICK * x) / _QUICK,
+            lambda x: ew.silu_derivative(_QUICK * x),
+        ),
+        Activation("silu", ew.silu, ew.silu_derivative, torch={"silu": {}}),
+        Activation("mish", ew.mish, ew.mish_derivative, torch={"mish": {}}),
+        Activation(
+            "softplus",
+            ew.softplus,
+            expit,
+            torch={"softplus": {"beta": 1.0, "threshold": 20.0}},
+        ),
+        Activation("sigmoid", expit, ew.sigmoid_derivative, ends=(0.0, 1.0), torch={"sigmoid": {}}),
+        Activation(
+            "hard_sigmoid",
+            ew.hard_sigmoid,
+            lambda x: ew.between(x, -3.0, 3.0) / 6.0,
+            (-3.0, 3.0),
+            torch={"hardsigmoid": {}},
+        ),
+        Activation(
+            "hard_swish",
+            ew.hard_swish,
+            ew.hard_swish_derivative,
+            (-3.0, 3.0),
+            torch={"hardswish": {}},
+        ),
+        Activation("tanh", np.tanh, ew.sech2, ends=(-1.0, 1.0), torch={"tanh": {}}),
         Activation(
             "hard_tanh",
             lambda x: np.clip(x, -1.0, 1.0),
             lambda x: ew.between(x, -1.0, 1.0),
             (-1.0, 1.0),
+            torch={
+                "hardtanh": {"min_val": -1.0, "max_val": 1.0},
+                "clamp": {"min": -1.0, "max": 1.0},
+            },
         ),
-        Activation("erf", erf, ew.erf_derivative, moments=ERF),
-        Activation("sin", np.sin, np.cos, moments=SIN),
-        Activation("abs", np.abs, np.sign, (0.0,), homogeneous=True, moments=leaky(-1.0)),
-        Activation("softsign", ew.softsign, ew.softsign_derivative, (0.0,)),
+        Activation("erf", erf, ew.erf_derivative, moments=ERF, torch={"erf": {}}),
+        Activation("sin", np.sin, np.cos, moments=SIN, torch={"sin": {}}),
         Activation(
-            "relu6", lambda x: np.clip(x, 0.0, 6.0), lambda x: ew.between(x, 0.0, 6.0), (0.0, 6.0)
+            "abs",
+            np.abs,
+            np.sign,
+            (0.0,),
+            homogeneous=True,
+            moments=leaky(-1.0),
+            torch={"abs": {}},
+        ),
+        Activation(
+            "softsign",
+            ew.softsign,
+            ew.softsign_derivative,
+            (0.0,),
+            ends=(-1.0, 1.0),
+            torch={"softsign": {}},
+        ),
+        Activation(
+            "relu6",
+            lambda x: np.clip(x, 0.0, 6.0),
+            lambda x: ew.between(x, 0.0, 6.0),
+            (0.0, 6.0),
+            rectifier=True,
+            torch={
+                "relu6": {},
+                "hardtanh": {"min_val": 0.0, "max_val": 6.0},
+                "clamp": {"min": 0.0, "max": 6.0},
+            },
         ),
     )
 }
@@ -191,7 +272,7 @@ def _named(text: str) -> Activation:
         raise InvalidSpec(
             f"activation {name!r} takes no parameter, got {text!r}; {', '.join(FAMILIES)} take one"
         )
-    return FAMILIES[name][1](f"{name}({parameter.strip()})", _parameter(parameter, text))
+    return FAMILIES[name].make(f"{name}({parameter.strip()})", _parameter(parameter, text))
 
 
 def _parameter(text: str, asked: str) -> float:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from depthscale.network.normalizers import NORMALIZERS, Normalizer, NormKind
 from depthscale.network.window import Window
 
-NormKind = Literal["batch", "layer", "rms", "group", "instance"]
 Statistics = Literal["batch", "frozen", "running"]
 
 
@@ -132,6 +132,11 @@ class Norm:
     size: float
     eps: float = 0.0
     statistics: Statistics = "batch"
+
+    @property
+    def row(self) -> Normalizer:
+        """What a norm of this kind does."""
+        return NORMALIZERS[self.kind]
 
 
 @dataclass(frozen=True)

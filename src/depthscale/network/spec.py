@@ -12,30 +12,14 @@ from depthscale.network.activations import Phi, activation
 from depthscale.network.graph import Graph, Op
 from depthscale.network.initializations import INITIALIZATIONS, Initialization, initialization
 from depthscale.network.names import name_and_parameter
+from depthscale.network.normalizers import SPEC_NORMS, SpecNorm
 from depthscale.network.operations import Add, Affine, Elementwise, Input, Linear, Norm, Operation
 from depthscale.numerics import gaussian
 
-NORMS = (
-    "batch",
-    "layer",
-    "rms",
-    "group",
-    "group_rms",
-)  # of preactivations; the weight norms act on W
 _LARGEST_GAIN = 1e150  # whose square float64 holds
 _LARGEST_WHOLE = 10**12  # depth, width or batch: beyond it every machine's memory ends
 CHOICES = {
-    "norm": (
-        "none",
-        "batch",
-        "layer",
-        "rms",
-        "group",
-        "weight",
-        "weight_standardized",
-        "scaled_weight_standardized",
-        "group_rms",
-    ),
+    "norm": tuple(SPEC_NORMS),
     "position": ("before", "after"),
     "statistics": ("batch", "frozen", "running"),
     "weights": ("gaussian", "orthogonal", "uniform"),
@@ -115,11 +99,7 @@ class NetSpec:
     activation: Any = field(
         default="relu", metadata={"help": "phi, by name: relu, tanh, gelu, leaky_relu(0.2), ..."}
     )
-    norm: str = _described(
-        "none, batch, layer, rms, group, group_rms, weight, weight_standardized or "
-        "scaled_weight_standardized",
-        "none",
-    )
+    norm: str = _described(", ".join(SPEC_NORMS), "none")
     position: str = _described("of the norm, before or after the activation", "before")
     statistics: str = _described(
         "of batch norm: batch; frozen (they take no gradient); running (0 and 1: eval mode)",
@@ -215,23 +195,44 @@ class NetSpec:
                 f"gamma and beta must lie within ±{_LARGEST_GAIN:g}, got {self.gamma:g} and "
                 f"{self.beta:g}"
             )
-        if self.norm == "batch" and self.batch < 2 and self.statistics != "running":
+        norm = self.normalizer
+        if self._varies and self.batch < norm.fewest:
             raise InvalidSpec(
-                f"norm 'batch' over a batch of {self.batch} has no variance; take at least 2 "
-                "samples"
+                f"norm {self.norm!r} over a batch of {self.batch} has no variance; take at least "
+                f"{norm.fewest} samples"
             )
-        if self.norm in ("group", "group_rms"):
+        if norm.grouped:
             _whole(self, "groups", at_least=1)
-            for width in self.widths[1:] if self.widths else (self.width,):
-                if width % self.groups or width // self.groups < 2:
-                    raise InvalidSpec(
-                        f"{self.groups} groups do not divide a width of {width} into groups of 2 "
-                        "or more"
-                    )
-        if self.norm == "layer" and min(self.widths or (self.width,)) < 2:
+        for width in () if norm.row is None or norm.mixes_samples else self._norm_widths:
+            self._check_entries(norm, width)
+
+    def _check_entries(self, norm: SpecNorm, width: int) -> None:
+        """raises: InvalidSpec where a sample has too few entries for its norm."""
+        if norm.grouped and (width % self.groups or width // self.groups < norm.fewest):
             raise InvalidSpec(
-                "norm 'layer' over a width of 1 has no variance; take at least 2 neurons"
+                f"{self.groups} groups do not divide a width of {width} into groups of "
+                f"{norm.fewest} or more"
             )
+        if width < norm.fewest:
+            raise InvalidSpec(
+                f"norm {self.norm!r} over a width of {width} has no variance; take at least "
+                f"{norm.fewest} neurons"
+            )
+
+    @property
+    def normalizer(self) -> SpecNorm:
+        """What its norm is."""
+        return SPEC_NORMS[self.norm]
+
+    @property
+    def _norm_widths(self) -> tuple[int, ...]:
+        """Of what a norm is over: of each layer."""
+        return self.widths[1:] if self.widths else (self.width,)
+
+    @property
+    def _varies(self) -> bool:
+        """Whether its norm's statistics are those of the batch."""
+        return self.normalizer.mixes_samples and self.statistics != "running"
 
     def graph(self) -> Graph:
         """This network as a Graph; operations are named like linear3."""
@@ -269,33 +270,31 @@ class NetSpec:
 
     def _linear(self, layer: int) -> Linear:
         drawn = self.initialization(layer)
-        match self.norm:
-            case "weight":
-                variance, rows = self.gamma**2, "unit"
-            case "weight_standardized":
-                variance, rows = self.gamma**2, "standardized"
-            case "scaled_weight_standardized":
-                variance, rows = self.gamma**2 / _variance(self.activation), "standardized"
-            case _:
-                variance, rows = drawn.sigma_w2, "free"
+        norm, variance = self.normalizer, drawn.sigma_w2
+        if norm.rows != "free":
+            variance = self.gamma**2 / (_variance(self.activation) if norm.by_activation else 1.0)
         return Linear(
             self.width_of(layer - 1),
             self.width_of(layer),
             variance,
             drawn.sigma_b2,
             drawn.weights,
-            rows,
+            norm.rows,
         )
 
     def _norm(self, layer: int) -> list[tuple[str, Operation]]:
         """The norm of preactivations, with gain and shift if there are any; nothing for the weight
         norms."""
-        if self.norm not in NORMS:
+        kind, row = self.normalizer.kind, self.normalizer.row
+        if kind is None or row is None:
             return []
-        group = self.width_of(layer) // self.groups
-        size = {"batch": self.batch, "group": group, "group_rms": group}.get(self.norm, inf)
-        statistics = self.statistics if self.norm == "batch" else "batch"
-        norm = Norm("rms" if self.norm == "group_rms" else self.norm, size, self.eps, statistics)  # pyright: ignore[reportArgumentType]
+        size = inf
+        if row.mixes_samples:
+            size = self.batch
+        elif self.normalizer.grouped:
+            size = self.width_of(layer) // self.groups
+        statistics = self.statistics if row.has_statistics else "batch"
+        norm = Norm(kind, size, self.eps, statistics)  # pyright: ignore[reportArgumentType]
         affine = (
             [] if (self.gamma, self.beta) == (1, 0) else [("affine", Affine(self.gamma, self.beta))]
         )
@@ -307,13 +306,7 @@ class NetSpec:
         source: arXiv:1902.08129, section 3: over B samples B sigma^2 is chi-squared with B - 1
         degrees of freedom.
         """
-        if (
-            self.norm != "batch"
-            or self.statistics == "running"
-            or self.eps
-            or self.residual
-            or self.batch > 3
-        ):
+        if not self._varies or self.eps or self.residual or self.batch > 3:
             return ""
         if self.batch == 2 and self.statistics == "batch" and self.position == "before":
             return (

@@ -1,7 +1,9 @@
 """What is known of one network."""
 
-from depthscale.run.dominators import stations
+from depthscale.run.depth import Depth, depth_of
+from depthscale.run.dominators import dominators
 from depthscale.run.frames import data_frame, rows_frame
+from depthscale.run.kept import kept
 from depthscale.run.merge import merged
 from depthscale.run.profile import STOPS, Array, Profile, Quantity
 from depthscale.run.trace import (
@@ -17,12 +19,14 @@ from depthscale.run.trace import (
     TracedOp,
     TracedParameter,
     log2_total,
+    with_meanings,
 )
 
 __all__ = [
     "STOPS",
     "Array",
     "Coverage",
+    "Depth",
     "Edge",
     "Likeness",
     "ModuleNote",
@@ -36,8 +40,11 @@ __all__ = [
     "TracedOp",
     "TracedParameter",
     "data_frame",
+    "depth_of",
+    "dominators",
+    "kept",
     "log2_total",
     "merged",
     "rows_frame",
-    "stations",
+    "with_meanings",
 ]

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from depthscale.errors import InvalidProbe
-from depthscale.run.trace import Edge, Likeness, NormSplit, Trace, TracedOp
+from depthscale.run.trace import Edge, Likeness, NormSplit, Trace, TracedOp, with_meanings
 from depthscale.sketch import Sketch
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def merged(traces: Sequence[Trace]) -> Trace:
         )
     return replace(
         first,
-        ops=ops,
+        ops=with_meanings(ops),
         params=tuple(
             replace(
                 p,

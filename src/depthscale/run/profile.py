@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from depthscale.drawable import Drawable
 from depthscale.run.frames import data_frame
 from depthscale.sketch import Sketch
 
@@ -73,7 +74,7 @@ class Quantity:
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class Profile(Drawable):
     """Quantities over layers 0..depth of a described network. / layer 0 is the input.
 
     gradient: mean square of dE/dx_l; activation: of x_l.
@@ -135,11 +136,6 @@ class Profile:
         reached = f"; gradient RMS {first} at the input, {last} at the output"
         stops = "".join(f"; {note}" for note in self.notes if note.startswith(STOPS))
         return f"Profile({self.source}: {described}, loss={self.loss!r}{over}{reached}{stops})"
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import profile_html
-
-        return profile_html(self)
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame, one row a layer: log2 of each mean square, the mean square and its

@@ -1,10 +1,22 @@
 """Trace: what one run of a model showed, operation by operation."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import inf, log2
 from typing import Any
 
+from depthscale.drawable import Drawable
+from depthscale.network import (
+    Activation,
+    Add,
+    Conv,
+    Linear,
+    Meaning,
+    Norm,
+    is_embedding,
+    is_input,
+    meanings,
+)
 from depthscale.run.frames import rows_frame
 from depthscale.sketch import Sketch
 
@@ -19,6 +31,9 @@ _COLUMNS = (
     "log2_gradient_ms",
     "dead",
 )
+
+
+_UNKNOWN = Meaning()
 
 
 @dataclass(frozen=True)
@@ -135,6 +150,7 @@ class TracedOp:
     log2_activation_samples: [networks] log2 of the activation's mean square in each.
     terms: [repeats] of a norm's backward pass; slopes: [repeats] of an activation's; both are empty
     unless they were asked for.
+    meaning: what it is, as operations of a graph.
     likeness: of activations, norms and sums; dead: share of a rectifier's units that nothing in the
     batch activates.
     """
@@ -163,6 +179,38 @@ class TracedOp:
     log2_activation_samples: tuple[float, ...] = ()
     terms: tuple[Terms, ...] = ()
     slopes: tuple[Slopes, ...] = ()
+    meaning: Meaning = _UNKNOWN
+
+    @property
+    def map(self) -> Linear | Conv | None:
+        """The linear map or convolution that it is."""
+        return self.meaning.map
+
+    @property
+    def norm(self) -> Norm | None:
+        """The norm that it is."""
+        return self.meaning.norm
+
+    @property
+    def phi(self) -> Activation | None:
+        """The activation that it is."""
+        return self.meaning.phi
+
+    @property
+    def adds_parameter(self) -> bool:
+        """Whether it adds parameters to the one thing that it reads, as a bias."""
+        adds = any(isinstance(what, Add) for what in self.meaning.what)
+        return adds and len(self.reads) == 1 and bool(self.weights)
+
+    @property
+    def is_input(self) -> bool:
+        """Whether it is what the model was given."""
+        return is_input(self.op)
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether it looks up rows of a table."""
+        return is_embedding(self.op)
 
     @property
     def log2_gradient_ms(self) -> float:
@@ -246,7 +294,7 @@ class ModuleNote:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(Drawable):
     """One run of a model: every operation with its activation's and its gradient's distribution.
 
     sinks: (operation id, [repeats] log2 squared norm of the cotangent put there); sources:
@@ -299,15 +347,16 @@ class Trace:
             f"loss={self.loss!r}, {c.nodes_seen} of {c.autograd_nodes} autograd nodes seen)"
         )
 
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import trace_html
-
-        return trace_html(self)
-
     def to_pandas(self) -> Any:
         """A pandas DataFrame, one row an operation, by its id. / raises: MissingPackage where
         pandas is not installed."""
         return rows_frame(self.ops, _COLUMNS, "operation")
+
+
+def with_meanings(ops: Sequence[TracedOp]) -> tuple[TracedOp, ...]:
+    """The operations of one run, in order, with what they mean."""
+    pairs = zip(ops, meanings(ops), strict=True)
+    return tuple(replace(op, meaning=meaning) for op, meaning in pairs)
 
 
 def log2_total(log2_values: Any) -> float:

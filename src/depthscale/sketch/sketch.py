@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from depthscale.drawable import Drawable
 from depthscale.sketch import codec
 from depthscale.sketch.formats import FORMATS, NumberFormat
 from depthscale.sketch.tally import EMPTY, Intervals, Tally
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Sketch:
+class Sketch(Drawable):
     """Counts of a tensor's values by the top 16 bits of their float32 pattern, with sums of values
     and squares beside them.
 
@@ -271,11 +272,6 @@ class Sketch:
             f"Sketch({self.count:,} values: "
             f"{', '.join(spread + apart if self.tally.nonzero else apart)})"
         )
-
-    def _repr_html_(self) -> str:
-        from depthscale._report.notebook import sketch_html
-
-        return sketch_html(self)
 
     def _histogram(
         self, edges: ArrayLike, intervals: Intervals, infinities: tuple[int, int]

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from typing import Any
 
 from depthscale._explain.batchnorm import BatchnormWalk
-from depthscale._explain.growth import Argument
-from depthscale._explain.matter import Matter, reading
+from depthscale._explain.explanation import Explanation
+from depthscale._explain.explanation import reading as explained
+from depthscale._explain.growth_argument import Argument
 from depthscale._explain.normalizers import Normalizers, answers
-from depthscale._explain.trace import Explanation
-from depthscale._explain.trace import reading as explained
+from depthscale._explain.trainability import Matter, reading
 from depthscale.experiments import Founding
 from depthscale.experiments.founding import NAMES
 from depthscale.store import SCHEMA, number, record

@@ -7,7 +7,7 @@ from typing import Any
 
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure import Growth, Ledger, growth, ledger
+from depthscale.measure import Analysis, Growth, Ledger
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.run import (
     Coverage,
@@ -21,18 +21,21 @@ from depthscale.run import (
     Trace,
     TracedOp,
     TracedParameter,
+    with_meanings,
 )
 from depthscale.sketch import Sketch
 from depthscale.store.sketches import decoded, encoded
-from depthscale.theory import TracePrediction, predict_operations
+from depthscale.theory import TracePrediction
 
+_RESOLVED = ("meaning",)  # what follows from the other fields
 _BARE = ("ops", "params", "coverage", "modules")
 
 
 def trace_record(trace: Trace, schema: str) -> dict[str, Any]:
     """The JSON object of `depthscale probe`: operations with their edges, the ledger, the growth,
     the findings."""
-    account, theory = _or_none(lambda: ledger(trace)), predict_operations(trace)
+    analysis = Analysis.of(trace)
+    theory = analysis.theory
     return {
         "schema": schema,
         "command": "probe",
@@ -48,8 +51,8 @@ def trace_record(trace: Trace, schema: str) -> dict[str, Any]:
         "ops": [_op(op, _predicted(theory, op)) for op in trace.ops],
         "theory": {"missing": list(theory.missing)},
         "params": [_parameter(p) for p in trace.params],
-        "ledger": _ledger(account),
-        "growth": _growth(trace),
+        "ledger": _ledger(analysis.ledger),
+        "growth": _growth(analysis),
         "verdict": (found := diagnose(trace)).verdict,
         "findings": findings_record(found),
         "notes": list(trace.notes),
@@ -78,7 +81,7 @@ def rebuilt_trace(loaded: dict[str, Any]) -> Trace:
     seen.pop("share")
     seen["not_seen"] = tuple(NotSeen(**each) for each in seen["not_seen"])
     bare = {key: _read(value) for key, value in whole["fields"].items()}
-    ops = tuple(_read_op(each) for each in whole["ops"])
+    ops = with_meanings([_read_op(each) for each in whole["ops"]])
     ends = [op for each in (bare["sinks"], bare["sources"]) for op, _ in each]
     if not (_in_order(ops) and all(end in range(len(ops)) for end in ends)):
         raise ValueError("operations that refer to none")
@@ -170,8 +173,8 @@ def _sketched(sketch: Sketch | None) -> dict[str, Any] | None:
     }
 
 
-def _ledger(account: Ledger | None) -> dict[str, Any] | None:
-    if account is None:
+def _ledger(account: Ledger | UnreliableGrowth) -> dict[str, Any] | None:
+    if isinstance(account, UnreliableGrowth):
         return None
     return {
         "total_log2_norm2": account.total_log2_norm2,
@@ -183,14 +186,16 @@ def _ledger(account: Ledger | None) -> dict[str, Any] | None:
     }
 
 
-def _growth(trace: Trace) -> dict[str, Any] | None:
-    try:
-        found = growth(trace)
-    except UnreliableGrowth as refused:
-        return {"reliable": False, "why": str(refused)} | (
-            _growth_fields(refused.estimate) if refused.estimate else {}
-        )
-    return None if found is None else {"reliable": True} | _growth_fields(found)
+def _growth(analysis: Analysis) -> dict[str, Any] | None:
+    """null where nothing repeats along the depth."""
+    found = analysis.gradient
+    if isinstance(found, Growth):
+        return {"reliable": True} | _growth_fields(found)
+    if analysis.depth is None:
+        return None
+    return {"reliable": False, "why": str(found)} | (
+        _growth_fields(found.estimate) if found.estimate else {}
+    )
 
 
 def _growth_fields(found: Growth) -> dict[str, Any]:
@@ -213,15 +218,10 @@ def _growth_fields(found: Growth) -> dict[str, Any]:
     }
 
 
-def _or_none(make: Any) -> Any:
-    try:
-        return make()
-    except UnreliableGrowth:
-        return None
-
-
 def _whole(record: Any) -> dict[str, Any]:
-    return {f.name: _plain(getattr(record, f.name)) for f in fields(record)}
+    return {
+        f.name: _plain(getattr(record, f.name)) for f in fields(record) if f.name not in _RESOLVED
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -1,13 +1,12 @@
 """The walk in its smallest form: samples that are alike, so that a few numbers hold a batch's
 second moments.
 
-Forward, a `Signal` at every operation's output; backward, a `Gradient`. Every rule is local: what
-passes one operation depends on that operation and on the law of its input. Weights are fresh, so
-branches that meet are uncorrelated and their gradients add.
+Forward, `ForwardMoments` at every operation's output; backward, `BackwardMoments`. Every rule is
+local: what passes one operation depends on that operation and on the law of its input. Weights are
+fresh, so branches that meet are uncorrelated and their gradients add.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import inf, nan
 
 from depthscale.errors import DepthscaleError, NoTheory
@@ -22,102 +21,105 @@ from depthscale.network import (
     Linear,
     Norm,
     Op,
-    Operation,
-    Pool,
 )
-from depthscale.theory import borders
-from depthscale.theory.rules import backward_rule, forward_rule
-from depthscale.theory.states import NOTHING, UNKNOWN, Gradient, Signal
+from depthscale.theory.rules import backward_rule, remembered_rule
+from depthscale.theory.states import (
+    NOTHING,
+    UNKNOWN,
+    UNKNOWN_GRADIENT,
+    BackwardMoments,
+    ForwardMoments,
+    Places,
+)
 
-_STAND_IN = Gradient(0.0, 0.0)  # for a gradient that is not known, where a factor is asked for
-_UNKNOWN_GRADIENT = Gradient(nan, nan)
+_STAND_IN = BackwardMoments(0.0, 0.0)  # for a gradient that is not known, where a factor is wanted
 _STOPS = (DepthscaleError, ArithmeticError)
-_PLACED = (Conv, Pool)
 
 
-def forward(graph: Graph) -> tuple[list[Signal], dict[int, str]]:
-    """The signal at every operation's output, in order; and at those without a rule what is
-    missing.
+def forward(graph: Graph) -> tuple[list[ForwardMoments], dict[int, str]]:
+    """Propagate second moments from the inputs.
 
-    Behind such an operation a signal is UNKNOWN, until a norm makes it known again.
+    Args:
+        graph: any, in the order in which it runs.
+
+    Returns:
+        The moments at every operation's output, in order; and, at operations without a rule, what
+        is missing. Behind such an operation moments are unknown, until a norm makes them known.
     """
-    signals: list[Signal] = []
+    moments: list[ForwardMoments] = []
     missing: dict[int, str] = {}
-    rule = forward_rule
     for i, op in enumerate(graph.ops):
-        inputs = tuple([signals[j] for j in op.inputs])
-        try:
-            if isinstance(op.what, Add) and not _are_uncorrelated(graph, *op.inputs):
-                raise NoTheory(
-                    "neither side ends in a linear layer of its own, so the two are correlated"
-                )
-            if op.what.__class__ in _PLACED:
-                rule = _elsewhere
-            signals.append(rule(op.what, inputs))
-            if op.what.__class__ is Add and signals[-1].is_sampled:
-                rule = _elsewhere
-        except _STOPS as reason:
-            places = max((x.positions for x in inputs), default=1)
-            signals.append(replace(UNKNOWN, positions=places, near=nan if places > 1 else None))
-            if all(_is_known(x) for x in inputs):
-                missing[i] = _stop(op, reason)
-    return signals, missing
-
-
-def _elsewhere(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
-    """An operation where positions may differ, or signals be known by channels, which no cache
-    should keep."""
-    rule = forward_rule.__wrapped__ if any(x.is_sampled for x in inputs) else forward_rule
-    uneven = what.__class__ in _PLACED or any(x.profile or x.common for x in inputs)
-    return borders.forward(what, inputs, rule(what, inputs)) if uneven else rule(what, inputs)
+        inputs = tuple([moments[j] for j in op.inputs])
+        output, stop = _output(graph, op, inputs)
+        moments.append(output)
+        if stop:
+            missing[i] = stop
+    return moments, missing
 
 
 def backward(
-    graph: Graph, signals: list[Signal], ratio: float, outputs: Sequence[int] = ()
-) -> tuple[list[Gradient], list[tuple[float, ...]], dict[int, str]]:
-    """The gradient at every operation's output, of mean square 1 at the outputs (by default the
-    last).
+    graph: Graph, moments: list[ForwardMoments], correlation: float, outputs: Sequence[int] = ()
+) -> tuple[list[BackwardMoments], list[tuple[float, ...]], dict[int, str]]:
+    """Propagate the gradient's second moments from the outputs.
 
-    ratio: of the product between samples to the mean square, for the loss's gradient at an output.
-    returns: gradients, nan below an operation without a rule; for each operation log2 of (mean
-    square of what it sends to each input / of its own gradient), for one that samples do not share
-    where the gradient is not known; and what is missing.
+    Args:
+        graph: as of `forward`.
+        moments: that `forward` gave.
+        correlation: of the loss's gradient at an output, between samples.
+        outputs: operations with a gradient of mean square 1; by default the last.
+
+    Returns:
+        The gradient at every operation's output, unknown below an operation without a rule; for
+        each operation log2 of (mean square of what it sends to each input / of its own gradient),
+        for one that samples do not share where the gradient is not known; and what is missing.
     """
     gradients = [NOTHING] * len(graph.ops)
     gains: list[tuple[float, ...]] = [()] * len(graph.ops)
     missing: dict[int, str] = {}
     for i in outputs or (len(graph.ops) - 1,):
-        gradients[i] = _at_output(signals[i].positions, ratio)
+        gradients[i] = _at_output(moments[i].places.positions, correlation)
     for i in range(len(graph.ops) - 1, -1, -1):
-        op, above = graph.ops[i], gradients[i]
-        inputs = [signals[j] for j in op.inputs]
-        if above is NOTHING or above.log2_ms == -inf:
-            gains[i] = (nan,) * len(inputs)
-            continue
-        known = above.log2_ms == above.log2_ms
-        asked = above if known else _STAND_IN
-        try:
-            below = backward_rule(op, inputs, asked)
-            if op.what.__class__ in _PLACED or asked.profile or (inputs and inputs[0].profile):
-                below = tuple(
-                    borders.backward(op.what, x, asked, each)
-                    for x, each in zip(inputs, below, strict=True)
-                )
-        except _STOPS as reason:
-            below = (_UNKNOWN_GRADIENT,) * len(inputs)
-            if known and all(_is_known(x) for x in inputs):
-                missing[i] = _stop(op, reason)
-        unit = asked.log2_ms
-        gains[i] = (
-            (below[0].log2_ms - unit,)
-            if len(below) == 1
-            else tuple([each.log2_ms - unit for each in below])
-        )
-        if not known:
-            below = (_UNKNOWN_GRADIENT,) * len(inputs)
-        for j, gradient in zip(op.inputs, below, strict=True):
-            gradients[j] = gradient if gradients[j] is NOTHING else gradients[j].plus(gradient)
+        op, inputs = graph.ops[i], [moments[j] for j in graph.ops[i].inputs]
+        sent, gains[i], stop = _sent(op, inputs, gradients[i])
+        for j, gradient in zip(op.inputs, sent, strict=True):
+            gradients[j] = gradients[j].plus(gradient)
+        if stop:
+            missing[i] = stop
     return gradients, gains, missing
+
+
+def _output(
+    graph: Graph, op: Op, inputs: tuple[ForwardMoments, ...]
+) -> tuple[ForwardMoments, str | None]:
+    """An operation's output, or unknown moments and, if its inputs are known, what is missing."""
+    try:
+        if op.what.__class__ is Add and not _are_uncorrelated(graph, *op.inputs):
+            raise NoTheory(
+                "neither side ends in a linear layer of its own, so the two are correlated"
+            )
+        return remembered_rule(op.what, inputs), None
+    except _STOPS as reason:
+        positions = max((x.places.positions for x in inputs), default=1)
+        unknown = UNKNOWN._replace(places=Places(positions, nan if positions > 1 else None))
+        return unknown, _stop(op, inputs, reason)
+
+
+def _sent(
+    op: Op, inputs: list[ForwardMoments], g: BackwardMoments
+) -> tuple[Sequence[BackwardMoments], tuple[float, ...], str | None]:
+    """What an operation sends down, by which factors, and what is missing."""
+    if g.log2_ms == -inf:
+        return (NOTHING,) * len(inputs), (nan,) * len(inputs), None
+    known = g.log2_ms == g.log2_ms
+    above, stop = g if known else _STAND_IN, None
+    try:
+        sent = backward_rule(op, inputs, above)
+    except _STOPS as reason:
+        sent, stop = (UNKNOWN_GRADIENT,) * len(inputs), _stop(op, inputs, reason)
+    gains = tuple([gradient.log2_ms - above.log2_ms for gradient in sent])
+    if known:
+        return sent, gains, stop
+    return (UNKNOWN_GRADIENT,) * len(inputs), gains, None
 
 
 def _are_uncorrelated(graph: Graph, a: int, b: int) -> bool:
@@ -151,22 +153,21 @@ def _descends(graph: Graph, i: int, ancestor: int) -> bool:
     return False
 
 
-def _at_output(positions: int, ratio: float) -> Gradient:
+def _at_output(positions: int, correlation: float) -> BackwardMoments:
     """The loss's gradient; a vector that all samples share has entries of its own at every
     position."""
-    return (
-        Gradient(0.0, ratio)
-        if positions == 1 or not ratio
-        else Gradient(0.0, ratio / positions, near=0.0)
-    )
+    if positions == 1 or not correlation:
+        return BackwardMoments(0.0, correlation)
+    return BackwardMoments(0.0, correlation / positions, places=Places(positions, 0.0))
 
 
-def _is_known(x: Signal) -> bool:
-    return x.log2_ms == x.log2_ms and x.ratio == x.ratio
+def _stop(op: Op, inputs: Sequence[ForwardMoments], reason: Exception) -> str | None:
+    """What is missing, where it is this operation that does not know."""
+    if not all(_is_known(x) for x in inputs):
+        return None
+    out_of_range = "its numbers leave float64's range"
+    return f"{op.name}: {reason if isinstance(reason, DepthscaleError) else out_of_range}"
 
 
-def _stop(op: Op, reason: Exception) -> str:
-    said = (
-        str(reason) if isinstance(reason, DepthscaleError) else "its numbers leave float64's range"
-    )
-    return f"{op.name}: {said}"
+def _is_known(x: ForwardMoments) -> bool:
+    return x.log2_ms == x.log2_ms and x.sample_correlation == x.sample_correlation

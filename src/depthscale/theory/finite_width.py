@@ -21,10 +21,12 @@ from depthscale.numerics import gaussian
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_pair_at
 from depthscale.run import Array
-from depthscale.theory.states import Gradient, Signal
+from depthscale.theory.states import BackwardMoments, ForwardMoments
 
 
-def log_variance(graph: Graph, signals: list[Signal], gradients: list[Gradient]) -> Array | None:
+def log_variance(
+    graph: Graph, moments: list[ForwardMoments], gradients: list[BackwardMoments]
+) -> Array | None:
     """Variance over networks of log(mean square of dE/dx_l / mean square of dE/dx_L). / returns:
     [layers], 0 at the last.
 
@@ -37,12 +39,17 @@ def log_variance(graph: Graph, signals: list[Signal], gradients: list[Gradient])
     for i in range(len(graph.ops) - 1, 0, -1):
         what = graph.ops[i].what
         if isinstance(what, Elementwise) and activation(what.activation).homogeneous:
-            above, below, u = gradients[i], gradients[i - 1], signals[i - 1]
+            above, below, u = gradients[i], gradients[i - 1], moments[i - 1]
             linear = graph.ops[i - 1].what
             if not isinstance(linear, Linear):
                 return None
             one = _covariance(what.activation, 1.0, 1.0, 1.0)
-            two = _covariance(what.activation, above.ratio, below.ratio, u.ratio)
+            two = _covariance(
+                what.activation,
+                above.sample_correlation,
+                below.sample_correlation,
+                u.sample_correlation,
+            )
             steps.append((one / graph.samples + (1 - 1 / graph.samples) * two) / linear.fan_in)
         elif not (
             isinstance(what, Linear) and what.rows == "free" and what.weights != "orthogonal"

@@ -31,8 +31,8 @@ from depthscale.network import (
     Pool,
     activation,
 )
-from depthscale.theory.neurons import gaussians
-from depthscale.theory.taps import gathered, mean_of, pooled, scattered, taps_of
+from depthscale.theory.sampled_expectations import gaussians
+from depthscale.theory.window_index import gathered, mean_of, pooled, scattered, window_index
 
 Array = NDArray[np.float64]
 Backward = Callable[[Array], Array]
@@ -45,7 +45,7 @@ _FEWEST, _MOST = (
 
 
 @dataclass(frozen=True)
-class Walk:
+class GramPropagation:
     """One walk's results at every operation's output. / signal, gradient: [ops] mean squares;
     spread: [ops] batch variances.
 
@@ -100,7 +100,7 @@ class Neurons:
         return (self._rng.random(shape) < keep) / keep
 
 
-def walk(graph: Graph, inputs: Array, loss: str, log2_points: int, seed: int) -> Walk:
+def walk(graph: Graph, inputs: Array, loss: str, log2_points: int, seed: int) -> GramPropagation:
     """One walk. / inputs: [B, entries] or [B, channels, *size]; loss: "independent" or "shared", of
     mean square 1.
 
@@ -115,7 +115,7 @@ def walk(graph: Graph, inputs: Array, loss: str, log2_points: int, seed: int) ->
         else _of_positions(np.ones((samples, samples)), points // samples)
     )
     gradients, gains = _backward(graph, outputs, backs, cotangent, neurons)
-    return Walk(
+    return GramPropagation(
         np.array([np.trace(o.gram) / len(o.gram) for o in outputs]),
         np.array([np.trace(g) / len(g) if g is not None else 0.0 for g in gradients]),
         np.array([_batch_variance(o.gram) for o in outputs]),
@@ -125,7 +125,7 @@ def walk(graph: Graph, inputs: Array, loss: str, log2_points: int, seed: int) ->
 
 def walks(
     graph: Graph, inputs: Array, loss: str, error: float, at: Sequence[int]
-) -> tuple[list[Walk], int]:
+) -> tuple[list[GramPropagation], int]:
     """Independent walks of ever more virtual neurons, until their mean's relative standard error is
     small at some operations.
 
@@ -171,7 +171,7 @@ def _forward(
                 outputs.append(_linear(op.what, args[0]))
                 backs.append(None)
             case Conv(window=window):
-                taps = taps_of(window, len(inputs))
+                taps = window_index(window, len(inputs))
                 near = replace(
                     args[0], gram=gathered(args[0].gram, taps), mean=mean_of(args[0].mean, taps)
                 )
@@ -241,7 +241,7 @@ def _apply(op: Op, x: Array, samples: int, neurons: Neurons) -> tuple[Array, Bac
             kept = neurons.kept(x.shape, keep)
             return kept * x, lambda g: kept * g
         case Pool(kind, window):
-            return pooled(kind, x, taps_of(window, samples))
+            return pooled(kind, x, window_index(window, samples))
     raise NoTheory(f"{op.name}: no rule for given inputs")
 
 
@@ -318,7 +318,9 @@ def _sent(
         case Conv(window=window):
             samples = points // window.places_in
             factor = op.what.sigma_w2 * op.what.fan_out / op.what.fan_in / window.taps
-            return (_Arriving(factor * scattered(here.gram, taps_of(window, samples), points)),)
+            return (
+                _Arriving(factor * scattered(here.gram, window_index(window, samples), points)),
+            )
         case Flatten():  # each position has weights of its own above
             return (_Arriving(_of_positions(here.gram, points // len(here.gram))),)
         case Add(scale):

@@ -3,9 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from math import inf
 
 import numpy as np
 from scipy.special import roots_genlaguerre
+
+# Values of a norm from which one of its outputs counts as Gaussian. A coordinate of a sphere has
+# E z^4 = 3 (n - 1) / (n + 1), which is 1 % less than a Gaussian's at 200.
+GAUSSIAN_FROM = 200
 
 _NODES = 48  # of Gauss's rule over sigma^2
 _NEARLY_GAUSSIAN = 200  # degrees of freedom past which that rule's weights leave float64
@@ -50,11 +55,14 @@ class Spherical:
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """What only virtual channels tell of. / draw: gives them when first asked, [replicates,
-    channels, 3], as in `channels`.
+    """What only sampled channels tell of; it has no hash, since no cache should keep its points.
 
-    draws: how many draws went into each.
+    Args:
+        draw: gives the channels when first asked, [replicates, channels, 3], as in `sampled_sums`.
+        draws: how many draws went into each.
     """
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
     draw: Callable[[], np.ndarray]
     draws: int
@@ -65,6 +73,25 @@ class Sampled:
 
 
 Law = Gaussian | Spherical
+
+
+def values_of(law: Law | Sampled | None) -> float:
+    """Of the norm that gave them; inf for what is no norm's output."""
+    return law.size if isinstance(law, Spherical) else inf
+
+
+def is_nearly_gaussian(law: Law | Sampled | None) -> bool:
+    return isinstance(law, Gaussian | Spherical) and values_of(law) >= GAUSSIAN_FROM
+
+
+def gaussian_part(law: Law | Sampled | None) -> tuple[float, float, float]:
+    """Variance, correlation between samples, and mean of what is Gaussian, or nearly."""
+    if isinstance(law, Gaussian):
+        return law.gain**2 * law.variance, law.correlation, law.shift
+    assert isinstance(law, Spherical)
+    variance = law.gain**2 * sum(w * r**2 for w, r in zip(law.weights, law.radii, strict=True))
+    between = law.correlation if law.correlation is not None else -1 / (law.size - 1)
+    return variance, between, law.shift
 
 
 @dataclass(frozen=True, slots=True, eq=False)

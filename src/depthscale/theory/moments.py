@@ -15,7 +15,7 @@ from depthscale.numerics import gaussian, sphere
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_at, expect_pair_at, together_at
 from depthscale.theory.laws import Gaussian, Law, Spherical, WeightedSlopes
-from depthscale.theory.neurons import spread_of_group
+from depthscale.theory.sampled_expectations import spread_of_group
 
 _ROUNDING = 2.0**-50
 _CIRCLE = 1 << 16  # points on a circle; with kinks the error falls as their number

@@ -2,295 +2,392 @@
 attention.
 
 On white inputs, and as long as convolutions wrap around, any two positions are as alike as any
-other two: of one sample by `near`, of two samples by `ratio`. Both classes are closed under every
-rule here (arXiv:1806.05393 for convolutions). At a border of zeros (`borders`), and where windows
-overlap, positions differ; ratios are then means over all pairs.
+other two: of one sample by the position correlation, of two samples by the sample correlation. Both
+classes are closed under every rule here (arXiv:1806.05393 for convolutions). At a border of zeros
+(`border_profile`), and where windows overlap, positions differ; correlations are then means over
+all pairs.
 """
 
-from dataclasses import replace
 from functools import lru_cache, reduce
-from math import exp, log2, sqrt
+from math import exp, inf, log2, prod, sqrt
 
 import numpy as np
 
 from depthscale.errors import NoTheory
 from depthscale.network import Attention, Conv, Part, Pool, Window
-from depthscale.theory.laws import Gaussian
-from depthscale.theory.neurons import Largest, largest, mean_of
-from depthscale.theory.profiles import (
-    backward_taps,
+from depthscale.theory.border_profile import (
+    PositionProfile,
+    WindowMoments,
+    backward_moments,
     bound_of_pattern,
-    forward_taps,
+    forward_moments,
+    profile_of,
     squared_root,
 )
-from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of
+from depthscale.theory.borders import with_profile
+from depthscale.theory.laws import Gaussian
+from depthscale.theory.sampled_expectations import Largest, largest, mean_of
+from depthscale.theory.states import (
+    BackwardMoments,
+    ForwardMoments,
+    Places,
+    Source,
+    Ties,
+    Weighted,
+    log2_of,
+    product_of,
+)
 
 # variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
 _SMALL_LOGITS = 0.5
 
 
-def part(part: Part, x: Signal) -> Signal:
+def part(part: Part, x: ForwardMoments) -> ForwardMoments:
     """Some entries or positions are as all are."""
     if part.of == "entries":
         return x
-    left = round(x.positions * part.share)
-    return replace(x, positions=left, near=x.near if left > 1 else None)
+    return x._replace(places=x.places.reduced(round(x.places.positions * part.share)))
 
 
-def below_part(part: Part, x: Signal, g: Gradient) -> Gradient:
+def below_part(part: Part, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """The others get nothing: over positions, products are means over more pairs."""
-    log2_ms, near = product_of(g.log2_ms, log2(part.share)), g.near
+    log2_ms, between, positions = (
+        product_of(g.log2_ms, log2(part.share)),
+        g.places.correlation,
+        x.places.positions,
+    )
     if part.of == "positions":
-        near = g.within * (part.share * x.positions - 1) / max(x.positions - 1, 1)
-    return Gradient(log2_ms, g.ratio, g.error, near=near)
+        between = g.position_correlation * (part.share * positions - 1) / max(positions - 1, 1)
+    return g.become(log2_ms, g.sample_correlation, places=Places(positions, between))
 
 
-def convolved(conv: Conv, x: Signal) -> tuple[Signal, float, int]:
-    """What a convolution reads, log2 of the share of its weights that meet an entry, and the
-    positions.
+def convolved(conv: Conv, x: ForwardMoments) -> tuple[ForwardMoments, float]:
+    """What a convolution reads, and log2 of the share of its weights that meet an entry.
 
     Two places share the taps that lie inside for both: at a border of zeros they are less alike
     than their inputs are.
     """
-    seen, into = forward_taps(conv.window, x.profile, x.common), conv.window.places_out
+    seen, into = _forward_moments(conv.window, x), conv.window.places_out
     if seen.pairs == 1:
-        return x, log2(seen.mean), into
-    ratio = x.ratio * seen.pairs
-    near = (
-        x.within * (into * seen.pairs - 1) / (into - 1)
-        if x.near is not None and into > 1
-        else x.near
+        return x, log2(seen.mean)
+    own, samples = x.places.correlation, x.sample_correlation * seen.pairs
+    if own is not None and into > 1:
+        own = x.position_correlation * (into * seen.pairs - 1) / (into - 1)
+    profile, alike = x.places.profile, x.sample_correlation
+    if profile:
+        alike /= squared_root(profile)
+    lost = bound_of_pattern(conv.window, profile, x.places.shared_profile, min(1.0, alike))
+    read = x._replace(
+        sample_correlation=samples,
+        log2_spread=x.log2_ms + log2_of(1 - samples),
+        errors=x.errors.plus(0.0, lost),
+        places=x.places._replace(correlation=own),
     )
-    spread, alike = (
-        x.log2_ms + log2_of(1 - ratio),
-        x.ratio / squared_root(x.profile) if x.profile else x.ratio,
-    )
-    lost = x.spread_error + bound_of_pattern(conv.window, x.profile, x.common, min(1.0, alike))
-    return (
-        replace(x, ratio=ratio, near=near, log2_spread=spread, spread_error=lost),
-        log2(seen.mean),
-        into,
+    return read, log2(seen.mean)
+
+
+def _forward_moments(window: Window, x: ForwardMoments) -> WindowMoments:
+    return forward_moments(window, x.places.profile, x.places.shared_profile)
+
+
+def behind_border(window: Window, x: ForwardMoments, y: ForwardMoments) -> ForwardMoments:
+    """The output y of a map over windows of x, with what zeros around x make of its positions.
+
+    Of the pattern that samples share a channel's variance over the batch takes part: relative to
+    what is left without the mean, by 2 pattern (c / (1 - c'))^2 over channels.
+    """
+    seen = _forward_moments(window, x)
+    if y.places.positions == 1 or not (seen.profile or seen.shared_profile):
+        return y
+    left = 1 - y.sample_correlation
+    fluctuation = 2 * seen.pattern * (x.sample_correlation / left) ** 2 if left > 0 else 0.0
+    positions, between, *_ = y.places
+    return y._replace(
+        places=Places(positions, between, seen.profile, seen.shared_profile, fluctuation)
     )
 
 
-def below_conv(conv: Conv, g: Gradient) -> Gradient:
+def below_conv(conv: Conv, g: BackwardMoments) -> BackwardMoments:
     """Sums over the places in which an entry lies; the mean over entries, those that no place
     reaches included."""
-    sent, into = backward_taps(conv.window, g.profile), conv.window.places_in
+    sent, into = backward_moments(conv.window, g.places.profile), conv.window.places_in
     factor = conv.sigma_w2 * conv.fan_out / conv.fan_in * sent.mean
-    near = g.within * (into * sent.pairs - 1) / max(into - 1, 1)
-    kept = g.near is None and (sent.pairs == 1 or not g.ratio)
-    return Gradient(
+    between = None
+    if g.places.correlation is not None or (sent.pairs != 1 and g.sample_correlation):
+        between = g.position_correlation * (into * sent.pairs - 1) / max(into - 1, 1)
+    return g.become(
         product_of(g.log2_ms, log2_of(factor)),
-        g.ratio * sent.pairs,
-        g.error,
-        near=None if kept else near,
+        g.sample_correlation * sent.pairs,
+        places=_places_below(conv.window, g, between),
     )
 
 
-def _spread_out(window: Window, g: Gradient) -> Gradient:
-    """Every place's gradient at entries of its own: ratios are means over more pairs."""
-    into, out = window.places_in, window.places_out
-    ratio, near = g.ratio * out / into, g.within * (out - 1) / max(into - 1, 1)
-    kept = g.near is None and (into == out or not g.ratio)
-    return Gradient(
+def _places_below(window: Window, g: BackwardMoments, correlation: float | None) -> Places:
+    """Of the gradient at what a window reads; one place alone has no profile to hand down."""
+    several = window.places_out > 1
+    profile = backward_moments(window, g.places.profile).profile if several else None
+    return Places(window.places_in, correlation, profile)
+
+
+def _spread_out(window: Window, g: BackwardMoments) -> BackwardMoments:
+    """Every place's gradient at entries of its own: products are means over more pairs."""
+    into, out, samples, between = (
+        window.places_in,
+        window.places_out,
+        g.sample_correlation,
+        None,
+    )
+    if g.places.correlation is not None or (into != out and samples):
+        between = g.position_correlation * (out - 1) / max(into - 1, 1)
+    return g.become(
         g.log2_ms + log2(out / into),
-        g.ratio if into == out else ratio,
-        g.error,
-        near=None if kept else near,
+        samples if into == out else samples * out / into,
+        places=_places_below(window, g, between),
     )
 
 
-def pooled(pool: Pool, x: Signal) -> Signal:
+def pooled(pool: Pool, x: ForwardMoments) -> ForwardMoments:
     """The output of a pooling."""
-    return _averaged(pool.window, x) if pool.kind == "average" else _largest(pool.window, x)
+    if pool.kind == "max":
+        return _of_profile(pool.window, x, _largest(pool.window, x))
+    y = behind_border(pool.window, x, _averaged(pool.window, x))
+    return y._replace(places=y.places._replace(variance_fluctuation=0.0))
 
 
-def below_pool(pool: Pool, x: Signal, g: Gradient) -> Gradient:
+def below_pool(pool: Pool, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """The gradient at a pooling's input."""
-    return (
-        _below_average(pool.window, g)
-        if pool.kind == "average"
-        else _below_largest(pool.window, x, g)
-    )
+    if pool.kind == "average":
+        return _below_average(pool.window, g)
+    return _below_largest(pool.window, x, g)
 
 
-def _averaged(window: Window, x: Signal) -> Signal:
+def _averaged(window: Window, x: ForwardMoments) -> ForwardMoments:
     taps, out, inside = window.taps, window.places_out, window.inside
+    own, apart = x.position_correlation, x.places.correlation is not None
     count, count2 = taps * inside, (taps * inside) ** 2 * (1 + window.unevenness)
-    own, near = (count + (count2 - count) * x.within) / taps**2, x.within * inside**2
-    log2_ms, ratio = x.log2_ms + log2_of(own), x.ratio * inside**2 / own
-    shared = (
-        (window.places_in * window.covers[1] - out * count) / taps**2 / (out * (out - 1))
-        if out > 1
-        else 0.0
-    )
-    together = (
-        None
-        if out == 1 or (x.near is None and not shared)
-        else (near + (1 - x.within) * shared) / own
-    )
-    alike = x.near is None and inside == 1
-    log2_ms += log2(
-        forward_taps(window, x.profile).mean / inside
-    )  # what is larger may be read more often
-    spread = x.log2_spread - log2(taps) if alike else log2_ms + log2_of(1 - ratio)
-    error = x.error + window.unevenness
-    return Signal(
+    square, near = (count + (count2 - count) * own) / taps**2, own * inside**2
+    log2_ms, samples = x.log2_ms + log2_of(square), x.sample_correlation * inside**2 / square
+    shared, between = 0.0, None
+    if out > 1:
+        shared = (window.places_in * window.covers[1] - out * count) / taps**2 / (out * (out - 1))
+    if out > 1 and (apart or shared):
+        between = (near + (1 - own) * shared) / square
+    # what is larger may be read more often
+    log2_ms += log2(forward_moments(window, x.places.profile).mean / inside)
+    alike = not apart and inside == 1
+    return x.become(
         log2_ms,
-        ratio,
-        spread,
-        x.mean * inside / sqrt(own),
-        error=error,
-        positions=out,
-        near=together,
+        samples,
+        x.log2_spread - log2(taps) if alike else log2_ms + log2_of(1 - samples),
+        x.mean * inside / sqrt(square),
+        errors=x.errors.plus(window.unevenness),
+        places=Places(out, between),
     )
 
 
-def _below_average(window: Window, g: Gradient) -> Gradient:
-    taps, into, out = window.taps, window.places_in, window.places_out
+def _below_average(window: Window, g: BackwardMoments) -> BackwardMoments:
+    taps, into, out, own = window.taps, window.places_in, window.places_out, g.position_correlation
     covers, covers2 = window.covers
     count, count2 = taps * window.inside, (taps * window.inside) ** 2 * (1 + window.unevenness)
-    factor = (covers + (covers2 - covers) * g.within) / taps**2
-    total = out * (count2 + (out - 1) * count**2 * g.within) / taps**2
-    near = (total / factor - into) / (into * (into - 1)) if into > 1 else None
-    ratio = g.ratio * (window.inside * out / into) ** 2 / factor
-    factor *= backward_taps(window, g.profile).mean * taps / covers
-    return Gradient(product_of(g.log2_ms, log2_of(factor)), ratio, g.error, near=near)
-
-
-def _largest(window: Window, x: Signal) -> Signal:
-    source, found = of_windows(window, x)
-    ratio, positions = found.product / found.square, window.places_out
-    near = None if x.near is None or positions == 1 else found.near / found.square
-    log2_ms, error = log2_of(found.square) + source.unit, x.error + found.error
-    return Signal(
-        log2_ms,
-        ratio,
-        log2_ms + log2_of(1 - ratio),
-        found.mean / sqrt(found.square),
-        error=error,
-        positions=positions,
-        near=near,
+    factor = (covers + (covers2 - covers) * own) / taps**2
+    total = out * (count2 + (out - 1) * count**2 * own) / taps**2
+    between = (total / factor - into) / (into * (into - 1)) if into > 1 else None
+    samples = g.sample_correlation * (window.inside * out / into) ** 2 / factor
+    factor *= backward_moments(window, g.places.profile).mean * taps / covers
+    return g.become(
+        product_of(g.log2_ms, log2_of(factor)), samples, places=_places_below(window, g, between)
     )
 
 
-def _below_largest(window: Window, x: Signal, g: Gradient) -> Gradient:
+def _largest(window: Window, x: ForwardMoments) -> ForwardMoments:
+    source, found = of_windows(window, x)
+    samples, positions = found.product / found.square, window.places_out
+    apart = x.places.correlation is not None and positions > 1
+    log2_ms = log2_of(found.square) + source.unit
+    return x.become(
+        log2_ms,
+        samples,
+        log2_ms + log2_of(1 - samples),
+        found.mean / sqrt(found.square),
+        errors=x.errors.plus(found.error),
+        places=Places(positions, found.near / found.square if apart else None),
+    )
+
+
+def _of_profile(window: Window, x: ForwardMoments, y: ForwardMoments) -> ForwardMoments:
+    """The output y of a max pooling of x, where windows are cut or positions differ."""
+    if y.places.positions == 1:
+        return y
+    mean, pairs, profile, shared = _profile_of_largest(window, x)
+    y = y._replace(log2_ms=y.log2_ms + log2(mean), places=y.places._replace(shared_profile=shared))
+    if profile is None:
+        return y
+    y = with_profile(y, profile, pairs)
+    return y._replace(places=y.places._replace(shared_profile=shared))
+
+
+def _profile_of_largest(
+    window: Window, x: ForwardMoments
+) -> tuple[float, float, PositionProfile | None, PositionProfile | None]:
+    """Of each axis as if windows were cut there alone, times the mean of the input's own profile in
+    a window.
+
+    Returns:
+        By what the mean square is larger for that profile; the mean product over all pairs, over
+        that of two points at one place; the output's profile, and what it shares.
+    """
+    source, _ = of_windows(window, x)
+    cut, seen, roots = [], [], []
+    for i, axis in enumerate(window.axes):
+        counts, others = (axis >= 0).sum(axis=1).tolist(), window.taps // window.kernel[i]
+        found = {
+            n: largest(source.activation, source.received, source.position_correlation, n * others)
+            for n in set(counts)
+        }
+        own = x.places.profile[i] if x.places.profile else np.ones(window.size[i])
+        mean = np.append(own, 0.0)[axis].sum(axis=1) / counts
+        cut.append(np.array([found[n].square for n in counts]))
+        seen.append(cut[-1] * mean)
+        roots.append(np.sqrt([max(found[n].product, 0.0) for n in counts] * mean))
+    larger = prod(
+        float(after.mean() / before.mean()) for before, after in zip(cut, seen, strict=True)
+    )
+    pairs = prod(
+        float(root.mean() ** 2 / np.square(root).mean()) if root.any() else 1.0 for root in roots
+    )
+    shared = profile_of(roots) if all(root.any() for root in roots) else None
+    return larger, pairs, profile_of(seen), shared
+
+
+def _below_largest(window: Window, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """Each place's gradient goes to one entry; what the activation's slope is there depends on its
     being the largest."""
     source, found = of_windows(window, x)
-    at = _spread_out(window, g)
+    at, apart = _spread_out(window, g), x.places.correlation is not None
     w, v = found.slopes, found.near_slopes
     square = float(w.square.mean())
     if not square:
-        return at._replace(below=Gradient(-g.log2_ms * 0 - np.inf, 0.0))
-    below = Gradient(
-        product_of(at.log2_ms, log2_of(square)),
-        at.ratio * float(w.product.mean()) / square,
-        at.error + found.error,
-        near=None
-        if at.near is None and x.near is None
-        else at.within * float(v.product.mean()) / square,
-    )
+        return at._replace(ties=Ties(below=BackwardMoments(-inf, 0.0)))
+    own, between, weighted = at.places.correlation, None, None
+    if own is not None or apart:
+        between = at.position_correlation * float(v.product.mean()) / square
     if source.normalized:
-        below = below._replace(
-            weighted=Weighted(w, at.ratio, at.log2_ms, at.near, v if x.near is not None else None)
-        )
-    return at._replace(below=below)
+        weighted = Weighted(w, at.sample_correlation, at.log2_ms, own, v if apart else None)
+    below = at.become(
+        product_of(at.log2_ms, log2_of(square)),
+        at.sample_correlation * float(w.product.mean()) / square,
+        at.error + found.error,
+        at.places._replace(correlation=between),
+        Ties(weighted),
+    )
+    return at._replace(ties=Ties(below=below))
 
 
-def of_windows(window: Window, x: Signal) -> tuple[Source, Largest]:
-    if x.source is not None:
-        source = x.source
-    elif isinstance(x.law, Gaussian) and not x.normalized:
-        source = Source("linear", x.law, x.unit, x.near)
+def of_windows(window: Window, x: ForwardMoments) -> tuple[Source, Largest]:
+    known = x.known
+    if known.source is not None:
+        source = known.source
+    elif isinstance(known.law, Gaussian) and not known.normalized:
+        source = Source("linear", known.law, known.unit, x.places.correlation)
     else:
         raise NoTheory(
             "max pooling of values that are no activation's output, so their law is not known"
         )
-    if source.near is not None and not isinstance(source.received, Gaussian):
+    if source.position_correlation is not None and not isinstance(source.received, Gaussian):
         raise NoTheory("no rule for max pooling of an instance norm's output")
     counts, places = np.unique(
         reduce(np.multiply.outer, [(axis >= 0).sum(axis=1) for axis in window.axes]),
         return_counts=True,
     )
-    found = [largest(source.activation, source.received, source.near, int(n)) for n in counts]
+    found = [
+        largest(source.activation, source.received, source.position_correlation, int(n))
+        for n in counts
+    ]
     return source, found[0] if len(found) == 1 else mean_of(found, places / places.sum())
 
 
-def flattened(x: Signal) -> Signal:
+def flattened(x: ForwardMoments) -> ForwardMoments:
     """Positions become entries; two samples share at any entry what they share at any two
     positions."""
-    return x if x.positions == 1 else replace(x, positions=1, near=None, source=None)
+    if x.places.positions == 1:
+        return x
+    return x._replace(known=x.known._replace(source=None), places=Places())
 
 
-def below_flatten(x: Signal, g: Gradient) -> Gradient:
+def below_flatten(x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """Each position has weights of its own above, so that two positions of a sample share
     nothing."""
-    return g if x.positions == 1 else Gradient(g.log2_ms, g.ratio, g.error, near=0.0)
+    if x.places.positions == 1:
+        return g
+    return g.become(g.log2_ms, g.sample_correlation, places=Places(x.places.positions, 0.0))
 
 
 # ---- attention
 
 
-def attended(attention: Attention, q: Signal, k: Signal, v: Signal) -> Signal:
+def attended(
+    attention: Attention, q: ForwardMoments, k: ForwardMoments, v: ForwardMoments
+) -> ForwardMoments:
     """The output of softmax attention while its logits are small: nearly the mean over positions.
 
     Logits are Gaussian of variance s over positions, so E sum a^2 = e^s / T. / raises: NoTheory
     where s is not small.
     """
-    s, c = _logit_variance(q, k), v.within
-    own, pair = (row[0] for row in _weights(attention.causal, v.positions))
+    s, c, positions = _logit_variance(q, k), v.position_correlation, v.places.positions
+    own, pair = (row[0] for row in _weights(attention.causal, positions))
     square = c + (1 - c) * min(1.0, own * exp(s))
-    near = (c + (1 - c) * min(1.0, pair * exp(s * q.within))) / square
-    log2_ms, ratio = v.log2_ms + log2_of(square), v.ratio / square
+    near = (c + (1 - c) * min(1.0, pair * exp(s * q.position_correlation))) / square
+    log2_ms, samples = v.log2_ms + log2_of(square), v.sample_correlation / square
     error = q.error + k.error + v.error + s * s
-    spread = log2_ms + log2_of(1 - ratio)
-    mean = v.mean / sqrt(square)
-    return Signal(
+    return v.become(
         log2_ms,
-        ratio,
-        spread,
-        mean,
-        error=error,
-        positions=v.positions,
-        near=near if v.positions > 1 else None,
+        samples,
+        log2_ms + log2_of(1 - samples),
+        v.mean / sqrt(square),
+        errors=v.errors._replace(mean_square=error),
+        places=Places(positions, near if positions > 1 else None),
     )
 
 
 def below_attention(
-    attention: Attention, q: Signal, k: Signal, v: Signal, g: Gradient
-) -> tuple[Gradient, Gradient, Gradient]:
+    attention: Attention,
+    q: ForwardMoments,
+    k: ForwardMoments,
+    v: ForwardMoments,
+    g: BackwardMoments,
+) -> tuple[BackwardMoments, BackwardMoments, BackwardMoments]:
     """The gradients at q, k and v, to the leading order in the logits.
 
     Through the logits: dE/dl_ts = a_ts g_t (v_s - y_t), of which only what differs between
     positions is left.
     """
-    s, t = _logit_variance(q, k), v.positions
+    s, t, own_g = _logit_variance(q, k), v.places.positions, g.position_correlation
     (own, own_left), (pair, pair_left) = _weights(attention.causal, t)
-    to_v = own * exp(s) + (t - 1) * pair * exp(s * q.within) * g.within
-    total = 1 + (t - 1) * g.within
-    near = (total / to_v - 1) / (t - 1) if t > 1 else None
-    at_v = Gradient(
-        product_of(g.log2_ms, log2_of(to_v)), g.ratio / to_v, g.error + s * s, near=near
+    to_v = own * exp(s) + (t - 1) * pair * exp(s * q.position_correlation) * own_g
+    total = 1 + (t - 1) * own_g
+    between = (total / to_v - 1) / (t - 1) if t > 1 else None
+    at_v = g.become(
+        product_of(g.log2_ms, log2_of(to_v)),
+        g.sample_correlation / to_v,
+        g.error + s * s,
+        Places(t, between),
     )
-    varies = product_of(g.log2_ms, v.log2_ms + log2_of(1 - v.within))
-    to_q = product_of(varies, k.log2_ms + log2_of(1 - k.within) + log2_of(own_left))
-    to_k = product_of(
-        varies, q.log2_ms + log2_of(own_left + (t - 1) * pair_left * g.within * q.within)
-    )
+    varies = product_of(g.log2_ms, v.log2_ms + log2_of(1 - v.position_correlation))
+    to_q = product_of(varies, k.log2_ms + log2_of(1 - k.position_correlation) + log2_of(own_left))
+    left = own_left + (t - 1) * pair_left * own_g * q.position_correlation
+    to_k = product_of(varies, q.log2_ms + log2_of(left))
     error = g.error + v.error + 2 * s
     return (
-        Gradient(to_q, 0.0, error, near=g.within),
-        Gradient(to_k, 0.0, error, near=-1 / max(t - 1, 1)),
+        g.become(to_q, 0.0, error, Places(t, own_g)),
+        g.become(to_k, 0.0, error, Places(t, -1 / max(t - 1, 1))),
         at_v,
     )
 
 
-def _logit_variance(q: Signal, k: Signal) -> float:
+def _logit_variance(q: ForwardMoments, k: ForwardMoments) -> float:
     """Variance of q.k / sqrt(entries) over the positions of k. / raises: NoTheory where it is not
     small."""
-    found = 2.0 ** (q.log2_ms + k.log2_ms) * (1 - k.within)
+    found = 2.0 ** (q.log2_ms + k.log2_ms) * (1 - k.position_correlation)
     if not found <= _SMALL_LOGITS:
         raise NoTheory(
             f"its logits have a variance of {found:.2g} over positions, and softmax is only "

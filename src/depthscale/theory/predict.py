@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from depthscale.errors import InvalidSpec, NoTheory
-from depthscale.network import NORMS, Graph, Linear, NetSpec, activation
+from depthscale.network import Graph, Linear, NetSpec, activation
 from depthscale.run import STOPS, Profile, Quantity, Trace
 from depthscale.theory import exchangeable, gram
 from depthscale.theory.finite_width import log_variance
 from depthscale.theory.relaxation import layers_until_unlike, relaxation
-from depthscale.theory.states import UNKNOWN, Gradient, Signal
+from depthscale.theory.sample_norm_fluctuation import sample_norm_fluctuation
+from depthscale.theory.states import UNKNOWN, BackwardMoments, ForwardMoments
 from depthscale.theory.traces import predict_trace
-from depthscale.theory.unevenness import unevenness
 from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
 
 _WORK = 128**3 * 14  # batch^3 times depth, up to which sampled batches take some seconds
@@ -46,7 +46,7 @@ def predict(
     large.
     raises: NoTheory for a loss that theory does not know.
     source: arXiv:1611.01232 (mean-field theory), arXiv:1902.08129 (Batch Norm), and the sources in
-    `theory.norms`.
+    `theory.norm`.
     """
     if isinstance(spec, Trace):
         return predict_trace(spec)
@@ -89,9 +89,7 @@ def _adds_to_a_norm(spec: NetSpec) -> bool:
     """Whether a norm over few values receives what another gave, and a branch: of that whole
     batches are sampled."""
     return (
-        spec.residual is not None
-        and spec.residual.form == "post"
-        and spec.norm in ("batch", "group", "group_rms")
+        spec.residual is not None and spec.residual.form == "post" and spec.normalizer.is_over_few
     )
 
 
@@ -131,11 +129,11 @@ def _validity(spec: NetSpec) -> tuple[str, ...]:
     )
 
 
-def _amplifies(spec: NetSpec, graph: Graph, signals: list[Signal]) -> tuple[str, ...]:
+def _amplifies(spec: NetSpec, graph: Graph, signals: list[ForwardMoments]) -> tuple[str, ...]:
     """Whether the departures that a finite width leaves grow with depth until means over networks
     depart, too."""
-    held = spec.norm in NORMS or spec.residual or activation(spec.activation).homogeneous
-    found = None if held else unevenness(graph, signals)
+    held = spec.normalizer.kind or spec.residual or activation(spec.activation).homogeneous
+    found = None if held else sample_norm_fluctuation(graph, signals)
     if found is None or found.amplified < _AMPLIFIED or found.variance < _UNEVEN:
         return ()
     return (
@@ -183,14 +181,16 @@ def given_inputs(
     )
 
 
-def _quantity(states: Sequence[Signal] | Sequence[Gradient], outputs: Sequence[int]) -> Quantity:
+def _quantity(
+    states: Sequence[ForwardMoments] | Sequence[BackwardMoments], outputs: Sequence[int]
+) -> Quantity:
     """The mean squares at some operations; nan where they are not known."""
     log2_ms, error = np.array([(states[i].log2_ms, states[i].error) for i in outputs]).T
     return Quantity(log2_ms, np.where(np.isnan(log2_ms), nan, error))
 
 
 def _batch_variance(
-    graph: Graph, layers: Sequence[tuple[int, ...]], signals: list[Signal], samples: float
+    graph: Graph, layers: Sequence[tuple[int, ...]], signals: list[ForwardMoments], samples: float
 ) -> Quantity:
     """Of each layer's first linear map: the variance between samples, of which the batch's own mean
     takes its share."""
@@ -202,9 +202,7 @@ def _batch_variance(
     log2_variance = np.array([each.log2_spread + share for each in first])
     return Quantity(
         log2_variance,
-        np.where(
-            np.isnan(log2_variance), nan, [max(each.error, each.spread_error) for each in first]
-        ),
+        np.where(np.isnan(log2_variance), nan, [max(x.errors) for x in first]),
     )
 
 

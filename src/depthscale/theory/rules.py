@@ -1,10 +1,9 @@
 """Small rules of what passes one operation, forward and backward, where samples are alike; a
-norm's, a convolution's and those of virtual channels have files of their own."""
+norm's, a convolution's and those of sampled sums have files of their own."""
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, wraps
 from math import inf, log2, prod, sqrt
-from typing import Any
 
 from depthscale.errors import NoTheory
 from depthscale.network import (
@@ -27,34 +26,61 @@ from depthscale.network import (
     Unknown,
     activation,
 )
-from depthscale.theory import channels, norms, positions
-from depthscale.theory.laws import Gaussian, Law, Sampled, Spherical, moved
+from depthscale.theory import borders, norm, positions, sampled_sums
+from depthscale.theory.border_profile import mixed
+from depthscale.theory.laws import (
+    GAUSSIAN_FROM,
+    Gaussian,
+    Law,
+    Sampled,
+    gaussian_part,
+    is_nearly_gaussian,
+    moved,
+    values_of,
+)
 from depthscale.theory.moments import mean_slope, slopes, values, weighted_slopes
-from depthscale.theory.neurons import CLOSE
-from depthscale.theory.states import Gradient, Signal, Source, Weighted, log2_of, product_of, sum_of
+from depthscale.theory.sampled_expectations import CLOSE
+from depthscale.theory.states import (
+    EXACT,
+    NO_LAW,
+    BackwardMoments,
+    Errors,
+    ForwardMoments,
+    KnownLaw,
+    Places,
+    Source,
+    Ties,
+    Weighted,
+    log2_of,
+    product_of,
+    sum_of,
+)
 
 # |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
 _BEYOND = 400.0
-_MANY = 200  # values of a norm from which its output counts as Gaussian in a sum, within 1 %
 
 
-@lru_cache(maxsize=1 << 14)
-def forward_rule(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
+def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> ForwardMoments:
+    """The output of an operation. / raises: NoTheory where it has no rule for these inputs."""
     match what:
         case Input(variance, correlation, size, near):
-            return _source(variance, correlation, prod(size), near)
+            log2_ms = log2_of(variance)
+            law = _gaussian(log2_ms, correlation)
+            return _source(log2_ms, correlation, Places(prod(size), near), law)
         case Embedding(variance, vocabulary, size):
-            return replace(_source(variance, 1 / vocabulary, prod(size)), law=None)
+            return _source(log2_of(variance), 1 / vocabulary, Places(prod(size)), NO_LAW)
         case Linear():
-            return _linear(what, inputs[0])
+            return linear(what, inputs[0])
         case Conv():
-            return _linear(what, *positions.convolved(what, inputs[0]))
+            seen, log2_share = positions.convolved(what, inputs[0])
+            output = linear(what, seen, log2_share, Places(what.window.places_out))
+            return positions.behind_border(what.window, inputs[0], output)
         case Norm():
-            return norms.forward(what, inputs[0])
+            return norm.forward(what, inputs[0])
         case Affine(gain, shift):
             return _affine(gain, shift, inputs[0])
         case Elementwise(name):
-            return _elementwise(name, inputs[0])
+            return borders.activated(name, inputs[0], _elementwise(name, inputs[0]))
         case Add(scale):
             return _add(scale, *inputs)
         case Dropout(keep):
@@ -64,34 +90,41 @@ def forward_rule(what: Operation, inputs: tuple[Signal, ...]) -> Signal:
         case Flatten():
             return positions.flattened(inputs[0])
         case Attention():
-            q, k, v = inputs
-            return positions.attended(what, q, k, v)
+            return positions.attended(what, *inputs)
         case Part():
             return positions.part(what, inputs[0])
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 
 
-def backward_rule(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, ...]:
+_remembered = lru_cache(maxsize=1 << 14)(forward_rule)
+
+
+@wraps(forward_rule)
+def remembered_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> ForwardMoments:
+    """forward_rule, which equal layers ask once; what is sampled has no hash, so that no cache
+    keeps its points."""
+    try:
+        return _remembered(what, inputs)
+    except TypeError:
+        return forward_rule(what, inputs)
+
+
+def backward_rule(
+    op: Op, inputs: list[ForwardMoments], g: BackwardMoments
+) -> tuple[BackwardMoments, ...]:
+    """What an operation sends to each of its inputs. / raises: NoTheory where it has no rule."""
     match op.what:  # the commonest first: a thousand layers ask
         case Linear():
             weights = log2_of(op.what.sigma_w2) + log2_of(op.what.fan_out / op.what.fan_in)
-            return (Gradient(product_of(g.log2_ms, weights), g.ratio, g.error, near=g.near),)
+            return (g.become(product_of(g.log2_ms, weights), g.sample_correlation),)
         case Elementwise(name):
-            return (g.below or _through_slopes(name, inputs[0], g),)
+            sent = g.ties.below or _through_slopes(name, inputs[0], g)
+            return (borders.below_activation(name, inputs[0], g, sent),)
         case Norm():
-            return (norms.backward(op.what, inputs[0], g),)
+            return (norm.backward(op.what, inputs[0], g),)
         case Add(scale):
-            stream, branch = inputs
-            if g.channels:
-                return channels.below_sum(
-                    stream, branch, scale, _law_of_sum(stream, branch, scale).get("law"), g
-                )
-            if (
-                stream.normalized or branch.normalized
-            ):  # a norm below sees slopes that depend on its output
-                g = g._replace(error=g.error + abs(g.ratio))
-            return g, g.times(2 * log2_of(abs(scale)))
+            return _below_add(scale, inputs[0], inputs[1], g)
         case Affine(gain, _):
             return (g.times(2 * log2_of(abs(gain))),)
         case Conv():
@@ -99,8 +132,7 @@ def backward_rule(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, 
         case Input() | Embedding():
             return ()
         case Dropout(keep):
-            near = None if g.near is None else g.near * keep
-            return (Gradient(g.log2_ms - log2(keep), g.ratio * keep, g.error, near=near),)
+            return (_below_dropout(keep, g),)
         case Pool():
             return (positions.below_pool(op.what, inputs[0], g),)
         case Flatten():
@@ -114,250 +146,230 @@ def backward_rule(op: Op, inputs: list[Signal], g: Gradient) -> tuple[Gradient, 
             raise NoTheory(f"theory has no rule for {name}")
 
 
-def _source(variance: float, correlation: float, size: int, near: float | None = None) -> Signal:
-    log2_ms = log2_of(variance)
+def _source(log2_ms: float, correlation: float, places: Places, law: KnownLaw) -> ForwardMoments:
     spread = log2_ms + log2_of(1 - correlation)
-    return Signal(
-        log2_ms, correlation, spread, positions=size, near=near, **_gaussian(log2_ms, correlation)
-    )
+    return ForwardMoments(log2_ms, correlation, spread, known=law, places=places)
 
 
-def _linear(linear: Linear | Conv, x: Signal, seen: float = 0.0, points: int = 0) -> Signal:
+def linear(
+    map_: Linear | Conv, x: ForwardMoments, log2_share: float = 0.0, places: Places | None = None
+) -> ForwardMoments:
     """Weights see x's second moments, or what is left of them without the mean over entries; biases
     are common to all samples.
 
-    seen: log2 of the share of the weights that meet an entry; points: positions of the output, by
-    default x's.
+    Args:
+        map_: the linear map.
+        x: what it reads.
+        log2_share: log2 of the share of the weights that meet an entry.
+        places: of the output but for its correlation, by default x's.
     """
-    x = x.without_mean() if linear.rows == "standardized" else x
-    weights, bias = log2_of(linear.sigma_w2) + seen, log2_of(linear.sigma_b2)
+    x = x.without_mean() if map_.rows == "standardized" else x
+    places = places or x.places.with_profile(x.places.profile)
+    weights, bias = log2_of(map_.sigma_w2) + log2_share, log2_of(map_.sigma_b2)
     log2_ms = sum_of(x.log2_ms + weights, bias)
     if log2_ms == -inf:
-        return Signal(
-            -inf, 0.0, -inf, law=Gaussian(0.0, 0.0), error=x.error, positions=points or x.positions
-        )
+        return x._replace(places=places).become_zero(KnownLaw(Gaussian(0.0, 0.0)))
     ours, theirs = 2.0 ** (x.log2_ms + weights - log2_ms), 2.0 ** (bias - log2_ms)
-    ratio = _at_most_1(ours * x.ratio + theirs)
-    near = None if x.near is None else _at_most_1(ours * x.near + theirs)
-    return Signal(
+    samples = _at_most_1(ours * x.sample_correlation + theirs)
+    own = x.places.correlation if places.positions > 1 else None
+    between = None if own is None else _at_most_1(ours * own + theirs)
+    return x.become(
         log2_ms,
-        ratio,
+        samples,
         x.log2_spread + weights,
-        error=x.error,
-        positions=points or x.positions,
-        near=near if (points or x.positions) > 1 else None,
-        spread_error=x.spread_error,
-        **_gaussian(log2_ms, ratio),
+        known=_gaussian(log2_ms, samples),
+        places=places._replace(correlation=between),
     )
 
 
-def _at_most_1(ratio: float) -> float:
+def _at_most_1(correlation: float) -> float:
     """What rounding may have led past 1; nan stays."""
-    return 1.0 if ratio > 1 else ratio
+    return 1.0 if correlation > 1 else correlation
 
 
-def _gaussian(log2_ms: float, ratio: float) -> dict[str, Any]:
-    """Law and unit of a Gaussian signal."""
+def _gaussian(log2_ms: float, correlation: float) -> KnownLaw:
     if abs(log2_ms) < _BEYOND or log2_ms != log2_ms:
-        return {"law": Gaussian(2.0**log2_ms, ratio), "unit": 0.0}
-    return {"law": Gaussian(1.0, ratio), "unit": log2_ms}
+        return KnownLaw(Gaussian(2.0**log2_ms, correlation))
+    return KnownLaw(Gaussian(1.0, correlation), log2_ms)
 
 
-def _affine(gain: float, shift: float, x: Signal) -> Signal:
-    scaled, scale = x.log2_ms + 2 * log2_of(abs(gain)), 2 * log2_of(abs(gain))
+def _affine(gain: float, shift: float, x: ForwardMoments) -> ForwardMoments:
+    scale = 2 * log2_of(abs(gain))
+    scaled, mean = x.log2_ms + scale, x.mean if gain > 0 else -x.mean
     law = moved(x.law, gain, shift) if x.law else None
-    rest: dict[str, Any] = {
-        "law": law,
-        "unit": x.unit,
-        "normalized": x.normalized,
-        "error": x.error,
-        "positions": x.positions,
-        "near": x.near,
-        "spread_error": x.spread_error,
-    }
+    x = x._replace(known=x.known._replace(law=law, source=None), log2_spread=x.log2_spread + scale)
     if not shift:
-        return Signal(
-            scaled, x.ratio, x.log2_spread + scale, x.mean if gain > 0 else -x.mean, **rest
-        )
+        return x._replace(log2_ms=scaled, mean=mean)
     if scaled > _BEYOND:
-        raise NoTheory(f"a gain of {gain:g} on values of mean square 2^{x.log2_ms:.0f}")
+        raise NoTheory(f"a gain of {gain:g} on values of mean square 2^{scaled - scale:.0f}")
     root = 2.0 ** (scaled / 2)
-    mean = (x.mean if gain > 0 else -x.mean) * root
-    square, product = (
-        root**2 + 2 * mean * shift + shift**2,
-        root**2 * x.ratio + 2 * mean * shift + shift**2,
-    )
+    mean *= root
+    square = root**2 + 2 * mean * shift + shift**2
     if not 0 < square < inf:
         raise NoTheory(f"a shift of {shift:g} on values of mean square 2^{scaled:.0f}")
-    if x.near is not None:
-        rest["near"] = (root**2 * x.near + 2 * mean * shift + shift**2) / square
-    return Signal(
-        log2_of(square),
-        product / square,
-        x.log2_spread + scale,
-        (mean + shift) / sqrt(square),
-        **rest,
+
+    def correlation(own: float) -> float:
+        return (root**2 * own + 2 * mean * shift + shift**2) / square
+
+    own = x.places.correlation
+    return x._replace(
+        log2_ms=log2_of(square),
+        sample_correlation=correlation(x.sample_correlation),
+        mean=(mean + shift) / sqrt(square),
+        places=x.places._replace(correlation=None if own is None else correlation(own)),
     )
 
 
-def _elementwise(name: Phi, x: Signal) -> Signal:
+def _elementwise(name: Phi, x: ForwardMoments) -> ForwardMoments:
     law, unit = _received(name, x)
     if isinstance(law, Sampled):
-        return channels.activated(name, x)
+        return sampled_sums.activated(name, x, law)
     found = values(name, law)
     if not found.square:
-        return Signal(-inf, 0.0, -inf, error=x.error, positions=x.positions)
-    product, near = found.product, None
-    if x.near is not None and isinstance(law, Gaussian):
-        near = _at_most_1(
-            values(name, replace(law, correlation=x.received_near)).product / found.square
-        )
-    elif (
-        x.near is not None
-    ):  # an instance norm's output: samples are independent, positions on one sphere
-        product, near = found.mean**2, found.product / found.square
-    ratio = _at_most_1(product / found.square)
+        return x.become_zero()
+    product, between = found.product, None
+    if x.places.correlation is not None and isinstance(law, Gaussian):
+        near_law = replace(law, correlation=x.received_correlation)
+        between = _at_most_1(values(name, near_law).product / found.square)
+    elif x.places.correlation is not None:
+        # an instance norm's output: samples are independent, positions on one sphere
+        product, between = found.mean**2, found.product / found.square
+    samples = _at_most_1(product / found.square)
     log2_ms = log2_of(found.square) + unit
-    log2_spread = log2_ms + log2_of(1 - ratio)
-    if 1 - x.ratio < CLOSE:
+    log2_spread = log2_ms + log2_of(1 - samples)
+    if 1 - x.sample_correlation < CLOSE:
         log2_spread = x.log2_spread + log2_of(slopes(name, law).square)
-    source = Source(name, law, unit, None if x.near is None else x.received_near, x.normalized)
-    return Signal(
+    return x.become(
         log2_ms,
-        ratio,
+        samples,
         log2_spread,
         found.mean / sqrt(found.square),
-        source=source,
-        error=x.error + found.error,
-        positions=x.positions,
-        near=near,
-        spread_error=x.spread_error + found.spread_error,
+        KnownLaw(source=Source(name, law, unit, x.received_correlation, x.known.normalized)),
+        x.errors.plus(found.error, found.spread_error),
+        x.places._replace(correlation=between),
     )
 
 
-def _through_slopes(name: Phi, x: Signal, g: Gradient) -> Gradient:
+def _through_slopes(name: Phi, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """Below an activation, whose slopes are independent of the gradient above it."""
     law, _ = _received(name, x)
-    if g.channels or isinstance(law, Sampled):
-        return channels.through(name, x, g)
-    found = slopes(name, law, not g.ratio and g.near is None)
+    if g.ties.channels or isinstance(law, Sampled):
+        return sampled_sums.through(name, x, g)
+    own, above = x.places.correlation, g.places.correlation
+    found = slopes(name, law, not g.sample_correlation and above is None)
     if not found.square:
-        return Gradient(-inf, 0.0, g.error)
+        return g.become(-inf, 0.0)
     product, nearby, near_law = found.product, found.product, law
-    if x.near is not None and isinstance(law, Gaussian):
-        near_law = replace(law, correlation=x.received_near)
+    if own is not None and isinstance(law, Gaussian):
+        near_law = replace(law, correlation=x.received_correlation)
         nearby = slopes(name, near_law).product
-    elif x.near is not None and g.ratio:
+    elif own is not None and g.sample_correlation:
         product = mean_slope(name, law) ** 2
-    near = None if x.near is None and g.near is None else g.within * nearby / found.square
-    weighted = None
-    if x.normalized:
+    between, weighted = None, None
+    if own is not None or above is not None:
+        between = g.position_correlation * nearby / found.square
+    if x.known.normalized:
         near_slopes = weighted_slopes(name, near_law) if near_law is not law else None
-        weighted = Weighted(weighted_slopes(name, law), g.ratio, g.log2_ms, g.near, near_slopes)
-    log2_ms = product_of(g.log2_ms, log2_of(found.square))
-    return Gradient(
-        log2_ms, g.ratio * product / found.square, g.error + found.error, weighted, near=near
+        weighted = Weighted(
+            weighted_slopes(name, law), g.sample_correlation, g.log2_ms, above, near_slopes
+        )
+    return g.become(
+        product_of(g.log2_ms, log2_of(found.square)),
+        g.sample_correlation * product / found.square,
+        g.error + found.error,
+        g.places._replace(correlation=between),
+        Ties(weighted),
     )
 
 
-def _received(name: Phi, x: Signal) -> tuple[Law | Sampled, float]:
+def _received(name: Phi, x: ForwardMoments) -> tuple[Law | Sampled, float]:
     """The law that an activation receives, and log2 of what its square stands for."""
     if not x.log2_ms < inf:
         raise NoTheory("the mean square of its input is not known")
     if x.law is None:
         raise NoTheory("its input is neither Gaussian nor a norm's output, so its law is not known")
-    if x.unit and not activation(name).homogeneous:
+    if x.known.unit and not activation(name).homogeneous:
         raise NoTheory(f"{name} of values of mean square 2^{x.log2_ms:.0f}")
-    return x.law, x.unit
+    return x.law, x.known.unit
 
 
-def _add(scale: float, stream: Signal, branch: Signal) -> Signal:
+def _add(scale: float, stream: ForwardMoments, branch: ForwardMoments) -> ForwardMoments:
     """Two uncorrelated signals."""
     if stream.mean and branch.mean:
         raise NoTheory("both sides have a mean over entries")
     weight = 2 * log2_of(abs(scale))
     log2_ms = sum_of(stream.log2_ms, branch.log2_ms + weight)
     if log2_ms == -inf:
-        return Signal(-inf, 0.0, -inf, law=Gaussian(0.0, 0.0), positions=stream.positions)
+        return stream._replace(errors=EXACT).become_zero(KnownLaw(Gaussian(0.0, 0.0)))
     share = 2.0 ** (stream.log2_ms - log2_ms)
-    ratio = share * stream.ratio + (1 - share) * branch.ratio
-    near = None
-    if stream.near is not None or branch.near is not None:
-        near = share * stream.within + (1 - share) * branch.within
-    spread = sum_of(stream.log2_spread, branch.log2_spread + weight)
+    own, theirs = stream.places, branch.places
+    between, profile = None, None
+    if own.correlation is not None or theirs.correlation is not None:
+        between = share * stream.position_correlation + (1 - share) * branch.position_correlation
+    if own.profile or theirs.profile:
+        ratio = scale**2 * 2.0 ** (branch.log2_ms - stream.log2_ms)
+        profile = mixed(own.profile, theirs.profile, 1 / (1 + ratio))
     law = _law_of_sum(stream, branch, scale)
     error = max(stream.error, branch.error)
-    if law:  # what is sampled comes from the sphere itself where that is small
-        error += sum(2 / n for n in map(_sphere_of, (stream, branch)) if n >= _MANY)
-    mean = stream.mean * sqrt(share) + (
-        branch.mean * sqrt(1 - share) if scale > 0 else -branch.mean * sqrt(1 - share)
-    )
-    sampled = max(stream.spread_error, branch.spread_error)
-    return Signal(
+    if law.law:  # what is sampled comes from the sphere itself where that is small
+        error += sum(2 / n for n in map(values_of, (stream.law, branch.law)) if n >= GAUSSIAN_FROM)
+    other_mean = branch.mean * sqrt(1 - share)
+    return stream.become(
         log2_ms,
-        ratio,
-        spread,
-        mean,
-        error=error,
-        positions=stream.positions,
-        near=near,
-        spread_error=sampled,
-        **law,
+        share * stream.sample_correlation + (1 - share) * branch.sample_correlation,
+        sum_of(stream.log2_spread, branch.log2_spread + weight),
+        stream.mean * sqrt(share) + (other_mean if scale > 0 else -other_mean),
+        law,
+        Errors(error, max(stream.errors.spread, branch.errors.spread)),
+        Places(own.positions, between, profile),
     )
 
 
-def _law_of_sum(stream: Signal, branch: Signal, scale: float) -> dict[str, Any]:
+def _below_add(
+    scale: float, stream: ForwardMoments, branch: ForwardMoments, g: BackwardMoments
+) -> tuple[BackwardMoments, BackwardMoments]:
+    if g.ties.channels:
+        total = _law_of_sum(stream, branch, scale).law
+        return sampled_sums.below_sum(stream, branch, scale, total, g)
+    if stream.known.normalized or branch.known.normalized:
+        # a norm below sees slopes that depend on its output
+        g = g._replace(error=g.error + abs(g.sample_correlation))
+    return g, g.times(2 * log2_of(abs(scale)))
+
+
+def _law_of_sum(stream: ForwardMoments, branch: ForwardMoments, scale: float) -> KnownLaw:
     """Law and unit of stream + scale * branch, as far as they are known: Gaussian where both are,
     or nearly, else sampled."""
-    if any(
-        x.law is None or isinstance(x.law, Sampled) or _sphere_of(x) < _MANY
-        for x in (stream, branch)
-    ):
-        law = channels.sampled_sum(stream, branch, scale)
-        return {"law": law} if law else {}
+    if not (is_nearly_gaussian(stream.law) and is_nearly_gaussian(branch.law)):
+        return KnownLaw(sampled_sums.law_of_sum(stream, branch, scale))
     if not (stream.mean or branch.mean):
         log2_ms = sum_of(stream.log2_ms, branch.log2_ms + 2 * log2_of(abs(scale)))
         share = 2.0 ** (stream.log2_ms - log2_ms)
-        return _gaussian(log2_ms, share * stream.ratio + (1 - share) * branch.ratio)
-    if stream.unit or branch.unit:
-        return {}
-    (v, c, m), (w, d, n) = (_gaussian_part(x) for x in (stream, branch))
+        return _gaussian(
+            log2_ms, share * stream.sample_correlation + (1 - share) * branch.sample_correlation
+        )
+    if stream.known.unit or branch.known.unit:
+        return NO_LAW
+    (v, c, m), (w, d, n) = (gaussian_part(x.law) for x in (stream, branch))
     total = v + scale**2 * w
     if not 0 < total < inf:
-        return {}
-    return {
-        "law": Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n),
-        "unit": 0.0,
-    }
+        return NO_LAW
+    return KnownLaw(Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n))
 
 
-def _gaussian_part(x: Signal) -> tuple[float, float, float]:
-    """Variance, correlation between samples, and mean of what is Gaussian, or nearly."""
-    law = x.law
-    if isinstance(law, Gaussian):
-        return law.gain**2 * law.variance, law.correlation, law.shift
-    assert isinstance(law, Spherical)
-    variance = law.gain**2 * sum(w * r**2 for w, r in zip(law.weights, law.radii, strict=True))
-    return (
-        variance,
-        law.correlation if law.correlation is not None else -1 / (law.size - 1),
-        law.shift,
-    )
-
-
-def _sphere_of(x: Signal) -> float:
-    return x.law.size if isinstance(x.law, Spherical) else inf
-
-
-def _dropout(keep: float, x: Signal) -> Signal:
-    spread = x.log2_ms + log2_of(1 / keep - x.ratio)
-    near = None if x.near is None else x.near * keep
-    return Signal(
+def _dropout(keep: float, x: ForwardMoments) -> ForwardMoments:
+    """E x^2 / keep at a point; two points are kept independently, so that their product stays."""
+    own = x.places.correlation
+    return x.become(
         x.log2_ms - log2(keep),
-        x.ratio * keep,
-        spread,
+        x.sample_correlation * keep,
+        x.log2_ms + log2_of(1 / keep - x.sample_correlation),
         x.mean * sqrt(keep),
-        error=x.error,
-        positions=x.positions,
-        near=near,
+        places=x.places._replace(correlation=None if own is None else own * keep),
     )
+
+
+def _below_dropout(keep: float, g: BackwardMoments) -> BackwardMoments:
+    own = g.places.correlation
+    places = g.places._replace(correlation=None if own is None else own * keep)
+    return g.become(g.log2_ms - log2(keep), g.sample_correlation * keep, places=places)

@@ -6,14 +6,14 @@ from math import nan
 
 import numpy as np
 
-from depthscale.run import STOPS, Profile, Quantity, Trace, stations
-from depthscale.theory.described import Described, described
+from depthscale.run import STOPS, Profile, Quantity, Trace, dominators
+from depthscale.theory.model_graph import ModelGraph, model_graph
 from depthscale.theory.walk import BETWEEN_SAMPLES, Walk, predict_graph
 
 
 @dataclass(frozen=True, eq=False)
 class TracePrediction:
-    """Theory's numbers by the trace's operation ids. / walk: of the described graph.
+    """Theory's numbers by the trace's operation ids. / walk: of the graph.
 
     log2_activation, log2_gradient: of mean squares; nan where not known. log2_unit: what is added
     to log2_gradient, the mean square that was measured at the output. log2_gains[op]: of (mean
@@ -21,7 +21,7 @@ class TracePrediction:
     that were wanted and are not there.
     """
 
-    shape: Described
+    shape: ModelGraph
     walk: Walk
     log2_unit: float = 0.0
 
@@ -77,7 +77,7 @@ def predict_operations(trace: Trace) -> TracePrediction:
     squares of its weights, these being independent and centred, on inputs as alike as its own. Of a
     loss of one's own, what reaches the model's output is taken for independent cotangents of the
     mean square that was measured there."""
-    shape, above = described(trace), ends(trace)
+    shape, above = model_graph(trace), ends(trace)
     loss = trace.loss if trace.loss in BETWEEN_SAMPLES else "independent"
     unit = 0.0 if above == [op for op, _ in trace.sinks] else trace.ops[above[0]].log2_gradient_ms
     return TracePrediction(
@@ -96,9 +96,9 @@ def ends(trace: Trace) -> list[int]:
 
 
 def predict_trace(trace: Trace) -> Profile:
-    """The prediction at a trace's stations, from the input to the output, in units of the cotangent
-    that was put in."""
-    found, crossed = predict_operations(trace), stations(trace)[::-1]
+    """The prediction at a trace's dominators, from the input to the output, in units of the
+    cotangent that was put in."""
+    found, crossed = predict_operations(trace), dominators(trace)[::-1]
     unknown = np.full(len(crossed), nan)
     return Profile(
         gradient=Quantity(

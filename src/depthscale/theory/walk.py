@@ -12,8 +12,8 @@ from depthscale.errors import NoTheory
 from depthscale.network import Attention, Conv, Graph, Linear, Op, Operation, Pool
 from depthscale.run import Quantity
 from depthscale.theory import exchangeable, gram
-from depthscale.theory.profiles import overlap
-from depthscale.theory.states import Gradient, Signal, log2_of, product_of
+from depthscale.theory.border_profile import overlap
+from depthscale.theory.states import BackwardMoments, ForwardMoments, log2_of, product_of
 
 BETWEEN_SAMPLES = {
     "independent": 0.0,
@@ -113,15 +113,21 @@ def predict_graph(
     return Walk(tuple(found), loss)
 
 
-def _weight_gradient(what: Operation, x: Signal, g: Gradient, samples: float) -> float:
+def _weight_gradient(
+    what: Operation, x: ForwardMoments, g: BackwardMoments, samples: float
+) -> float:
     """log2 of E (dE/dW)^2, dE/dW the sum of g x over samples and positions: of E g g' E x x' over
     pairs of those."""
     if not isinstance(what, Linear | Conv) or what.rows != "free":
         return nan
-    places = what.window.places_out if isinstance(what, Conv) else x.positions
-    inside = overlap(what.window, x.profile, g.profile) if isinstance(what, Conv) else 1.0
+    places = what.window.places_out if isinstance(what, Conv) else x.places.positions
+    inside = (
+        overlap(what.window, x.places.profile, g.places.profile) if isinstance(what, Conv) else 1.0
+    )
     pairs = (
-        1 + (places - 1) * g.within * x.within + (samples - 1) * places * g.ratio * x.ratio
+        1
+        + (places - 1) * g.position_correlation * x.position_correlation
+        + (samples - 1) * places * g.sample_correlation * x.sample_correlation
         if samples < inf
         else inf
     )

@@ -1,0 +1,283 @@
+"""The growth argument made executable: each step of "why Batch Norm makes gradients explode"
+argued, predicted, measured, judged.
+
+source: the argument of "Why Batch Norm Causes Exploding Gradients" (Luther 2020), each of its
+approximations a step.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import nan, sqrt
+
+import numpy as np
+
+from depthscale._explain.expected import Numbers, argued, expected
+from depthscale._explain.forward_backward import Tape, places, record
+from depthscale._explain.measured import measured
+from depthscale._explain.steps import RATE, STEPS, Step
+from depthscale._explain.verdict import TOLERANCE, Found, Row, judge
+from depthscale.errors import InvalidSpec, NoTheory
+from depthscale.nets.draw import LOSSES, Loss
+from depthscale.nets.limits import check_run
+from depthscale.nets.simulate import Progress
+from depthscale.network import NetSpec
+from depthscale.run import Array
+
+Run = Callable[[NetSpec, int, Loss], Tape]
+
+_NEURONS = 3
+# times depth / width: a generous bound on what infinite-width theory leaves out of a factor
+_FINITE_WIDTH = 2.0
+DEFAULT = NetSpec(norm="batch")
+
+
+@dataclass(frozen=True, eq=False)
+class Argument:
+    """spec: the network, drawn `seeds` times from `seed` on; rows: step by step, layer by layer.
+
+    preactivations: (network, layer) -> [batch, 3], what three neurons' activations receive, for the
+    first seed, without a norm ("vanilla") and with it, at the first, middle and last layer
+    (`shown`). neurons: [batch, 3] y of the middle layer with it.
+    """
+
+    spec: NetSpec
+    loss: str
+    seeds: int
+    rows: tuple[Row, ...]
+    preactivations: dict[tuple[str, int], Array]
+    neurons: Array
+    shown: tuple[int, ...]
+    seed: int = 0
+
+    def of(self, step: str) -> list[Row]:
+        """The rows of one step, by layer."""
+        return [row for row in self.rows if row.step == step]
+
+
+def growth_argument(
+    spec: NetSpec = DEFAULT,
+    loss: str = "shared",
+    seeds: int = 10,
+    seed: int = 0,
+    run: Run = record,
+    progress: Progress | None = None,
+) -> Argument:
+    """Every step of the argument, for every layer of a plain network.
+
+    loss: "shared" or "independent". seeds: at least 3, for standard errors.
+    run: gives the tape of a network, by default a random one's; any other is judged by the same
+    theory.
+    raises: InvalidSpec for a residual network, or too few seeds; else as `simulate`.
+    """
+    _check(spec, loss, seeds, seed)
+    vanilla = replace(spec, norm="none", position="before")
+    theory = _together(expected(spec, loss), expected(vanilla, loss))
+    _require_gradient(theory, loss)
+    samples: list[list[Numbers]] = []
+    first: dict[str, Tape] = {}
+    for done, s in enumerate(range(seed, seed + seeds)):
+        tapes = {"norm": run(spec, s, loss), "vanilla": run(vanilla, s, loss)}
+        samples.append(_together(*(measured(tape) for tape in tapes.values())))
+        first = first or tapes
+        if progress:
+            progress(done + 1, seeds)
+    same_for_each = _together(expected(spec, "independent"), expected(vanilla, "independent"))
+    ideal = [
+        each | _renamed(own, vanilla_variance="vanilla_variance")
+        for each, own in zip(_argued(spec, vanilla), theory, strict=True)
+    ]
+    judged = _Judge(spec, ideal, theory, same_for_each, samples)
+    return Argument(spec, loss, seeds, tuple(judged.rows()), *_pictured(spec, first), seed)
+
+
+def _check(spec: NetSpec, loss: Loss, seeds: int, seed: int) -> None:
+    check_run([spec], seeds, seed, loss)
+    if spec.residual is not None:
+        raise InvalidSpec("the growth argument is one of plain networks; leave the residual out")
+    if loss not in LOSSES:
+        raise NoTheory(
+            f"the argument knows the losses {' and '.join(LOSSES)}, not a loss of one's own"
+        )
+    if seeds < 3:
+        raise InvalidSpec(f"a verdict needs a standard error: take at least 3 seeds, got {seeds}")
+
+
+def _require_gradient(theory: list[Numbers], loss: str) -> None:
+    for layer, numbers in enumerate(theory, start=1):
+        if numbers.get("layer") == 0:
+            other = "; take --loss independent" if loss == "shared" else ""
+            raise InvalidSpec(
+                f"layer {layer} deletes the whole gradient of a {loss} loss, so nothing grows "
+                f"below it{other}"
+            )
+
+
+def _together(own: list[Numbers], vanilla: list[Numbers]) -> list[Numbers]:
+    """One network's numbers and, of the one without norm, those that the argument speaks of."""
+    return [
+        a | _renamed(b, layer="vanilla", variance="vanilla_variance")
+        for a, b in zip(own, vanilla, strict=True)
+    ]
+
+
+def _renamed(numbers: Numbers, **names: str) -> Numbers:
+    return {new: numbers[old] for old, new in names.items() if old in numbers}
+
+
+def _argued(spec: NetSpec, vanilla: NetSpec) -> list[Numbers]:
+    """What is argued: without a norm a layer's factor is 1."""
+    return [each | {"vanilla": 1.0} for each in _together(argued(spec), argued(vanilla))]
+
+
+class _Judge:
+    """Rows from what is argued, what theory gives, and what each seed measured: [layers] of
+    numbers, [seeds][layers]."""
+
+    def __init__(
+        self,
+        spec: NetSpec,
+        ideal: list[Numbers],
+        theory: list[Numbers],
+        independent: list[Numbers],
+        samples: list[list[Numbers]],
+    ):
+        self._spec, self._ideal, self._theory, self._independent, self._samples = (
+            spec,
+            ideal,
+            theory,
+            independent,
+            samples,
+        )
+        self._finite_width = _FINITE_WIDTH * spec.depth / spec.width
+
+    def rows(self) -> Iterator[Row]:
+        for step in STEPS:
+            lacks = step.lacks(self._spec)
+            if lacks:
+                yield Row(
+                    step.name,
+                    step.statement(self._spec),
+                    step.formula,
+                    None,
+                    nan,
+                    nan,
+                    nan,
+                    nan,
+                    "no such step",
+                    lacks,
+                )
+                continue
+            for layer in range(1, self._spec.depth + 1):
+                yield self._row(step, layer)
+        yield self._rate()
+
+    def _row(self, step: Step, layer: int) -> Row:
+        at = layer - 1
+        values = [seed[at].get(step.name, nan) for seed in self._samples]
+        ideal, theory = (numbers[at].get(step.name, nan) for numbers in (self._ideal, self._theory))
+        return self._judged(
+            step, layer, ideal, theory, values, self._independent[at].get(step.name, nan)
+        )
+
+    def _rate(self) -> Row:
+        if self._spec.depth < 3:
+            why = "there are no layers between the first and the last"
+            return Row(
+                RATE.name,
+                RATE.statement(self._spec),
+                RATE.formula,
+                None,
+                nan,
+                nan,
+                nan,
+                nan,
+                "no such step",
+                why,
+            )
+        ideal, theory, independent = (
+            _bulk(each) for each in (self._ideal, self._theory, self._independent)
+        )
+        return self._judged(
+            RATE, None, ideal, theory, [_bulk(seed) for seed in self._samples], independent
+        )
+
+    def _judged(
+        self,
+        step: Step,
+        layer: int | None,
+        ideal: float,
+        theory: float,
+        values: list[float],
+        independent: float,
+    ) -> Row:
+        mean, stderr = float(np.mean(values)), float(np.std(values, ddof=1) / sqrt(len(values)))
+        found = Found(step.unit, ideal, theory, mean, stderr, len(values))
+        verdict, why = judge(
+            found, self._finite_width, lambda: self._cause(step, ideal, theory, independent)
+        )
+        return Row(
+            step.name,
+            step.statement(self._spec),
+            step.formula,
+            layer,
+            ideal,
+            theory,
+            mean,
+            stderr,
+            verdict,
+            why,
+        )
+
+    def _cause(self, step: Step, ideal: float, theory: float, independent: float) -> str:
+        """Why theory departs from what is argued, found by putting the argument's premises back one
+        by one."""
+        spec, tolerance = (
+            self._spec,
+            TOLERANCE[step.unit] * (abs(ideal) if step.unit == "factor" else 1.0),
+        )
+        if step.vanilla:
+            return (
+                f"sigma_w² E φ'² is not 1 for {spec.activation} here, sigma_w² = {spec.sigma_w2:g}"
+            )
+        causes = []
+        if not abs(independent - ideal) <= tolerance:
+            causes.append(
+                f"a group holds {spec.width // spec.groups} values"
+                if spec.norm == "group"
+                else f"a batch holds {spec.batch} samples"
+            )
+        if abs(theory - independent) > tolerance:
+            causes.append(
+                "one cotangent is common to all samples, and nothing above has centred it"
+            )
+        return "; ".join(causes)
+
+
+def _bulk(layers: list[Numbers]) -> float:
+    """Geometric mean of the factors of layers 2..depth - 1; nan where one is not known."""
+    return float(np.exp(np.mean(np.log([each.get("layer", nan) for each in layers[1:-1]]))))
+
+
+def _pictured(
+    spec: NetSpec, tapes: dict[str, Tape]
+) -> tuple[dict[tuple[str, int], Array], Array, tuple[int, ...]]:
+    middle = (spec.depth + 1) // 2
+    shown = tuple(sorted({1, middle, spec.depth}))
+    networks = {"vanilla": tapes["vanilla"]}
+    if spec.norm != "none":
+        networks[f"{spec.norm} norm" if spec.normalizer.kind else spec.norm.replace("_", " ")] = (
+            tapes["norm"]
+        )
+    preactivations = {
+        (name, layer): _of_neurons(tape, places(tape.graph)[layer - 1].activation, received=True)
+        for name, tape in networks.items()
+        for layer in shown
+    }
+    neurons = _of_neurons(tapes["norm"], places(tapes["norm"].graph)[middle - 1].linear)
+    return preactivations, neurons, shown
+
+
+def _of_neurons(tape: Tape, at: int, *, received: bool = False) -> Array:
+    """[batch, 3] of an operation's output, or of what it received."""
+    at = tape.graph.ops[at].inputs[0] if received else at
+    return tape.values[at][:, :_NEURONS].double().numpy().copy()

@@ -1,0 +1,1 @@
+"""The founding experiment as an article."""

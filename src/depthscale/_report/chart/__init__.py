@@ -1,0 +1,1 @@
+"""Records as altair charts and drawings."""

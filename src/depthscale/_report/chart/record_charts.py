@@ -1,0 +1,63 @@
+"""One chart of each kind of record, to restyle."""
+
+from collections.abc import Mapping
+
+from depthscale._diagnose import diagnose
+from depthscale._report.chart.along_depth import Series, along_depth
+from depthscale._report.chart.along_steps import along_steps, places
+from depthscale._report.chart.magnitudes import ridgeline
+from depthscale._report.chart.theme import NETWORK_COLOURS, Chart, house
+from depthscale._report.chart.trace_charts import by_kind, depth_chart
+from depthscale.measure import Ledger
+from depthscale.run import Profile, Trace
+from depthscale.sketch import Sketch
+
+_WIDTH = 520  # pixels
+
+
+def profile_chart(profile: Profile, theory: Profile | None) -> Chart:
+    """Gradient and activation along depth, with what theory says of them."""
+    return _sized(along_depth(depth_series(profile, theory), "RMS"))
+
+
+def profiles_chart(profiles: Mapping[str, Profile]) -> Chart:
+    """The gradients of several profiles: points as measured, lines as predicted."""
+    series = [
+        Series(name, *((None, each.gradient) if each.source == "theory" else (each.gradient, None)))
+        for name, each in profiles.items()
+    ]
+    return _sized(along_depth(series, "RMS of dE/dx"))
+
+
+def trace_chart(trace: Trace) -> Chart:
+    """Gradient and activation of every operation, the guilty ones marked."""
+    return _sized(depth_chart(trace, diagnose(trace)))
+
+
+def traces_chart(traces: Mapping[str, Trace]) -> Chart:
+    """The gradients of several traces by step of depth."""
+    return _sized(along_steps(traces, places(list(traces.values()))))
+
+
+def ledger_chart(account: Ledger) -> Chart:
+    """What each kind of operation makes of the squared gradient."""
+    return _sized(by_kind(account), 360)
+
+
+def sketch_chart(sketch: Sketch) -> Chart:
+    """The distribution over every magnitude."""
+    return house(ridgeline([sketch], "x", NETWORK_COLOURS[0]))
+
+
+def depth_series(profile: Profile, theory: Profile | None) -> list[Series]:
+    """Gradient and activation, as measured and as predicted."""
+    measured = profile if profile.source == "simulation" else None
+    predicted = theory if measured else profile
+    return [
+        Series(name, measured and getattr(measured, name), predicted and getattr(predicted, name))
+        for name in ("gradient", "activation")
+    ]
+
+
+def _sized(chart: Chart, width: int = _WIDTH) -> Chart:
+    return house(chart.properties(width=width))

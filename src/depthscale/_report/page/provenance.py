@@ -1,0 +1,147 @@
+"""What it takes to have the same numbers again: versions, seeds, the command, the network."""
+
+import platform
+import shlex
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite, prod
+from typing import Any
+
+from depthscale._report.page.assemble import Part, section
+from depthscale._report.page.html import Html, tag
+from depthscale.network import NetSpec
+from depthscale.run import Profile, Trace
+
+_PACKAGES = ("depthscale", "torch", "numpy", "scipy", "numba")
+_COMMANDS = {"simulation": "simulate", "theory": "predict"}
+_SHOWN_ELSEWHERE = ("residual", "stations")
+_OWN = "no command gives this: the model, its loss or its inputs are the user's own"
+_LOSSES = ("independent", "shared")
+
+
+def provenance(*profiles: Profile) -> Part:
+    """Commands, networks and versions."""
+    return section(
+        "reproduce",
+        "To have these numbers again",
+        *(_one(profile) for profile in profiles),
+        versions(),
+    )
+
+
+def trace_provenance(traces: Mapping[str, Trace]) -> Part:
+    """The call, the model and the versions behind each trace, by the name that the page gives
+    it."""
+    named = traces.items() if len(traces) > 1 else (("", trace) for trace in traces.values())
+    return section(
+        "reproduce",
+        "To have these numbers again",
+        *(_probed(name, trace) for name, trace in named),
+        versions(),
+    )
+
+
+def reproduced(line: str, facts: str) -> Part:
+    """A command, and what it does not say."""
+    return section(
+        "reproduce",
+        "To have these numbers again",
+        tag("pre", line or _OWN),
+        tag("p", facts, class_="note"),
+        versions(),
+    )
+
+
+def _probed(name: str, trace: Trace) -> Html:
+    call = (
+        f"depthscale.probe(model, inputs, loss={trace.loss!r}, seed={trace.seed}, "
+        f"repeats={trace.repeats})"
+    )
+    parameters = (
+        f"{sum(prod(each.shape) for each in trace.params):,} parameters, " if trace.params else ""
+    )
+    where = ", ".join(f"{what} {value}" for what, value in trace.environment.items())
+    scale = (
+        f", loss scale {trace.loss_scale:g}"
+        if isfinite(trace.loss_scale) and trace.loss_scale != 1
+        else ""
+    )
+    facts = f"{trace.model}, {parameters}{trace.mode} mode, batch {trace.batch}{scale}; {where}"
+    return tag(
+        "div",
+        *([tag("h3", name)] if name else []),
+        tag("pre", call),
+        tag("p", facts, class_="note"),
+    )
+
+
+def command(profile: Profile) -> str:
+    """The command line that gives this profile; nothing where a loss or data of one's own took
+    part."""
+    if "model" in profile.spec or profile.loss not in _LOSSES or profile.inputs != "white noise":
+        return ""
+    words = [
+        "depthscale",
+        _COMMANDS[profile.source],
+        *options(profile.spec),
+        "--loss",
+        profile.loss,
+    ]
+    return shlex.join(
+        [
+            *words,
+            *(
+                ["--seeds", str(profile.seeds), "--seed", str(profile.seed)]
+                if profile.seeds
+                else []
+            ),
+        ]
+    )
+
+
+def options(spec: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -> list[str]:
+    """The fields of a network that differ from the defaults, as options. / usual: a command's own
+    defaults."""
+    usual = usual or NetSpec().record()
+    given = {
+        name: value for name, value in spec.items() if name not in usual or value != usual[name]
+    }
+    residual = given.pop("residual", None) or {}
+    given |= {f"residual.{name}": value for name, value in residual.items()}
+    if given.get("widths"):
+        given.pop("width", None)  # it is the first of them
+    pairs = [
+        (name, each)
+        for name, value in given.items()
+        for each in (value if isinstance(value, list | tuple) else [value])
+    ]
+    return [word for name, value in pairs for word in (f"--{name.replace('_', '-')}", f"{value}")]
+
+
+def _one(profile: Profile) -> Html:
+    line = command(profile)
+    given = {
+        name: value
+        for name, value in profile.spec.items()
+        if value is not None and name not in _SHOWN_ELSEWHERE
+    }
+    fields = ", ".join(f"{name} = {value}" for name, value in given.items())
+    run = f"seeds {profile.seed} to {profile.seed + profile.seeds - 1}, " if profile.seeds else ""
+    return tag(
+        "div",
+        tag("pre", line or _OWN),
+        tag("p", f"{run}loss {profile.loss}, inputs {profile.inputs}; {fields}", class_="note"),
+    )
+
+
+def versions() -> Html:
+    """Of what computed the numbers."""
+    found = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+    return tag("p", f"{found}, Python {platform.python_version()}", class_="note")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(version unknown)"

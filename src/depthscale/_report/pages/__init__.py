@@ -1,0 +1,1 @@
+"""Records as pages, a kind of page a file."""

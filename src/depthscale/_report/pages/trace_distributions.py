@@ -1,0 +1,70 @@
+"""Distributions of a trace's gradients and activations, block by block, and what number formats
+would lose of them."""
+
+from depthscale._report.chart.folds import Folding, short
+from depthscale._report.chart.magnitudes import beyond, lost, lost_chart, ridgeline
+from depthscale._report.chart.theme import NETWORK_COLOURS
+from depthscale._report.chart.trace_charts import PLACES
+from depthscale._report.page.assemble import Part, figure, section
+from depthscale._report.page.html import tag
+from depthscale.run import Trace
+from depthscale.sketch import Sketch
+
+_LIMITS = "Dashed: below zero a format rounds to 0, beyond max it has no number."
+
+
+def distributions(trace: Trace, blocks: Folding) -> Part:
+    """Of the gradient, then of the activation: a ridge at the end of each block, and the losses."""
+    gradients = _distribution(
+        "gradient", "dE/dx", [op.gradient for op in trace.ops], blocks, NETWORK_COLOURS[0]
+    )
+    activations = _distribution(
+        "activation", "x", [op.activation for op in trace.ops], blocks, NETWORK_COLOURS[1]
+    )
+    return section("distributions", "Distributions over every magnitude", *gradients, *activations)
+
+
+def _distribution(
+    name: str, symbol: str, sketches: list[Sketch | None], blocks: Folding, colour: str
+) -> list[Part | str]:
+    if not any(sketch is not None and sketch.tally.nonzero for sketch in sketches):
+        return [tag("p", f"No {name} but 0 was seen.", class_="note")]
+    word = "step of depth" if blocks.step else "block"
+    names = {block.last: short(block.name) for block in blocks.parts}
+    at_ends = [sketch if i in names else None for i, sketch in enumerate(sketches)]
+    ridges = figure(
+        f"{name}-ridges",
+        ridgeline(at_ends, symbol, colour, names),
+        f"Size of the {name}'s entries at the end of each {word}",
+        f"A ridge is the distribution of |{symbol}| over all entries of one operation's output, "
+        "scaled to one height, its RMS "
+        f"marked. {_LIMITS}{_beyond([each for each in at_ends if each is not None])}",
+        axis="y",
+    )
+    rows = lost(sketches, [range(block.first, block.last + 1) for block in blocks.parts])
+    if not rows:
+        return [
+            ridges,
+            tag("p", f"No number format of these loses any of the {name}.", class_="note"),
+        ]
+    chart = lost_chart(rows, len(sketches) - 1, PLACES)
+    says = (
+        f"Share of entries that rounding {_turns(rows)}, without loss scaling: in each {word}, "
+        "where it is largest."
+    )
+    return [
+        ridges,
+        figure(f"{name}-lost", chart, f"What each number format would lose of the {name}", says),
+    ]
+
+
+def _beyond(sketches: list[Sketch]) -> str:
+    outside = beyond(sketches)
+    return f" Not on this axis: {', '.join(outside)}." if outside else ""
+
+
+def _turns(rows: list[dict]) -> str:
+    kinds = {row["kind"] for row in rows}
+    if len(kinds) > 1:
+        return "turns into 0 (solid) or takes beyond the format's range (dashed)"
+    return "turns into 0" if "underflow" in kinds else "takes beyond the format's range"

@@ -1,0 +1,180 @@
+"""The doors of the report: a record as one HTML page, as one altair chart, in a notebook.
+
+A kind of record is a row of VIEWS; a new kind of page is its file and its row.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from depthscale import files
+from depthscale._diagnose import Diagnosis
+from depthscale._explain.batchnorm import BatchnormWalk
+from depthscale._explain.explanation import Explanation
+from depthscale._explain.growth_argument import Argument
+from depthscale._explain.normalizers import Normalizers
+from depthscale._explain.trainability import Matter
+from depthscale._report import notebook as cells
+from depthscale._report.article.article import article
+from depthscale._report.chart import record_charts as charts
+from depthscale._report.chart.theme import Chart
+from depthscale._report.legend import profile_names, trace_names
+from depthscale._report.pages.argument_page import argument_page
+from depthscale._report.pages.comparison_page import comparison_page
+from depthscale._report.pages.explanation_page import explained_page
+from depthscale._report.pages.matter_page import matter_page
+from depthscale._report.pages.normalizers_page import normalizers_page
+from depthscale._report.pages.profile_page import profile_page
+from depthscale._report.pages.trace_page import trace_page
+from depthscale._report.pages.traces_page import traces_page
+from depthscale._report.pages.walk_page import walk_page
+from depthscale.errors import NoPicture
+from depthscale.experiments import Founding, story, theory_beside
+from depthscale.measure import Comparison, Comparisons, Growth, Ledger, TraceComparison
+from depthscale.run import Profile, Trace
+from depthscale.sketch import Sketch
+
+
+@dataclass(frozen=True)
+class View:
+    """How a kind of record is drawn; None where it has no such picture.
+
+    Args:
+        page: one HTML page.
+        chart: one altair chart.
+        cell: markup for a notebook.
+    """
+
+    page: Callable[[Any], str] | None = None
+    chart: Callable[[Any], Chart] | None = None
+    cell: Callable[[Any], str] | None = None
+
+
+def _beside_theory(draw: Callable[[Profile, Profile | None], Any]) -> Callable[[Profile], Any]:
+    return lambda profile: draw(profile, theory_beside(profile))
+
+
+VIEWS: Mapping[type, View] = {
+    Profile: View(
+        _beside_theory(profile_page),
+        _beside_theory(charts.profile_chart),
+        _beside_theory(cells.profile_html),
+    ),
+    Trace: View(trace_page, charts.trace_chart, cells.trace_html),
+    Sketch: View(chart=charts.sketch_chart, cell=cells.sketch_html),
+    Founding: View(lambda found: article(found, story(found))),
+    Argument: View(argument_page),
+    Explanation: View(explained_page),
+    Normalizers: View(normalizers_page),
+    Matter: View(matter_page),
+    BatchnormWalk: View(walk_page),
+    Comparison: View(cell=cells.comparison_html),
+    Comparisons: View(cell=cells.comparisons_html),
+    TraceComparison: View(cell=cells.trace_comparison_html),
+    Growth: View(cell=cells.growth_html),
+    Ledger: View(cell=cells.ledger_html),
+    Diagnosis: View(cell=cells.diagnosis_html),
+}
+SEVERAL = {  # records drawn together: how they are named where no names are given, and drawn
+    Profile: (profile_names, View(comparison_page, charts.profiles_chart)),
+    Trace: (trace_names, View(traces_page, charts.traces_chart)),
+}
+
+Reported = (
+    Profile
+    | Trace
+    | Comparisons
+    | TraceComparison
+    | Mapping[str, Profile | Trace]
+    | Iterable[Profile | Trace]
+    | Founding
+    | Argument
+    | Matter
+    | Normalizers
+    | Explanation
+    | BatchnormWalk
+)
+
+
+def report(what: Reported, path: str | Path) -> None:
+    """Write one HTML page that needs nothing from outside, whole or not at all.
+
+    Args:
+        what: A Profile (a simulated one is shown with its prediction); a Trace; what `compare`
+            returned, or two or more profiles, or traces, in a list or by name; the founding
+            experiment, which becomes an article; or what `explain` found: the growth argument
+            (also at the norms of a model), Batch Norm's backward pass, the normalizers, or
+            whether it matters.
+        path: The page's file.
+
+    Raises:
+        UnwritablePath: The page cannot be written there.
+        NoPicture: For anything else.
+    """
+    path = Path(path)
+    files.check_file(path)
+    files.write(path, page(what))
+
+
+def page(what: Reported) -> str:
+    """The page's HTML."""
+    if draw := VIEWS.get(type(what), View()).page:
+        return draw(what)
+    view, records = _several(what)
+    if len(records) < 2:
+        raise NoPicture(f"a comparison takes two or more, got {len(records)}; give one by itself")
+    assert view.page
+    return view.page(records)
+
+
+def chart(what: Any) -> Chart:
+    """An altair chart to restyle.
+
+    Args:
+        what: A Profile, a Trace, several of either (as `report` takes them) or a Sketch.
+
+    Raises:
+        NoPicture: For anything else.
+    """
+    if draw := VIEWS.get(type(what), View()).chart:
+        return draw(what)
+    view, records = _several(what)
+    assert view.chart
+    return view.chart(records)
+
+
+def notebook(record: Any) -> str:
+    """What a notebook shows of a record."""
+    draw = VIEWS[type(record)].cell
+    assert draw
+    return draw(record)
+
+
+def _several(what: Any) -> tuple[View, dict[str, Any]]:
+    """How several profiles, or traces, are drawn, and each by its name."""
+    records = _listed(what)
+    kinds = {type(record) for record in records}
+    if len(kinds) != 1 or not kinds <= SEVERAL.keys():
+        raise NoPicture(
+            "give a Profile, a Trace, what compare returned, or several profiles, or several "
+            f"traces, in a list or by name; got {type(what).__name__}"
+            + (f" of {', '.join(sorted(kind.__name__ for kind in kinds))}" if kinds else "")
+        )
+    name, view = SEVERAL[kinds.pop()]
+    if isinstance(what, Mapping) and not isinstance(what, Comparisons):
+        return view, dict(zip(map(str, what), records, strict=True))
+    return view, name(records)
+
+
+def _listed(what: Any) -> list[Any]:
+    match what:
+        case Comparisons():
+            return [what.a, what.b]
+        case TraceComparison():
+            return [what.before, what.after]
+        case Mapping():
+            return list(what.values())
+        case list() | tuple():
+            return list(what)
+    return []

@@ -1,0 +1,1 @@
+"""Records as tables and lines of a terminal of 80 columns."""

@@ -1,0 +1,19 @@
+"""What theory says of a network that was simulated."""
+
+from depthscale.errors import DepthscaleError
+from depthscale.network import NetSpec
+from depthscale.run import Profile
+from depthscale.theory import predict
+
+
+def theory_beside(profile: Profile) -> Profile | None:
+    """The prediction for the network that was simulated; None where theory has none for it, or the
+    inputs were given."""
+    if profile.source == "theory":
+        return profile
+    if profile.inputs != "white noise":
+        return None
+    try:
+        return predict(NetSpec.from_record(profile.spec), loss=profile.loss)
+    except DepthscaleError:
+        return None

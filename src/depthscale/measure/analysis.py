@@ -1,0 +1,130 @@
+"""Analysis: the readings of one trace, each computed once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf, isfinite, nan
+from typing import Literal, TypeVar
+
+from depthscale.errors import UnreliableGrowth
+from depthscale.measure.growth import Growth, growth
+from depthscale.measure.ledger import Ledger, ledger
+from depthscale.measure.paths import is_swallowed, mean_over_repeats
+from depthscale.measure.small_batches import without_rate
+from depthscale.measure.thresholds import Thresholds
+from depthscale.run import (
+    Depth,
+    Trace,
+    TracedOp,
+    depth_of,
+    dominators,
+    kept,
+    log2_total,
+)
+from depthscale.theory import TracePrediction, predict_operations
+
+_DEFAULT = Thresholds()
+_LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What is read from a trace: its depth, growth, ledger, dominators and theory.
+
+    A reading that the trace does not carry is the refusal itself, an `UnreliableGrowth`.
+
+    Attributes:
+        trace: what was measured.
+        thresholds: from where on the rules of `diagnose` speak.
+    """
+
+    trace: Trace
+    thresholds: Thresholds = _DEFAULT
+
+    @classmethod
+    def of(cls, run: "Trace | Analysis", thresholds: Thresholds | None = None) -> "Analysis":
+        """The one analysis of a trace for these thresholds; an analysis is returned as it is.
+
+        It is kept with the trace, so that diagnosis, page, record and terminal share it although
+        each of them takes a trace.
+        """
+        if isinstance(run, Analysis):
+            return run
+        limits = thresholds or _DEFAULT
+        return kept(run, f"_analysis {limits}", lambda: cls(run, limits))
+
+    @cached_property
+    def ledger(self) -> Ledger | UnreliableGrowth:
+        return _attempt(lambda: ledger(self.trace))
+
+    @cached_property
+    def depth(self) -> Depth | None:
+        return depth_of(self.trace)
+
+    @cached_property
+    def gradient(self) -> Growth | UnreliableGrowth:
+        return self._growth("gradient")
+
+    @cached_property
+    def activation(self) -> Growth | UnreliableGrowth:
+        return self._growth("activation")
+
+    @cached_property
+    def theory(self) -> TracePrediction:
+        return predict_operations(self.trace)
+
+    @cached_property
+    def predicted_rate(self) -> float:
+        """Theory's mean growth of the gradient's mean square over the same steps; nan where theory
+        lacks a rule, or the gradient has no rate."""
+        pairs = self.depth.pairs if self.depth and not without_rate(self.trace, self.depth) else ()
+        steps = [
+            self.theory.log2_gradient(below) - self.theory.log2_gradient(top)
+            for below, top in pairs
+        ]
+        mean = sum(steps) / len(steps) if steps else nan
+        return 2.0**mean if abs(mean) < _LARGEST_LOG2 else nan
+
+    @cached_property
+    def dominators(self) -> tuple[TracedOp, ...]:
+        """Operations that every gradient path crosses, from the input to the output."""
+        return tuple(self.trace.ops[i] for i in reversed(dominators(self.trace)))
+
+    @cached_property
+    def bulk(self) -> tuple[TracedOp, ...]:
+        """Operations inside the whole steps of depth."""
+        return tuple(op for op in self.trace.ops if self.depth and op.id in self.depth)
+
+    @cached_property
+    def deleted(self) -> tuple[TracedOp, float] | None:
+        """The first operation on every path, from the loss down, that leaves nothing of a gradient,
+        and log2 of what it leaves of the squared norm. In 16 bits a gradient that becomes 0 was too
+        small, which is another matter."""
+        for op in reversed(self.dominators):
+            edges = [edge for edge in op.edges if not is_swallowed(self.trace, edge)]
+            if not edges or not op.log2_gradient_norm2:
+                continue
+            arrived = mean_over_repeats(op.log2_gradient_norm2)
+            gain = log2_total([mean_over_repeats(edge.log2_norm2) for edge in edges]) - arrived
+            if isfinite(arrived) and gain < self.thresholds.deleted:
+                return None if op.dtype in ("float16", "bfloat16") else (op, gain)
+        return None
+
+    @cached_property
+    def silenced(self) -> TracedOp | None:
+        """Where the signal ends, if that is why no gradient passes: on every path the first
+        operation whose output is all 0."""
+        if self.deleted is None or self.deleted[0].log2_activation_ms > -inf:
+            return None
+        return next(op for op in self.dominators if op.log2_activation_ms == -inf)
+
+    def _growth(self, of: Literal["gradient", "activation"]) -> Growth | UnreliableGrowth:
+        return _attempt(lambda: growth(self.trace, of))
+
+
+def _attempt(compute: Callable[[], T]) -> T | UnreliableGrowth:
+    try:
+        return compute()
+    except UnreliableGrowth as refusal:
+        return refusal

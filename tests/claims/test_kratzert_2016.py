@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from depthscale.norms import batch_norm, batchnorm_backward, batchnorm_forward
-from depthscale.norms.circuit import Walk
+from depthscale.norms.circuit import Backprop
 
 
 def normalized(y: Tensor, eps: float) -> Tensor:
@@ -53,7 +53,7 @@ def test_sigma_uses_the_biased_variance() -> None:
     assert not torch.allclose(z.var(0, correction=1), torch.ones(5, dtype=torch.float64), rtol=1e-3)
 
 
-def staged(eps: float) -> tuple[dict[str, Tensor], dict[str, Tensor], Walk]:
+def staged(eps: float) -> tuple[dict[str, Tensor], dict[str, Tensor], Backprop]:
     """Inputs, the walk's flows by the names that the text gives them, and the walk."""
     generator = torch.Generator().manual_seed(7)
     given = {"x": inputs()} | {
@@ -61,7 +61,7 @@ def staged(eps: float) -> tuple[dict[str, Tensor], dict[str, Tensor], Walk]:
         for name, shape in (("gamma", (5,)), ("beta", (5,)), ("dout", (32, 5)))
     }
     _, cache = batchnorm_forward(given["x"], given["gamma"], given["beta"], eps)
-    walk = cache.walk(given["dout"])
+    walk = cache.backprop(given["dout"])
     names = iter(
         "dgammax dbeta dgamma dxhat dxmu1 divar dsqrtvar dvar deps dsq dxmu2 dx1 dmu dx2".split()
     )

@@ -17,7 +17,7 @@ from depthscale.nets import simulate
 from depthscale.nets.draw import draw_cotangent, draw_input, draw_weight
 from depthscale.network.spec import NetSpec
 from depthscale.norms import batch_norm
-from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
+from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
 from depthscale.run.profile import Profile
 from depthscale.theory import predict
 from tolerances import agrees, within

@@ -8,7 +8,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import multivariate_normal
 
-from depthscale.numerics.moments import arc_cosine
+from depthscale.numerics.closed_forms import arc_cosine
 from depthscale.theory.classical.maps import c_map, chi_1, chi_c, q_map
 from depthscale.theory.classical.point import classical
 from tolerances import agrees

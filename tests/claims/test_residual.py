@@ -18,7 +18,7 @@ from depthscale.errors import InvalidSpec
 from depthscale.nets import simulate
 from depthscale.nets.execute import execute
 from depthscale.network.spec import NetSpec, Residual
-from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
+from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
 from depthscale.theory import predict, predict_graph
 from tolerances import agrees, within
 

@@ -16,7 +16,7 @@ from scipy.special import eval_gegenbauer, gammaln, roots_gegenbauer
 
 from depthscale.network.activations import Activation, activation, shifted
 from depthscale.numerics import gaussian, sphere
-from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
+from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
 from knobs import KNOBS
 
 mp: Any = mpmath.mp

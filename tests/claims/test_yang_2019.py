@@ -12,7 +12,7 @@ from depthscale.measure import growth
 from depthscale.nets.module import build
 from depthscale.network.activations import activation
 from depthscale.network.spec import NetSpec
-from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
+from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
 from depthscale.theory import predict, predict_graph
 from knobs import KNOBS
 from tolerances import agrees, within

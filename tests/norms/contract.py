@@ -137,7 +137,7 @@ def check_every_leaf(cache: Cache, dout: Tensor) -> None:
     leaves = {name: cache.values[name].detach().clone().requires_grad_() for name in names}
     out = circuit.forward(cache.circuit, leaves)[cache.circuit[-1].name]
     theirs = torch.autograd.grad(out, list(leaves.values()), dout.reshape(out.shape))
-    ours = cache.walk(dout).gradients
+    ours = cache.backprop(dout).gradients
     for name, expected in zip(names, theirs, strict=True):
         near(ours[name], expected)
 

@@ -110,7 +110,7 @@ def test_the_three_terms_are_three_flows_of_the_walk() -> None:
     _, cache = batchnorm_forward(x, gamma, beta, 0.2)
     flow = {
         (s.node.name, to): f
-        for s in cache.walk(dout).steps
+        for s in cache.backprop(dout).steps
         for to, f in zip(s.node.inputs, s.flows, strict=True)
     }
     terms = batch_norm.three_terms(dout * gamma, cache.values["normalize"], cache.values["inverse"])
@@ -135,7 +135,7 @@ def test_the_frozen_form_is_the_direct_term_and_the_walk_with_mean_and_variance_
         ).direct,
         frozen,
     )
-    assert [step.node.name for step in cache.walk(dout).steps] == [
+    assert [step.node.name for step in cache.backprop(dout).steps] == [
         "shift",
         "scale",
         "normalize",

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.special import erf
 
 from depthscale.errors import Divergent, InvalidSpec
+from depthscale.numerics.closed_forms import ERF, leaky
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.gaussian import expect, expect_each, expect_pair, expect_pair_each
-from depthscale.numerics.moments import ERF, leaky
 
 mp: Any = mpmath.mp
 VARIANCES = [1e-30, 1e-4, 1.0, 9.0, 1e3, 1e12, 1e30]

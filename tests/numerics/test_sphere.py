@@ -13,8 +13,8 @@ from scipy.special import eval_gegenbauer, gammaln, roots_gegenbauer
 from depthscale.errors import Divergent, InvalidSpec
 from depthscale.network.activations import activation
 from depthscale.numerics import gaussian
+from depthscale.numerics.closed_forms import leaky
 from depthscale.numerics.estimate import Estimate
-from depthscale.numerics.moments import leaky
 from depthscale.numerics.sphere import Sphere, expect, expect_pair
 
 BATCHES = [4, 5, 6, 7, 16, 33, 128, 4096, 10**6, 10**9]

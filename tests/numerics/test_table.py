@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from depthscale.errors import Divergent, InvalidSpec
 from depthscale.network.activations import activation
+from depthscale.numerics.closed_forms import ERF, leaky
 from depthscale.numerics.estimate import Estimate, Estimates
 from depthscale.numerics.gaussian import expect, expect_pair
-from depthscale.numerics.moments import ERF, leaky
 from depthscale.numerics.table import Table, expect_at, expect_pair_at, together_at
 
 ERF_SQUARE = expect_at(lambda x: activation("erf").phi(x) ** 2)

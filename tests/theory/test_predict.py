@@ -10,7 +10,7 @@ from depthscale.errors import NoTheory, UnreliableGrowth
 from depthscale.measure import growth
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec
-from depthscale.numerics.moments import arc_cosine, arc_cosine_slope
+from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
 from depthscale.theory import predict
 from tolerances import within
 

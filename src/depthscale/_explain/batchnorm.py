@@ -12,7 +12,7 @@ from torch import Tensor
 from depthscale._explain.batchnorm_text import WORDS
 from depthscale.errors import InvalidInput
 from depthscale.norms import batch_norm, batchnorm_backward_alt, batchnorm_forward
-from depthscale.norms.circuit import Step
+from depthscale.norms.circuit import NodeStep
 from depthscale.norms.reference import Cache
 
 Numbers = tuple[float, ...]  # one for each sample, or a single one for all
@@ -126,7 +126,7 @@ def explain_batchnorm(
         raise InvalidInput(
             f"the input has neurons 0 to {neurons - 1}, none numbered {neuron}; choose one of them"
         )
-    walk = cache.walk(dout)
+    walk = cache.backprop(dout)
 
     def of_neuron(values: Tensor) -> Numbers:
         return tuple(
@@ -193,7 +193,7 @@ def _for_each(given: Sequence[float], neurons: int, name: str) -> np.ndarray:
     return np.broadcast_to(_real(np.asarray(given), name), (neurons,))
 
 
-def _passed(number: int, step: Step, cache: Cache, of_neuron) -> Passed:
+def _passed(number: int, step: NodeStep, cache: Cache, of_neuron) -> Passed:
     words = WORDS[step.node.name]
     flows = (
         Flow(to, name, local, _numbers(slope, of_neuron), value, of_neuron(flow))

@@ -10,7 +10,7 @@ from depthscale._explain.expected import Numbers
 from depthscale._explain.forward_backward import Places, Tape, places
 from depthscale.nets.elementwise import elementwise
 from depthscale.network import Elementwise, Norm, activation
-from depthscale.norms.terms import correlation, terms
+from depthscale.norms.norm_terms import correlation, norm_terms
 
 
 def measured(tape: Tape) -> list[Numbers]:
@@ -38,7 +38,7 @@ def _norm(tape: Tape, at: int) -> Numbers:
     factor = {"norm": _factor(tape, below, at)}
     if norm.statistics == "running":
         return factor
-    found = terms(tape.values[below], tape.gradients[at], tape.gradients[below], norm)
+    found = norm_terms(tape.values[below], tape.gradients[at], tape.gradients[below], norm)
     of_sigma = {
         "sigma2": found.variance,
         "spread": found.spread,

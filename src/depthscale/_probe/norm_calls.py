@@ -16,7 +16,7 @@ from depthscale._probe.nodes import Slot
 from depthscale.network import NORM_CALLS, Norm
 from depthscale.network.torch_calls import is_norm
 from depthscale.network.torch_ops import norm_of
-from depthscale.norms.terms import Constants, correlation, terms
+from depthscale.norms.norm_terms import Constants, correlation, norm_terms
 from depthscale.run import Slopes, Terms
 
 
@@ -35,7 +35,7 @@ class NormCall:
     def terms(self, at_output: Tensor, at_y: Tensor) -> Terms:
         at_output = at_output.double()
         at_z = at_output if self.gain is None else at_output * self.gain.double()
-        found = terms(self.y, at_z, at_y.reshape(self.y.shape), self.norm, self.constants)
+        found = norm_terms(self.y, at_z, at_y.reshape(self.y.shape), self.norm, self.constants)
         before = float(at_output.square().mean())
         return replace(found, scale=float(at_z.square().mean()) / before if before else nan)
 

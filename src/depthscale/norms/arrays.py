@@ -9,8 +9,8 @@ from torch import Tensor
 
 from depthscale.errors import InvalidInput, UnsupportedTensor
 
-Array = TypeVar("Array", Tensor, np.ndarray[Any, Any])
-Given = Tensor | np.ndarray[Any, Any]
+AnyArray = TypeVar("AnyArray", Tensor, np.ndarray[Any, Any])
+TensorOrArray = Tensor | np.ndarray[Any, Any]
 _PRECISIONS = ("float32", "float64")
 
 
@@ -56,7 +56,7 @@ def beside(y: Any, x: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
     return y.to(x) if isinstance(y, Tensor) else _tensor(y.astype(_name(x))).to(x.device)
 
 
-def returner(x: Array) -> Callable[[Tensor], Array]:
+def returner(x: AnyArray) -> Callable[[Tensor], AnyArray]:
     """What turns a tensor into the kind of array that x is."""
     return (lambda found: found) if isinstance(x, Tensor) else lambda found: found.detach().numpy()  # pyright: ignore[reportReturnType]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 Over = int | tuple[int, ...]  # dimensions that share a mean and a variance
 
 
-class Terms(NamedTuple):
+class GradientTerms(NamedTuple):
     """The three ways from dE/dz to dE/dy, which add up to it; each of the gradient's shape."""
 
     direct: Tensor
@@ -42,14 +42,14 @@ def backward(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -
     )
 
 
-def three_terms(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -> Terms:
+def three_terms(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -> GradientTerms:
     """dE/dy term by term: dE/dz / sigma, - <dE/dz> / sigma, and - z <z dE/dz> / sigma.
 
     In the staged walk these are what centre receives from normalize, what x receives from mean, and
     what centre receives from square. / source: Luther 2020, "Why Batch Norm Causes Exploding
     Gradients", equation of dE/dy.
     """
-    return Terms(
+    return GradientTerms(
         gradient * inverse_std,
         -(gradient.mean(over, keepdim=True) * inverse_std).expand_as(gradient),
         -z * (z * gradient).mean(over, keepdim=True) * inverse_std,

@@ -23,7 +23,7 @@ class Node:
     local: tuple[Callable[..., Tensor | float], ...]
 
 
-class Step(NamedTuple):
+class NodeStep(NamedTuple):
     """One node on the way back: dE/d out as it arrives, the local gradients, and what flows on to
     each input."""
 
@@ -33,10 +33,10 @@ class Step(NamedTuple):
     flows: tuple[Tensor, ...]
 
 
-class Walk(NamedTuple):
+class Backprop(NamedTuple):
     """The steps from the last node to the first, and dE/d value of every leaf and node."""
 
-    steps: list[Step]
+    steps: list[NodeStep]
     gradients: dict[str, Tensor]
 
 
@@ -52,7 +52,7 @@ def forward(circuit: Circuit, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]
     return values
 
 
-def backward(circuit: Circuit, values: Mapping[str, Tensor], gradient: Tensor) -> Walk:
+def backward(circuit: Circuit, values: Mapping[str, Tensor], gradient: Tensor) -> Backprop:
     """Walk the circuit in reverse. / values: of `forward`; gradient: dE/d out of the last node.
 
     What a value receives from several nodes adds up: they run later than its own, so the sum is
@@ -68,8 +68,8 @@ def backward(circuit: Circuit, values: Mapping[str, Tensor], gradient: Tensor) -
         )
         for name, flow in zip(node.inputs, flows, strict=True):
             gradients[name] = gradients[name] + flow if name in gradients else flow
-        steps.append(Step(node, arriving, local, flows))
-    return Walk(steps, gradients)
+        steps.append(NodeStep(node, arriving, local, flows))
+    return Backprop(steps, gradients)
 
 
 def _in_shape_of(x: Tensor, gradient: Tensor) -> Tensor:

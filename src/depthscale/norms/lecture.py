@@ -11,7 +11,7 @@ from typing import Any
 
 from depthscale.errors import InvalidInput
 from depthscale.norms import arrays, reference
-from depthscale.norms.arrays import Array, Given
+from depthscale.norms.arrays import AnyArray, TensorOrArray
 from depthscale.norms.reference import Cache
 from depthscale.norms.running import CONVENTIONS, Convention, updated, variance_of_batch
 
@@ -19,7 +19,9 @@ _KEYS = ("mode", "eps", "momentum", "running_mean", "running_var", "convention")
 _MODES = {"train": True, "test": False, "eval": False}
 
 
-def batchnorm_forward(x: Array, gamma: Given, beta: Given, eps: Any = 1e-5) -> tuple[Array, Cache]:
+def batchnorm_forward(
+    x: AnyArray, gamma: TensorOrArray, beta: TensorOrArray, eps: Any = 1e-5
+) -> tuple[AnyArray, Cache]:
     """out = gamma (x - mean) / sqrt(var + eps) + beta, the biased variance; and the cache for
     either backward pass.
 
@@ -44,13 +46,15 @@ def batchnorm_forward(x: Array, gamma: Given, beta: Given, eps: Any = 1e-5) -> t
     return out, cache
 
 
-def batchnorm_backward(dout: Given, cache: Cache) -> tuple[Array, Array, Array]:
+def batchnorm_backward(dout: TensorOrArray, cache: Cache) -> tuple[AnyArray, AnyArray, AnyArray]:
     """(dx, dgamma, dbeta) from dE/d out, by the circuit of nine nodes walked in reverse. / dout: of
     the shape of x."""
     return reference.backward(dout, cache)
 
 
-def batchnorm_backward_alt(dout: Given, cache: Cache) -> tuple[Array, Array, Array]:
+def batchnorm_backward_alt(
+    dout: TensorOrArray, cache: Cache
+) -> tuple[AnyArray, AnyArray, AnyArray]:
     """The same, with dx in one line: gamma / sigma [dout - <dout> - x_hat <x_hat dout>], <> the
     mean over the batch."""
     return reference.fused_backward(dout, cache)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from depthscale.errors import InvalidInput, Undefined
 from depthscale.norms import arrays, batch_norm, circuit
-from depthscale.norms.arrays import Array, Given
-from depthscale.norms.circuit import Circuit, Walk
+from depthscale.norms.arrays import AnyArray, TensorOrArray
+from depthscale.norms.circuit import Backprop, Circuit
 from depthscale.norms.layouts import Kind, Layout, layout
 from depthscale.norms.staged import frozen, normalization
 
@@ -32,24 +32,24 @@ class Cache:
     shape: tuple[int, ...]
     returned: Callable[[Tensor], Any]
 
-    def walk(self, dout: Given) -> Walk:
+    def backprop(self, dout: TensorOrArray) -> Backprop:
         """The circuit walked in reverse from dE/d out. / dout: of the output's shape."""
         return circuit.backward(self.circuit, self.values, self.arriving(dout))
 
-    def arriving(self, dout: Given) -> Tensor:
+    def arriving(self, dout: TensorOrArray) -> Tensor:
         return arrays.beside(dout, self.values["x"], "dout", self.shape).reshape(self.layout.view)
 
 
 def forward(
     kind: Kind,
-    x: Array,
-    gamma: Given,
-    beta: Given,
+    x: AnyArray,
+    gamma: TensorOrArray,
+    beta: TensorOrArray,
     eps: float = 0.0,
     *,
     groups: int = 1,
     statistics: Any = None,
-) -> tuple[Array, Cache]:
+) -> tuple[AnyArray, Cache]:
     """gamma (x - mean) / sqrt(variance + eps) + beta, and the cache for the backward pass.
 
     x: [samples, channels, ...], float32 or float64. / gamma, beta: of the layout's affine shape,
@@ -86,10 +86,10 @@ def forward(
     )
 
 
-def backward(dout: Given, cache: Cache) -> tuple[Any, Any, Any]:
+def backward(dout: TensorOrArray, cache: Cache) -> tuple[Any, Any, Any]:
     """(dE/dx, dE/dgamma, dE/dbeta) by the walk, node by node. / dout: dE/d out. / raises:
     InvalidInput, UnsupportedTensor."""
-    gradients = cache.walk(dout).gradients
+    gradients = cache.backprop(dout).gradients
     shapes = {"x": cache.shape, "gamma": cache.layout.affine, "beta": cache.layout.affine}
     dx, dgamma, dbeta = (
         cache.returned(gradients[name].reshape(shape)) for name, shape in shapes.items()
@@ -97,7 +97,7 @@ def backward(dout: Given, cache: Cache) -> tuple[Any, Any, Any]:
     return dx, dgamma, dbeta
 
 
-def fused_backward(dout: Given, cache: Cache) -> tuple[Any, Any, Any]:
+def fused_backward(dout: TensorOrArray, cache: Cache) -> tuple[Any, Any, Any]:
     """The same in closed form: dE/dx = gamma / sigma [dout - <dout> - x_hat <x_hat dout>], <> the
     mean that x_hat is over.
 

@@ -1,12 +1,10 @@
 """The derivative of an elementwise function that is known by its values only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Function = Callable[[Array], Array]
+from depthscale.numerics import Array, Function
 
 # weighs the eighth-order remainder, h^8 f^(9) / 630, against rounding, 2^-52 f / h, for functions
 # of scale 1

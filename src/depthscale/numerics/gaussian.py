@@ -8,12 +8,13 @@ still unresolved is halved (see `panels`).
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import ceil, copysign, log, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from depthscale.errors import Divergent, InvalidSpec
+from depthscale.numerics import Array, Function
 from depthscale.numerics.estimate import Estimate, Estimates
 from depthscale.numerics.panels import (
     COARSE,
@@ -25,9 +26,6 @@ from depthscale.numerics.panels import (
     panels,
     weighed,
 )
-
-Array = NDArray[np.float64]
-Function = Callable[[Array], NDArray[Any]]
 
 CUTS = np.array([0.0, 2.0, 4.5, 9.0, 38.0])  # in standard deviations; at 38 the density is 1e-314
 _EDGES = np.concatenate([-CUTS[:0:-1], CUTS])

@@ -1,14 +1,12 @@
 """Find the points at which a function of one variable, its slope or its curvature jumps."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Function = Callable[[Array], Array]
+from depthscale.numerics import Array, Function
 
 _WINDOWS = 2.0 ** np.arange(-10, 11, 4)  # half widths of the ranges that are looked through
 _CELLS = 512

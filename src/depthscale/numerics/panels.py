@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import Divergent
+from depthscale.numerics import Array
 from depthscale.numerics.estimate import Estimates
 from depthscale.numerics.kronrod import kronrod
 
-Array = NDArray[np.float64]
 Integrand = Callable[[Array, NDArray[np.intp]], tuple[Array, Array | None]]
 
 ROUNDING = (

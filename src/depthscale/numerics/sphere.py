@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import Divergent, InvalidSpec
+from depthscale.numerics import Array, Function
 from depthscale.numerics.estimate import Estimate, Estimates
 from depthscale.numerics.gaussian import CUTS
 from depthscale.numerics.panels import Integrand, integrate, panels
 
-Array = NDArray[np.float64]
-Function = Callable[[Array], NDArray[Any]]
 PairFunction = Callable[[Array, Array], NDArray[Any]]
 
 

@@ -12,14 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
-from numpy.typing import NDArray
 
 from depthscale.errors import InvalidSpec
-from depthscale.numerics import gaussian
+from depthscale.numerics import Array, Function, gaussian
 from depthscale.numerics.estimate import Estimate, Estimates
-from depthscale.numerics.gaussian import Function
-
-Array = NDArray[np.float64]
 
 _NODES = 24
 _FEW = 8  # answers that cost less than a piece

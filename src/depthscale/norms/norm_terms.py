@@ -17,7 +17,7 @@ Constants = tuple[
 ]  # the mean and the variance of each channel, as a norm in eval mode has them
 
 
-def terms(
+def norm_terms(
     y: Tensor, at_z: Tensor, at_y: Tensor, norm: Norm, constants: Constants | None = None
 ) -> Terms:
     """Terms of a norm. / y: its input [samples, features, ...]; at_z, at_y: dE/dz (before gain and

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from depthscale.network.operations import Norm
-from depthscale.norms.terms import correlation, terms
+from depthscale.norms.norm_terms import correlation, norm_terms
 from depthscale.run.trace import Terms
 
 EPS = 0.1
@@ -28,7 +28,7 @@ def through(apply: Apply, norm: Norm, shape: tuple[int, ...]) -> tuple[Terms, Te
     z = apply(y)
     cotangent = torch.relu(z.detach()) + drawn(*shape)
     (at_y,) = torch.autograd.grad(z, y, cotangent)
-    return terms(y, cotangent, at_y, norm), cotangent, at_y
+    return norm_terms(y, cotangent, at_y, norm), cotangent, at_y
 
 
 CASES = {
@@ -91,7 +91,7 @@ def test_a_gradient_that_is_not_this_norms_leaves_a_rest(wrong: str) -> None:
         "0.1 % too large": at_y * 1.001,
     }[wrong]
     norm = Norm("batch", 32, 0.2) if wrong == "of another eps" else norm
-    assert terms(y, z.detach() + drawn(*shape), left, norm).rest > 5e-7
+    assert norm_terms(y, z.detach() + drawn(*shape), left, norm).rest > 5e-7
 
 
 def test_correlation_is_pearsons_and_none_with_a_constant() -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import factorial, pi
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from depthscale.numerics import Array
 
 
 @dataclass(frozen=True)

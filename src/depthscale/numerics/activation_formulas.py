@@ -4,10 +4,9 @@
 from math import pi, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
-Array = NDArray[np.float64]
+from depthscale.numerics import Array
 
 SELU_ALPHA = 1.6732632423543772  # arXiv:1706.02515, equation 14
 SELU_SCALE = 1.0507009873554805

@@ -103,19 +103,17 @@ def test_few_steps_are_read_with_students_t(seeds: int, depth: int) -> None:
     assert beyond < 10
 
 
-def test_one_step_takes_the_last_layer_in() -> None:
-    """Of 3 layers the bulk leaves one step, which has no error; the step of the layer under the
-    loss is the second one."""
-    rows = np.log2(np.array([[4.0, 2.0, 1.0, 0.9], [8.0, 1.0, 4.0, 0.9]]))
-    one, two = (
-        growth(Profile(q, q, q, "simulation", {"depth": 3}, "independent", len(q.log2_samples)))
-        for q in (Quantity.over_seeds(rows[:1]), Quantity.over_seeds(rows))
-        if q.log2_samples is not None
-    )
-    assert (one.steps, one.degrees, one.last_layer) == (2, 1, 3)
-    assert log(one.rate) == pytest.approx((log(2) + log(1 / 0.9)) / 2)
-    assert (two.steps, two.degrees, two.last_layer) == (1, 1, 2)
-    assert log(two.rate) == pytest.approx((log(2) - log(4)) / 2)
+def test_one_step_is_refused_with_the_estimate_and_what_would_do() -> None:
+    """Of 3 layers the bulk leaves one step, which has no error; the layer under the loss is not
+    its second one."""
+    one = walk(1, 3, 1.4, 0.1, np.random.default_rng(3))
+    with pytest.raises(UnreliableGrowth, match="3 repetitions of layer leave 1 whole") as refused:
+        growth(one)
+    assert refused.value.estimate is not None
+    assert 1.0 < refused.value.estimate.rate < 2.0
+    assert refused.value.needed == "4 layers, or 2 networks"
+    assert growth(walk(1, 4, 1.4, 0.1, np.random.default_rng(3))).degrees == 1
+    assert growth(walk(2, 3, 1.4, 0.1, np.random.default_rng(3))).degrees == 1
 
 
 @pytest.mark.parametrize("depth", [1, 2])

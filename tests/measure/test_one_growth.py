@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from depthscale._probe import probe
+from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth, growth
 from depthscale.measure.laws import Power
 from depthscale.nets import simulate
@@ -61,15 +62,25 @@ def test_a_residual_network_grows_by_a_power_of_depth_however_it_is_read() -> No
     assert deeper.law.exponent == pytest.approx(exponents[0], abs=0.02)
 
 
-@pytest.mark.parametrize("depth", [3, 4, 6])
+def test_one_step_of_one_network_is_refused_alike() -> None:
+    spec = NetSpec(depth=3, width=WIDTH, batch=BATCH, norm="batch")
+    torch.manual_seed(0)
+    for run in (simulate(spec, seeds=1), probe(*plain(3))):
+        with pytest.raises(UnreliableGrowth, match="leave 1 whole step of depth") as refusal:
+            growth(run)
+        assert refusal.value.estimate is not None
+        assert refusal.value.needed.endswith("or 2 networks")
+
+
+@pytest.mark.parametrize("depth", [4, 6])
 def test_few_layers_of_one_network_are_read_alike(depth: int) -> None:
     """By the same rule, over as many steps, with as many degrees of freedom; and both rates are
     theory's."""
     spec = NetSpec(depth=depth, width=WIDTH, batch=BATCH, norm="batch")
     torch.manual_seed(0)
     readings: list[Growth] = [growth(simulate(spec, seeds=1)), growth(probe(*plain(depth)))]
-    assert readings[0].steps == readings[1].steps == max(depth - 2, 2)
+    assert readings[0].steps == readings[1].steps == depth - 2
     assert readings[0].degrees == readings[1].degrees == readings[0].steps - 1
     expected = log(growth(predict(spec)).rate)
-    for found in readings if depth > 3 else ():  # the layer under the loss has another rate
+    for found in readings:
         within(log(found.rate), expected, found.log_stderr, k=8, bias=0.02)

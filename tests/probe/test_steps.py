@@ -215,7 +215,7 @@ def test_a_known_rate_is_measured() -> None:
 
 @pytest.mark.parametrize("blocks", [3, 4])
 def test_three_or_four_blocks_give_an_estimate_with_its_error(blocks: int) -> None:
-    """Of three the block nearest the output takes part; two steps have one degree of freedom."""
+    """Of three the block under the head takes part; two steps have one degree of freedom."""
     trace = probe(Named(blocks), x())
     found = growth(trace)
     tops = [trace[f"layers.{k}.add"].log2_gradient_ms for k in range(3)]

@@ -124,7 +124,8 @@ def growth(run: Profile | Trace, of: Of = "gradient") -> Growth:
     whose levels are not. So the rate is exp(mean step), which is what one network shows. Its error
     is that of the networks' mean steps or, for fewer than 8 networks, that of all steps, and is
     read with Student's t. The repetitions nearest the input and the output obey other factors and
-    take no part; where one step alone would be left, the one nearest the output does.
+    take no part; where one step alone would be left, the one nearest the output does, unless it
+    lies under the loss.
 
     Args:
         run: a described network, of which a step is a layer, or a trace, of which it is what the

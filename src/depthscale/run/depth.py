@@ -37,7 +37,8 @@ class Depth:
             where the chain of equal repetitions is broken, as between the stages of a
             convolutional network.
         count: repetitions in all.
-        last: the step of the repetition nearest the output, None where its shape differs.
+        last: the step of the repetition nearest the output, None where it lies under the loss or
+            its shape differs.
         paths: which paths cross every place.
     """
 

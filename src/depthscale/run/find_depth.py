@@ -38,9 +38,7 @@ def _of_layers(profile: Profile) -> Depth | None:
     if depth < FEWEST:
         return None
     pairs = tuple((layer - 1, layer) for layer in range(2, depth))
-    return Depth(
-        DepthKind.LAYERS, "layer", pairs, tuple(range(1, depth - 1)), depth, (depth - 1, depth)
-    )
+    return Depth(DepthKind.LAYERS, "layer", pairs, tuple(range(1, depth - 1)), depth)
 
 
 def _along(trace: Trace, crossed: tuple[int, ...]) -> Depth | None:

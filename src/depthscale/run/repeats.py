@@ -29,14 +29,19 @@ def _of_blocks(name: str, paths: list[str], chain: list[TracedOp]) -> Depth | No
     runs = [ops for block, ops in _runs(chain, set(paths)) if block is not None]
     index = {op.id: k for k, op in enumerate(chain)}
     linked = [index[upper[0].id] == index[lower[-1].id] + 1 for lower, upper in pairwise(runs)]
-    return _depth(DepthKind.BLOCKS, name, [ops[-1] for ops in runs], linked)
+    headed = bool(runs) and runs[-1][-1] is not chain[-1]
+    return _depth(DepthKind.BLOCKS, name, [ops[-1] for ops in runs], linked, headed)
 
 
 def _depth(
-    kind: DepthKind, word: str, tops: Sequence[TracedOp], linked: Sequence[bool]
+    kind: DepthKind, word: str, tops: Sequence[TracedOp], linked: Sequence[bool], headed: bool
 ) -> Depth | None:
-    """The depth of repetitions that end in these operations. / linked: whether each one but the
-    first reads the one before it."""
+    """The depth of repetitions that end in these operations.
+
+    Args:
+        linked: whether each one but the first reads the one before it.
+        headed: whether something lies between the last one and the loss.
+    """
     if len(tops) < FEWEST:
         return None
     pairs, position, start = [], [], 0
@@ -47,7 +52,8 @@ def _depth(
         else:
             start = k
     below, top = tops[-2:]
-    last = (below.id, top.id) if linked[-1] and below.shape == top.shape else None
+    whole = headed and linked[-1] and below.shape == top.shape
+    last = (below.id, top.id) if whole else None
     return Depth(kind, word, tuple(pairs), tuple(position), len(tops), last) if pairs else None
 
 
@@ -82,7 +88,8 @@ def repeated_sequence(chain: list[TracedOp]) -> Depth | None:
     covered, period, start = best
     tops = [chain[k] for k in range(start + period - 1, start + covered, period)]
     word = "-".join(op.op for op in chain[start : start + period])
-    return _depth(DepthKind.SEQUENCE, word, tops, [True] * (len(tops) - 1))
+    headed = start + covered < len(chain)
+    return _depth(DepthKind.SEQUENCE, word, tops, [True] * (len(tops) - 1), headed)
 
 
 def _repeated(words: Sequence[Hashable]) -> tuple[int, int, int] | None:
@@ -120,7 +127,7 @@ def repeated_use(trace: Trace) -> Depth | None:
         (ops for ops in uses.values() if _one_after_another(trace, ops)), key=len, default=[]
     )
     word = f"use of {longest[0].name}" if longest else ""
-    return _depth(DepthKind.USES, word, longest, [True] * (len(longest) - 1))
+    return _depth(DepthKind.USES, word, longest, [True] * (len(longest) - 1), headed=False)
 
 
 def _one_after_another(trace: Trace, ops: list[TracedOp]) -> bool:

@@ -9,27 +9,23 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
+from depthscale.network import torch_maps as maps
 from depthscale.network.meaning import Call, Meaning, Shape, scale_of
 from depthscale.network.normalizers import NORM_CALLS
 from depthscale.network.operations import (
     Add,
     Affine,
     Attention,
-    Conv,
     Dropout,
     Elementwise,
     Embedding,
-    Flatten,
     Input,
-    Linear,
     Norm,
     Operation,
     Part,
-    Pool,
     Unknown,
 )
 from depthscale.network.torch_calls import activation_of
-from depthscale.network.window import Window
 from depthscale.network.written_out import written_out
 
 Chain = list[Operation]
@@ -119,128 +115,6 @@ def _embedding(call: Call, before: Call | None) -> Chain | None:
     if call.settings.get("same_for_all"):  # as of positions
         return [Input(ms, 1.0, call.shape[-2:-1], 0.0)]
     return [Embedding(ms, shape[0], call.shape[1:-1])]
-
-
-def _linear(call: Call, before: Call | None) -> Chain | None:
-    """x W^T + b: the weight is [out, in]."""
-    return _product(call, before, lambda rows, columns: (columns, rows))
-
-
-def _matmul(call: Call, before: Call | None) -> Chain | None:
-    """x W + b: the weight is [in, out]."""
-    return _product(call, before, lambda rows, columns: (rows, columns))
-
-
-def _product(
-    call: Call, before: Call | None, fans: Callable[[int, int], tuple[int, int]]
-) -> Chain | None:
-    matrix = next(((shape, ms) for _, shape, ms in call.weights if len(shape) == 2), None)
-    if matrix is None:
-        return None
-    (rows, columns), ms = matrix
-    fan_in, fan_out = fans(rows, columns)
-    if call.shape[-1] != fan_out:
-        return None  # it stands on the left and mixes samples, as a graph's adjacency does
-    map_ = Linear(fan_in, fan_out, fan_in * ms, _bias(call))
-    flat = (
-        before is not None
-        and len(before.shape) > 2
-        and before.shape[-1] != fan_in
-        and prod(before.shape[1:]) == fan_in
-    )
-    return [Flatten(), map_] if flat else [map_]
-
-
-def _einsum(call: Call, before: Call | None) -> Chain | None:
-    """Of a signal and a weight whose last letters are summed over and come out."""
-    terms, _, out = call.settings.get("equation", "").replace(" ", "").partition("->")
-    operands = terms.split(",")
-    if before is None or len(call.weights) != 1 or len(operands) != 2 or len(call.reads) != 1:
-        return None
-    (_, shape, ms), *_ = call.weights
-    for signal, weight in (operands, operands[::-1]):
-        sizes = dict(zip(weight, shape, strict=False))
-        summed = [letter for letter in weight if letter not in out]
-        made = [letter for letter in weight if letter not in signal]
-        if (
-            len(weight) == len(shape)
-            and len(summed) + len(made) == len(weight)
-            and signal.endswith("".join(summed))
-            and out.endswith("".join(made))
-            and len(out.removeprefix("...")) >= len(made)
-            and call.shape[len(call.shape) - len(made) :] == tuple(sizes[i] for i in made)
-        ):
-            fan_in = prod(sizes[letter] for letter in summed)
-            return [Linear(fan_in, prod(sizes[letter] for letter in made), fan_in * ms, 0.0)]
-    return None
-
-
-def _bias(call: Call) -> float:
-    return next((ms for _, shape, ms in call.weights if len(shape) == 1), 0.0)
-
-
-def _conv(call: Call, before: Call | None) -> Chain | None:
-    kernel = next(((shape, ms) for _, shape, ms in call.weights if len(shape) > 2), None)
-    if kernel is None or before is None or len(before.shape) != len(kernel[0]):
-        return None
-    (out, per_group, *size), ms = kernel
-    groups = call.settings.get("groups", 1)
-    window = _window(call.settings, before, tuple(size))
-    if window is None or window.size_out != call.shape[2:]:
-        return None
-    return [Conv(per_group * groups, out, window, per_group * prod(size) * ms, _bias(call), groups)]
-
-
-def _window(given: Any, before: Call, kernel: Shape) -> Window | None:
-    def each(key: str, default: int | Shape) -> Shape | None:
-        value = given.get(key, default)
-        value = default if value is None or value == () else value
-        if isinstance(value, int):
-            return (value,) * len(kernel)
-        return value if isinstance(value, tuple) else None
-
-    dilation = each("dilation", 1)
-    if dilation is not None and given.get("padding") == "same" and all(k % 2 for k in kernel):
-        halves = tuple(d * (k // 2) for d, k in zip(dilation, kernel, strict=True))
-        given = {**given, "padding": halves}
-    stride, padding = each("stride", 1), each("padding", 0)
-    if stride is None or padding is None or dilation is None:
-        return None
-    return Window(before.shape[2:], kernel, stride, padding, dilation)
-
-
-def _max_pool(call: Call, before: Call | None) -> Chain | None:
-    window = _pooled(call, before)
-    return None if window is None else [Pool("max", window)]
-
-
-def _average_pool(call: Call, before: Call | None) -> Chain | None:
-    window = _pooled(call, before)
-    return None if window is None else [Pool("average", window)]
-
-
-def _pooled(call: Call, before: Call | None) -> Window | None:
-    if before is None or len(before.shape) < 3:
-        return None
-    kernel = call.settings.get("kernel_size")
-    size = (kernel,) * (len(before.shape) - 2) if isinstance(kernel, int) else kernel
-    if size is None:
-        return None
-    given = {
-        "stride": call.settings.get("stride") or size,
-        "padding": call.settings.get("padding", 0),
-    }
-    window = _window(given, before, size)
-    return window if window is not None and window.size_out == call.shape[2:] else None
-
-
-def _global_pool(call: Call, before: Call | None) -> Chain | None:
-    """The mean over all positions of an image: an adaptive pool to one, or a mean over the axes."""
-    if before is None or len(before.shape) != 4:
-        return None
-    if call.size * prod(before.shape[2:]) != before.size:
-        return None
-    return [Pool("average", Window.whole(before.shape[2:]))]
 
 
 def _norm(call: Call, before: Call | None) -> Chain | None:
@@ -343,13 +217,13 @@ _SAME = ("to", "float", "half", "bfloat16", "double", "type_as", "positive")
 _RULES: dict[str, Rule] = {
     "input": _input,
     "embedding": _embedding,
-    "linear": _linear,
-    "einsum": _einsum,
-    **dict.fromkeys(("addmm", "matmul", "mm"), _matmul),
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _conv),
-    **dict.fromkeys(("max_pool1d", "max_pool2d"), _max_pool),
-    **dict.fromkeys(("avg_pool1d", "avg_pool2d"), _average_pool),
-    **dict.fromkeys(("adaptive_avg_pool2d", "mean"), _global_pool),
+    "linear": maps.linear,
+    "einsum": maps.einsum,
+    **dict.fromkeys(("addmm", "matmul", "mm"), maps.matmul),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), maps.conv),
+    **dict.fromkeys(("max_pool1d", "max_pool2d"), maps.max_pool),
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d"), maps.average_pool),
+    **dict.fromkeys(("adaptive_avg_pool2d", "mean"), maps.global_pool),
     **dict.fromkeys(NORM_CALLS, _norm),
     "add": _add,
     "mul": _multiplied,

@@ -199,17 +199,7 @@ def _only_reader(at: _Reader, path: list[int]) -> int | None:
 # ---- activations
 
 Points = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Form:
-    """A value as a function of an earlier one: on the points; inside: the calls between."""
-
-    points: Points
-    inside: frozenset[int]
-    joins: bool = False  # whether one of them, or itself, reads two values
-
-
+Formula = Callable[..., Points]
 _BINARY: dict[str, Callable[[Points, Points], Points]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -226,41 +216,50 @@ _UNARY: dict[str, Callable[[Points], Points]] = {
 
 
 def _activations(calls: Sequence[Call]) -> dict[int, WrittenOut]:
-    forms: list[dict[int, _Form]] = []
     found = {}
     for number, call in enumerate(calls):
-        forms.append({number: _Form(_POINTS, frozenset())})
-        for root, form in _forms(calls, forms, call).items():
-            forms[number][root] = form
-            name = _name(form.points) if form.joins and form.inside else None
-            if name is not None:
-                meaning = Meaning((Elementwise(name),), (root,))
-                found[number] = WrittenOut(meaning, form.inside)
+        joins = call.op in _BINARY and any(
+            len(each.reads) == 2 for each in (call, *(calls[i] for i in call.reads[:1]))
+        )
+        activation = _activation(calls, number) if joins else None
+        if activation is not None:
+            found[number] = activation
     return found
 
 
-def _name(points: Points) -> str | None:
+def _activation(calls: Sequence[Call], last: int) -> WrittenOut | None:
+    """Walks down until one value is left that all of the calls passed are functions of, as far as
+    it is elementwise."""
+    formulas: dict[int, Formula] = {}
+    frontier = {last}
+    while len(formulas) <= _LONGEST:
+        number = max(frontier)
+        if len(frontier) == 1 and len(formulas) > 1:
+            name = _name(calls, formulas, number)
+            if name is not None:
+                inside = frozenset(formulas) - {last}
+                return WrittenOut(Meaning((Elementwise(name),), (number,)), inside)
+        formula = _formula(calls[number])
+        if formula is None or not calls[number].reads or calls[number].size != calls[last].size:
+            return None
+        formulas[number] = formula
+        frontier = (frontier - {number}) | set(calls[number].reads)
+    return None
+
+
+def _name(calls: Sequence[Call], formulas: Mapping[int, Formula], root: int) -> str | None:
+    """The activation that the last of some calls is, as a function of a root."""
+    if calls[root].size != calls[max(formulas)].size:
+        return None
+    values = {root: _POINTS}
+    with np.errstate(all="ignore"):
+        for number in sorted(formulas):
+            values[number] = formulas[number](*(values[i] for i in calls[number].reads))
+    points = values[max(formulas)]
     return next((name for name, row in _TABLE.items() if abs(row - points).max() < _SAME), None)
 
 
-def _forms(calls: Sequence[Call], forms: list[dict[int, _Form]], call: Call) -> dict[int, _Form]:
-    """A call as a function of each value that all of its inputs are functions of."""
-    formula = _formula(call)
-    if formula is None or not call.reads:
-        return {}
-    found = {}
-    for root in set.intersection(*(set(forms[i]) for i in call.reads)):
-        parts = [forms[i][root] for i in call.reads]
-        inside = frozenset({*call.reads} - {root}).union(*(part.inside for part in parts))
-        if len(inside) <= _LONGEST and calls[root].size == call.size:
-            with np.errstate(all="ignore"):
-                points = formula(*(part.points for part in parts))
-            joins = len(parts) == 2 or any(part.joins for part in parts)
-            found[root] = _Form(points, inside, joins)
-    return found
-
-
-def _formula(call: Call) -> Callable[..., Points] | None:
+def _formula(call: Call) -> Formula | None:
     """What a call computes of the values that it reads, elementwise and without parameters."""
     if call.weights or "rounding_mode" in call.settings:
         return None

@@ -1,7 +1,7 @@
 """What a torch function says of itself, asked once for each function: its name, whether it only
 asks, what it writes to, whether it copies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,20 +140,24 @@ def _name_of(func: Callable[..., Any]) -> str:
 
 def tensors(values: Any) -> list[Tensor]:
     """Every tensor in nested tuples, lists and dicts, in order."""
+    if isinstance(values, Tensor):
+        return [values]
     found: list[Tensor] = []
-    _gather(values, found)
+    if isinstance(values, (tuple, list)):  # a union takes three times as long
+        _gather(values, found)
+    elif isinstance(values, dict):
+        _gather(values.values(), found)
     return found
 
 
-def _gather(value: Any, into: list[Tensor]) -> None:
-    if isinstance(value, Tensor):
-        into.append(value)
-    elif isinstance(value, (tuple, list)):  # a union takes three times as long
-        for each in value:
-            _gather(each, into)
-    elif isinstance(value, dict):
-        for each in value.values():
-            _gather(each, into)
+def _gather(values: Iterable[Any], into: list[Tensor]) -> None:
+    for value in values:
+        if isinstance(value, Tensor):
+            into.append(value)
+        elif isinstance(value, (tuple, list)):
+            _gather(value, into)
+        elif isinstance(value, dict):
+            _gather(value.values(), into)
 
 
 def is_reshape(function: TorchFunction, output: Tensor, given: Tensor) -> bool:

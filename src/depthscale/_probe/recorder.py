@@ -221,7 +221,7 @@ class Recorder(TorchFunctionMode):
             function = self._functions[func] = torch_function(func)
         if function.asks or not self._listens():
             return func(*args, **kwargs)
-        given = tensors((args, kwargs))
+        given = tensors((*args, kwargs)) if kwargs else tensors(args)
         if self._kept is not None:
             self._keep(self._kept, function, args, kwargs)
         read = [self.value(tensor) for tensor in given]
@@ -252,12 +252,15 @@ class Recorder(TorchFunctionMode):
         self, results: list[Tensor], given: list[Tensor], read: list[Value]
     ) -> list[Tensor]:
         """What a call made or wrote to; of x[i] = y, which returns nothing, x."""
-        outputs = []
+        outputs: list[Tensor] = []
+        places = {id(tensor): i for i, tensor in enumerate(given)}  # all of them alive
         for tensor in results:
-            before = next((v for t, v in zip(given, read, strict=True) if t is tensor), None)
-            if before is None:
+            place = places.get(id(tensor))
+            if place is None:
                 outputs.append(tensor)
-            elif before.version != (now := internals.version(tensor)):
+                continue
+            before = read[place]
+            if before.version != (now := internals.version(tensor)):
                 before.version = now
                 whole = internals.base_of(tensor)  # of a view, the tensor that it is a view of
                 outputs.append(tensor if whole is None else whole)
@@ -277,6 +280,8 @@ class Recorder(TorchFunctionMode):
         counted = [t for t in outputs if _is_counted(t)]
         if len(counted) < len(outputs):
             self._index(function.name, kind, read, [t for t in outputs if not _is_counted(t)])
+            if not counted:
+                return
         if kind in (BUFFER, PARAMETER) and not function.embeds:
             self._add_all(counted, kind, None)
             return
@@ -369,8 +374,8 @@ class Recorder(TorchFunctionMode):
 
     def _sketch(self, name: str, outputs: list[Tensor]) -> Sketch | None:
         try:
-            first, *others = (sketch_of(t) for t in outputs)
-            return sum(others, first)
+            sketches = [sketch_of(t) for t in outputs]
+            return sketches[0] if len(sketches) == 1 else sum(sketches[1:], sketches[0])
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(self._here(name), f"its activation: {refused}"))
             return None

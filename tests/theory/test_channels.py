@@ -21,14 +21,9 @@ from depthscale.network.operations import (
 )
 from depthscale.network.window import Window
 from depthscale.theory import predict_graph, sampled_sums
+from depthscale.theory.moments.backward import BackwardMoments, Ties
+from depthscale.theory.moments.forward import ForwardMoments, KnownLaw, Places
 from depthscale.theory.moments.laws import Gaussian
-from depthscale.theory.moments.states import (
-    BackwardMoments,
-    ForwardMoments,
-    KnownLaw,
-    Places,
-    Ties,
-)
 from graphs import compare, shown
 
 N, C = 256, 96

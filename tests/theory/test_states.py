@@ -21,8 +21,8 @@ from depthscale.network import (
 )
 from depthscale.theory import exchangeable
 from depthscale.theory.moments.expectations import values
+from depthscale.theory.moments.forward import Errors, ForwardMoments, KnownLaw, Places
 from depthscale.theory.moments.laws import Gaussian
-from depthscale.theory.moments.states import Errors, ForwardMoments, KnownLaw, Places
 from depthscale.theory.rules import forward_rule
 from depthscale.theory.walk import predict_graph
 from graphs import chain

@@ -8,7 +8,8 @@ from depthscale._explain.forward_backward import Places, places
 from depthscale.errors import DepthscaleError
 from depthscale.network import Conv, Graph, Linear, NetSpec, Norm
 from depthscale.theory import exchangeable
-from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
+from depthscale.theory.moments.backward import BackwardMoments
+from depthscale.theory.moments.forward import ForwardMoments
 from depthscale.theory.norm import deviation, shares
 from depthscale.theory.predict import BETWEEN_SAMPLES
 

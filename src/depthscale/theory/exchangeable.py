@@ -22,14 +22,8 @@ from depthscale.network import (
     Norm,
     Op,
 )
-from depthscale.theory.moments.states import (
-    NOTHING,
-    UNKNOWN,
-    UNKNOWN_GRADIENT,
-    BackwardMoments,
-    ForwardMoments,
-    Places,
-)
+from depthscale.theory.moments.backward import NOTHING, UNKNOWN_GRADIENT, BackwardMoments
+from depthscale.theory.moments.forward import UNKNOWN, ForwardMoments, Places
 from depthscale.theory.rules import backward_rule, remembered_rule
 
 _STAND_IN = BackwardMoments(0.0, 0.0)  # for a gradient that is not known, where a factor is wanted

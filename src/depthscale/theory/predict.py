@@ -15,7 +15,8 @@ from depthscale.theory.corrections.finite_width import log_variance
 from depthscale.theory.corrections.relaxation import layers_until_unlike, relaxation
 from depthscale.theory.corrections.sample_norm_fluctuation import sample_norm_fluctuation
 from depthscale.theory.full import gram
-from depthscale.theory.moments.states import UNKNOWN, BackwardMoments, ForwardMoments
+from depthscale.theory.moments.backward import BackwardMoments
+from depthscale.theory.moments.forward import UNKNOWN, ForwardMoments
 from depthscale.theory.traces import predict_trace
 from depthscale.theory.walk import BETWEEN_SAMPLES, over_walks, require_loss
 

@@ -26,39 +26,28 @@ from depthscale.network import (
     Unknown,
     activation,
 )
-from depthscale.theory import norm, sampled_sums
+from depthscale.theory import norm, sampled_sums, sums
+from depthscale.theory.moments.backward import BackwardMoments, Ties, Weighted
 from depthscale.theory.moments.expectations import mean_slope, slopes, values, weighted_slopes
-from depthscale.theory.moments.laws import (
-    GAUSSIAN_FROM,
-    Gaussian,
-    Law,
-    Sampled,
-    gaussian_part,
-    is_nearly_gaussian,
-    moved,
-    values_of,
-)
-from depthscale.theory.moments.sampled_expectations import CLOSE
-from depthscale.theory.moments.states import (
-    EXACT,
+from depthscale.theory.moments.forward import (
     NO_LAW,
-    BackwardMoments,
-    Errors,
     ForwardMoments,
     KnownLaw,
     Places,
     Source,
-    Ties,
-    Weighted,
-    log2_of,
-    product_of,
-    sum_of,
+    gaussian_law,
 )
-from depthscale.theory.space import borders, positions
-from depthscale.theory.space.border_profile import mixed
+from depthscale.theory.moments.laws import (
+    Gaussian,
+    Law,
+    Sampled,
+    moved,
+)
+from depthscale.theory.moments.log2 import log2_of, product_of, sum_of
+from depthscale.theory.moments.sampled_expectations import CLOSE
+from depthscale.theory.space import attention, borders, positions
 
-# |log2| of a variance from which a homogeneous activation is asked at variance 1 instead
-_BEYOND = 400.0
+_FARTHEST = 400.0  # log2 of a mean square beside which float64 holds no shift
 
 
 def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> ForwardMoments:
@@ -66,7 +55,7 @@ def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> Forward
     match what:
         case Input(variance, correlation, size, near):
             log2_ms = log2_of(variance)
-            law = _gaussian(log2_ms, correlation)
+            law = gaussian_law(log2_ms, correlation)
             return _source(log2_ms, correlation, Places(prod(size), near), law)
         case Embedding(variance, vocabulary, size):
             return _source(log2_of(variance), 1 / vocabulary, Places(prod(size)), NO_LAW)
@@ -83,7 +72,7 @@ def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> Forward
         case Elementwise(name):
             return borders.activated(name, inputs[0], _elementwise(name, inputs[0]))
         case Add(scale):
-            return _add(scale, *inputs)
+            return sums.added(scale, *inputs)
         case Dropout(keep):
             return _dropout(keep, inputs[0])
         case Pool():
@@ -91,7 +80,7 @@ def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> Forward
         case Flatten():
             return positions.flattened(inputs[0])
         case Attention():
-            return positions.attended(what, *inputs)
+            return attention.attended(what, *inputs)
         case Part():
             return positions.part(what, inputs[0])
         case Unknown(name):
@@ -125,7 +114,7 @@ def backward_rule(
         case Norm():
             return (norm.backward(op.what, inputs[0], g),)
         case Add(scale):
-            return _below_add(scale, inputs[0], inputs[1], g)
+            return sums.below(scale, inputs[0], inputs[1], g)
         case Affine(gain, _):
             return (g.times(2 * log2_of(abs(gain))),)
         case Conv():
@@ -140,7 +129,7 @@ def backward_rule(
             return (positions.below_flatten(inputs[0], g),)
         case Attention():
             q, k, v = inputs
-            return positions.below_attention(op.what, q, k, v, g)
+            return attention.below_attention(op.what, q, k, v, g)
         case Part():
             return (positions.below_part(op.what, inputs[0], g),)
         case Unknown(name):
@@ -178,7 +167,7 @@ def linear(
         log2_ms,
         samples,
         x.log2_spread + weights,
-        known=_gaussian(log2_ms, samples),
+        known=gaussian_law(log2_ms, samples),
         places=places.with_correlation(between),
     )
 
@@ -188,12 +177,6 @@ def _at_most_1(correlation: float) -> float:
     return 1.0 if correlation > 1 else correlation
 
 
-def _gaussian(log2_ms: float, correlation: float) -> KnownLaw:
-    if abs(log2_ms) < _BEYOND or log2_ms != log2_ms:
-        return KnownLaw(Gaussian(2.0**log2_ms, correlation))
-    return KnownLaw(Gaussian(1.0, correlation), log2_ms)
-
-
 def _affine(gain: float, shift: float, x: ForwardMoments) -> ForwardMoments:
     scale = 2 * log2_of(abs(gain))
     scaled, mean = x.log2_ms + scale, x.mean if gain > 0 else -x.mean
@@ -201,7 +184,7 @@ def _affine(gain: float, shift: float, x: ForwardMoments) -> ForwardMoments:
     x = x._replace(known=x.known._replace(law=law, source=None), log2_spread=x.log2_spread + scale)
     if not shift:
         return x._replace(log2_ms=scaled, mean=mean)
-    if scaled > _BEYOND:
+    if scaled > _FARTHEST:
         raise NoTheory(f"a gain of {gain:g} on values of mean square 2^{scaled - scale:.0f}")
     root = 2.0 ** (scaled / 2)
     mean *= root
@@ -292,70 +275,6 @@ def _received(name: Phi, x: ForwardMoments) -> tuple[Law | Sampled, float]:
     if x.known.unit and not activation(name).homogeneous:
         raise NoTheory(f"{name} of values of mean square 2^{x.log2_ms:.0f}")
     return x.law, x.known.unit
-
-
-def _add(scale: float, stream: ForwardMoments, branch: ForwardMoments) -> ForwardMoments:
-    """Two uncorrelated signals."""
-    if stream.mean and branch.mean:
-        raise NoTheory("both sides have a mean over entries")
-    weight = 2 * log2_of(abs(scale))
-    log2_ms = sum_of(stream.log2_ms, branch.log2_ms + weight)
-    if log2_ms == -inf:
-        return stream._replace(errors=EXACT).become_zero(KnownLaw(Gaussian(0.0, 0.0)))
-    share = 2.0 ** (stream.log2_ms - log2_ms)
-    own, theirs = stream.places, branch.places
-    between, profile = None, None
-    if own.correlation is not None or theirs.correlation is not None:
-        between = share * stream.position_correlation + (1 - share) * branch.position_correlation
-    if own.profile or theirs.profile:
-        ratio = scale**2 * 2.0 ** (branch.log2_ms - stream.log2_ms)
-        profile = mixed(own.profile, theirs.profile, 1 / (1 + ratio))
-    law = _law_of_sum(stream, branch, scale)
-    error = max(stream.error, branch.error)
-    if law.law:  # what is sampled comes from the sphere itself where that is small
-        error += sum(2 / n for n in map(values_of, (stream.law, branch.law)) if n >= GAUSSIAN_FROM)
-    other_mean = branch.mean * sqrt(1 - share)
-    return stream.become(
-        log2_ms,
-        share * stream.sample_correlation + (1 - share) * branch.sample_correlation,
-        sum_of(stream.log2_spread, branch.log2_spread + weight),
-        stream.mean * sqrt(share) + (other_mean if scale > 0 else -other_mean),
-        law,
-        Errors(error, max(stream.errors.spread, branch.errors.spread)),
-        Places(own.positions, between, profile),
-    )
-
-
-def _below_add(
-    scale: float, stream: ForwardMoments, branch: ForwardMoments, g: BackwardMoments
-) -> tuple[BackwardMoments, BackwardMoments]:
-    if g.ties.channels:
-        total = _law_of_sum(stream, branch, scale).law
-        return sampled_sums.below_sum(stream, branch, scale, total, g)
-    if stream.known.normalized or branch.known.normalized:
-        # a norm below sees slopes that depend on its output
-        g = g._replace(error=g.error + abs(g.sample_correlation))
-    return g, g.times(2 * log2_of(abs(scale)))
-
-
-def _law_of_sum(stream: ForwardMoments, branch: ForwardMoments, scale: float) -> KnownLaw:
-    """Law and unit of stream + scale * branch, as far as they are known: Gaussian where both are,
-    or nearly, else sampled."""
-    if not (is_nearly_gaussian(stream.law) and is_nearly_gaussian(branch.law)):
-        return KnownLaw(sampled_sums.law_of_sum(stream, branch, scale))
-    if not (stream.mean or branch.mean):
-        log2_ms = sum_of(stream.log2_ms, branch.log2_ms + 2 * log2_of(abs(scale)))
-        share = 2.0 ** (stream.log2_ms - log2_ms)
-        return _gaussian(
-            log2_ms, share * stream.sample_correlation + (1 - share) * branch.sample_correlation
-        )
-    if stream.known.unit or branch.known.unit:
-        return NO_LAW
-    (v, c, m), (w, d, n) = (gaussian_part(x.law) for x in (stream, branch))
-    total = v + scale**2 * w
-    if not 0 < total < inf:
-        return NO_LAW
-    return KnownLaw(Gaussian(total, (v * c + scale**2 * w * d) / total, shift=m + scale * n))
 
 
 def _dropout(keep: float, x: ForwardMoments) -> ForwardMoments:

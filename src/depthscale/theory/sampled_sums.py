@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 
 from depthscale.network import Phi, activation
+from depthscale.theory.moments.backward import FREE, BackwardMoments, ChannelMoments, Ties, Weighted
+from depthscale.theory.moments.forward import ForwardMoments, KnownLaw, Source
 from depthscale.theory.moments.laws import (
     GAUSSIAN_FROM,
     Gaussian,
@@ -24,18 +26,8 @@ from depthscale.theory.moments.laws import (
     Spherical,
     WeightedSlopes,
 )
+from depthscale.theory.moments.log2 import log2_of
 from depthscale.theory.moments.sampled_expectations import gaussians, uniform
-from depthscale.theory.moments.states import (
-    FREE,
-    BackwardMoments,
-    ChannelMoments,
-    ForwardMoments,
-    KnownLaw,
-    Source,
-    Ties,
-    Weighted,
-    log2_of,
-)
 
 Array = NDArray[np.float64]
 

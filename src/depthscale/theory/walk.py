@@ -13,7 +13,9 @@ from depthscale.network import Attention, Conv, Graph, Linear, Op, Operation, Po
 from depthscale.run import Quantity
 from depthscale.theory import exchangeable
 from depthscale.theory.full import gram
-from depthscale.theory.moments.states import BackwardMoments, ForwardMoments, log2_of, product_of
+from depthscale.theory.moments.backward import BackwardMoments
+from depthscale.theory.moments.forward import ForwardMoments
+from depthscale.theory.moments.log2 import log2_of, product_of
 from depthscale.theory.space.border_profile import overlap
 
 BETWEEN_SAMPLES = {

@@ -21,7 +21,8 @@ from depthscale.numerics import gaussian
 from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.table import expect_pair_at
 from depthscale.run import Array
-from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
+from depthscale.theory.moments.backward import BackwardMoments
+from depthscale.theory.moments.forward import ForwardMoments
 
 
 def log_variance(

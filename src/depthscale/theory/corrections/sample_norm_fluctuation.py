@@ -7,8 +7,8 @@ from functools import lru_cache
 from depthscale.errors import Divergent
 from depthscale.network import Elementwise, Graph, Input, Linear, Phi, activation, shifted
 from depthscale.numerics import gaussian
+from depthscale.theory.moments.forward import ForwardMoments
 from depthscale.theory.moments.laws import Gaussian
-from depthscale.theory.moments.states import ForwardMoments
 
 _OF_INPUT = 2.0  # kurtosis of a Gaussian, less 1
 

@@ -6,21 +6,15 @@ from typing import NamedTuple
 
 from depthscale.errors import NoTheory
 from depthscale.network import Norm
+from depthscale.theory.moments.backward import BackwardMoments, Ties
+from depthscale.theory.moments.forward import Errors, ForwardMoments, Source
 from depthscale.theory.moments.laws import Gaussian
+from depthscale.theory.moments.log2 import log2_of, product_of
 from depthscale.theory.moments.sampled_expectations import (
     CLOSE,
     After,
     factor_of_group_after,
     norm_after_activation,
-)
-from depthscale.theory.moments.states import (
-    BackwardMoments,
-    Errors,
-    ForwardMoments,
-    Source,
-    Ties,
-    log2_of,
-    product_of,
 )
 from depthscale.theory.norm.norm_shares import Deviation, NormShares
 from depthscale.theory.norm.sigma import log2_seen, log2_varying, no_rule

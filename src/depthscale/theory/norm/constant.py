@@ -5,8 +5,9 @@ from math import log2
 from typing import NamedTuple
 
 from depthscale.network import Norm
+from depthscale.theory.moments.backward import BackwardMoments
+from depthscale.theory.moments.forward import NO_LAW, ForwardMoments, KnownLaw
 from depthscale.theory.moments.laws import Gaussian, moved
-from depthscale.theory.moments.states import NO_LAW, BackwardMoments, ForwardMoments, KnownLaw
 from depthscale.theory.norm.norm_shares import Deviation, NormShares
 from depthscale.theory.norm.sigma import FAR, log2_variance
 

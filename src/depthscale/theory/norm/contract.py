@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
+from depthscale.theory.moments.backward import BackwardMoments
+from depthscale.theory.moments.forward import ForwardMoments
 from depthscale.theory.norm.norm_shares import Deviation, NormShares
 
 

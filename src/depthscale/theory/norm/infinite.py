@@ -8,18 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from depthscale.network import Norm
+from depthscale.theory.moments.backward import UNKNOWN_GRADIENT, BackwardMoments, Weighted
+from depthscale.theory.moments.forward import Errors, ForwardMoments, KnownLaw
 from depthscale.theory.moments.laws import Gaussian, WeightedSlopes
-from depthscale.theory.moments.states import (
-    UNKNOWN_GRADIENT,
-    BackwardMoments,
-    Errors,
-    ForwardMoments,
-    KnownLaw,
-    Weighted,
-    log2_of,
-    product_of,
-    sum_of,
-)
+from depthscale.theory.moments.log2 import log2_of, product_of, sum_of
 from depthscale.theory.norm.norm_shares import Deviation, NormShares, shares_of, unweighted
 from depthscale.theory.norm.sigma import (
     ROUNDING,

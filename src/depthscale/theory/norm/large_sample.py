@@ -14,17 +14,10 @@ import numpy as np
 
 from depthscale.errors import NoTheory
 from depthscale.network import Norm
+from depthscale.theory.moments.backward import BackwardMoments, Weighted
+from depthscale.theory.moments.forward import Errors, ForwardMoments, KnownLaw
 from depthscale.theory.moments.laws import GAUSSIAN_FROM, Gaussian
-from depthscale.theory.moments.states import (
-    BackwardMoments,
-    Errors,
-    ForwardMoments,
-    KnownLaw,
-    Weighted,
-    log2_of,
-    product_of,
-    sum_of,
-)
+from depthscale.theory.moments.log2 import log2_of, product_of, sum_of
 from depthscale.theory.norm.norm_shares import Deviation, NormShares, unweighted
 from depthscale.theory.norm.sigma import ROUNDING, log2_varying, no_rule
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from depthscale.network import Norm
+from depthscale.theory.moments.backward import Weighted
 from depthscale.theory.moments.laws import WeightedSlopes
-from depthscale.theory.moments.states import Weighted
 
 
 @dataclass(frozen=True)

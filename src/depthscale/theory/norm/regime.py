@@ -8,8 +8,9 @@ steps.
 from math import inf, log2
 
 from depthscale.network import Norm
+from depthscale.theory.moments.backward import BackwardMoments
+from depthscale.theory.moments.forward import ForwardMoments
 from depthscale.theory.moments.laws import Gaussian
-from depthscale.theory.moments.states import BackwardMoments, ForwardMoments
 from depthscale.theory.norm.after_activation import AfterActivation, can_be_sampled
 from depthscale.theory.norm.constant import Constant
 from depthscale.theory.norm.contract import Regime

@@ -7,8 +7,9 @@ import numpy as np
 
 from depthscale.errors import NoTheory
 from depthscale.network import Norm
+from depthscale.theory.moments.forward import ForwardMoments
 from depthscale.theory.moments.laws import GAUSSIAN_FROM, Gaussian, variance_rule
-from depthscale.theory.moments.states import ForwardMoments, log2_of, sum_of
+from depthscale.theory.moments.log2 import log2_of, sum_of
 
 FAR = 1000.0  # |log2| past which float64 holds no variance
 ROUNDING = 1e-13  # a factor this much smaller than its terms is 0: what is left is their rounding

@@ -4,15 +4,10 @@ from math import inf, nan
 from typing import NamedTuple
 
 from depthscale.network import Norm
+from depthscale.theory.moments.backward import UNKNOWN_GRADIENT, BackwardMoments
+from depthscale.theory.moments.forward import EXACT, ForwardMoments, KnownLaw
 from depthscale.theory.moments.laws import GAUSSIAN_FROM, Gaussian, Spherical
-from depthscale.theory.moments.states import (
-    EXACT,
-    UNKNOWN_GRADIENT,
-    BackwardMoments,
-    ForwardMoments,
-    KnownLaw,
-    log2_of,
-)
+from depthscale.theory.moments.log2 import log2_of
 from depthscale.theory.norm.contract import Regime
 from depthscale.theory.norm.norm_shares import Deviation, NormShares
 from depthscale.theory.norm.sigma import is_over_many_entries

@@ -4,9 +4,11 @@ power of the variance on, 1 where it is homogeneous (`border_profile`)."""
 from math import log2
 
 from depthscale.network import Phi, activation
+from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.expectations import powers
+from depthscale.theory.moments.forward import ForwardMoments
 from depthscale.theory.moments.laws import Gaussian, Spherical
-from depthscale.theory.moments.states import BackwardMoments, ForwardMoments, log2_of
+from depthscale.theory.moments.log2 import log2_of
 from depthscale.theory.space.border_profile import (
     PositionProfile,
     log_variance,

@@ -20,7 +20,7 @@ from depthscale._explain.batchnorm_text import WORDS
 from depthscale._explain.formula import drawn, text
 from depthscale._explain.growth_argument import growth_argument
 from depthscale._explain.verdict import Row
-from depthscale._report.condensed import condensed
+from depthscale._report.condensed import condensed, verdict_line
 from depthscale._report.legend import profile_names
 from depthscale._report.page.claims import claims
 from depthscale._report.page.html import Html, tag
@@ -28,7 +28,6 @@ from depthscale._report.page.mathml import formula
 from depthscale._report.page.provenance import command
 from depthscale._report.phrases import interval, rounded, sentence, verdict, with_error
 from depthscale._report.render import page
-from depthscale._report.terminal.argument_table import verdict_line
 from depthscale._report.terminal.profile_table import _growth_cells
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding, theory_beside

@@ -103,8 +103,7 @@ def between_rooms(imports: list[tuple[Path, str]]) -> list[str]:
         if home(path) == "_report" and name.startswith("depthscale._report.")
         for here in [path.relative_to(SOURCE / "_report").parts[0].removesuffix(".py")]
         for there in [name.split(".")[2]]
-        if (here != there and ROOMS.get(there, 0) >= ROOMS.get(here, 0) > 0)
-        or (here not in ROOMS and there in ROOMS)
+        if here != there and ROOMS.get(there, 0) >= max(1, ROOMS.get(here, 0))
     ]
 
 

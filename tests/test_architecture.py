@@ -28,6 +28,15 @@ RANKS = {
     "cli": 10,
     "__main__": 11,
 }
+ROOMS = {  # of report, from below; what is in no room is shared by all
+    "chart": 1,
+    "page": 2,
+    "terminal": 2,
+    "pages": 3,
+    "article": 4,
+    "notebook": 5,
+    "render": 6,
+}
 SIBLINGS = {("nets", "norms"), ("_probe", "norms")}  # the pairs of one rank that may meet
 TORCH_FREE = {
     "drawable",
@@ -84,6 +93,30 @@ def test_every_part_has_a_rank() -> None:
 
 def test_arrows_point_down() -> None:
     assert broken(arrows()) == []
+
+
+def between_rooms(imports: list[tuple[Path, str]]) -> list[str]:
+    """Arrows of report that point up or sideways, in words."""
+    return [
+        f"{path.relative_to(SOURCE)} imports {there}"
+        for path, name in imports
+        if home(path) == "_report" and name.startswith("depthscale._report.")
+        for here in [path.relative_to(SOURCE / "_report").parts[0].removesuffix(".py")]
+        for there in [name.split(".")[2]]
+        if here != there and ROOMS.get(there, 0) >= max(1, ROOMS.get(here, 0))
+    ]
+
+
+def test_arrows_point_down_between_the_rooms_of_report() -> None:
+    assert between_rooms(arrows()) == []
+    chart = SOURCE / "_report" / "chart" / "theme.py"
+    assert between_rooms([(chart, "depthscale._report.page.html.tag")]) == [
+        "_report/chart/theme.py imports page"
+    ]
+    shared = SOURCE / "_report" / "phrases.py"
+    assert between_rooms([(shared, "depthscale._report.chart.theme.INK")]) == [
+        "_report/phrases.py imports chart"
+    ]
 
 
 def test_an_arrow_upwards_is_named() -> None:

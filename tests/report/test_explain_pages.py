@@ -23,10 +23,10 @@ from depthscale._explain.growth_argument import growth_argument
 from depthscale._explain.normalizers import answers, normalizers
 from depthscale._explain.trainability import matter, reading
 from depthscale._explain.training import Settings
+from depthscale._report.condensed import verdict_line
 from depthscale._report.page.claims import claims
 from depthscale._report.phrases import with_error
 from depthscale._report.render import page
-from depthscale._report.terminal.argument_table import verdict_line
 from depthscale.network.spec import NetSpec
 from depthscale.store import dumps
 from depthscale.store.explanations import argument_record, matter_record, normalizers_record

@@ -20,16 +20,16 @@ from depthscale._explain.batchnorm_text import WORDS
 from depthscale._explain.formula import drawn, text
 from depthscale._explain.growth_argument import growth_argument
 from depthscale._explain.verdict import Row
-from depthscale._report.condensed import condensed
+from depthscale._report.condensed import condensed, verdict_line
 from depthscale._report.legend import profile_names
 from depthscale._report.page.claims import claims
 from depthscale._report.page.html import Html, tag
 from depthscale._report.page.mathml import formula
 from depthscale._report.page.provenance import command
 from depthscale._report.phrases import interval, rounded, sentence, verdict, with_error
-from depthscale._report.render import page
-from depthscale._report.terminal.argument_table import verdict_line
+from depthscale._report.render import VIEWS, page
 from depthscale._report.terminal.founding_table import _growth_cells
+from depthscale.drawable import Drawable
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
 from depthscale.experiments import founding, theory_beside
 from depthscale.experiments.curves import DEEPEST, NORMALIZERS, curves
@@ -380,6 +380,11 @@ def test_every_kind_of_profile_has_a_page_and_a_face(spec: NetSpec) -> None:
         text = page(profile)
         assert "NaN" not in text.split("const page = ")[1].split(";\n")[0]
         assert "<svg" in profile._repr_html_()
+
+
+def test_every_drawable_record_has_a_row_for_notebooks() -> None:
+    assert [kind for kind in Drawable.__subclasses__() if kind not in VIEWS] == []
+    assert all(VIEWS[kind].cell for kind in Drawable.__subclasses__())
 
 
 def test_faces_are_drawn_without_a_script() -> None:

@@ -8,6 +8,7 @@ from math import isfinite
 
 import numpy as np
 
+from depthscale._explain.growth_argument import Argument
 from depthscale._explain.verdict import Row
 from depthscale._report.phrases import with_error
 
@@ -54,6 +55,28 @@ def where(rows: Sequence[Row]) -> str:
         for _, run in groupby(enumerate(layers), key=lambda pair: pair[1] - pair[0])
     ]
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def verdict_line(argument: Argument) -> str:
+    """How many steps hold, and which do not, where."""
+    judged = {
+        number: [row for row in rows if row.verdict not in ("no such step", "no formula")]
+        for number, rows in enumerate(steps(argument.rows), start=1)
+    }
+    judged = {number: rows for number, rows in judged.items() if rows}
+    whole = sum(all(row.verdict == "holds" for row in rows) for rows in judged.values())
+    failing: dict[str, list[str]] = {}
+    for number, rows in judged.items():
+        at = where([row for row in rows if row.verdict == "fails"])
+        if any(row.verdict == "fails" for row in rows):
+            failing.setdefault(at, []).append(str(number))
+    told = [
+        f"{'steps' if len(numbers) > 1 else 'step'} {', '.join(numbers)} at layer {at}"
+        for at, numbers in failing.items()
+    ]
+    return f"{whole} of {len(judged)} steps hold at every layer; " + (
+        f"failing: {'; '.join(told)}" if told else "none fails"
+    )
 
 
 def _line(rows: list[Row]) -> Line:

@@ -36,7 +36,8 @@ def matter(
     a minute or two."""
     from depthscale._explain.trainability import DEPTHS, RATES, matter
     from depthscale._explain.training import Settings
-    from depthscale._report.terminal.matter_table import matter_figures, matter_table
+    from depthscale._report.chart.matter_charts import matter_figures
+    from depthscale._report.terminal.matter_table import matter_table
     from depthscale.store.explanations import matter_record
 
     check(json, html, folder=out)

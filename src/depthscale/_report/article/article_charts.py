@@ -1,6 +1,6 @@
 """The article's figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import inf
 
 import altair as alt
@@ -9,18 +9,11 @@ import numpy as np
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.chart.magnitudes import histogram_ridges
 from depthscale._report.chart.theme import (
-    INK,
     NETWORK_COLOURS,
-    NEURON_COLOURS,
     SERIES_COLOURS,
-    Chart,
 )
 from depthscale._report.page.assemble import Part, figure, gathered
-from depthscale._report.page.html import tag
 from depthscale.experiments.founding import NAMES, Founding
-from depthscale.run import Array
-
-_NEURON_BINS = 33
 
 
 def gradients(found: Founding) -> Part:
@@ -80,31 +73,6 @@ def variances(found: Founding) -> Part:
     return figure("variances", chart, "How much samples differ", says, axis="x")
 
 
-def neurons(received: Mapping[tuple[str, int], Array], shown: Sequence[int]) -> Part:
-    """What three neurons' activations receive over the batch, in a few layers of one network or
-    two.
-
-    received: (network, layer) -> [batch, 3].
-    """
-    reach = max(float(np.quantile(np.abs(each), 0.99)) for each in received.values()) or 1.0
-    networks = list(dict.fromkeys(name for name, _ in received))[:2]
-    panels = [
-        figure(
-            f"neurons-{i}-{layer}",
-            _neurons(received[name, layer], reach),
-            f"{name.capitalize()}, layer {layer}",
-            "",
-        )
-        for layer in shown
-        for i, name in enumerate(networks)
-    ]
-    caption = (
-        "What three neurons' activations receive over the batch, in the first network, a "
-        "colour a neuron; dashed: 0."
-    )
-    return gathered(gathered(*panels, class_="pair"), tag("p", caption, class_="note"))
-
-
 def batches(rates: Mapping[str, Mapping[float, float]]) -> Part:
     """Rate against batch size, a line an activation. / rates: activation -> batch -> factor of the
     mean square; inf: the limit."""
@@ -143,33 +111,3 @@ def batches(rates: Mapping[str, Mapping[float, float]]) -> Part:
         "the limit of an endless batch."
     )
     return figure("batches", chart, "A smaller batch makes it worse", says)
-
-
-def _neurons(values: Array, reach: float) -> Chart:
-    edges = np.linspace(-reach, reach, _NEURON_BINS)
-    rows = [
-        {"x": float(x), "samples": int(n), "neuron": f"neuron {i + 1}"}
-        for i, each in enumerate(values.T)
-        for x, n in zip(edges, [*np.histogram(each, edges)[0], 0], strict=True)
-    ]
-    x = alt.X(
-        "x:Q",
-        title=None,
-        scale=alt.Scale(domain=[-reach, reach], nice=False),
-        axis=alt.Axis(grid=False, tickCount=5),
-    )
-    colour = alt.Color("neuron:N", scale=alt.Scale(range=NEURON_COLOURS), legend=None)
-    bars = alt.Chart(alt.Data(values=rows)).mark_area(
-        opacity=0.4, interpolate="step-after", line={"strokeWidth": 1}
-    )
-    drawn = bars.encode(
-        x=x,
-        y=alt.Y("samples:Q", stack=None, title="samples", axis=alt.Axis(grid=False, tickCount=3)),
-        color=colour,
-    )
-    kink = (
-        alt.Chart(alt.Data(values=[{"x": 0.0}]))
-        .mark_rule(color=INK, strokeDash=[3, 3])
-        .encode(x="x:Q")
-    )
-    return alt.layer(drawn, kink).properties(height=90)

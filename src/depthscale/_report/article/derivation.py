@@ -7,12 +7,13 @@ import numpy as np
 
 from depthscale._report.article import article_charts as charts
 from depthscale._report.article.diagram import modules
+from depthscale._report.condensed import verdict_line
 from depthscale._report.page.assemble import Part, section
 from depthscale._report.page.claims import claims
 from depthscale._report.page.html import join, paragraphs, table, tag
 from depthscale._report.page.mathml import formula
+from depthscale._report.pages.neuron_panels import neurons
 from depthscale._report.phrases import rate, rounded, said_interval, said_rate
-from depthscale._report.terminal.argument_table import verdict_line
 from depthscale.errors import DepthscaleError
 from depthscale.experiments import Founding, Story
 from depthscale.measure import Growth
@@ -186,8 +187,14 @@ def samples(found: Founding) -> Part:
             "every activation that is not."
         ),
     )
-    neurons = charts.neurons(found.neurons, found.shown)
-    return section("samples", "What a neuron sees", text, charts.variances(found), neurons, exact)
+    return section(
+        "samples",
+        "What a neuron sees",
+        text,
+        charts.variances(found),
+        neurons(found.neurons, found.shown),
+        exact,
+    )
 
 
 def _typical(theory: Profile) -> str:

@@ -6,12 +6,12 @@ import shlex
 import numpy as np
 
 from depthscale._explain.trainability import Matter, reading
+from depthscale._report.chart.matter_charts import accuracies, first_steps
 from depthscale._report.page.assemble import Part, figure, section, sheet
 from depthscale._report.page.columns import table_of
 from depthscale._report.page.html import headline, join, table, tag
 from depthscale._report.page.provenance import reproduced
 from depthscale._report.phrases import with_error
-from depthscale._report.terminal.matter_table import accuracies, first_steps
 
 
 def matter_page(found: Matter) -> str:

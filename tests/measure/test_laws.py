@@ -67,7 +67,7 @@ def test_steps_that_grow_with_depth_are_faster_than_exponential(ratio: float, si
     """As of a map whose factor depends on the size that it meets: x -> x^2 doubles every log
     step."""
     noise = np.random.default_rng(0).normal(0, 0.002, 12)
-    log_steps = sign * (0.05 * ratio ** np.arange(12) + noise)
+    log_steps = np.asarray(sign * (0.05 * ratio ** np.arange(12) + noise), np.float64)
     law = law_of(log_steps, PLACE[:12])
     assert isinstance(law, SuperExponential)
     assert law.kind == "super-exponential"

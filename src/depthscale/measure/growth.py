@@ -8,7 +8,15 @@ import numpy as np
 
 from depthscale.drawable import Drawable
 from depthscale.errors import InvalidInput, UnreliableGrowth
-from depthscale.measure.laws import Factor, Law, Power, SuperExponential, Transient, law_of
+from depthscale.measure.laws import (
+    Factor,
+    Law,
+    Power,
+    Segments,
+    SuperExponential,
+    Transient,
+    law_of,
+)
 from depthscale.measure.levels import LogSteps, log_steps_of
 from depthscale.measure.wording import growth_in_words
 from depthscale.numerics.student import as_sure_as, normal_deviate
@@ -69,7 +77,7 @@ class Growth(Drawable):
     @property
     def steady(self) -> bool:
         """Whether it cannot be told from no change, by its law."""
-        return self.law.kind != "segments" and not abs(self.z_score) > _SURELY
+        return not isinstance(self.law, Segments) and not abs(self.z_score) > _SURELY
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from math import ceil, log, sqrt
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depthscale.measure.segments import Segment, evidence_of_a_cut, segments
 from depthscale.run import Array
@@ -129,7 +130,7 @@ class Segments:
 Law = Factor | Power | Transient | SuperExponential | Segments
 
 
-def law_of(log_steps: Array, position: Sequence[int], error: float = 0.0) -> Law:
+def law_of(log_steps: Array, position: Sequence[float] | Array, error: float = 0.0) -> Law:
     """The law that describes the steps of one quantity best, a constant factor unless another one
     is clearly better.
 
@@ -155,7 +156,9 @@ def law_of(log_steps: Array, position: Sequence[int], error: float = 0.0) -> Law
     return Factor()
 
 
-def fit_power(log_steps: Array, position: Sequence[int], error: float = 0.0) -> Power | None:
+def fit_power(
+    log_steps: Array, position: Sequence[float] | Array, error: float = 0.0
+) -> Power | None:
     """The power of depth that fits best; None for too few steps, or where a constant factor leaves
     nothing over."""
     fit, place = _Fit(log_steps, error), np.asarray(position, np.float64)
@@ -201,7 +204,7 @@ class _Fit:
         self.constant = float(((log_steps - log_steps.mean()) ** 2).sum()) if enough else 0.0
         self.telling = self.constant > self.noise
 
-    def of(self, shape: Array) -> tuple[float, float, float]:
+    def of(self, shape: NDArray[np.floating]) -> tuple[float, float, float]:
         """The size, its standard error, and the evidence."""
         norm2 = float(shape @ shape)
         size = float(shape @ self.log_steps / norm2)

@@ -78,7 +78,8 @@ class Odd(nn.Module):
         self.a, self.b, self.c = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
         self.what = what
         if what == "adapter at zero":
-            nn.init.zeros_(self.a.weight), nn.init.zeros_(self.a.bias)
+            nn.init.zeros_(self.a.weight)
+            nn.init.zeros_(self.a.bias)
             nn.init.zeros_(self.b.weight)
         if what == "zero weights that learn first":
             nn.init.zeros_(self.b.weight)

@@ -59,6 +59,7 @@ def test_a_parameter_that_is_written_to_on_the_way_is_counted_as_it_stands_at_ea
 
     trace = probed(Shrinks(), x(8, 8), params=True)
     assert [trace[name].weights[0][2] for name in ("add", "linear")] == [4.0, 1.0]
+    assert trace.params[0].value is not None
     assert trace.params[0].value.mean_square() == 1.0
 
 

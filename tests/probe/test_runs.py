@@ -74,6 +74,7 @@ def test_complex_parameters() -> None:
     trace = probed(Complex(), x(), params=True)
     assert [op.dtype for op in trace.ops][1] == "complex64"
     found = trace.params[0]
+    assert found.value is not None
     assert found.gradient is not None
     assert found.value.count == found.gradient.count == 72  # real and imaginary parts
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from depthscale._probe import probe
+from depthscale._probe.state import model_state
 from depthscale._probe.tree import walked
-from depthscale._probe.untouched import untouched
 from depthscale.errors import InvalidProbe
 from probe.checks import probed, state
 
@@ -199,7 +199,7 @@ def test_what_ends_with_an_exception_is_put_back() -> None:
     before = state(model)
 
     def runs_and_raises() -> None:
-        with untouched(walked(model), unwatched=True):
+        with model_state(walked(model), unwatched=True):
             model(x())
             raise ZeroDivisionError
 

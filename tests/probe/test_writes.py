@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depthscale._probe import probe
-from depthscale._probe.untouched import Kept
+from depthscale._probe.state import StateGuard
 from probe.checks import probed
 
 
@@ -230,7 +230,7 @@ def test_weights_are_copied_for_a_mode_that_is_asked_for_alone(
 ) -> None:
     """Half a gigabyte of GPT-2's, whose class has a train() of its own, would be."""
     copies: list[int] = []
-    monkeypatch.setattr(Kept, "before_any_write", lambda kept: copies.append(1))
+    monkeypatch.setattr(StateGuard, "before_any_write", lambda kept: copies.append(1))
     model = nn.Sequential(Merges(8, 8), nn.ReLU())
     probe(model, x())
     assert copies == []

@@ -41,7 +41,7 @@ class Flow:
     arrivals: Mapping[int, Sequence[Sketch]]
     root: Node
     checkpoints: Sequence[Checkpoint]
-    trained_inputs: Iterable[str]
+    trained_inputs: set[str]
     readers: dict[int, list[tuple[Node, int]]] = field(default_factory=lambda: defaultdict(list))
     variables: dict[int, Tensor] = field(default_factory=dict)
     consumers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))

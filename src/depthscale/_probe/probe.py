@@ -15,8 +15,8 @@ from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
 from depthscale._probe.randomness import seeded
 from depthscale._probe.run import MODES, ProbeOptions, ProbePass
+from depthscale._probe.state import model_state
 from depthscale._probe.tree import walked
-from depthscale._probe.untouched import untouched
 from depthscale._probe.verify import plain_fates, same_without_probe
 from depthscale.errors import InvalidProbe
 from depthscale.run import Trace, merged
@@ -141,7 +141,7 @@ def _probe(asked: ProbeOptions) -> Trace:
     given.require_values(tree)
     with (
         internals.foremost(),
-        untouched(tree) as kept,
+        model_state(tree) as kept,
         torch.inference_mode(False),
         torch.enable_grad(),
     ):

@@ -28,7 +28,7 @@ from depthscale._probe.nodes import Exit, Slot
 from depthscale._probe.norm_calls import NormCall, norm_call
 from depthscale._probe.parameters import Parameters, Weight
 from depthscale._probe.sketching import shape_of, sketch_of
-from depthscale._probe.untouched import Kept
+from depthscale._probe.state import StateGuard
 from depthscale.errors import UnsupportedTensor
 from depthscale.network import torch_calls
 from depthscale.run import NotSeen
@@ -154,7 +154,7 @@ class Recorder(TorchFunctionMode):
         self,
         modules: ModuleStack,
         parameters: Parameters,
-        kept: Kept | None = None,
+        kept: StateGuard | None = None,
         norms: bool = False,
     ):
         super().__init__()
@@ -242,7 +242,7 @@ class Recorder(TorchFunctionMode):
             for tensor in tensors(output):
                 self.value(tensor)
 
-    def _keep(self, kept: Kept, function: TorchFunction, args: Any, kwargs: Any) -> None:
+    def _keep(self, kept: StateGuard, function: TorchFunction, args: Any, kwargs: Any) -> None:
         for tensor in function.written(args, kwargs):
             kept.before_write(tensor)
         if function.function is Tensor.backward:

@@ -19,8 +19,8 @@ from depthscale._probe.likeness import likeness
 from depthscale._probe.parameters import Parameters
 from depthscale._probe.recorder import Recorder
 from depthscale._probe.resolve import resolved
+from depthscale._probe.state import StateGuard
 from depthscale._probe.tree import Tree
-from depthscale._probe.untouched import Kept
 from depthscale.errors import InvalidProbe
 from depthscale.run import Coverage, Edge, Fate, FateKind, NotSeen, Trace, TracedOp, with_meanings
 from depthscale.sketch import Sketch
@@ -83,7 +83,7 @@ class ProbePass:
             Tensor | None
         ] = ()  # of the last backward pass, kept where they are compared
 
-    def forward(self, kept: Kept) -> None:
+    def forward(self, kept: StateGuard) -> None:
         asked, ready = self.asked, given.prepared(self.asked.inputs)
         given.require_same_device(self.tree, ready)
         with modules.watched(self.tree) as stack, internals.eager():

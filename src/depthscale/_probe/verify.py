@@ -10,7 +10,7 @@ from depthscale._probe import inputs as given
 from depthscale._probe import internals, outputs
 from depthscale._probe.run import ProbePass
 from depthscale._probe.sketching import dense
-from depthscale._probe.untouched import bit_equal, untouched
+from depthscale._probe.state import bit_equal, model_state
 from depthscale.run import Fate, FateKind, FateReason
 
 
@@ -20,7 +20,7 @@ def same_without_probe(run: ProbePass) -> bool:
     asked = run.asked
     with (
         internals.foremost(),
-        untouched(run.tree, unwatched=True),
+        model_state(run.tree, unwatched=True),
         torch.inference_mode(False),
         torch.enable_grad(),
         internals.as_written(),
@@ -52,7 +52,7 @@ def plain_fates(run: ProbePass, known: dict[str, Fate]) -> dict[str, Fate]:
     asked, parameters = run.asked, dict(run.tree.parameters)
     with (
         internals.foremost(),
-        untouched(run.tree, unwatched=True),
+        model_state(run.tree, unwatched=True),
         torch.inference_mode(False),
         torch.enable_grad(),
         internals.eager(),

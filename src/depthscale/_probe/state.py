@@ -27,13 +27,13 @@ _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @contextmanager
-def untouched(tree: Tree, unwatched: bool = False) -> Iterator["Kept"]:
+def model_state(tree: Tree, unwatched: bool = False) -> Iterator["StateGuard"]:
     """Parameters, buffers, .grad, training flags, hooks, attributes and random states are put back
     at the end.
 
     unwatched: nobody will say what is about to be written to, so everything is copied at once.
     """
-    kept = Kept(tree)
+    kept = StateGuard(tree)
     if unwatched:
         kept.before_any_write()
     try:
@@ -42,7 +42,7 @@ def untouched(tree: Tree, unwatched: bool = False) -> Iterator["Kept"]:
         kept.put_back()
 
 
-class Kept:
+class StateGuard:
     """A model's state. / Buffers are copied at once; a parameter, or a tensor that is a plain
     attribute, only when something is about to write to it."""
 

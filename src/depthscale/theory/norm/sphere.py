@@ -123,7 +123,7 @@ def _factor(norm: Norm, spread: float, w: WeightedSlopes, ratio: float) -> tuple
     if norm.statistics == "frozen":
         return log2_of(total) + log2_inverse, float(weights @ product) / total if total else 0.0
     if not norm.row.within_neuron:  # the entries of a sample share no gradient
-        product, z_product = 0.0 * product, 0.0 * z_product
+        product = z_product = np.zeros_like(square)
     kept_mean = 1 - 1 / n if norm.row.centred else 1.0
     left = kept_mean * (square - product) - (2 - np.square(radii)) * (
         w.z_square / n + (1 - 1 / n) * z_product

@@ -96,8 +96,8 @@ def test_the_page_on_the_probe_names_every_rule() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in (README, (ROOT / "ARCHITECTURE.md").read_text()):
-        for target in re.findall(r"\]\(([^)#]+)\)", page):
+    for page in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
             assert target.startswith("http") or (ROOT / target).exists(), target
 
 

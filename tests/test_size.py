@@ -20,6 +20,7 @@ LONG_FILES = {
     "network/torch_ops.py",
     "numerics/gaussian.py",
     "run/trace.py",
+    "sketch/sketch.py",
     "theory/critical.py",
     "theory/gram.py",
     "theory/moments.py",

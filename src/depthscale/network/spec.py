@@ -41,6 +41,13 @@ class Residual:
     form: "pre", a branch of `layers` times (norm, activation, linear), or (activation, norm,
     linear) by position; "post", of `layers` times (activation, linear), with the norm on the sum.
     `skipinit` and `fixup` give the two that train without a norm.
+
+    Raises:
+        InvalidSpec: for a value that cannot be.
+
+    Example:
+        >>> Residual.skipinit(depth=16).scale
+        0.25
     """
 
     form: str = _described("pre: norm in the branch; post: norm on the sum", "pre")
@@ -59,8 +66,20 @@ class Residual:
     def skipinit(cls, depth: int | None = None, layers: int = 1) -> "Residual":
         """Branches that count for nothing at first, or of 1/sqrt(depth) where a depth is given.
 
-        raises: InvalidSpec. / source: arXiv:2002.10444 (De & Smith), section 4; 1/sqrt(depth):
-        arXiv:1803.01719 (Hanin & Rolnick).
+        Args:
+            depth: number of blocks; None for a scale of 0.
+            layers: linear layers of a branch.
+
+        Raises:
+            InvalidSpec: for a depth below 1.
+
+        Example:
+            >>> Residual.skipinit().scale
+            0.0
+
+        Source:
+            arXiv:2002.10444 (De & Smith), section 4; 1/sqrt(depth): arXiv:1803.01719 (Hanin &
+            Rolnick).
         """
         return cls(scale=0.0 if depth is None else _blocks(depth) ** -0.5, layers=layers)
 
@@ -69,8 +88,20 @@ class Residual:
         """Branches of m layers whose last is 0 and whose others' weights are multiplied by
         depth^(-1/(2m - 2)).
 
-        layers: m, at least 2. / raises: InvalidSpec. / source: arXiv:1901.09321 (Zhang et al.), its
-        rules 1 and 2.
+        Args:
+            depth: number of blocks.
+            layers: m, at least 2.
+
+        Raises:
+            InvalidSpec: for fewer layers, or a depth below 1.
+
+        Example:
+            >>> fixup = Residual.fixup(depth=16, layers=3)
+            >>> fixup.inner_gain, fixup.last_gain
+            (0.5, 0.0)
+
+        Source:
+            arXiv:1901.09321 (Zhang et al.), rules 1 and 2.
         """
         if layers == 1:
             raise InvalidSpec(
@@ -83,12 +114,19 @@ class Residual:
 
 @dataclass(frozen=True, kw_only=True)
 class NetSpec:
-    """x_0 = inputs; layer l = 1..depth: y = W x + b, z = norm(y), x = phi(z). Weights are drawn at
-    random.
+    """A random network: x_0 = inputs; layer l = 1..depth: y = W x + b, z = norm(y), x = phi(z).
 
+    Every field is checked when the description is made, and says what it is in its metadata.
     activation: a name, or an elementwise function of numpy arrays or torch tensors, which the field
-    then holds as an Activation. Every field is checked when the description is made. / raises:
-    InvalidSpec, naming the field, the value and what may stand.
+    then holds as an Activation.
+
+    Raises:
+        InvalidSpec: naming the field, the value and what may stand.
+
+    Example:
+        >>> spec = NetSpec(depth=2, width=8, norm="batch", batch=16)
+        >>> [op.name for op in spec.graph().ops]
+        ['input', 'linear1', 'norm1', 'activation1', 'linear2', 'norm2', 'activation2']
     """
 
     depth: int = _described("number of layers", 10)

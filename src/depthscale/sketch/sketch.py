@@ -26,7 +26,15 @@ class Sketch(Drawable):
     counted apart. Values stand for v 2^log2_scale. `a + b` is the sketch of both sets of values:
     counts are exact in any order; sums round as float64 addition does. Statistics are over the
     finite values unless they say otherwise. A sketch of a tensor on a device does not wait for it
-    until the first number is asked for.
+    until the first number is read.
+
+    Example:
+        >>> import torch
+        >>> sketch = Sketch.of(torch.tensor([0.0, 3.0, -4.0])) + Sketch.of(torch.tensor([0.0]))
+        >>> sketch.count, sketch.zeros, sketch.mean_square()
+        (4, 2, 6.25)
+        >>> sketch
+        Sketch(4 values: rms 2.5, |x| 3 to 4, 2 zeros)
     """
 
     __slots__ = ("_tally",)
@@ -36,15 +44,25 @@ class Sketch(Drawable):
 
     @classmethod
     def of(cls, tensor: "Tensor", log2_scale: int = 0) -> "Sketch":
-        """Sketch of every element of a tensor of any shape, strides and device; it is not changed,
-        dense memory is not copied.
+        """Count every element of a tensor of any shape, strides and device.
 
-        tensor: float16, bfloat16, float32 or float64, in which values stand for v 2^log2_scale.
-        float16 is exact in float32. float64 is rounded toward zero into the bins; where float32's
-        normal range does not hold all its magnitudes, they are first divided by a power of two that
-        puts the largest near 2^127; log2_scale carries it.
-        raises: UnsupportedTensor for other types and for tensors without plain memory (sparse,
-        quantized, meta).
+        The tensor is not changed, and dense memory is not copied. float16 is exact in float32.
+        float64 is rounded toward zero into the bins; where float32's normal range does not hold all
+        its magnitudes, they are first divided by a power of two that puts the largest near 2^127;
+        log2_scale carries it.
+
+        Args:
+            tensor: float16, bfloat16, float32 or float64.
+            log2_scale: values stand for v 2^log2_scale.
+
+        Raises:
+            UnsupportedTensor: for other types and for tensors without plain memory (sparse,
+                quantized, meta).
+
+        Example:
+            >>> import torch
+            >>> Sketch.of(torch.ones(2, 3), log2_scale=10).rms()
+            1024.0
         """
         from depthscale.sketch.counting import tally_of
 
@@ -111,12 +129,21 @@ class Sketch(Drawable):
     # subnormals are: the bounds hold but for that.
 
     def mean(self) -> float:
-        """Mean. / error: at most count 2^-53 times the mean of |x|, from summing in float64."""
+        """Mean.
+
+        Returns:
+            Off by at most count 2^-53 times the mean of |x|, from summing in float64; nan where
+            there is no finite value.
+        """
         tally = self.tally
         return _scaled(tally.total / tally.finite, tally.log2_scale) if tally.finite else nan
 
     def mean_square(self) -> float:
-        """Mean of x^2. / error: at most (count + 1) 2^-53, relative."""
+        """Mean of x^2.
+
+        Returns:
+            Relative error at most (count + 1) 2^-53; nan where there is no finite value.
+        """
         tally = self.tally
         return (
             _scaled(tally.square_total / tally.finite, 2 * tally.log2_scale)
@@ -125,10 +152,17 @@ class Sketch(Drawable):
         )
 
     def log2_mean_square(self) -> float:
-        """log2 of the mean of x^2, also where float64 does not hold it; -inf where all values are
-        0.
+        """log2 of the mean of x^2, also where float64 does not hold that mean.
 
-        error: at most (count + 1) 2^-52, and the rounding of the number itself.
+        Returns:
+            Off by at most (count + 1) 2^-52 and the rounding of the number itself; -inf where all
+            values are 0, nan where there is none.
+
+        Example:
+            >>> import torch
+            >>> tiny = Sketch.of(torch.ones(5), log2_scale=-2000)
+            >>> tiny.log2_mean_square(), tiny.mean_square()
+            (-4000.0, nan)
         """
         tally = self.tally
         if not tally.finite:
@@ -137,7 +171,11 @@ class Sketch(Drawable):
         return log2(significand) + (exponent + 2 * tally.log2_scale) if significand else -inf
 
     def rms(self) -> float:
-        """Root of the mean of x^2. / error: at most count 2^-53, relative."""
+        """Root of the mean of x^2.
+
+        Returns:
+            Relative error at most count 2^-53; nan where there is no finite value.
+        """
         tally = self.tally
         return (
             _scaled(sqrt(tally.square_total / tally.finite), tally.log2_scale)
@@ -146,8 +184,12 @@ class Sketch(Drawable):
         )
 
     def std(self) -> float:
-        """Standard deviation around the mean (divided by count). / error: of its square, (count +
-        2) 2^-51 of mean_square."""
+        """Standard deviation around the mean (divided by count).
+
+        Returns:
+            The error of its square is at most (count + 2) 2^-51 of mean_square; nan where there is
+            no finite value.
+        """
         tally = self.tally
         if not tally.finite:
             return nan
@@ -157,25 +199,44 @@ class Sketch(Drawable):
         )
 
     def min_magnitude(self) -> float:
-        """Smallest nonzero finite |x|, nan where there is none. / error: none (up to 2^-1074
-        2^log2_scale if scaled)."""
+        """Smallest nonzero finite |x|.
+
+        Returns:
+            Exact (up to 2^-1074 2^log2_scale if scaled); nan where there is none.
+        """
         tally = self.tally
         return _scaled(tally.smallest, tally.log2_scale) if tally.nonzero else nan
 
     def max_magnitude(self) -> float:
-        """Largest finite |x|, nan where there is no finite value. / error: none."""
+        """Largest finite |x|.
+
+        Returns:
+            Exact; nan where there is no finite value.
+        """
         tally = self.tally
         return _scaled(tally.largest, tally.log2_scale) if tally.finite else nan
 
     # ---- the distribution
 
     def quantile(self, q: float) -> float:
-        """The value below or at which a share q of the values lies: the ceil(q n)-th smallest of
+        """The value at or below which a share q of the values lies: the ceil(q n)-th smallest of
         the n that are not NaN.
 
-        q: in [0, 1]. / returns: the middle of its bin; nan where there is no value.
-        error: at most 2^-8 (0.4 %) of the value, or 2^-134 2^log2_scale where that is more; none
-        for zeros, infinities, and where all magnitudes are equal.
+        Args:
+            q: in [0, 1].
+
+        Returns:
+            The middle of its bin, off by at most 2^-8 (0.4 %) of the value, or 2^-134 2^log2_scale
+            where that is more; exact for zeros, infinities, and where all magnitudes are equal. nan
+            where there is no value.
+
+        Raises:
+            ValueError: for another q.
+
+        Example:
+            >>> import torch
+            >>> Sketch.of(torch.tensor([-torch.inf, 0.0, 0.0, torch.inf])).quantile(0.75)
+            0.0
         """
         _require(0 <= q <= 1, f"quantile: q must lie in [0, 1], got {q!r}")
         tally = self.tally
@@ -191,7 +252,17 @@ class Sketch(Drawable):
         return _scaled(tally.signed.at_rank(rank - minus), tally.log2_scale)
 
     def magnitude_quantile(self, q: float) -> float:
-        """Quantile of |x| over the nonzero finite values. / q, returns, error: as `quantile`."""
+        """Quantile of |x| over the nonzero finite values.
+
+        Args:
+            q: in [0, 1].
+
+        Returns:
+            As `quantile`.
+
+        Raises:
+            ValueError: for another q.
+        """
         _require(0 <= q <= 1, f"magnitude_quantile: q must lie in [0, 1], got {q!r}")
         tally = self.tally
         return (
@@ -202,39 +273,79 @@ class Sketch(Drawable):
 
     def histogram(self, edges: ArrayLike) -> NDArray[np.float64]:
         """Number of values in [edges[i], edges[i+1]); the last interval holds its upper edge too.
-        Infinite edges may be given.
 
-        edges: [k + 1] ascending, linear, logarithmic or any. / returns: [k] counts; a bin cut by an
-        edge is shared as if even.
-        error: a value is on its right side of an edge e if it differs from e by more than one bin:
-        2^-7 |e|, or 2^-133 2^log2_scale where that is more.
+        Args:
+            edges: [k + 1] ascending, linear, logarithmic or any; infinite ones too.
+
+        Returns:
+            [k] counts; a bin cut by an edge is shared as if even. A value is on its right side of
+            an edge e if it differs from e by more than one bin: 2^-7 |e|, or 2^-133 2^log2_scale
+            where that is more.
+
+        Raises:
+            ValueError: for edges that do not ascend.
+
+        Example:
+            >>> import torch
+            >>> Sketch.of(torch.tensor([-3.0, 0.0, 5.0, 6.0])).histogram([-8, 0, 8]).tolist()
+            [1.0, 3.0]
         """
         return self._histogram(edges, self.tally.signed, self.tally.infinities)
 
     def magnitude_histogram(self, edges: ArrayLike) -> NDArray[np.float64]:
-        """Number of nonzero values with |x| in [edges[i], edges[i+1]). / edges, returns, error: as
-        `histogram`."""
+        """Number of nonzero values with |x| in [edges[i], edges[i+1]).
+
+        Args:
+            edges: as of `histogram`.
+
+        Returns:
+            As `histogram`.
+        """
         return self._histogram(edges, self.tally.magnitudes, (0, self.infs))
 
     def underflow(self, number_format: str, loss_scale: float = 1.0) -> float:
         """Share of all values that are nonzero and become 0 when multiplied by loss_scale and
         rounded to the format.
 
-        number_format: float16, bfloat16, float8_e4m3fn or float8_e5m2 (subnormals kept, rounding to
-        nearest even).
-        error: at most the share of values within one bin (see `histogram`) of the format's
-        threshold / loss_scale.
+        Args:
+            number_format: float16, bfloat16, float8_e4m3fn or float8_e5m2 (subnormals kept,
+                rounding to nearest even).
+            loss_scale: a positive number.
+
+        Returns:
+            Off by at most the share of values within one bin (see `histogram`) of the format's
+            threshold / loss_scale; nan where there is no value.
+
+        Raises:
+            ValueError: for another format or scale.
+
+        Example:
+            >>> import torch
+            >>> sketch = Sketch.of(torch.tensor([1.0, 2.0**-30]))
+            >>> sketch.underflow("float16"), sketch.underflow("float16", loss_scale=1024.0)
+            (0.5, 0.0)
         """
         fmt = _format(number_format)
         lost = self._magnitudes_up_to(fmt.largest_lost, loss_scale, inclusive=True)
         return lost / self.count if self.count else nan
 
     def overflow(self, number_format: str, loss_scale: float = 1.0) -> float:
-        """Share of all values that are finite and round beyond the format's largest number. / as
-        `underflow`.
+        """Share of all values that are finite and round beyond the format's largest number.
 
         They become infinite; in float8_e4m3fn, which has no infinity, NaN or, where the cast
         saturates as torch's may, 448.
+
+        Args:
+            number_format: as of `underflow`.
+            loss_scale: as of `underflow`.
+
+        Returns:
+            As `underflow`.
+
+        Example:
+            >>> import torch
+            >>> Sketch.of(torch.tensor([1.0, 1e6])).overflow("float16")
+            0.5
         """
         fmt = _format(number_format)
         kept = self._magnitudes_up_to(fmt.largest_kept, loss_scale, inclusive=fmt.tie_kept)
@@ -243,14 +354,21 @@ class Sketch(Drawable):
     # ---- in and out
 
     def to_bytes(self) -> bytes:
-        """Compact, versioned bytes of this sketch; `from_bytes` gives the same counts, sums and
-        scale back."""
+        """Compact, versioned bytes of this sketch.
+
+        Example:
+            >>> Sketch.from_bytes(Sketch().to_bytes())
+            Sketch(empty)
+        """
         return codec.encode(self.tally)
 
     @classmethod
     def from_bytes(cls, encoded: bytes) -> "Sketch":
-        """The sketch that `to_bytes` wrote. / raises: InvalidRecord for damaged bytes or a newer
-        version."""
+        """The sketch that `to_bytes` wrote: the same counts, sums and scale.
+
+        Raises:
+            InvalidRecord: for damaged bytes or a newer version.
+        """
         return cls(codec.decode(encoded))
 
     def __reduce__(self):

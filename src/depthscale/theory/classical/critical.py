@@ -85,12 +85,27 @@ class PhaseDiagram:
 
 
 def critical_line(given: Given, sigma_b2: float) -> tuple[CriticalPoint, ...]:
-    """Where the critical line has that sigma_b2: each branch, by ascending q_star; empty where
-    there is none.
+    """Where the critical line has that sigma_b2.
 
-    given: name of an activation, Activation or callable. / sigma_b2: >= 0.
-    error: of sigma_w2, from the expectations and the root in q. / raises: InvalidSpec.
-    source: arXiv:1902.06853, the edge of chaos.
+    Args:
+        given: name of an activation, Activation or callable.
+        sigma_b2: variance of the biases, >= 0.
+
+    Returns:
+        A point of each branch, by ascending q_star; none where the line does not reach that
+        sigma_b2. The error of sigma_w2 is that of the expectations and of the root in q.
+
+    Raises:
+        InvalidSpec: for an unknown activation or a negative variance.
+
+    Example:
+        >>> critical_line("relu", sigma_b2=0.0)[0].sigma_w2.value  # He's initialization
+        2.0
+        >>> critical_line("relu", sigma_b2=0.1)
+        ()
+
+    Source:
+        arXiv:1902.06853, the edge of chaos.
     """
     a = activation(given)
     maps.require(sigma_b2=sigma_b2)
@@ -113,13 +128,30 @@ def phase_diagram(
     sigma_b2_max: float = 0.5,
     levels: Iterable[float] = LEVELS,
 ) -> PhaseDiagram:
-    """The phase diagram of an activation. / levels: xi_c in layers, > 0.
+    """The phase diagram of an activation.
 
     Points are those at which the fixed point q_star is stable, reached from variances near it.
-    error: of sigma_w2, 1e-6 relative in the chaotic phase, 1e-4 for kinked activations; elsewhere
-    the expectations'.
-    raises: InvalidSpec.
-    source: arXiv:1611.01232, the phase diagram of tanh.
+
+    Args:
+        given: name of an activation, Activation or callable.
+        sigma_w2_max: end of the diagram in sigma_w2, > 0.
+        sigma_b2_max: end of the diagram in sigma_b2, > 0.
+        levels: xi_c in layers, > 0.
+
+    Returns:
+        The error of sigma_w2 is 1e-6 relative in the chaotic phase, 1e-4 for kinked activations;
+        elsewhere that of the expectations.
+
+    Raises:
+        InvalidSpec: for an unknown activation or an empty diagram.
+
+    Example:
+        >>> diagram = phase_diagram("tanh", levels=())
+        >>> round(float(diagram.critical.sigma_w2[0]), 3)  # 1 / phi'(0)^2, where it leaves the axis
+        1.0
+
+    Source:
+        arXiv:1611.01232, the phase diagram of tanh.
     """
     a = activation(given)
     maps.require(sigma_w2_max=sigma_w2_max, sigma_b2_max=sigma_b2_max)

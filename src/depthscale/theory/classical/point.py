@@ -58,11 +58,26 @@ class Classical:
 def classical(given: Given, sigma_w2: float, sigma_b2: float, q0: float = 1.0) -> Classical:
     """All of the classical theory at one point of the phase diagram.
 
-    given: name of an activation, Activation or callable. / sigma_w2, sigma_b2: >= 0. / q0: variance
-    of the first preactivations.
-    error: of the expectations, of the fixed points, and of what depends on those. / raises:
-    InvalidSpec for arguments that mean nothing; where theory ends, the record says so in `advice`.
-    / source: arXiv:1606.05340, arXiv:1611.01232.
+    Args:
+        given: name of an activation, Activation or callable.
+        sigma_w2: fan_in times the variance of a weight, >= 0.
+        sigma_b2: variance of a bias, >= 0.
+        q0: variance of the first preactivations, > 0.
+
+    Returns:
+        Numbers with the errors of the expectations, of the fixed points, and of what depends on
+        those; where theory ends, `advice` says so.
+
+    Raises:
+        InvalidSpec: for arguments that mean nothing.
+
+    Example:
+        >>> theory = classical("relu", sigma_w2=2.0, sigma_b2=0.0)
+        >>> theory.phase, theory.chi_1.value, theory.xi_c.value
+        ('critical', 1.0, inf)
+
+    Source:
+        arXiv:1606.05340, arXiv:1611.01232.
     """
     a = activation(given)
     maps.require(sigma_w2=sigma_w2, sigma_b2=sigma_b2)

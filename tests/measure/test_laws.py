@@ -77,7 +77,8 @@ def test_steps_that_grow_with_depth_are_faster_than_exponential(ratio: float, si
 
 def test_steps_that_differ_in_sign_or_do_not_grow_are_no_super_exponential() -> None:
     rng = np.random.default_rng(1)
-    late = np.concatenate([rng.normal(0, 0.05, 22), 0.6 ** np.arange(6)[::-1]])
+    settling = np.asarray(0.6 ** np.arange(6)[::-1], np.float64)
+    late = np.concatenate([rng.normal(0, 0.05, 22), settling])
     assert isinstance(law_of(late, PLACE), Transient), "steady up to the last steps"
     two_rates = steps((0.1, 14), (0.7, 14))
     assert isinstance(law_of(two_rates, PLACE), Factor)

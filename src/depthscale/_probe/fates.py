@@ -16,7 +16,7 @@ from torch.autograd.graph import Node
 
 from depthscale._probe import internals
 from depthscale._probe.nodes import NodeOwners
-from depthscale._probe.recorder import Call, Checkpoint
+from depthscale._probe.records import Call, Checkpoint
 from depthscale.run import Fate, FateKind, FateReason
 from depthscale.sketch import Sketch
 

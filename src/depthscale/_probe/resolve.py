@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from depthscale._probe.nodes import NodeOwners
-from depthscale._probe.recorder import Call, Checkpoint, Role, Value
+from depthscale._probe.records import Call, Checkpoint, Role, Value
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import Tensor
 from depthscale.nets.execute import execute
 from depthscale.network.graph import Graph, Op
 from depthscale.network.operations import Operation
-from depthscale.theory import Walk
+from depthscale.run import Predicted, Run
 
 Array = np.ndarray
 
@@ -53,15 +53,29 @@ def _mean_square(x: Tensor) -> float:
     return float(x.double().square().mean())
 
 
-def compare(measured: Shown, walk: Walk, k: float = 4.0, bias: float = 0.0) -> None:
+def origin(run: Run) -> Predicted:
+    """What only theory has of a run."""
+    assert isinstance(run.origin, Predicted)
+    return run.origin
+
+
+def log2_weight_gradients(run: Run) -> Array:
+    """[ops] log2 of the mean square of an entry of dE/dW."""
+    found = origin(run).weight_gradients
+    assert found is not None
+    return found
+
+
+def compare(measured: Shown, run: Run, k: float = 4.0, bias: float = 0.0) -> None:
     """Assert that every operation's mean squares lie within k standard errors, the theory's error,
     and an allowance for width."""
-    for i, op in enumerate(walk.ops):
-        for quantity, log2, error in (
-            ("signal", op.log2_activation, op.activation_error),
-            ("gradient", op.log2_gradient, op.gradient_error),
-        ):
-            found = getattr(measured, quantity)[:, i] / 2.0**log2
+    for quantity, theory in (
+        ("signal", run.readings.activation),
+        ("gradient", run.readings.gradient),
+    ):
+        for i, op in enumerate(run.graph.ops):
+            error = theory.relative_stderr[i]
+            found = getattr(measured, quantity)[:, i] / 2.0 ** theory.log2_mean_square[i]
             stderr = found.std(ddof=1) / np.sqrt(len(found))
             off = found.mean() - 1
             assert abs(off) <= k * stderr + error + bias, (

@@ -126,7 +126,7 @@ def test_an_arrow_upwards_is_named() -> None:
     assert broken([(SOURCE / "theory" / "predict.py", "depthscale.nets")]) == [
         "theory/predict.py imports nets"
     ]
-    for name in ("depthscale", "depthscale.Trace"):
+    for name in ("depthscale", "depthscale.Run"):
         assert broken([(SOURCE / "errors.py", name)]) == ["errors.py imports __init__"]
 
 
@@ -166,11 +166,10 @@ def test_a_circle_is_named() -> None:
 
 def test_late_imports_and_those_of_types_are_arrows() -> None:
     tree = ast.parse(
-        "if TYPE_CHECKING:\n from depthscale.run import Trace\n"
-        "def late():\n import depthscale.nets\n"
+        "if TYPE_CHECKING:\n from depthscale.run import Run\ndef late():\n import depthscale.nets\n"
     )
     assert [name for node in ast.walk(tree) for name in _imported(node)] == [
-        "depthscale.run.Trace",
+        "depthscale.run.Run",
         "depthscale.nets",
     ]
 
@@ -183,3 +182,40 @@ def test_theory_and_the_command_line_load_no_torch_at_the_top() -> None:
         for alias in _imported(node)
     }
     assert {here for here, name in top_level if name.split(".")[0] == "torch"} & TORCH_FREE == set()
+
+
+ORIGINS = {"Simulated", "Probed", "Predicted"}
+MAKERS = {"run", "nets", "theory", "_probe"}  # who makes a run says where it came from
+READERS = {"run", "_report", "store"}  # who may ask
+
+
+def asks_for_the_origin(tree: ast.AST, made_here: bool) -> list[int]:
+    """Lines that ask where a run came from: by its origin, or by the origin's type."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr == "origin" and not made_here:
+            lines.append(node.lineno)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            names = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
+            lines += [node.lineno] if names & ORIGINS else []
+        elif isinstance(node, ast.MatchClass) and ast.unparse(node.cls) in ORIGINS:
+            lines.append(node.lineno)
+    return lines
+
+
+def test_nobody_else_asks_where_a_run_came_from() -> None:
+    found = {
+        str(path.relative_to(SOURCE)): lines
+        for path in SOURCE.rglob("*.py")
+        if home(path) not in READERS
+        and (lines := asks_for_the_origin(ast.parse(path.read_text()), home(path) in MAKERS))
+    }
+    assert found == {}
+
+
+def test_a_question_for_the_origin_is_seen() -> None:
+    asked = (
+        "a = run.origin.mode\nb = isinstance(x, Probed | None)\nmatch x:\n case Predicted(): ..."
+    )
+    assert sorted(asks_for_the_origin(ast.parse(asked), False)) == [1, 2, 4]
+    assert sorted(asks_for_the_origin(ast.parse(asked), True)) == [2, 4]

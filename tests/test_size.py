@@ -14,18 +14,15 @@ FILE_LINES = 350
 LONG_FILES = {
     "_explain/normalizers.py",
     "_probe/recorder.py",
-    "measure/growth.py",
+    "nets/ensemble.py",
     "network/activations.py",
     "network/spec.py",
-    "network/torch_ops.py",
     "numerics/gaussian.py",
-    "run/trace.py",
+    "run/run.py",
     "sketch/sketch.py",
-    "theory/critical.py",
-    "theory/gram.py",
-    "theory/moments.py",
-    "theory/positions.py",
-    "theory/rules.py",
+    "theory/classical/critical.py",
+    "theory/full/gram.py",
+    "theory/moments/expectations.py",
 }
 TEXTS = size.files()
 

@@ -12,23 +12,23 @@ from depthscale.errors import InvalidRecord, UnwritablePath
 from depthscale.measure import growth
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec
-from depthscale.run.profile import Profile
+from depthscale.run import Run
 from depthscale.theory import predict
 
 SMALL = NetSpec(depth=12, width=16, batch=8, norm="batch")
 
 
-def round_trip(profile: Profile, folder: Path) -> Profile:
+def round_trip(profile: Run, folder: Path) -> Run:
     store.save(profile, folder / "record.json")
     again = store.load(folder / "record.json")
-    assert isinstance(again, Profile)
+    assert isinstance(again, Run)
     return again
 
 
 def test_a_measured_profile_comes_back_whole(tmp_path: Path) -> None:
     profile = simulate(SMALL, seeds=3)
     again = round_trip(profile, tmp_path)
-    for name in ("gradient", "activation", "preactivation_batch_variance"):
+    for name in ("gradient", "activation", "batch_variance"):
         assert np.array_equal(
             getattr(profile, name).log2_mean_square,
             getattr(again, name).log2_mean_square,
@@ -38,12 +38,8 @@ def test_a_measured_profile_comes_back_whole(tmp_path: Path) -> None:
             getattr(profile, name).stderr, getattr(again, name).stderr, equal_nan=True
         )
     assert growth(again) == growth(profile)
-    assert (again.spec, again.loss, again.seeds, again.source) == (
-        profile.spec,
-        "independent",
-        3,
-        "simulation",
-    )
+    assert (again.spec, again.loss, again.networks) == (profile.spec, "independent", 3)
+    assert type(again.origin) is type(profile.origin)
     assert [s.to_bytes() for s in again.gradient_sketches] == [
         s.to_bytes() for s in profile.gradient_sketches
     ]
@@ -101,8 +97,9 @@ def test_a_refused_growth_says_why_and_keeps_its_estimate() -> None:
         ("{", "is not JSON"),
         ("[1]", "has no schema"),
         ('{"schema": "other/1"}', "has no schema"),
-        ('{"schema": "depthscale/2"}', "has schema depthscale/2, this version reads depthscale/1"),
-        ('{"schema": "depthscale/1", "command": "simulate"}', "not a whole record"),
+        ('{"schema": "depthscale/3"}', "has schema depthscale/3, this version reads depthscale/2"),
+        ('{"schema": "depthscale/2"}', "not a whole record"),
+        ('{"schema": "depthscale/1", "command": "simulate"}', "a record of 'simulate' for reading"),
     ],
 )
 def test_what_is_no_record_is_refused(content: str, says: str, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 KNOWS = ("network/", "_probe/internals.py")
 STILL_ASK = {  # files that have yet to change; none may join
     "_probe/calls.py",
-    "_diagnose/propagation.py",
 }
 NAMING = {"op", "__name__"}  # attributes that hold the name of an operation or a function
 NAMERS = {"name_of"}  # functions that give one

@@ -57,9 +57,6 @@ from depthscale.measure import (
     Thresholds as Thresholds,
 )
 from depthscale.measure import (
-    TraceComparison as TraceComparison,
-)
-from depthscale.measure import (
     compare as compare,
 )
 from depthscale.measure import (
@@ -80,9 +77,8 @@ from depthscale.norms import (
 from depthscale.norms import (
     batchnorm_forward as batchnorm_forward,
 )
-from depthscale.run import Profile as Profile
 from depthscale.run import Quantity as Quantity
-from depthscale.run import Trace as Trace
+from depthscale.run import Run as Run
 from depthscale.sketch import Sketch as Sketch
 from depthscale.store import load as load
 from depthscale.store import save as save

@@ -28,6 +28,7 @@ UNSTABLE = {
     "gelu_tanh",
     "hard_swish",
     "mish",
+    "quick_gelu",
     "silu",
     "softplus",
 }  # over enough samples; the homogeneous are marginal

@@ -18,7 +18,7 @@ from depthscale.nets.draw import draw_cotangent, draw_input, draw_weight
 from depthscale.network.spec import NetSpec
 from depthscale.norms import batch_norm
 from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
-from depthscale.run.profile import Profile
+from depthscale.run import Run
 from depthscale.theory import predict
 from tolerances import agrees, within
 
@@ -38,7 +38,7 @@ def measured() -> Founding:
     return founding(FOUNDING, seeds=SEEDS, seed=0, loss="shared")
 
 
-def profile(network: int) -> Profile:
+def profile(network: int) -> Run:
     return measured().measured[network]
 
 
@@ -185,8 +185,8 @@ def test_twin_naively_fitting_all_eleven_points_does_not_give_the_rate() -> None
 
 def test_the_variance_of_relu_is_pi_minus_1_over_2_pi_so_y_has_0_68() -> None:
     """sigma^2 of y: 2 (1 - 1/T) at the first layer, then (1 - J(rho)) (1 - 1/T) = .68026."""
-    variance = profile(BATCH_NORM).preactivation_batch_variance
-    theory = predict(replace(FOUNDING, norm="batch")).preactivation_batch_variance.mean_square
+    variance = profile(BATCH_NORM).batch_variance
+    theory = predict(replace(FOUNDING, norm="batch")).batch_variance.mean_square
     agrees(theory[1], "1.984")
     agrees(theory[5], "0.68026")
     for layer in range(1, 11):
@@ -197,17 +197,15 @@ def test_the_variance_of_relu_is_pi_minus_1_over_2_pi_so_y_has_0_68() -> None:
             bias=0.003,
         )
     agrees(
-        predict(
-            replace(FOUNDING, norm="batch", batch=inf)
-        ).preactivation_batch_variance.mean_square[5],
+        predict(replace(FOUNDING, norm="batch", batch=inf)).batch_variance.mean_square[5],
         "0.68169",
     )
 
 
 def test_the_vanilla_batch_variance_shrinks_as_2_times_1_minus_c() -> None:
-    theory = predict(FOUNDING).preactivation_batch_variance.mean_square
+    theory = predict(FOUNDING).batch_variance.mean_square
     printed = "1.9844 1.3527 1.0046 .7842 .6331 .5240 .4421 .3787 .3286 .2881".split()
-    variance = profile(VANILLA).preactivation_batch_variance
+    variance = profile(VANILLA).batch_variance
     for layer, digits in enumerate(printed, start=1):
         agrees(theory[layer], digits if digits[0] != "." else f"0{digits}")
         within(

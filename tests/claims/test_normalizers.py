@@ -184,13 +184,13 @@ def test_scaled_weight_standardization_multiplies_relu_by_1_71286(name: str) -> 
     """The gain is 1 / sqrt(Var phi(g)); over an infinite batch of variance 1, y's first variance is
     its square."""
     first = predict(NetSpec(norm="scaled_weight_standardized", activation=name, batch=inf, depth=2))
-    agrees(sqrt(first.preactivation_batch_variance.mean_square[1]), GAINS[name])
+    agrees(sqrt(first.batch_variance.mean_square[1]), GAINS[name])
     if name != "linear":
         differs(
             sqrt(
-                predict(
-                    NetSpec(norm="weight_standardized", batch=inf)
-                ).preactivation_batch_variance.mean_square[1]
+                predict(NetSpec(norm="weight_standardized", batch=inf)).batch_variance.mean_square[
+                    1
+                ]
             ),
             GAINS[name],
         )

@@ -20,6 +20,7 @@ from depthscale.nets.execute import execute
 from depthscale.network.spec import NetSpec, Residual
 from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
 from depthscale.theory import predict, predict_graph
+from graphs import log2_weight_gradients
 from tolerances import agrees, within
 
 RELU_SPREAD = (pi - 1) / pi  # sigma_w2 Var relu(g) at sigma_w2 = 2
@@ -102,12 +103,9 @@ def squared_steps(depth: int, residual: Residual) -> float:
     width 64."""
     spec = NetSpec(depth=depth, width=64, batch=32, residual=residual)
     graph = spec.graph()
-    last = {
-        op.layer: found
-        for op, found in zip(graph.ops, predict_graph(graph).ops, strict=True)
-        if op.name[:6] == "linear"
-    }
-    return sum(2.0**found.log2_weight_gradient for found in last.values()) * 64**2
+    last = {op.layer: i for i, op in enumerate(graph.ops) if op.name[:6] == "linear"}
+    found = log2_weight_gradients(predict_graph(graph))
+    return float((2.0 ** found[list(last.values())]).sum()) * 64**2
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4])
@@ -135,7 +133,7 @@ def test_fixups_weight_gradients_are_those_of_networks() -> None:
     spec = NetSpec(depth=4, width=128, batch=16, residual=Residual.fixup(4, 2))
     graph = spec.graph()
     at = [i for i, op in enumerate(graph.ops) if op.layer == 3 and op.name == "linear3"][-1]
-    expected = 2.0 ** predict_graph(graph).ops[at].log2_weight_gradient
+    expected = 2.0 ** log2_weight_gradients(predict_graph(graph))[at]
     found = []
     for seed in range(24):
         generator = torch.Generator().manual_seed(seed)

@@ -21,8 +21,9 @@ from depthscale.network.operations import (
     Pool,
 )
 from depthscale.network.window import Window
-from depthscale.theory import Walk, predict_graph
-from graphs import Shown, chain, shown
+from depthscale.run import Run
+from depthscale.theory import predict_graph
+from graphs import Shown, chain, origin, shown
 from tolerances import agrees, within
 
 C = 64
@@ -47,7 +48,7 @@ def stack(
 def rate(graph: Graph, inputs: np.ndarray | None = None) -> float:
     """Growth of dE/dx over the third block."""
     walk = predict_graph(graph, inputs=inputs)
-    return 2.0 ** (walk.ops[6].log2_gradient - walk.ops[9].log2_gradient)
+    return 2.0 ** (walk.ops[6].log2_gradient_ms - walk.ops[9].log2_gradient_ms)
 
 
 def differs(found: float, printed: str) -> None:
@@ -93,10 +94,10 @@ def test_a_convolution_that_wraps_around_has_the_maps_of_a_linear_layer(
         for each in (layer, linear)
     )
     for a, b in zip(ours, theirs, strict=True):
-        assert (a.log2_activation, a.log2_gradient) == pytest.approx(
-            (b.log2_activation, b.log2_gradient), abs=1e-12
+        assert (a.log2_activation_ms, a.log2_gradient_ms) == pytest.approx(
+            (b.log2_activation_ms, b.log2_gradient_ms), abs=1e-12
         )
-    assert 2.0 ** (ours[2].log2_gradient - ours[4].log2_gradient) == pytest.approx(
+    assert 2.0 ** (ours[2].log2_gradient_ms - ours[4].log2_gradient_ms) == pytest.approx(
         factor / 1.0, rel=1e-12
     )
 
@@ -144,12 +145,12 @@ def test_the_global_average_divides_the_gradients_norm_by_h_w() -> None:
 def test_dropout_multiplies_signal_and_gradient_by_1_over_keep(keep: float, printed: str) -> None:
     """So that with He weights sigma_w2 = 2 keep is critical."""
     walk = predict_graph(chain(Input(1.0), *[Linear(C, C, 2.0, 0.0), RELU, Dropout(keep)] * 3))
-    agrees(2.0 ** (walk.ops[3].log2_gradient - walk.ops[6].log2_gradient), printed)
-    agrees(2.0 ** (walk.ops[6].log2_activation - walk.ops[3].log2_activation), printed)
+    agrees(2.0 ** (walk.ops[3].log2_gradient_ms - walk.ops[6].log2_gradient_ms), printed)
+    agrees(2.0 ** (walk.ops[6].log2_activation_ms - walk.ops[3].log2_activation_ms), printed)
     still = predict_graph(
         chain(Input(1.0), *[Linear(C, C, 2.0 * keep, 0.0), RELU, Dropout(keep)] * 3)
     )
-    assert still.ops[0].log2_gradient == pytest.approx(0, abs=1e-12)
+    assert still.ops[0].log2_gradient_ms == pytest.approx(0, abs=1e-12)
 
 
 # ---- zeros around the input: only the walk of whole matrices keeps positions apart
@@ -164,7 +165,7 @@ def white(samples: int, size: tuple[int, ...]) -> np.ndarray:
 
 
 @cache
-def zero_padded() -> tuple[Walk, Shown]:
+def zero_padded() -> tuple[Run, Shown]:
     graph = stack((4, 4), Norm("batch", 64), 8, circular=False)
     wide = [
         replace(op.what, channels_in=256, channels_out=256)
@@ -186,9 +187,9 @@ def test_zeros_around_4_by_4_maps_lower_batch_norms_rate_from_1_493_to_1_37() ->
     """Measured elsewhere as 1.365: part of the gradient falls on the padding."""
     walk, networks = zero_padded()
     measured = bulk(np.log2(networks.gradient))
-    predicted = float(bulk(np.array([op.log2_gradient for op in walk.ops])))
+    predicted = float(bulk(np.array([op.log2_gradient_ms for op in walk.ops])))
     stderr = float(measured.std(ddof=1) / np.sqrt(len(measured)))
-    error = predicted * walk.ops[6].gradient_error / 4
+    error = predicted * walk.readings.gradient.relative_stderr[6] / 4
     within(float(measured.mean()), predicted, float(np.hypot(stderr, error)), bias=0.01)
     within(predicted, 1.365, float(np.hypot(stderr, error)), bias=0.01)
     with pytest.raises(AssertionError):
@@ -197,10 +198,9 @@ def test_zeros_around_4_by_4_maps_lower_batch_norms_rate_from_1_493_to_1_37() ->
 
 def test_the_walk_that_takes_positions_as_alike_says_how_far_zeros_may_lead() -> None:
     walk = predict_graph(stack((4, 4), Norm("batch", 64), 8, circular=False))
-    assert "zeros around the input" in walk.ops[4].caveat
+    assert "zeros around the input" in dict(origin(walk).caveats)[4]
     full, _ = zero_padded()
-    for alike, apart in zip(walk.ops[::3], full.ops[::3], strict=True):  # the blocks' outputs
-        assert (
-            abs(2.0 ** (apart.log2_gradient - alike.log2_gradient) - 1)
-            <= alike.gradient_error + 4 * apart.gradient_error
-        )
+    blocks = range(0, len(walk), 3)  # their outputs
+    alike, apart = (run.readings.gradient.at(blocks) for run in (walk, full))
+    off = abs(2.0 ** (apart.log2_mean_square - alike.log2_mean_square) - 1)
+    assert (off <= alike.relative_stderr + 4 * apart.relative_stderr).all()

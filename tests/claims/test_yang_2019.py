@@ -14,6 +14,7 @@ from depthscale.network.activations import activation
 from depthscale.network.spec import NetSpec
 from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
 from depthscale.theory import predict, predict_graph
+from graphs import log2_weight_gradients
 from knobs import KNOBS
 from tolerances import agrees, within
 
@@ -81,9 +82,7 @@ def test_frozen_rates_top_factors_and_16_depth_scales_are_the_tables(row: list[s
     agrees(rate(row[0], statistics="frozen"), frozen)
     agrees(predict(network(row[0]), loss="shared").gradient.mean_square[19], f"0{top}")
     share = 1 - 1 / float(row[0])
-    spread = found.preactivation_batch_variance.mean_square[-1] / (
-        share * 2 * found.activation.mean_square[-1]
-    )
+    spread = found.batch_variance.mean_square[-1] / (share * 2 * found.activation.mean_square[-1])
     agrees(1 - spread, f"0{correlation}")
     agrees(16 * growth(found).depth_scale, depth_scales)
 
@@ -222,20 +221,19 @@ def test_weights_have_gradients_that_grow_as_the_activations_do(batch: int) -> N
     """E (dE/dW)^2 = B p E phi^2 (1 - c), p the mean square of the centred dE/dy: the same rate, and
     autograd's numbers."""
     spec = NetSpec(depth=5, width=256, norm="batch", batch=batch)
-    ops = predict_graph(spec.graph()).ops
+    run = predict_graph(spec.graph())
+    ops = run.ops
     linears = [i for i, op in enumerate(ops) if op.name.startswith("linear")]
-    log2 = [ops[i].log2_weight_gradient for i in linears]
+    log2 = log2_weight_gradients(run)[linears]
     c = float(arc_cosine(-1 / (batch - 1)))
     for i, found in zip(linears[1:], log2[1:], strict=True):
         assert 2.0**found == pytest.approx(
-            batch * 2.0 ** ops[i].log2_gradient * 0.5 * (1 - c), rel=1e-12
+            batch * 2.0 ** ops[i].log2_gradient_ms * 0.5 * (1 - c), rel=1e-12
         )
     assert log2[1] - log2[2] == pytest.approx(
-        ops[linears[1]].log2_gradient - ops[linears[2]].log2_gradient
+        ops[linears[1]].log2_gradient_ms - ops[linears[2]].log2_gradient_ms
     )
-    measured = np.array([weight_gradients(spec, seed) for seed in range(24)]) / 2.0 ** np.array(
-        log2
-    )
+    measured = np.array([weight_gradients(spec, seed) for seed in range(24)]) / 2.0**log2
     for column in measured.T:
         within(
             float(column.mean()), 1.0, float(column.std(ddof=1) / np.sqrt(len(column))), bias=0.03

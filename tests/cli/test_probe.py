@@ -256,13 +256,11 @@ def test_a_saved_trace_is_read_back(
         == 0
     )
     trace = ds.load(path)
-    assert isinstance(trace, ds.Trace)
+    assert isinstance(trace, ds.Run)
     found = ds.growth(trace)
     assert found is not None
     assert found.rate == json.loads(short.read_text())["growth"]["rate"]
-    with pytest.raises(
-        ds.InvalidRecord, match="without its sketches; write a whole one with save, or probe --save"
-    ):
+    with pytest.raises(ds.InvalidRecord, match="only what --save or save wrote can be loaded"):
         ds.load(short)
 
 

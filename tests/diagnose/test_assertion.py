@@ -12,7 +12,7 @@ from known_networks import BATCH, WIDTH, batch_norm, beside, layer_norm, mlp, on
 
 def test_healthy_networks_pass_and_give_their_trace() -> None:
     trace = ds.assert_propagation(*mlp(30, nn.ReLU))
-    assert isinstance(trace, ds.Trace)
+    assert isinstance(trace, ds.Run)
     assert ds.assert_propagation(trace) is trace
     ds.assert_propagation(*mlp(30, layer_norm, nn.ReLU), max_rate=1.05, min_rate=0.95)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from depthscale import Trace, diagnose, growth, probe
+from depthscale import Run, diagnose, growth, probe
 from depthscale.measure.laws import SuperExponential
 
 
@@ -35,7 +35,7 @@ class Aside(nn.Module):
         return self.head(x + self.blocks(x))
 
 
-def measured(model: nn.Module) -> Trace:
+def measured(model: nn.Module) -> Run:
     torch.manual_seed(0)
     return probe(model, torch.randn(32, 16))
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from depthscale._diagnose import assert_propagation, diagnose
 from depthscale._probe import probe
 from depthscale.errors import PropagationFailed, UnreliableGrowth
-from depthscale.measure import compare, growth
+from depthscale.measure import Analysis, compare, growth
 from depthscale.measure.laws import Factor, Power, fit_power, law_of
-from depthscale.theory import predict, predict_operations
+from depthscale.measure.wording import growth_in_words
+from depthscale.theory import predict, predict_run
 from known_networks import he, mlp, turning
 
 
@@ -56,7 +57,7 @@ def test_untouched_running_statistics_are_known_at_any_width(width: int) -> None
     model = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width)).eval()
     trace = probe(model, torch.randn(8, width))
     assert "eval-mode-untrained" in {found.rule for found in diagnose(trace)}
-    assert predict_operations(trace).missing == ()
+    assert predict_run(trace).stops == ()
 
 
 class Recurrent(nn.Module):
@@ -130,8 +131,8 @@ class Reciprocal(nn.Module):
 
 
 def test_a_number_over_a_tensor_is_not_the_tensor_over_the_number() -> None:
-    found = predict_operations(probe(Reciprocal(), torch.randn(8, 32)))
-    assert any("rdiv" in said for said in found.missing)
+    found = predict_run(probe(Reciprocal(), torch.randn(8, 32)))
+    assert any("rdiv" in why for _, why in found.stops)
 
 
 def test_what_all_samples_share_is_not_predicted() -> None:
@@ -148,18 +149,25 @@ def test_what_all_samples_share_is_not_predicted() -> None:
             return self.out(self.tokens(ids) + self.places(torch.arange(ids.shape[1])))
 
     trace = probe(Positions(), torch.randint(0, 50, (8, 16)))
-    found = predict_operations(trace)
-    assert found.missing == ()
-    assert found.log2_gradient(trace["places"].id) != found.log2_gradient(trace["places"].id)
-    assert found.log2_gradient(trace["tokens"].id) == pytest.approx(
+    found = predict_run(trace)
+    assert found.stops == ()
+    assert (
+        found.ops[trace["places"].id].log2_gradient_ms
+        != found.ops[trace["places"].id].log2_gradient_ms
+    )
+    assert found.ops[trace["tokens"].id].log2_gradient_ms == pytest.approx(
         trace["tokens"].log2_gradient_ms, abs=0.3
     )
 
 
-def test_a_prediction_along_operations_has_no_rate_a_layer() -> None:
+def test_a_prediction_along_operations_has_the_rate_of_its_steps() -> None:
+    """torch draws weights of variance 1 / (3 width), and a ReLU keeps half: 1/6 a step."""
     model = nn.Sequential(*(part for _ in range(6) for part in (nn.Linear(32, 32), nn.ReLU())))
-    with pytest.raises(UnreliableGrowth, match="per step of depth"):
-        growth(predict(probe(model, torch.randn(8, 32))))
+    trace = probe(model, torch.randn(8, 32))
+    rate = growth(predict(trace))
+    assert (rate.step, rate.steps, rate.stderr) == ("linear-relu", 4, 0)
+    assert rate.rate == pytest.approx(Analysis.of(trace).predicted_rate)
+    assert rate.rate == pytest.approx(1 / 6, rel=0.15)
 
 
 def test_only_operations_of_one_kind_are_compared() -> None:
@@ -167,8 +175,8 @@ def test_only_operations_of_one_kind_are_compared() -> None:
     normed = nn.Sequential(nn.Linear(32, 32), nn.BatchNorm1d(32), nn.Linear(32, 32))
     plain = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32))
     found = compare(probe(normed, x), probe(plain, x))
-    assert [change.name for change in found.changes] == ["0", "2"]
-    assert (found.only_before, found.only_after) == (("1",), ("1",))
+    assert found.rows == ("0", "2")
+    assert (found.second.only_first, found.second.only_this) == (("1",), ("1",))
 
 
 def normed(depth: int, batch: int) -> tuple[nn.Module, Tensor]:
@@ -226,7 +234,7 @@ def test_a_depth_that_turns_is_said_in_words_and_fails_an_assertion() -> None:
     found = growth(trace)
     assert found is not None
     assert 0.8 < found.rate < 1.25, "no mean rate would tell"
-    assert found.words.startswith("turns: explodes x1.4")
+    assert growth_in_words(found).startswith("turns: explodes x1.4")
     diagnosis = diagnose(trace)
     (finding,) = diagnosis.matching(("gradient-mixed-growth",))
     assert "from module 1 to module 29 they explode, x1.4" in finding.says

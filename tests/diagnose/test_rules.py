@@ -436,7 +436,7 @@ def test_a_case_without_any_depth_is_said_plainly() -> None:
     trace = ds.probe(mlp(1)[0], torch.randn(4, WIDTH))
     assert Analysis(trace).bulk == ()
     assert ds.diagnose(trace).verdict.startswith("nothing wrong was found; nothing repeats")
-    with pytest.raises(TypeError, match="diagnose takes a Trace"):
+    with pytest.raises(TypeError, match="diagnose takes a Run"):
         ds.diagnose(replace(ds.Thresholds()))  # type: ignore[arg-type]
 
 

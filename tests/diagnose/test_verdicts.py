@@ -22,7 +22,7 @@ def theory_rate(known: Known) -> float | None:
     )
 
 
-def judged_right(name: str, seed: int) -> ds.Trace:
+def judged_right(name: str, seed: int) -> ds.Run:
     known = KNOWN[name]
     trace = ds.probe(known.make, seed=seed, **known.probing)
     found = ds.diagnose(trace)
@@ -38,7 +38,7 @@ def judged_right(name: str, seed: int) -> ds.Trace:
     return trace
 
 
-def theory_agrees(known: Known, trace: ds.Trace) -> None:
+def theory_agrees(known: Known, trace: ds.Run) -> None:
     """Rates within 4 standard errors; one network of this width lies off by 2.5/width without norm,
     about 1 % under Batch Norm (5 / width is the variance of a log step, 2.5 / width its mean:
     arXiv:1812.05994)."""

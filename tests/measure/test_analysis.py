@@ -13,8 +13,8 @@ from depthscale._diagnose.diagnose import _judge
 from depthscale.cli import app
 from depthscale.measure import ledger
 from depthscale.measure.growth import growth_along
-from depthscale.run.dominators import dominators_between
-from depthscale.theory import predict_operations
+from depthscale.network import dominators_between
+from depthscale.theory import predict_run
 from known_networks import KNOWN
 
 READINGS = {
@@ -22,7 +22,7 @@ READINGS = {
     growth_along.__code__: "growth",
     ledger.__code__: "ledger",
     dominators_between.__code__: "dominators",
-    predict_operations.__code__: "theory",
+    predict_run.__code__: "theory",
 }
 
 

@@ -9,21 +9,24 @@ import pytest
 from depthscale.errors import InvalidInput, UnreliableGrowth
 from depthscale.measure import growth
 from depthscale.nets import simulate
-from depthscale.network.spec import NetSpec
-from depthscale.run.profile import Profile, Quantity
+from depthscale.network import Graph, Input, Linear, NetSpec, Op
+from depthscale.run import Quantity, Run, Simulated, simulated_readings
 from depthscale.theory import predict
 
 
-def walk(seeds: int, depth: int, rate: float, spread: float, rng: np.random.Generator) -> Profile:
-    """A profile whose log gain is a random walk with given steps; the ends are far off and must not
+def walk(seeds: int, depth: int, rate: float, spread: float, rng: np.random.Generator) -> Run:
+    """A run whose log gain is a random walk with given steps; the ends are far off and must not
     matter."""
     steps = rng.normal(log(rate), spread, (seeds, depth - 2)) / log(2)
     bulk = np.concatenate([np.zeros((seeds, 1)), np.cumsum(steps, axis=1)], axis=1)[:, ::-1]
     edge = np.full((seeds, 1), 50.0)
-    quantity = Quantity.over_seeds(np.concatenate([edge, bulk, -edge], axis=1))
-    return Profile(
-        quantity, quantity, quantity, "simulation", {"depth": depth}, "independent", seeds
-    )
+    levels = np.concatenate([edge, bulk, -edge], axis=1)
+    layers = (Op(f"{n}", Linear(1, 1, 1.0, 0.0), (n - 1,), n) for n in range(1, depth + 1))
+    graph = Graph((Op("input", Input(1.0), (), 0), *layers))
+    measured = {"activation": levels, "gradient": levels, "batch_variance": levels}
+    edges = {"edge": np.full((seeds, depth), np.nan)}
+    readings = simulated_readings(graph, measured | edges, (), ())
+    return Run(graph, readings, "independent", seeds, Simulated({"depth": depth}))
 
 
 def test_the_rate_is_the_mean_step_of_the_bulk() -> None:
@@ -77,10 +80,12 @@ def test_the_residuals_of_a_line_would_not_cover() -> None:
 def test_of_200_healthy_networks_under_2_percent_seem_to_grow_or_shrink() -> None:
     spec = NetSpec(depth=30, width=128, batch=16)
     healthy = simulate(spec, seeds=200)
-    assert healthy.gradient.log2_samples is not None
+    samples = healthy.readings.gradient.log2_samples
+    assert samples is not None
     beyond = 0
-    for row in healthy.gradient.log2_samples:
-        one = replace(healthy, gradient=Quantity.over_seeds(row[None]), seeds=1)
+    for row in samples:
+        readings = replace(healthy.readings, gradient=Quantity.over_seeds(row[None]))
+        one = replace(healthy, readings=readings, networks=1)
         beyond += abs(growth(one).standard_errors_from_1) > 3
     assert beyond < 4
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from depthscale.nets import build, ensemble, simulate
+from depthscale.nets import build, ensemble, execute, simulate
 from depthscale.nets.draw import draw_cotangent, draw_input
 from depthscale.network.spec import NetSpec
 from tolerances import RELATIVE
@@ -45,13 +45,11 @@ def tensors(specs: list[NetSpec], seed: int, loss: str) -> dict[tuple[str, int, 
     """Every tensor that the ensemble shows, unscaled."""
     found = {}
     for seen in ensemble.run(specs, seed, loss):
-        if seen.values is not None and seen.quantity != "activation":
-            assert seen.sketch is not None
-            found[seen.quantity, seen.net, seen.layer] = (
+        if seen.values is not None and seen.sketch is not None:
+            found[seen.quantity, seen.net, seen.op] = (
                 seen.values.double() * 2.0**seen.sketch.log2_scale
             )
-        elif seen.quantity == "activation":
-            found["log2_activation", seen.net, seen.layer] = torch.tensor(seen.log2_ms)
+        found[f"log2_{seen.quantity}", seen.net, seen.op] = torch.tensor(seen.log2_ms)
     return found
 
 
@@ -60,13 +58,26 @@ def tensors(specs: list[NetSpec], seed: int, loss: str) -> dict[tuple[str, int, 
 def test_gradients_and_activations_are_those_of_autograd(spec: NetSpec, loss: str) -> None:
     activations, gradients = autograd(spec, 3, loss)
     found = tensors([spec], 3, loss)
-    for layer in range(spec.depth + 1):
-        ours, theirs = found["gradient", 0, layer], gradients[layer].double()
+    for layer, op in enumerate(spec.graph().places):
+        ours, theirs = found["gradient", 0, op], gradients[layer].double()
         assert torch.allclose(
             ours, theirs, rtol=0, atol=RELATIVE[torch.float32] * float(theirs.abs().max())
         )
         log2_ms = activations[layer].double().square().mean().log2()
-        assert abs(float(found["log2_activation", 0, layer] - log2_ms)) < 1e-5
+        assert abs(float(found["log2_activation", 0, op] - log2_ms)) < 1e-5
+
+
+@pytest.mark.parametrize("spec", VARIANTS, ids=str)
+def test_levels_of_every_operation_are_those_of_its_graph_run_by_autograd(spec: NetSpec) -> None:
+    levels = {
+        (seen.quantity, seen.op): seen.log2_ms
+        for seen in execute.run(spec, 3, "shared")
+        if seen.quantity != "edge"
+    }
+    found = tensors([spec], 3, "shared")
+    assert len(levels) == sum(key.startswith("log2") for key, _, _ in found)
+    for (quantity, op), level in levels.items():
+        assert float(found[f"log2_{quantity}", 0, op]) == pytest.approx(level, abs=1e-4)
 
 
 def test_an_ensemble_gives_each_network_what_it_has_alone() -> None:
@@ -78,8 +89,8 @@ def test_an_ensemble_gives_each_network_what_it_has_alone() -> None:
     ]
     together = tensors(specs, 5, "shared")
     for net, spec in enumerate(specs):
-        for (quantity, _, layer), alone in tensors([spec], 5, "shared").items():
-            assert torch.allclose(together[quantity, net, layer], alone, rtol=1e-4, atol=1e-5)
+        for (quantity, _, op), alone in tensors([spec], 5, "shared").items():
+            assert torch.allclose(together[quantity, net, op], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_weights_drawn_again_are_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:

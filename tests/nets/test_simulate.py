@@ -45,7 +45,7 @@ def test_means_over_seeds_are_arithmetic_with_their_standard_error() -> None:
 def test_sketches_hold_every_value_of_every_seed() -> None:
     profile = simulate(SMALL, seeds=3)
     assert all(sketch.count == 3 * 8 * 32 for sketch in profile.gradient_sketches)
-    assert profile.preactivation_sketches[0] is None
+    assert profile.received_sketches[0] is None
     for layer, sketch in enumerate(profile.gradient_sketches):
         assert np.isclose(sketch.mean_square(), profile.gradient.mean_square[layer], rtol=1e-12)
 
@@ -66,7 +66,7 @@ def test_the_first_layer_has_the_variance_of_its_inputs() -> None:
         1.7 * 0.6 + 0.4,
         float(profile.activation.stderr[1]),
     )
-    variance = profile.preactivation_batch_variance
+    variance = profile.batch_variance
     within(float(variance.mean_square[1]), 1.7 * 0.6 * 63 / 64, float(variance.stderr[1]))
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from depthscale.network.operations import Norm
 from depthscale.norms.norm_terms import correlation, norm_terms
-from depthscale.run.trace import Terms
+from depthscale.run import Terms
 
 EPS = 0.1
 Apply = Callable[[Tensor], Tensor]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from depthscale._probe import probe
 from depthscale.measure import ledger
-from depthscale.run.trace import Trace
+from depthscale.run import Run
 
 CLOSES = 1e-5  # log2, of the closure error
 
@@ -70,7 +70,7 @@ def _hooks(hooks: Any) -> Any:
     return None if hooks is None else [(key, id(hook)) for key, hook in hooks.items()]
 
 
-def probed(model: nn.Module, inputs: Any, *, explained: bool = False, **settings: Any) -> Trace:
+def probed(model: nn.Module, inputs: Any, *, explained: bool = False, **settings: Any) -> Run:
     """A trace of a model, after checking that the probe left none and missed nothing. / explained:
     something may be missed, if the trace says so."""
     before = state(model)
@@ -85,6 +85,6 @@ def probed(model: nn.Module, inputs: Any, *, explained: bool = False, **settings
     return trace
 
 
-def kinds(trace: Trace) -> list[str]:
+def kinds(trace: Run) -> list[str]:
     """Names of the functions, in the order of running, inputs left out."""
     return [op.op for op in trace.ops if op.op != "input"]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depthscale._probe import probe
-from depthscale.run.trace import Trace
+from depthscale.run import Run
 from probe.checks import probed
 
 
@@ -219,6 +219,7 @@ def test_parameters_and_their_gradients_are_those_of_a_plain_run() -> None:
     for found, p in zip(trace.params, net.parameters(), strict=True):
         assert found.gradient is not None
         assert p.grad is not None
+        assert found.value is not None
         assert found.value.mean_square() == pytest.approx(
             float(p.detach().square().mean()), rel=1e-12
         )
@@ -228,7 +229,7 @@ def test_parameters_and_their_gradients_are_those_of_a_plain_run() -> None:
         assert found.gradient.max_magnitude() == float(p.grad.abs().max())
 
 
-def trace_of(run: Callable[[nn.Linear, Tensor], Tensor]) -> Trace:
+def trace_of(run: Callable[[nn.Linear, Tensor], Tensor]) -> Run:
     return probed(Net(run), x().double(), loss=weighted)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from depthscale.measure import growth
-from depthscale.run import Depth, DepthKind, Trace, depth_of
+from depthscale.run import Depth, DepthKind, Run, depth_of
 from depthscale.run.depth import Paths
 from probe.checks import probed
 
@@ -102,7 +102,7 @@ class Unrolled(nn.Module):
         return self.head(h)
 
 
-def known(model: nn.Module, inputs: Tensor) -> tuple[Trace, Depth]:
+def known(model: nn.Module, inputs: Tensor) -> tuple[Run, Depth]:
     """The depth of a model whose gradient grows by FACTOR^2 a step."""
     torch.manual_seed(0)
     trace = probed(model, inputs)

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from depthscale._probe import inputs as given
 from depthscale._probe import outputs, probe
-from depthscale.run import FateKind, FateReason, Trace
+from depthscale.run import FateKind, FateReason, Run
 from known_networks import KNOWN
 from probe.checks import state
 from probe.test_parameters import ByHand
@@ -41,7 +41,7 @@ def plain_kinds(model: nn.Module, inputs: object) -> dict[str, FateKind]:
     return kinds
 
 
-def kinds_of(trace: Trace) -> dict[str, FateKind]:
+def kinds_of(trace: Run) -> dict[str, FateKind]:
     return {p.name: p.fate.kind for p in trace.params}
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from depthscale._probe import probe
 from depthscale.measure import Growth, growth
 from depthscale.measure.laws import Factor, Power
+from depthscale.measure.wording import growth_in_words
 from probe.checks import probed
 from tolerances import within
 
@@ -50,7 +51,7 @@ def test_batch_norm_and_relu_explode_at_the_known_rate(seed: int) -> None:
         log(found.rate), log(pi / (pi - 1)), found.log_stderr, bias=0.02
     )  # width and batch are finite
     assert found.z_score > 3
-    assert found.words.startswith("explodes x1.2")
+    assert growth_in_words(found).startswith("explodes x1.2")
     assert found.step == "linear-batch_norm-relu"
 
 
@@ -77,7 +78,7 @@ def test_a_wrong_gain_shows_in_both_directions(gain: float) -> None:
     for of in ("gradient", "activation"):
         found = grown(model, x(64, 256), of=of)
         within(log(found.rate), log(gain / 2), found.log_stderr, bias=0.02)
-        assert found.words.split()[0] == ("explodes" if gain > 2 else "vanishes")
+        assert growth_in_words(found).split()[0] == ("explodes" if gain > 2 else "vanishes")
 
 
 class Scaled(nn.Module):
@@ -98,13 +99,13 @@ def test_a_power_law_is_told_from_a_constant_factor() -> None:
     found = grown(by_power, x(16, 8))
     assert isinstance(found.law, Power)
     assert found.law.exponent == pytest.approx(1.5, abs=0.05)
-    assert found.words == "grows as depth^1.5 (mean square)"
+    assert growth_in_words(found) == "grows as depth^1.5 (mean square)"
     torch.manual_seed(0)
     constant = grown(
         nn.Sequential(*(Scaled(8, 1.1 + 0.01 * (-1) ** k) for k in range(24))), x(16, 8)
     )
     assert isinstance(constant.law, Factor)
-    assert constant.words.startswith("explodes x1.1 per Scaled")
+    assert growth_in_words(constant).startswith("explodes x1.1 per Scaled")
 
 
 def test_repeats_are_averaged_as_squared_norms() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from math import isinf, log2
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,7 @@ from depthscale._probe import probe, recorder
 from depthscale._probe.calls import TorchFunction
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import ledger
-from depthscale.run.dominators import dominators
-from depthscale.run.trace import Trace
+from depthscale.run import Run
 from probe.checks import CLOSES, probed, state
 
 CLOSED = 1e-12  # log2: rounding of a sum in float64
@@ -153,7 +153,7 @@ def test_independent_paths_share_out_what_reaches_the_sources() -> None:
 # ---- twins: what must open it
 
 
-def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tuple[Trace, str]:
+def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tuple[Run, str]:
     """A trace in which operation number `hidden` (inputs not counted) was taken for a pure
     reshape."""
     seen: list[str] = []
@@ -192,25 +192,39 @@ def test_an_operation_that_is_hidden_opens_it(
         assert ledger(trace).closure_error > CLOSES, f"{ops[k - 1].name} was hidden"
 
 
+def without_edge(trace: Run, number: int, k: int) -> Run:
+    """A run that has not seen the k-th edge of one of its operations."""
+    graph, readings = trace.graph, trace.readings
+    ops, at = list(graph.ops), graph.first_edges[number] + k
+    call = ops[number].call
+    assert call is not None
+    paths = (*call.paths[:k], *call.paths[k + 1 :])
+    ops[number] = replace(ops[number], call=replace(call, paths=paths))
+    fewer = replace(
+        readings,
+        log2_edge_norm2=np.delete(readings.log2_edge_norm2, at, axis=1),
+        edge_sizes=np.delete(readings.edge_sizes, at),
+    )
+    return replace(trace, graph=replace(graph, ops=tuple(ops)), readings=fewer)
+
+
 def test_an_edge_that_is_dropped_opens_it() -> None:
     """Every edge in turn, in a network that forks."""
     trace = probe(residual(), x())
     dropped = 0
-    for op in trace.ops:
-        for edge in op.edges:
-            fewer = replace(op, edges=tuple(e for e in op.edges if e is not edge))
-            ops = (*trace.ops[: op.id], fewer, *trace.ops[op.id + 1 :])
-            assert ledger(replace(trace, ops=ops)).closure_error > CLOSES
+    for number, op in enumerate(trace.ops):
+        for k in range(len(op.edges)):
+            assert ledger(without_edge(trace, number, k)).closure_error > CLOSES
             dropped += 1
     assert dropped > 20
 
 
 def test_a_gradient_measured_wrongly_opens_it() -> None:
     trace = probe(plain(), x())
-    op = trace.ops[5]
-    wrong = replace(op, log2_gradient_norm2=(op.log2_gradient_norm2[0] + 1e-3,))
-    ops = (*trace.ops[:5], wrong, *trace.ops[6:])
-    assert ledger(replace(trace, ops=ops)).closure_error == pytest.approx(1e-3, rel=1e-6)
+    norms = trace.readings.log2_gradient_norm2.copy()
+    norms[:, 5] += 1e-3
+    wrong = replace(trace, readings=replace(trace.readings, log2_gradient_norm2=norms))
+    assert ledger(wrong).closure_error == pytest.approx(1e-3, rel=1e-6)
 
 
 def test_an_operation_that_no_call_announces_is_found_all_the_same(
@@ -368,13 +382,13 @@ def test_a_gradient_that_is_nothing_has_none() -> None:
         ledger(probe(Zero(), x()))
     with pytest.raises(UnreliableGrowth, match="the gradient is not finite at the sources"):
         ledger(probe(Infinite(), x()))
-    with pytest.raises(TypeError, match="ledger takes a Trace, got Tensor"):
+    with pytest.raises(TypeError, match="ledger takes a Run, got Tensor"):
         ledger(x())  # type: ignore[arg-type]
 
 
 def test_dominators_are_what_every_path_crosses() -> None:
     trace = probe(residual(2), x())
-    names = [trace.ops[i].name for i in reversed(dominators(trace))]
+    names = [trace.ops[i].name for i in reversed(trace.graph.dominators)]
     assert names == ["input", "0", "1.add", "2.add", "3"]
 
 
@@ -401,7 +415,7 @@ def test_dominators_by_brute_force() -> None:
                 live |= {edge.source for edge in op.edges} - {without}
         return any(op in live for op, _ in trace.sources)
 
-    assert sorted(dominators(trace)) == [
+    assert sorted(trace.graph.dominators) == [
         op.id for op in trace.ops if op.gradient is not None and not reaches(op.id)
     ]
     assert not isinf(ledger(trace).closure_error)

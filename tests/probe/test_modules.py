@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from depthscale._probe import probe
 from depthscale.errors import InvalidProbe
+from depthscale.run import Probed
 from probe.checks import kinds, probed, state
 
 
@@ -363,7 +364,9 @@ def test_frozen_parameters_stay_frozen() -> None:
 
 
 def _digest(model: nn.Module) -> str:
-    return probe(model, torch.ones(2, 4)).environment["architecture"]
+    origin = probe(model, torch.ones(2, 4)).origin
+    assert isinstance(origin, Probed)
+    return origin.environment["architecture"]
 
 
 def test_an_architecture_s_digest_is_one_of_classes_names_and_shapes_and_not_of_values() -> None:

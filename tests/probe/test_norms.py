@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 import depthscale as ds
 from depthscale import store
-from depthscale.run.trace import Slopes, Terms, Trace
+from depthscale.run import Run, Slopes, Terms
 
 
 class Around(nn.Module):
@@ -52,7 +52,7 @@ class Functional(nn.Module):
         return torch.batch_norm(y, self.weight, self.bias, None, None, True, 0.1, 1e-5, False)
 
 
-def probed(kind: str) -> tuple[Trace, Around, Tensor]:
+def probed(kind: str) -> tuple[Run, Around, Tensor]:
     torch.manual_seed(1)
     model, x = Around(NORMS[kind][0]()).double(), torch.randn(4, 3, 7, 7, dtype=torch.float64)
     return ds.probe(model, x, norms=True, verify=True), model, x
@@ -208,8 +208,8 @@ def test_terms_and_slopes_come_back_from_a_file(tmp_path: Path) -> None:
     trace = ds.probe(network(), torch.randn(8, 16), norms=True)
     store.save(trace, tmp_path / "trace.json")
     again = store.load(tmp_path / "trace.json")
-    assert isinstance(again, Trace)
-    assert again.norms
+    assert isinstance(again, Run)
+    assert again.has_terms
     assert [op.terms for op in again.ops] == [op.terms for op in trace.ops]
     assert [op.slopes for op in again.ops] == [op.slopes for op in trace.ops]
     assert any(isinstance(each, Slopes) for op in again.ops for each in op.slopes)

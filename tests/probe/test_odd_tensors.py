@@ -122,9 +122,9 @@ def test_a_default_device_that_is_not_the_models() -> None:
 def test_one_network_made_again_and_again_is_one_network() -> None:
     model = nn.Sequential(*(m for _ in range(6) for m in (nn.Linear(6, 6), nn.ReLU())))
     trace = probe(lambda: model, x(), repeats=4)
-    assert (trace.initializations, trace.repeats) == (1, 4)
+    assert (trace.networks, trace.passes) == (1, 4)
     again = probe(lambda: nn.Linear(6, 6), x(), repeats=4)
-    assert (again.initializations, again.repeats) == (4, 4)
+    assert (again.networks, again.passes) == (4, 4)
 
 
 @pytest.mark.parametrize(

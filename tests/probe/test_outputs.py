@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from depthscale._probe import probe
 from depthscale.measure import ledger
-from depthscale.run.trace import Trace
+from depthscale.run import Probed, Run
 from probe.checks import kinds, probed
 
 
@@ -78,7 +78,7 @@ def test_outputs_of_every_form(
     assert trace.coverage.share == 1
 
 
-def gradient_at_input(trace: Trace) -> float:
+def gradient_at_input(trace: Run) -> float:
     return 2.0 ** trace.ops[0].log2_gradient_norm2[0]
 
 
@@ -137,7 +137,8 @@ def test_a_scaled_loss_is_reported_unscaled(log2_scale: int) -> None:
         probed(Net(), x(), params=True),
         probed(Net(), x(), params=True, loss_scale=2.0**log2_scale),
     )
-    assert scaled.loss_scale == 2.0**log2_scale
+    assert isinstance(scaled.origin, Probed)
+    assert scaled.origin.loss_scale == 2.0**log2_scale
     for a, b in zip(plain.ops, scaled.ops, strict=True):
         assert a.log2_gradient_norm2 == pytest.approx(b.log2_gradient_norm2, rel=1e-13)
         assert [e.log2_norm2[0] for e in a.edges] == pytest.approx(

@@ -117,11 +117,11 @@ def test_pure_reshapes_have_no_row_and_cuts_do() -> None:
 
 def test_the_notes_on_modules_tell_blocks_that_repeat() -> None:
     trace = probed(nn.Sequential(*blocks(3), nn.Linear(6, 6)), x())
-    structures = {note.path: note.structure for note in trace.modules}
+    structures = {note.path: note.structure for note in trace.graph.modules}
     assert (
         structures["0"] == structures["1"] == structures["2"] == "Block(fc:Linear,norm:LayerNorm)"
     )
-    assert [note.module_class for note in trace.modules if "." not in note.path] == [
+    assert [note.module_class for note in trace.graph.modules if "." not in note.path] == [
         "Block",
         "Block",
         "Block",
@@ -137,7 +137,7 @@ def test_a_trace_is_found_in_by_name() -> None:
     assert len(trace) == 11
     assert "2 of" not in repr(trace)
     assert repr(trace).startswith(
-        "Trace(Sequential: 11 operations, 11 with gradient, train mode, loss='independent'"
+        "Run(Sequential: 11 operations, 11 with gradient, train mode, loss='independent'"
     )
     assert "1.fc [linear]" in repr(trace["1.fc"])
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from depthscale._probe import probe
 from depthscale.errors import InvalidProbe
-from depthscale.run.trace import Trace
+from depthscale.run import Run
 from probe.checks import kinds, probed, state
 
 
@@ -271,8 +271,8 @@ def test_what_keeps_everything_after_an_interrupt() -> None:
     assert state(model) == before
 
 
-def in_threads(*runs: Callable[[], Trace]) -> list[Trace]:
-    found: dict[int, Trace] = {}
+def in_threads(*runs: Callable[[], Run]) -> list[Run]:
+    found: dict[int, Run] = {}
     together = threading.Barrier(len(runs))
 
     def start(i: int) -> None:
@@ -351,7 +351,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
     assert [op.log2_gradient_norm2 for op in one.ops] == [
         op.log2_gradient_norm2 for op in other.ops
     ]
-    assert (other.repeats, other.seed) == (2, 3)
+    assert (other.passes, other.seed) == (2, 3)
 
 
 @pytest.mark.parametrize("made", [nn.Linear, lambda width: mlp()])

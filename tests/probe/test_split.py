@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from depthscale._probe import probe
 from depthscale.measure import ledger
-from depthscale.run.trace import NormSplit
+from depthscale.run import NormSplit
 from probe.checks import probed
 from tolerances import RELATIVE
 

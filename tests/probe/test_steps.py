@@ -175,7 +175,7 @@ def test_modules_that_stand_in_several_places_are_named_by_them() -> None:
     assert [op.module.partition(".")[0] for op in trace.ops[1:]] == sorted(
         op.module.partition(".")[0] for op in trace.ops[1:]
     )
-    assert {note.path.partition(".")[0] for note in trace.modules} == {"0", "1", "2"}
+    assert {note.path.partition(".")[0] for note in trace.graph.modules} == {"0", "1", "2"}
 
 
 def test_a_tree_that_doubles_with_every_level_is_walked_so_far() -> None:

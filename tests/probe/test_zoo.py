@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from depthscale.run.trace import Trace
+from depthscale.run import Run
 from probe.checks import probed
 from probe.zoo import ZOO
 
@@ -18,7 +18,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "error")
 
 
-def trace_of(name: str) -> Trace:
+def trace_of(name: str) -> Run:
     torch.manual_seed(0)
     try:
         model, inputs = ZOO[name]()

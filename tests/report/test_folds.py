@@ -15,8 +15,7 @@ from depthscale._report.chart.magnitudes import lost
 from depthscale._report.phrases import interval, rounded
 from depthscale._report.render import page
 from depthscale.measure import growth, ledger
-from depthscale.run import depth_of
-from depthscale.run.trace import Trace
+from depthscale.run import Run, depth_of
 from depthscale.sketch import Sketch
 
 
@@ -48,7 +47,7 @@ class Cell(nn.Module):
         return h
 
 
-def traced(model: nn.Module) -> Trace:
+def traced(model: nn.Module) -> Run:
     return probe(model, torch.randn(8, 16))
 
 
@@ -64,13 +63,13 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.fixture(scope="module")
-def traces() -> dict[str, Trace]:
+def traces() -> dict[str, Run]:
     return {name: traced(make()) for name, make in NETWORKS.items()}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_operation_is_in_one_part_and_every_gain_in_the_total(
-    name: str, traces: dict[str, Trace]
+    name: str, traces: dict[str, Run]
 ) -> None:
     trace = traces[name]
     account = ledger(trace)
@@ -83,7 +82,7 @@ def test_every_operation_is_in_one_part_and_every_gain_in_the_total(
     )
 
 
-def test_a_flat_sequential_folds_into_the_steps_that_growth_takes(traces: dict[str, Trace]) -> None:
+def test_a_flat_sequential_folds_into_the_steps_that_growth_takes(traces: dict[str, Run]) -> None:
     trace = traces["flat"]
     found, known = folded(trace, None), depth_of(trace)
     assert known is not None
@@ -109,7 +108,7 @@ def test_a_flat_sequential_inside_a_module_folds_all_the_same(
     assert sum(part.name.startswith("step ") for part in found.parts) == 20
 
 
-def test_what_lies_before_and_after_the_steps_keeps_its_names(traces: dict[str, Trace]) -> None:
+def test_what_lies_before_and_after_the_steps_keeps_its_names(traces: dict[str, Run]) -> None:
     """The head's ReLU-less layer is no step; the sequence that covers most of the depth is."""
     found = folded(traces["flat with a head"], None)
     assert [part.name for part in found.parts] == [
@@ -121,20 +120,20 @@ def test_what_lies_before_and_after_the_steps_keeps_its_names(traces: dict[str, 
     ]
 
 
-def test_blocks_keep_the_names_of_their_modules(traces: dict[str, Trace]) -> None:
+def test_blocks_keep_the_names_of_their_modules(traces: dict[str, Run]) -> None:
     found = folded(traces["blocks"], None)
     assert found.step == ""
     assert [part.name for part in found.parts] == ["input", *map(str, range(10))]
 
 
-def test_many_steps_share_a_part(traces: dict[str, Trace]) -> None:
+def test_many_steps_share_a_part(traces: dict[str, Run]) -> None:
     found = folded(traces["deep"], None)
     assert [part.name for part in found.parts[:3]] == ["input", "steps 1 to 4", "steps 5 to 8"]
     assert found.parts[-1].name == "steps 149 to 150"
     assert len(found.parts) == 39
 
 
-def test_uses_of_a_cell_are_steps(traces: dict[str, Trace]) -> None:
+def test_uses_of_a_cell_are_steps(traces: dict[str, Run]) -> None:
     found = folded(traces["recurrent"], None)
     assert found.step.startswith("use of ")
     assert sum(part.name.startswith("step ") for part in found.parts) >= 4

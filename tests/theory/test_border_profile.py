@@ -53,12 +53,12 @@ def test_relu_without_a_norm_is_exact_at_every_border(maps: list[Conv]) -> None:
     q = np.ones(maps[0].window.places_in)
     for i, each in enumerate(maps):
         q = 2.0 * readings(each) @ q / each.window.taps / 2
-        assert 2 ** walk.ops[2 * i + 2].log2_activation == pytest.approx(q.mean(), rel=1e-12)
+        assert 2 ** walk.ops[2 * i + 2].log2_activation_ms == pytest.approx(q.mean(), rel=1e-12)
     p = np.ones(maps[-1].window.places_out)
     for i, each in reversed(list(enumerate(maps))):
         p = 2.0 * readings(each).T @ (p / 2) / each.window.taps
-        assert 2 ** walk.ops[2 * i].log2_gradient == pytest.approx(p.mean(), rel=1e-12)
-    assert max(op.gradient_error for op in walk.ops) < 1e-12
+        assert 2 ** walk.ops[2 * i].log2_gradient_ms == pytest.approx(p.mean(), rel=1e-12)
+    assert walk.readings.gradient.relative_stderr.max() < 1e-12
 
 
 NETWORKS = {
@@ -106,7 +106,7 @@ NETWORKS = {
 def test_every_operation_next_to_a_border_is_what_networks_show(name: str) -> None:
     graph, size = NETWORKS[name]
     walk = predict_graph(graph)
-    assert walk.missing == ()
+    assert walk.stops == ()
     compare(shown(graph, (B, C, size, size), 24), walk, bias=0.02)
 
 
@@ -116,7 +116,7 @@ def measured_and_predicted(
     """log2 of the input's gradient: measured, its standard error, predicted, and predicted without
     borders."""
     found = np.log2(shown(graph, (B, C, size, size), 16).gradient[:, 0])
-    ours, theirs = (predict_graph(each).ops[0].log2_gradient for each in (graph, circular))
+    ours, theirs = (predict_graph(each).ops[0].log2_gradient_ms for each in (graph, circular))
     return float(found.mean()), float(found.std(ddof=1) / 4), ours, theirs
 
 
@@ -130,4 +130,4 @@ def test_twin_maps_that_wrap_around_have_another_gradient() -> None:
 
 def test_what_wraps_around_has_no_border() -> None:
     walk = predict_graph(chain(image(4), *[conv(4, circular=True), batch(4), RELU] * 2, samples=B))
-    assert max(op.gradient_error for op in walk.ops) < 1e-12
+    assert walk.readings.gradient.relative_stderr.max() < 1e-12

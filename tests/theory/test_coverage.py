@@ -19,7 +19,7 @@ from depthscale.nets import simulate
 from depthscale.network.activations import ACTIVATIONS
 from depthscale.network.normalizers import SPEC_NORMS
 from depthscale.network.spec import CHOICES, NetSpec, Residual
-from depthscale.run.profile import Profile, Quantity
+from depthscale.run import Quantity, Run
 from depthscale.theory import predict
 from tolerances import within
 
@@ -96,7 +96,7 @@ def drawn(number: int) -> NetSpec:
 
 
 @cache
-def measured(number: int) -> Profile:
+def measured(number: int) -> Run:
     """As many networks as make the band narrow, at least SEEDS."""
     found, seeds = simulate(drawn(number), seeds=SEEDS), SEEDS
     while QUANTILE * ratios(found.gradient)[1].max() >= WIDEST and seeds < 4 * SEEDS:
@@ -143,7 +143,7 @@ def ratios(quantity: Quantity) -> tuple[np.ndarray, np.ndarray]:
     return log2[:-1] - log2[1:], difference.std(0, ddof=1) / np.sqrt(len(difference))
 
 
-def check_gradient(found: Profile, theory: Profile, factor: float = 1.0) -> None:
+def check_gradient(found: Run, theory: Run, factor: float = 1.0) -> None:
     log2, stderr = ratios(found.gradient)
     expected = theory.gradient.log2_mean_square
     assert QUANTILE * stderr.max() < WIDEST, (
@@ -152,8 +152,8 @@ def check_gradient(found: Profile, theory: Profile, factor: float = 1.0) -> None
     check_band(log2, expected[:-1] - expected[1:] + np.log2(factor), stderr, "gradient ratios")
 
 
-def check_forward(found: Profile, theory: Profile) -> None:
-    for name, first in (("activation", 0), ("preactivation_batch_variance", 1)):
+def check_forward(found: Run, theory: Run) -> None:
+    for name, first in (("activation", 0), ("batch_variance", 1)):
         ours, theirs = getattr(found, name), getattr(theory, name)
         stderr = np.hypot(ours.relative_stderr, theirs.relative_stderr)
         check_band(
@@ -161,7 +161,7 @@ def check_forward(found: Profile, theory: Profile) -> None:
         )
 
 
-def reason(theory: Profile) -> str:
+def reason(theory: Run) -> str:
     """What stopped a prediction: one of the reasons that are known, or nothing."""
     stops = [note for note in theory.notes if "stops at" in note]
     if not stops:

@@ -9,9 +9,9 @@ from torch import nn
 from depthscale._probe import probe
 from depthscale.network.operations import Part
 from depthscale.network.spec import NetSpec
-from depthscale.run.trace import Trace
-from depthscale.theory import predict, predict_operations
-from depthscale.theory.traces import predict_trace
+from depthscale.run import Run
+from depthscale.theory import predict, predict_run
+from depthscale.theory.model_graph import model_graph
 
 
 def mlp(
@@ -31,16 +31,16 @@ def mlp(
     return nn.Sequential(*layers)
 
 
-def apart(trace: Trace) -> list[float]:
+def apart(trace: Run) -> list[float]:
     """log2 of measured over predicted, activations and gradients, of every operation."""
-    found = predict_operations(trace)
-    assert found.missing == ()
+    found = predict_run(trace)
+    assert found.stops == ()
     return [
         measured - predicted
         for op in trace.ops
         for measured, predicted in (
-            (op.log2_activation_ms, found.log2_activation(op.id)),
-            (op.log2_gradient_ms, found.log2_gradient(op.id)),
+            (op.log2_activation_ms, found.ops[op.id].log2_activation_ms),
+            (op.log2_gradient_ms, found.ops[op.id].log2_gradient_ms),
         )
     ]
 
@@ -52,14 +52,14 @@ def test_a_described_network_is_predicted_as_its_spec_is(norm: str) -> None:
     trace = probe(
         mlp(6, 256, norm), torch.randn(64, 256, generator=torch.Generator().manual_seed(1))
     )
-    by_trace = predict_operations(trace)
+    by_trace = predict_run(trace)
     by_spec = predict(NetSpec(depth=6, width=256, norm=norm, batch=64, eps=1e-5))
     outputs = [op.id for op in trace.ops if op.op in ("input", "relu")]
     for layer, op in enumerate(outputs):
-        assert by_trace.log2_gradient(op) == pytest.approx(
+        assert by_trace.ops[op].log2_gradient_ms == pytest.approx(
             by_spec.gradient.log2_mean_square[layer], abs=0.06
         )
-        assert by_trace.log2_activation(op) == pytest.approx(
+        assert by_trace.ops[op].log2_activation_ms == pytest.approx(
             by_spec.activation.log2_mean_square[layer], abs=0.06
         )
 
@@ -107,12 +107,12 @@ class Attention(nn.Module):
 def test_attention_on_parts_of_one_map_is_predicted() -> None:
     torch.manual_seed(0)
     trace = probe(Attention(256), torch.randn(16, 32, 256))
-    found = predict_operations(trace)
-    assert found.missing == ()
-    assert sum(isinstance(op.what, Part) for op in found.shape.graph.ops) == 3
+    found = predict_run(trace)
+    assert found.stops == ()
+    assert sum(isinstance(op.what, Part) for op in model_graph(trace).graph.ops) == 3
     for op in trace.ops:
-        assert op.log2_activation_ms == pytest.approx(found.log2_activation(op.id), abs=0.15)
-        assert op.log2_gradient_ms == pytest.approx(found.log2_gradient(op.id), abs=0.15)
+        assert op.log2_activation_ms == pytest.approx(found.ops[op.id].log2_activation_ms, abs=0.15)
+        assert op.log2_gradient_ms == pytest.approx(found.ops[op.id].log2_gradient_ms, abs=0.15)
 
 
 class WrittenOutRMSNorm(nn.Module):
@@ -128,13 +128,13 @@ def test_a_norm_written_out_in_functions_is_one_norm() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(128, 128), WrittenOutRMSNorm(128), nn.Linear(128, 128))
     trace = probe(model, torch.randn(64, 128))
-    found = predict_operations(trace)
+    found = predict_run(trace)
     last = max(op.id for op in trace.ops if op.module == "1")
-    assert found.missing == ()
-    assert found.log2_activation(last) == pytest.approx(2.0, abs=1e-4)  # gamma^2 = 4
-    assert found.reads(last) == (1,)
-    assert math.isnan(found.log2_gradient(last - 2))
-    assert trace.ops[1].log2_gradient_ms == pytest.approx(found.log2_gradient(1), abs=0.3)
+    assert found.stops == ()
+    assert found.ops[last].log2_activation_ms == pytest.approx(2.0, abs=1e-4)  # gamma^2 = 4
+    assert model_graph(trace).reads[last] == (1,)
+    assert math.isnan(found.ops[last - 2].log2_gradient_ms)
+    assert trace.ops[1].log2_gradient_ms == pytest.approx(found.ops[1].log2_gradient_ms, abs=0.3)
 
 
 def test_an_operation_without_a_rule_is_named_and_what_follows_a_norm_is_known() -> None:
@@ -151,11 +151,11 @@ def test_an_operation_without_a_rule_is_named_and_what_follows_a_norm_is_known()
             return self.last(self.norm(self.first(x).cumsum(-1)))
 
     trace = probe(Model(), torch.randn(8, 64))
-    found = predict_operations(trace)
-    assert any("cumsum" in said for said in found.missing)
-    assert math.isnan(found.log2_gradient(0))
-    assert found.log2_activation(trace["norm"].id) == pytest.approx(0.0, abs=1e-3)
-    assert found.log2_gradient(trace["norm"].id) == pytest.approx(
+    found = predict_run(trace)
+    assert any("cumsum" in said for _, said in found.stops)
+    assert math.isnan(found.ops[0].log2_gradient_ms)
+    assert found.ops[trace["norm"].id].log2_activation_ms == pytest.approx(0.0, abs=1e-3)
+    assert found.ops[trace["norm"].id].log2_gradient_ms == pytest.approx(
         trace["norm"].log2_gradient_ms, abs=0.3
     )
 
@@ -163,7 +163,7 @@ def test_an_operation_without_a_rule_is_named_and_what_follows_a_norm_is_known()
 def test_a_trace_is_predicted_along_its_stations() -> None:
     trace = probe(mlp(5, 128, "batch"), torch.randn(32, 128))
     profile = predict(trace)
-    assert profile.axis == "station"
+    assert profile.graph is trace.graph
     assert len(profile.gradient) == len(trace)
     assert profile.gradient.log2_mean_square[-1] == 0.0
 
@@ -203,13 +203,13 @@ def test_every_operation_of_a_residual_network_is_predicted() -> None:
         images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
         trace = probe(residual(seed), images)
         rows.append(apart(trace))
-        found = predict_operations(trace)
+        found = predict_run(trace)
         allowed = [
             math.log2(1 + error)
             for op in trace.ops
             for error in (
-                found.walk.ops[found.shape.last[op.id]].activation_error,
-                found.error(op.id),
+                found.readings.activation.relative_stderr[op.id],
+                found.readings.gradient.relative_stderr[op.id],
             )
         ]
     columns = torch.tensor(rows)
@@ -221,10 +221,10 @@ def test_every_operation_of_a_residual_network_is_predicted() -> None:
 
 def test_what_a_rule_leaves_out_is_told_once() -> None:
     maps = [nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)]
-    said = predict_trace(probe(nn.Sequential(maps[0], nn.ReLU(), maps[1]), torch.randn(4, 3, 8, 8)))
+    said = predict_run(probe(nn.Sequential(maps[0], nn.ReLU(), maps[1]), torch.randn(4, 3, 8, 8)))
     (note,) = said.notes
     assert note.startswith("0 and 1 more: theory leaves out: zeros around the input")
-    assert "model='Sequential'" in repr(said)
+    assert "theory of Sequential" in repr(said)
     assert "2^0 at the output" in repr(said)
 
 

@@ -142,9 +142,9 @@ def test_a_prediction_stays_finite_where_float64_does_not() -> None:
 @pytest.mark.parametrize("loss", ["independent", "shared"])
 def test_every_layer_is_what_networks_show(spec: NetSpec, loss: str) -> None:
     measured, predicted = simulate(spec, seeds=40, loss=loss), predict(spec, loss=loss)
-    for name in ("gradient", "activation", "preactivation_batch_variance"):
+    for name in ("gradient", "activation", "batch_variance"):
         ours, theirs = getattr(measured, name), getattr(predicted, name)
-        for layer in range(int(name == "preactivation_batch_variance"), spec.depth + 1):
+        for layer in range(int(name == "batch_variance"), spec.depth + 1):
             zero = theirs.log2_mean_square[layer] == -inf
             if zero:
                 assert ours.log2_mean_square[layer] < -30

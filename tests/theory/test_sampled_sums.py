@@ -100,9 +100,9 @@ def test_the_stream_is_a_walk_with_a_wall_at_0() -> None:
         density = whole[places > -step / 2][: len(grid)].copy()
         density[0] /= 2
         square = float((density * grid**2).sum() * step)
-        op = walk.ops[i]
-        assert abs(2**op.log2_activation / square - 1) < 4 * op.activation_error + 1e-4
-        assert op.activation_error < 0.01
+        error = walk.readings.activation.relative_stderr[i]
+        assert abs(2 ** walk.ops[i].log2_activation_ms / square - 1) < 4 * error + 1e-4
+        assert error < 0.01
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_every_operation_of_residual_blocks_is_what_networks_show(
 ) -> None:
     graph = mlp(batch, 3, activation, eps)
     walk = predict_graph(graph)
-    assert walk.missing == ()
+    assert walk.stops == ()
     compare(shown(graph, (batch, N), 32), walk, bias=0.01)
 
 
 def test_every_operation_of_a_residual_convolutional_network_is_what_networks_show() -> None:
     graph = resnet(8, 8)
     walk = predict_graph(graph)
-    assert walk.missing == ()
+    assert walk.stops == ()
     compare(shown(graph, (8, C, 8, 8), 16), walk, bias=0.02)
 
 
@@ -133,12 +133,14 @@ def test_twin_slopes_that_do_not_know_each_other_fall_out() -> None:
     stream = [i for i, op in enumerate(graph.ops) if isinstance(op.what, Elementwise)]
     measured = shown(graph, (64, N), 16).gradient.mean(axis=0)
     for above, below in zip(stream[:0:-1], stream[-2::-1], strict=True):
-        independent = 0.5 * 2.0 ** ops[above].log2_gradient
+        independent = 0.5 * 2.0 ** ops[above].log2_gradient_ms
         assert measured[below] > 1.1 * independent
 
 
 def test_equal_graphs_have_equal_predictions() -> None:
-    first, second = ([op.log2_gradient for op in predict_graph(mlp(16, 2)).ops] for _ in range(2))
+    first, second = (
+        [op.log2_gradient_ms for op in predict_graph(mlp(16, 2)).ops] for _ in range(2)
+    )
     assert first == second
 
 

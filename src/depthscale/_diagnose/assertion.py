@@ -11,7 +11,8 @@ from depthscale.errors import InvalidProbe, PropagationFailed, UnreliableGrowth
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.growth import Growth
 from depthscale.measure.laws import Segments
-from depthscale.run import Trace
+from depthscale.measure.wording import growth_in_words
+from depthscale.run import Run
 
 _WITHOUT = 'max_rate=None, fail_on="warn" asks for findings alone, which need no rate'
 # of a rate: with one degree of freedom 235 standard errors are as sure as 3, so that next to no
@@ -27,25 +28,25 @@ def assert_propagation(
     *,
     fail_on: Severity | None = None,
     **probing: Any,
-) -> Trace:
+) -> Run:
     """Fail where the gradient's mean square grows by more than max_rate, or less than min_rate, per
     step of depth.
 
-    model: a module, probed with these inputs and further arguments of `probe`; or a Trace. /
+    model: a module, probed with these inputs and further arguments of `probe`; or a Run. /
     max_rate, min_rate: None for no limit, so that by default a vanishing gradient passes: give
     min_rate, as 0.95, to catch it, too. It fails only where the measured rate lies beyond them by
     more than 3 standard errors (Student's t), or over one stretch of a depth that turns.
     fail_on: "warn" or "error" to fail on a finding of `diagnose` that bad or worse, too; with both
     rates None on those alone, so that a network needs no repeating depth.
-    returns: the Trace.
+    returns: the Run.
     raises: PropagationFailed (an AssertionError), which names the operation; UnreliableGrowth where
     there are too few steps for a limit on the rate; InvalidProbe where nothing along the depth
     repeats, so that there is no rate, and for limits that are none.
     """
-    from depthscale._probe import probe  # loads torch, which a Trace does without
+    from depthscale._probe import probe  # loads torch, which a Run does without
 
     _require_limits(max_rate, min_rate, fail_on)
-    trace = model if isinstance(model, Trace) else probe(model, inputs, **probing)
+    trace = model if isinstance(model, Run) else probe(model, inputs, **probing)
     if max_rate is not None or min_rate is not None:
         _within(trace, max_rate, min_rate)
     found = diagnose(trace).matching((fail_on,)) if fail_on is not None else ()
@@ -79,7 +80,7 @@ def _require_limits(max_rate: Any, min_rate: Any, fail_on: Any) -> None:
         )
 
 
-def _within(trace: Trace, max_rate: float | None, min_rate: float | None) -> None:
+def _within(trace: Run, max_rate: float | None, min_rate: float | None) -> None:
     analysis = Analysis.of(trace)
     found = analysis.gradient
     if isinstance(found, UnreliableGrowth):
@@ -118,9 +119,9 @@ def _listed(fail_on: Severity | None, found: list[str]) -> str:
     )
 
 
-def _message(trace: Trace, said: str, found: Growth) -> str:
+def _message(trace: Run, said: str, found: Growth) -> str:
     if isinstance(found.law, Segments):
-        return f"the gradient {found.words}, {said} in one part"
+        return f"the gradient {growth_in_words(found)}, {said} in one part"
     cause = cause_of(Analysis.of(trace), found)
     return (
         f"the gradient changes by {found}, "

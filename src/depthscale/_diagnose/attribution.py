@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from depthscale.measure import Analysis, Ledger
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,19 @@ class Attribution:
 
     Attributes:
         kind: of operation.
-        where: name of the operation of that kind with the most of it.
+        op: the operation of that kind with the most of it.
         backward: log2 of what it makes of the gradient's mean square, towards the input.
         forward: log2 of what it makes of the signal's, towards the output.
     """
 
     kind: str
-    where: str
+    op: Reading
     backward: float
     forward: float
+
+    @property
+    def where(self) -> str:
+        return self.op.name
 
     @property
     def excess(self) -> float:
@@ -40,7 +44,7 @@ def attributions(analysis: Analysis) -> tuple[Attribution, ...]:
     inside = {op.id for op in analysis.bulk}
     backward: dict[str, float] = defaultdict(float)
     forward: dict[str, float] = defaultdict(float)
-    most: dict[str, tuple[float, TracedOp]] = {}
+    most: dict[str, tuple[float, Reading]] = {}
     for entry in account.entries:
         if entry.id not in inside:
             continue
@@ -50,7 +54,5 @@ def attributions(analysis: Analysis) -> tuple[Attribution, ...]:
         excess = abs(entry.backward - entry.forward)
         if op.op not in most or excess > most[op.op][0]:
             most[op.op] = excess, op
-    kinds = [
-        Attribution(kind, most[kind][1].name, backward[kind], forward[kind]) for kind in backward
-    ]
+    kinds = [Attribution(kind, most[kind][1], backward[kind], forward[kind]) for kind in backward]
     return tuple(sorted(kinds, key=lambda kind: -kind.excess))

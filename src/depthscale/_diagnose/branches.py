@@ -8,7 +8,7 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import decades, span
 from depthscale.measure.analysis import Analysis
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 
 
 def branch_findings(case: Analysis) -> Iterator[Finding]:
@@ -44,14 +44,14 @@ def branch_findings(case: Analysis) -> Iterator[Finding]:
         yield from _begins_at_zero(case, [op for op in maps if op.log2_gradient_ms == -inf])
 
 
-def fan_in_variance(op: TracedOp) -> float | None:
+def fan_in_variance(op: Reading) -> float | None:
     """fan_in times the mean square of a map's weights; None for what is no linear map or
     convolution."""
     return None if op.map is None else op.map.sigma_w2
 
 
 def _idle(
-    case: Analysis, ops: list[TracedOp], worst: tuple[TracedOp, float], trunk: list[TracedOp]
+    case: Analysis, ops: list[Reading], worst: tuple[Reading, float], trunk: list[Reading]
 ) -> Finding:
     op, below = worst
     sizes, others = (
@@ -87,7 +87,7 @@ def _idle(
     )
 
 
-def _begins_at_zero(case: Analysis, without: list[TracedOp]) -> Iterator[Finding]:
+def _begins_at_zero(case: Analysis, without: list[Reading]) -> Iterator[Finding]:
     """The usual way to begin a residual branch; said, as nothing else tells that its parts get no
     gradient yet."""
     zeros = [

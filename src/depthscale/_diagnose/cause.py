@@ -11,8 +11,9 @@ from depthscale._diagnose.recurrent import is_recurrent
 from depthscale._diagnose.weights import blamed_weights, weights_of
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Growth
+from depthscale.network import Add
 
-_SOURCES = {"batch_norm": "arXiv:1902.08129", "layer_norm": "arXiv:1902.08129"}
+_NORMS = "arXiv:1902.08129"  # on norms that take a mean away, of a batch or of a whole sample
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,15 @@ def cause_of(analysis: Analysis, growth: Growth) -> Cause:
         _part(analysis, first),
         first.where,
         f", by {first.kind} (as {place(first.where)})",
-        _SOURCES.get(first.kind, ""),
+        _source(first),
         _advice(analysis, first),
     )
+
+
+def _source(first: Attribution) -> str:
+    norm = first.op.norm
+    wide = norm is not None and norm.row.centred and norm.row.over in ("samples", "entries")
+    return _NORMS if wide else ""
 
 
 def together(gradient: Growth, signal: Growth) -> bool:
@@ -94,8 +101,9 @@ def _advice(analysis: Analysis, first: Attribution | None) -> str:
         return MESSAGES
     if is_recurrent(analysis):
         return RECURRENT
-    normed = first is not None and first.kind == "batch_norm"
-    if normed and not any(op.op == "add" for op in analysis.bulk):
+    norm = None if first is None else first.op.norm
+    adds = any(isinstance(what, Add) for op in analysis.bulk for what in op.meaning.what)
+    if norm is not None and norm.row.mixes_samples and not adds:
         small = analysis.trace.batch < analysis.thresholds.small_batch
         larger = " use a larger batch," if small else ""
         return f"add skip connections,{larger} or normalize by LayerNorm before the activation"

@@ -8,7 +8,7 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.messages import SMOOTHING, passes_messages
 from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure.analysis import Analysis
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 
 _FEW_ROWS = 8
 _FEW_COLUMNS = 4  # of so narrow an output nothing else can be expected
@@ -18,7 +18,7 @@ _CRITICAL = (
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
-def _is_offset(op: TracedOp) -> bool:
+def _is_offset(op: Reading) -> bool:
     """Whether its values lie around 1/2, as a sigmoid's, and are alike for that."""
     return op.phi is not None and op.phi.ends is not None and sum(op.phi.ends) != 0
 
@@ -71,7 +71,7 @@ def _near_1(apart: float) -> str:
 
 
 def _alike(
-    analysis: Analysis, rule: str, what: str, before: float, after: float, last: TracedOp
+    analysis: Analysis, rule: str, what: str, before: float, after: float, last: Reading
 ) -> Finding:
     apart, thresholds = max(1 - after, 0.0), analysis.thresholds
     warn = apart < thresholds.alike_warn

@@ -9,7 +9,7 @@ from depthscale._diagnose.finding import Finding, Severity
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import place, span
 from depthscale.measure.analysis import Analysis
-from depthscale.run import Trace, TracedOp
+from depthscale.run import Reading, Run
 
 _WAYS = {  # how a gradient is cut: what to do about it
     "detach": "take out the detach()",
@@ -37,9 +37,9 @@ class Cut:
     that are trained (as a target network beside the one in training does not).
     """
 
-    above: TracedOp
-    ops: tuple[TracedOp, ...]
-    lost: tuple[TracedOp, ...]
+    above: Reading
+    ops: tuple[Reading, ...]
+    lost: tuple[Reading, ...]
     share: float
     whole: bool
     from_trained: bool
@@ -90,7 +90,7 @@ def _severity(case: Analysis, cut: Cut) -> Severity:
     return "warn" if large or (cut.whole and cut.share >= case.thresholds.cut_warn) else "info"
 
 
-def cut_of(trace: Trace) -> Cut | None:
+def cut_of(trace: Run) -> Cut | None:
     """What is cut; None where every operation that takes part in the output gets a gradient, or
     takes part as a constant."""
     borders = [(op, below) for op in trace.ops if _is_live(op) for below in _fed(trace, op)]
@@ -119,7 +119,7 @@ def cut_of(trace: Trace) -> Cut | None:
     return Cut(borders[0][0], ops, lost, _share(trace, lost), not _reached(trace), entered, way)
 
 
-def _outside(trace: Trace) -> Cut | None:
+def _outside(trace: Run) -> Cut | None:
     """No input is read on any path that was seen, though operations ran on it: values went around
     torch."""
     given = [op for op in trace.ops if op.is_input]
@@ -135,22 +135,22 @@ def _outside(trace: Trace) -> Cut | None:
     return Cut(begun[0], ops, lost, _share(trace, lost), True, False, _OUTSIDE)
 
 
-def _is_live(op: TracedOp) -> bool:
+def _is_live(op: Reading) -> bool:
     return bool(op.log2_gradient_norm2)
 
 
-def _reads(op: TracedOp) -> tuple[int, ...]:
+def _reads(op: Reading) -> tuple[int, ...]:
     return (*op.reads, *op.settings.get("picked_by", ()))
 
 
-def _fed(trace: Trace, op: TracedOp) -> list[TracedOp]:
+def _fed(trace: Run, op: Reading) -> list[Reading]:
     """Operations without a gradient that it reads, though it has one, by no edge that autograd
     knows of."""
     known = {edge.source for edge in op.edges}
     return [trace.ops[i] for i in _reads(op) if i not in known and not _is_live(trace.ops[i])]
 
 
-def _down_from(trace: Trace, tops: list[TracedOp]) -> tuple[TracedOp, ...]:
+def _down_from(trace: Run, tops: list[Reading]) -> tuple[Reading, ...]:
     """These and all below them that get no gradient, in the order of running."""
     found, waiting = {op.id for op in tops}, list(tops)
     while waiting:
@@ -161,7 +161,7 @@ def _down_from(trace: Trace, tops: list[TracedOp]) -> tuple[TracedOp, ...]:
     return tuple(trace.ops[i] for i in sorted(found))
 
 
-def _parameters(ops: tuple[TracedOp, ...]) -> dict[str | int, int]:
+def _parameters(ops: tuple[Reading, ...]) -> dict[str | int, int]:
     """Elements of the parameters to be trained that go into these, by name, or by operation where
     they are made from others."""
     return {
@@ -173,18 +173,18 @@ def _parameters(ops: tuple[TracedOp, ...]) -> dict[str | int, int]:
     }
 
 
-def _lost(trace: Trace, ops: tuple[TracedOp, ...]) -> tuple[TracedOp, ...]:
+def _lost(trace: Run, ops: tuple[Reading, ...]) -> tuple[Reading, ...]:
     live = _parameters(tuple(op for op in trace.ops if _is_live(op)))
     return tuple(op for op in ops if any(name not in live for name in _parameters((op,))))
 
 
-def _share(trace: Trace, lost: tuple[TracedOp, ...]) -> float:
+def _share(trace: Run, lost: tuple[Reading, ...]) -> float:
     live, gone = _parameters(tuple(op for op in trace.ops if _is_live(op))), _parameters(lost)
     without = sum(size for name, size in gone.items() if name not in live)
     return without / (sum(live.values()) + without) if without else 0.0
 
 
-def _reached(trace: Trace) -> bool:
+def _reached(trace: Run) -> bool:
     """Whether any input, or an embedding of one, gets a gradient."""
     return any(
         _is_live(op)

@@ -14,7 +14,7 @@ from depthscale._diagnose.theory import THEORY
 from depthscale._diagnose.units import UNITS
 from depthscale.measure import SEVERITIES, Analysis, Thresholds
 from depthscale.measure.small_batches import is_empty
-from depthscale.run import Trace, kept
+from depthscale.run import Run, kept
 
 # in the order in which findings of one severity are listed
 CHECKS: tuple[Check, ...] = (
@@ -32,7 +32,7 @@ RULES = tuple(rule for check in CHECKS for rule in check.rules)
 RULE_NAMES = tuple(sorted(name for rule in RULES for name in rule.names))
 
 
-def diagnose(run: Trace | Analysis, thresholds: Thresholds | None = None) -> Diagnosis:
+def diagnose(run: Run | Analysis, thresholds: Thresholds | None = None) -> Diagnosis:
     """Findings of a trace, worst first, one for each cause.
 
     A gradient explodes or vanishes only where its mean square changes a hundredfold over the
@@ -43,9 +43,9 @@ def diagnose(run: Trace | Analysis, thresholds: Thresholds | None = None) -> Dia
         run: a trace, or the analysis of one.
         thresholds: from where on rules speak; each has its unit and reason (`Thresholds`).
     """
-    if not isinstance(run, Trace | Analysis):
+    if not isinstance(run, Run | Analysis):
         raise TypeError(
-            f"diagnose takes a Trace, got {type(run).__name__}; make one with probe(model, inputs)"
+            f"diagnose takes a Run, got {type(run).__name__}; make one with probe(model, inputs)"
         )
     analysis = Analysis.of(run, thresholds)
     return kept(analysis, "_diagnosis", lambda: _judge(analysis))

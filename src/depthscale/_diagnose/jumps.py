@@ -11,7 +11,7 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import decades, place
 from depthscale.measure import Growth, Ledger
 from depthscale.measure.analysis import Analysis
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 from depthscale.run.depth import Paths
 from depthscale.theory.traces import ends
 
@@ -32,7 +32,7 @@ class Jump:
         harmless: as a last layer that begins small, which is usual.
     """
 
-    where: TracedOp
+    where: Reading
     log2_step: float
     usual: float
     steps: int
@@ -112,7 +112,7 @@ def _sizes(analysis: Analysis) -> list[float]:
     return [ops[below].log2_gradient_ms - ops[top].log2_gradient_ms for below, top in pairs]
 
 
-def _oddest(analysis: Analysis, k: int, grows: bool) -> TracedOp:
+def _oddest(analysis: Analysis, k: int, grows: bool) -> Reading:
     """Of a step's operations the one that does most beyond what its kind does in the median of all
     steps."""
     assert analysis.depth is not None
@@ -163,7 +163,7 @@ def _at_the_ends(analysis: Analysis) -> Iterator[Jump]:
                 )
 
 
-def _weights(analysis: Analysis, op: TracedOp) -> str:
+def _weights(analysis: Analysis, op: Reading) -> str:
     size = fan_in_variance(op)
     others = [
         variance

@@ -3,7 +3,7 @@ graph's nodes."""
 
 from depthscale.measure.analysis import Analysis
 from depthscale.network import is_product, is_scatter
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 
 ADVICE = (
     "add skip connections between rounds of message passing, use fewer rounds, or scale what "
@@ -23,7 +23,7 @@ def passes_messages(case: Analysis) -> bool:
     return any(is_scatter(op.op) or _is_adjacency(op) for op in case.bulk)
 
 
-def _is_adjacency(op: TracedOp) -> bool:
+def _is_adjacency(op: Reading) -> bool:
     """Whether a constant matrix stands on the left of the signal: as many rows and columns as there
     are nodes."""
     square = [

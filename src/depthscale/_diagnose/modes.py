@@ -6,7 +6,7 @@ from math import isclose
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure.analysis import Analysis
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 
 
 def mode_findings(analysis: Analysis) -> Iterator[Finding]:
@@ -24,20 +24,20 @@ def mode_findings(analysis: Analysis) -> Iterator[Finding]:
             'probe with mode="train" to see what training will see',
         )
     if analysis.trace.mode == "mixed":
-        training = sum(note.training for note in analysis.trace.modules)
+        training = sum(note.training for note in analysis.trace.graph.modules)
         yield Finding(
             "mixed-modes",
             "info",
             "",
-            f"{training} of {len(analysis.trace.modules)} modules are in train mode, the others in "
-            "eval mode",
-            {"training": training, "modules": len(analysis.trace.modules)},
+            f"{training} of {len(analysis.trace.graph.modules)} modules are in train mode, "
+            "the others in eval mode",
+            {"training": training, "modules": len(analysis.trace.graph.modules)},
             "",
             "call model.train() or model.eval(), unless this is on purpose",
         )
 
 
-def _is_running_batch_norm(op: TracedOp) -> bool:
+def _is_running_batch_norm(op: Reading) -> bool:
     norm = op.norm
     return norm is not None and norm.row.mixes_samples and norm.statistics == "running"
 

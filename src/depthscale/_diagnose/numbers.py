@@ -11,7 +11,7 @@ from depthscale.measure import Growth
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.laws import Factor
 from depthscale.measure.paths import flow, mean_over_repeats
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 from depthscale.sketch import FORMATS, Sketch
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
@@ -70,11 +70,11 @@ def _not_finite(case: Analysis) -> Iterator[Finding]:
             return
 
 
-def _infinite(op: TracedOp) -> bool:
+def _infinite(op: Reading) -> bool:
     return op.activation is not None and bool(op.activation.nans or op.activation.infs)
 
 
-def _outgrown(op: TracedOp, reads: list[TracedOp]) -> str:
+def _outgrown(op: Reading, reads: list[Reading]) -> str:
     """Why an operation's values are infinite, where what it reads comes near to the largest number
     of its type."""
     before = max(
@@ -87,7 +87,7 @@ def _outgrown(op: TracedOp, reads: list[TracedOp]) -> str:
     return f"its inputs reach {before:,.4g}, and {op.dtype} ends at {largest:,.6g}"
 
 
-def _first(op: TracedOp, sketch: Sketch, what: str, why: str, advice: str) -> Finding:
+def _first(op: Reading, sketch: Sketch, what: str, why: str, advice: str) -> Finding:
     counted = [
         f"{n:,} {name}" for n, name in ((sketch.nans, "NaNs"), (sketch.infs, "infinities")) if n
     ]
@@ -140,7 +140,7 @@ def _deleted(case: Analysis) -> Iterator[Finding]:
     )
 
 
-def _silent(root: TracedOp, op: TracedOp, evidence: dict[str, float | None]) -> Finding:
+def _silent(root: Reading, op: Reading, evidence: dict[str, float | None]) -> Finding:
     """The signal ends at root, on every path, so that no gradient passes op, which is the same or
     lies above."""
     zeros = next((name for name, _, ms in root.weights if name and ms == 0), None)

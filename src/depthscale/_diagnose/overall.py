@@ -8,7 +8,7 @@ from depthscale._diagnose.route import route_to, told
 from depthscale._diagnose.words import decades
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.paths import mean_over_repeats
-from depthscale.run import TracedOp, log2_total
+from depthscale.run import Reading, log2_total
 from depthscale.theory.traces import ends
 
 
@@ -56,7 +56,7 @@ def _strongest(analysis: Analysis, levels: dict[int, float]) -> int:
     return max((op for op, _ in analysis.trace.sources if op in levels), key=lambda op: levels[op])
 
 
-def _finding(analysis: Analysis, verb: str, change: float, end: TracedOp) -> Finding:
+def _finding(analysis: Analysis, verb: str, change: float, end: Reading) -> Finding:
     where, who, short, advice = told(analysis, route_to(analysis, end))
     shrinks = "grows" if verb == "explodes" else "shrinks"
     says = f"from the loss to {end.name} the gradient {verb}: its norm {shrinks} {decades(change)}"

@@ -9,7 +9,7 @@ from depthscale._diagnose.branches import fan_in_variance
 from depthscale._diagnose.words import fold_of, place
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.paths import mean_over_repeats
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 
 _NAMED = 3  # operations
 _ALONE = 0.7  # of the whole change, from where on one operation is its cause
@@ -26,7 +26,7 @@ class Route:
     included."""
 
     change: float
-    parts: tuple[tuple[TracedOp, float], ...]
+    parts: tuple[tuple[Reading, float], ...]
 
     @property
     def kinds(self) -> tuple[tuple[str, float, int], ...]:
@@ -41,9 +41,9 @@ class Route:
         )
 
 
-def route_to(case: Analysis, op: TracedOp) -> Route:
+def route_to(case: Analysis, op: Reading) -> Route:
     """From an operation up to the loss, at every fork by the edge that hands on the most."""
-    handed: dict[int, list[tuple[float, TracedOp]]] = defaultdict(list)
+    handed: dict[int, list[tuple[float, Reading]]] = defaultdict(list)
     for reader in case.trace.ops:
         for edge in reader.edges:
             handed[edge.source].append((mean_over_repeats(edge.log2_norm2), reader))
@@ -60,7 +60,7 @@ def route_to(case: Analysis, op: TracedOp) -> Route:
     return Route(change, tuple((case.trace.ops[i], part) for i, part in order))
 
 
-def told(case: Analysis, route: Route) -> tuple[TracedOp, str, str, str]:
+def told(case: Analysis, route: Route) -> tuple[Reading, str, str, str]:
     """Who does it. / returns: the operation to name, a sentence, half a sentence for the verdict,
     and what to try."""
     op, part = route.parts[0]
@@ -94,7 +94,7 @@ def told(case: Analysis, route: Route) -> tuple[TracedOp, str, str, str]:
     )
 
 
-def _others(case: Analysis, op: TracedOp) -> float | None:
+def _others(case: Analysis, op: Reading) -> float | None:
     """Median of fan_in x variance of the other maps of its kind."""
     sizes = [
         size
@@ -104,7 +104,7 @@ def _others(case: Analysis, op: TracedOp) -> float | None:
     return median(sizes) if sizes else None
 
 
-def _alone(case: Analysis, op: TracedOp, part: float) -> str:
+def _alone(case: Analysis, op: Reading, part: float) -> str:
     size, others = fan_in_variance(op), _others(case, op)
     weights = f"; its weights have fan_in x variance {size:.3g}" if size is not None else ""
     beside = f", the others {others:.3g} in the median" if weights and others is not None else ""
@@ -113,7 +113,7 @@ def _alone(case: Analysis, op: TracedOp, part: float) -> str:
     )
 
 
-def _advice(op: TracedOp, others: float | None) -> str:
+def _advice(op: Reading, others: float | None) -> str:
     size = fan_in_variance(op)
     if size is not None and not _SUITED[0] <= size <= _SUITED[1]:
         as_others = (

@@ -7,7 +7,8 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import factor, fold, place
 from depthscale.measure import Analysis, Growth
 from depthscale.measure.laws import Factor
-from depthscale.run import Trace
+from depthscale.measure.wording import growth_in_words
+from depthscale.run import Run
 
 
 class Verdict(Enum):
@@ -47,7 +48,7 @@ def sentence_of(analysis: Analysis, findings: Sequence[Finding]) -> str:
         how = (
             f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"
             if isinstance(growth.law, Factor)
-            else growth.words
+            else growth_in_words(growth)
         )
         return f"nothing wrong: the gradient {how}, {fold(growth)} in RMS over {growth.steps} steps"
     low, high = growth.interval
@@ -74,10 +75,10 @@ def _wrong(findings: Sequence[Finding]) -> str:
     return f"{first.headline or f'{place(first.where)}: {first.says}'}{more}"
 
 
-def _what_would_tell(trace: Trace) -> str:
-    if trace.repeats > 1 and trace.initializations == 1:
+def _what_would_tell(trace: Run) -> str:
+    if trace.passes > 1 and trace.networks == 1:
         one = (
-            f"all {trace.repeats} repeats are of one network (a model, or a function that seeds "
+            f"all {trace.passes} repeats are of one network (a model, or a function that seeds "
             "itself)"
         )
         return f"{one}; different ones would tell"

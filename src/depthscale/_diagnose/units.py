@@ -6,7 +6,7 @@ from math import sqrt
 from depthscale._diagnose.finding import Finding, Severity
 from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure.analysis import Analysis
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 from depthscale.sketch import Sketch
 
 _DEVIATES = 3.0  # standard deviations of the number of units that are idle by chance
@@ -32,7 +32,7 @@ def unit_findings(case: Analysis) -> Iterator[Finding]:
 
 
 def _worst(
-    case: Analysis, rule: str, shares: list[tuple[TracedOp, float]], says
+    case: Analysis, rule: str, shares: list[tuple[Reading, float]], says
 ) -> Iterator[Finding]:
     limits = case.thresholds
     warn, info = (
@@ -43,7 +43,7 @@ def _worst(
     # of an independent unit, in a network where all is well
     chance = 2.0**-case.trace.batch if rule == "dead-units" else 0.0
 
-    def passes(op: TracedOp, share: float, limit: float) -> bool:
+    def passes(op: Reading, share: float, limit: float) -> bool:
         by_chance = min(chance + _DEVIATES * sqrt(chance / min(op.shape[1:], default=1)), 1.0)
         return share - by_chance > limit * (1 - by_chance)
 
@@ -71,14 +71,14 @@ def _worst(
     )
 
 
-def _dead(op: TracedOp, share: float) -> str:
+def _dead(op: Reading, share: float) -> str:
     return (
         f"{share:.0%} of the units are 0 for every sample of the batch, so no gradient reaches "
         "their weights"
     )
 
 
-def _saturation(op: TracedOp, share: float) -> str:
+def _saturation(op: Reading, share: float) -> str:
     return f"{share:.0%} of the values lie within 1 % of {op.phi}'s ends, where its slope is lost"
 
 

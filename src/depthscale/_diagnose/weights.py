@@ -8,7 +8,7 @@ from depthscale.errors import DepthscaleError
 from depthscale.measure.analysis import Analysis
 from depthscale.network import Activation, activation
 from depthscale.numerics import gaussian
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 
 _PART = 0.5  # of the rate's logarithm that the weights must make to be its cause
 _LINEAR = activation("linear")
@@ -77,7 +77,7 @@ def weights_of(case: Analysis) -> list[Weights]:
     return [found for op in case.bulk if (found := _weights(case, op))]
 
 
-def _weights(case: Analysis, op: TracedOp) -> Weights | None:
+def _weights(case: Analysis, op: Reading) -> Weights | None:
     reader = _reader(case, op)
     if op.map is None or reader is None:
         return None
@@ -103,7 +103,7 @@ def _slope2(phi: Activation, log2_variance: float) -> float | None:
         return None
 
 
-def _reader(case: Analysis, op: TracedOp) -> TracedOp | None:
+def _reader(case: Analysis, op: Reading) -> Reading | None:
     """The first operation that takes a map's output, behind its biases."""
     later = case.trace.ops[op.id + 1 :]
     takes = (each for each in later if op.id in each.meaning.reads and each.meaning.part_of is None)

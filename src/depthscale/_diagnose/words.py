@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import log10
 
 from depthscale.measure.growth import Growth
-from depthscale.run import TracedOp
+from depthscale.run import Reading
 
 
 def fold(growth: Growth) -> str:
@@ -37,6 +37,6 @@ def place(name: str) -> str:
     return f"module {name}" if name.replace(".", "").isdigit() else name
 
 
-def span(ops: Sequence[TracedOp]) -> str:
+def span(ops: Sequence[Reading]) -> str:
     """Operations from the first to the last one, in the order of running."""
     return place(ops[0].name) if len(ops) == 1 else f"{place(ops[0].name)} ... {ops[-1].name}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from depthscale._explain.expected import Numbers, of_norm, of_weights
 from depthscale.network import Norm
-from depthscale.run import Terms, Trace, TracedOp
+from depthscale.run import Reading, Run, Terms
 from depthscale.theory import exchangeable
 from depthscale.theory.model_graph import ModelGraph, model_graph
 from depthscale.theory.traces import ends
@@ -23,9 +23,9 @@ class Block:
     alone: whether a gradient passes the three in a row and goes nowhere else.
     """
 
-    norm: TracedOp
-    map: TracedOp | None
-    activation: TracedOp | None
+    norm: Reading
+    map: Reading | None
+    activation: Reading | None
 
     @property
     def alone(self) -> bool:
@@ -52,22 +52,22 @@ class Block:
         return all(np.isnan(each.through_sigma) for each in self.norm.terms)
 
 
-def blocks(trace: Trace) -> list[Block]:
+def blocks(trace: Run) -> list[Block]:
     """One for each norm whose terms were recorded, in the order of running."""
-    above: dict[int, TracedOp] = {}
+    above: dict[int, Reading] = {}
     for op in trace.ops:
         if op.slopes and len(op.reads) >= 1:
             above.setdefault(op.reads[0], op)
     return [Block(op, _map(trace, op), above.get(op.id)) for op in trace.ops if is_read(op)]
 
 
-def is_read(op: TracedOp) -> bool:
+def is_read(op: Reading) -> bool:
     """Whether an operation is a norm whose terms are numbers: a gradient came by, and not of zeros
     alone."""
     return op.norm is not None and bool(op.terms) and all(isfinite(each.gain) for each in op.terms)
 
 
-def _map(trace: Trace, norm: TracedOp) -> TracedOp | None:
+def _map(trace: Run, norm: Reading) -> Reading | None:
     below = trace.ops[norm.reads[0]] if norm.reads else None
     return below if below is not None and below.map is not None and len(below.edges) == 1 else None
 
@@ -134,7 +134,7 @@ class Theory:
     """Theory's numbers for the blocks of a trace, from a walk of the graph that it describes. /
     missing: rules that were wanted."""
 
-    def __init__(self, trace: Trace):
+    def __init__(self, trace: Run):
         self.shape = model_graph(trace)
         graph = self.shape.graph
         self._signals, missing = exchangeable.forward(graph)
@@ -162,7 +162,7 @@ class Theory:
             numbers["layer"] = numbers["product"] * numbers["slope"] * self._gain(block.norm)
         return numbers | {"slopes_independent": 0.0, "z_independent": 0.0}
 
-    def _gain(self, op: TracedOp | None) -> float:
+    def _gain(self, op: Reading | None) -> float:
         """Mean-square gain of an operation that reads one other."""
         if op is None:
             return nan
@@ -171,7 +171,7 @@ class Theory:
         return _power(sum(gains[0] for gains in each)) if all(each) else nan
 
 
-def gains(norm: TracedOp) -> list[float]:
+def gains(norm: Reading) -> list[float]:
     """Mean square of a norm's gain gamma, if it has one."""
     affine = [
         ms for name, _, ms in norm.weights if not name.endswith(("running_mean", "running_var"))
@@ -179,7 +179,7 @@ def gains(norm: TracedOp) -> list[float]:
     return affine[:1]
 
 
-def _gain(op: TracedOp | None, at: int) -> float:
+def _gain(op: Reading | None, at: int) -> float:
     """Mean-square gain of an operation that sends its gradient one way."""
     if op is None or len(op.edges) != 1 or at >= len(op.log2_gradient_norm2):
         return nan

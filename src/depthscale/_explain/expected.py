@@ -11,7 +11,7 @@ from depthscale.theory import exchangeable
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.forward import ForwardMoments
 from depthscale.theory.norm import deviation, shares
-from depthscale.theory.predict import BETWEEN_SAMPLES
+from depthscale.theory.walk import BETWEEN_SAMPLES
 
 Numbers = dict[str, float]
 

@@ -16,7 +16,7 @@ from depthscale._explain.verdict import TOLERANCE, Found, Row, Unit, judge_argue
 from depthscale._probe import probe
 from depthscale.errors import InvalidProbe
 from depthscale.network import NORM_CALLS
-from depthscale.run import Trace
+from depthscale.run import Run
 
 _SAME = 0.005  # difference between theory and argument that is not worth a word
 # values of one sigma, below which their number alone moves a step by more than its tolerance
@@ -81,11 +81,11 @@ class Explanation:
 
 
 def explain(
-    found: Trace | nn.Module | Callable[[], Any], inputs: Any = None, **asked: Any
+    found: Run | nn.Module | Callable[[], Any], inputs: Any = None, **asked: Any
 ) -> Explanation:
     """Which approximation of the growth argument breaks at which norm.
 
-    found: a Trace of a probe with norms=True; or what `probe` takes, with its inputs and keywords,
+    found: a Run of a probe with norms=True; or what `probe` takes, with its inputs and keywords,
     and is probed so.
     argued: what the step says, given the norm's own sigma, gamma, slopes and weights; predicted:
     theory for such a random network, nan where it has no rule; measured: of one network, or the
@@ -93,11 +93,11 @@ def explain(
     holds within 2 % (|r| within .05) and 3 standard errors; of one network the tolerance decides.
     raises: InvalidProbe for a trace without those numbers, and for a model without a norm.
     """
-    if not isinstance(found, Trace):
+    if not isinstance(found, Run):
         return explain(probe(found, inputs, norms=True, **asked))
     if inputs is not None or asked:
-        raise InvalidProbe("a Trace is explained as it is; give inputs and settings to probe")
-    if not found.norms:
+        raise InvalidProbe("a Run is explained as it is; give inputs and settings to probe")
+    if not found.has_terms:
         raise InvalidProbe("the trace does not hold what its norms did: probe with norms=True")
     at_norms = blocks(found)
     without = tuple(op.name for op in found.ops if op.norm is not None and not is_read(op))
@@ -108,12 +108,12 @@ def explain(
             else f"none of its operations is one of {', '.join(NORM_CALLS)}"
         )
         raise InvalidProbe(f"{found.model} has no norm to explain: {there}")
-    theory, networks = Theory(found), found.initializations
+    theory, networks = Theory(found), found.networks
     return Explanation(
         found.model,
         found.mode,
         found.loss,
-        found.batch,
+        int(found.batch),
         networks,
         tuple(_explained(block, theory, networks) for block in at_norms),
         without,

@@ -23,7 +23,7 @@ from depthscale.network import NetSpec
 from depthscale.network import activation as named
 from depthscale.numerics import gaussian
 from depthscale.numerics.student import as_sure_as
-from depthscale.run import Profile
+from depthscale.run import Run
 from depthscale.theory import exchangeable, predict
 
 ACTIVATIONS = (
@@ -210,9 +210,10 @@ def _spec(base: NetSpec, name: str, normalizer: Normalizer, sigma_w2: float | No
 
 def _cell(name: str, normalizer: Normalizer, spec: NetSpec, seeds: int, seed: int) -> Cell:
     correlations: list[float] = []
+    last = spec.graph().places[-1]
 
     def keep(_: int, seen: Seen) -> None:
-        if seen.quantity == "activation" and seen.layer == spec.depth and seen.values is not None:
+        if seen.quantity == "activation" and seen.op == last and seen.values is not None:
             correlations.append(between_samples(seen.values))
 
     predicted = _growth(predict(spec))
@@ -253,7 +254,7 @@ def between_samples(x: Tensor) -> float:
     return (total - own) / ((len(x) - 1) * own) if own else nan
 
 
-def _growth(profile: Profile) -> Growth | None:
+def _growth(profile: Run) -> Growth | None:
     try:
         return growth(profile)
     except UnreliableGrowth:

@@ -1,4 +1,4 @@
-"""Probing: a model and its inputs -> Trace."""
+"""Probing: a model and its inputs -> Run."""
 
 from depthscale._probe.probe import probe
 

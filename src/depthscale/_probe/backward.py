@@ -187,6 +187,10 @@ class Backward:
 
         return hook
 
+    def end_at(self, op: int, sketch: Sketch) -> None:
+        """What autograd hands over where the gradient ends; a hook may have seen it, too."""
+        self._this_run[op] = sketch
+
     def hand(self, slot: Slot, gradient: Tensor) -> Sketch:
         """Sketch of what is on its way to a slot, which is counted once if it arrives there as it
         is."""

@@ -69,6 +69,7 @@ class TorchFunction:
         copies: It hands on the values of its first argument.
         like_another: Its other tensor gives a type or a shape.
         embeds: It takes rows of a table.
+        maps: It is a linear map or a convolution.
         in_place: Its name says that it writes to its first argument.
         running: Where the running statistics stand among its arguments, which it may write to.
         parameters: Names of its parameters, of a function that is written in Python.
@@ -80,6 +81,7 @@ class TorchFunction:
     copies: bool
     like_another: bool
     embeds: bool
+    maps: bool
     in_place: bool
     running: slice | None
     parameters: tuple[str, ...]
@@ -125,6 +127,7 @@ def torch_function(func: Callable[..., Any]) -> TorchFunction:
         copies=name in _COPIES,
         like_another=torch_calls.takes_shape_of_another(name),
         embeds=torch_calls.is_embedding(name),
+        maps=torch_calls.positions_of_map(name) is not None,
         in_place=in_place and bare not in _NOT_WRITING,
         running=_RUNNING.get(func),
         parameters=() if code is None else code.co_varnames[: code.co_argcount],

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from depthscale._probe import internals
+from depthscale._probe.call_records import Call, Checkpoint
 from depthscale._probe.nodes import NodeOwners
-from depthscale._probe.records import Call, Checkpoint
 from depthscale.run import Fate, FateKind, FateReason
 from depthscale.sketch import Sketch
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from depthscale._probe.records import Call
+from depthscale._probe.call_records import Call
 
 
 def labels(calls: Sequence[Call]) -> list[str]:

@@ -13,13 +13,13 @@ from torch import nn
 
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
+from depthscale._probe.probe_pass import MODES, ProbeOptions, ProbePass
 from depthscale._probe.randomness import seeded
-from depthscale._probe.run import MODES, ProbeOptions, ProbePass
 from depthscale._probe.state import model_state
 from depthscale._probe.tree import walked
 from depthscale._probe.verify import plain_fates, same_without_probe
 from depthscale.errors import InvalidProbe
-from depthscale.run import Trace, merged
+from depthscale.run import Run, merged
 
 _LAST_SEED = 2**64 - 1
 
@@ -38,7 +38,7 @@ def probe(
     verify: bool = False,
     norms: bool = False,
     optimizer: torch.optim.Optimizer | None = None,
-) -> Trace:
+) -> Run:
     """Run a model once, forward and backward, and see every operation; the model is then as it was,
     bit for bit.
 
@@ -61,8 +61,8 @@ def probe(
     twice the time.
     optimizer: the user's; parameters that it does not move have the fate "not in optimizer".
     verify: run the model plainly, too, and compare outputs and gradients bit by bit
-    (Trace.verified).
-    returns: Trace. / raises: InvalidProbe for what cannot be probed; what the model itself raises,
+    (Run.verified).
+    returns: Run. / raises: InvalidProbe for what cannot be probed; what the model itself raises,
     with a note of where it was.
     """
     _require(mode in (None, *MODES), f"mode must be train, eval or None, got {mode!r}")
@@ -131,7 +131,7 @@ def _require_no_arguments(factory: Callable[..., Any]) -> None:
         return
 
 
-def _probe(asked: ProbeOptions) -> Trace:
+def _probe(asked: ProbeOptions) -> Run:
     given.require_module(asked.model)
     _require(
         asked.inputs is not None,
@@ -153,17 +153,20 @@ def _probe(asked: ProbeOptions) -> Trace:
         run = ProbePass(asked, tree)
         run.forward(kept)
         run.backward()
-        trace = run.trace()
+        probed = run.run()
     if kept.changed():
         raise InvalidProbe(
             "the forward pass writes to its parameters or their .grad where the probe could not "
             "keep them in time"
         )
+    origin = probed.origin
     if run.is_unsure:
-        fates = plain_fates(run, {each.name: each.fate for each in trace.params})
-        params = tuple(replace(each, fate=fates[each.name]) for each in trace.params)
-        trace = replace(trace, params=params)
-    return replace(trace, verified=same_without_probe(run)) if asked.verify else trace
+        fates = plain_fates(run, {each.name: each.fate for each in probed.params})
+        params = tuple(replace(each, fate=fates[each.name]) for each in probed.params)
+        origin = replace(origin, params=params)
+    if asked.verify:
+        origin = replace(origin, verified=same_without_probe(run))
+    return replace(probed, origin=origin)
 
 
 def _require_power_of_two(scale: float) -> None:

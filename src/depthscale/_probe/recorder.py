@@ -18,14 +18,7 @@ from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
 from depthscale._probe import internals
-from depthscale._probe.calls import TorchFunction, is_reshape, tensors, torch_function
-from depthscale._probe.dead import dead_units
-from depthscale._probe.likeness import products_of
-from depthscale._probe.modules import ModuleStack
-from depthscale._probe.nodes import Slot
-from depthscale._probe.norm_calls import norm_call
-from depthscale._probe.parameters import Parameters
-from depthscale._probe.records import (
+from depthscale._probe.call_records import (
     BUFFER,
     CONSTANT,
     PARAMETER,
@@ -35,6 +28,13 @@ from depthscale._probe.records import (
     Role,
     Value,
 )
+from depthscale._probe.calls import TorchFunction, is_reshape, tensors, torch_function
+from depthscale._probe.dead import dead_units
+from depthscale._probe.likeness import products_of
+from depthscale._probe.modules import ModuleStack
+from depthscale._probe.nodes import Slot
+from depthscale._probe.norm_calls import norm_call
+from depthscale._probe.parameters import Parameters
 from depthscale._probe.sketching import shape_of, sketch_of
 from depthscale._probe.state import StateGuard
 from depthscale.errors import UnsupportedTensor
@@ -174,7 +174,7 @@ class Recorder(TorchFunctionMode):
         outputs: list[Tensor],
     ) -> None:
         looked_at = read[:1] if function.like_another else read
-        kind = self._joined([value.kind for value in looked_at], outputs[0])
+        kind = self._joined(function, [value.kind for value in looked_at], outputs[0])
         counted = [t for t in outputs if _is_counted(t)]
         if len(counted) < len(outputs):
             self._index(function.name, kind, read, [t for t in outputs if not _is_counted(t)])
@@ -334,15 +334,17 @@ class Recorder(TorchFunctionMode):
             if call is not None:
                 call.made.append(value)
 
-    def _joined(self, kinds: list[int], output: Tensor) -> int:
+    def _joined(self, function: TorchFunction, kinds: list[int], output: Tensor) -> int:
         """What an output derives from, by what went in: of parameters and constants, from
-        parameters, unless constants are all that the model works on, or stand for others; of
-        buffers and constants, from nothing that is followed."""
+        parameters, unless constants are all that the model works on, stand for others, or are a
+        signal of their own that a map takes, as a first state; of buffers and constants, from
+        nothing that is followed."""
         kind = max(kinds, default=CONSTANT)
         if kind == SIGNAL or min(kinds, default=CONSTANT) > CONSTANT:
             return kind
         ours = kind == PARAMETER and self._given and not internals.is_wrapped(output)
-        return PARAMETER if ours else CONSTANT
+        begins = function.maps and kinds[0] == CONSTANT
+        return PARAMETER if ours and not begins else CONSTANT
 
 
 def _positions_of_map(read: Sequence[Value]) -> int | None:

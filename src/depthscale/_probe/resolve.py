@@ -4,8 +4,8 @@ read, which of autograd's nodes are their own."""
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from depthscale._probe.call_records import Call, Checkpoint, Role, Value
 from depthscale._probe.nodes import NodeOwners
-from depthscale._probe.records import Call, Checkpoint, Role, Value
 
 
 @dataclass

@@ -9,7 +9,7 @@ from itertools import islice
 
 from torch import Tensor, nn
 
-from depthscale.run import ModuleNote
+from depthscale.network import Submodule
 
 # of modules that stand in several places, whose number may double with every level
 _MOST_PLACES = 10_000
@@ -32,11 +32,11 @@ class Tree:
     def tensors(self) -> list[tuple[str, Tensor]]:
         return [*self.parameters, *self.buffers]
 
-    def notes(self) -> tuple[ModuleNote, ...]:
+    def notes(self) -> tuple[Submodule, ...]:
         """Class, structure and mode of every module at every place where it stands, the model's own
         left out."""
         return tuple(
-            ModuleNote(path, type(module).__name__, self.structures[id(module)], module.training)
+            Submodule(path, type(module).__name__, self.structures[id(module)], module.training)
             for path, module in self.places
             if path
         )

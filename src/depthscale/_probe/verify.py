@@ -8,7 +8,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, outputs
-from depthscale._probe.run import ProbePass
+from depthscale._probe.probe_pass import ProbePass
 from depthscale._probe.sketching import dense
 from depthscale._probe.state import bit_equal, model_state
 from depthscale.run import Fate, FateKind, FateReason

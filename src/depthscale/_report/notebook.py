@@ -3,7 +3,6 @@ script from elsewhere."""
 
 from math import isfinite
 
-import numpy as np
 import vl_convert
 
 from depthscale._diagnose import Diagnosis, diagnose
@@ -16,17 +15,16 @@ from depthscale._report.chart.record_charts import (
     traces_chart,
 )
 from depthscale._report.chart.theme import Chart
-from depthscale._report.legend import profile_names, trace_names
 from depthscale._report.page.html import Html, join, table, tag
 from depthscale._report.phrases import described, interval, rounded, verdict
-from depthscale.measure import Comparison, Comparisons, Growth, Ledger, TraceComparison
-from depthscale.run import Profile, Trace
+from depthscale.measure import Comparison, Growth, Ledger
+from depthscale.run import Run
 from depthscale.sketch import FORMATS, Sketch
 
 _FAR = 3.0  # as a normal deviate
 
 
-def profile_html(profile: Profile, theory: Profile | None) -> str:
+def profile_html(profile: Run, theory: Run | None) -> str:
     """What it is, what the gradient does, and both along depth."""
     before, number, after = verdict(profile, None)
     return join(
@@ -35,26 +33,14 @@ def profile_html(profile: Profile, theory: Profile | None) -> str:
     )
 
 
-def comparisons_html(found: Comparisons) -> str:
-    """Both gradients on the same axes, and how far they lie apart."""
-    both = profiles_chart(profile_names([found.a, found.b]))
-    return join(_drawn(both), comparison_html(found["gradient"]))
-
-
 def comparison_html(found: Comparison) -> str:
-    """Where the two differ most."""
-    far = int((np.nan_to_num(np.abs(found.standard_errors)) > _FAR).sum())
-    layers = len(found.standard_errors)
-    return tag("p", f"{found!r}: beyond {_FAR:g} at {far} of {layers} layers")
+    """What differs, and all gradients on the same axes."""
+    described = all(run.graph.is_described for run in found.runs.values())
+    drawn = (profiles_chart if described else traces_chart)(found.runs)
+    return join(tag("pre", repr(found)), _drawn(drawn))
 
 
-def trace_comparison_html(found: TraceComparison) -> str:
-    """What differs, and both gradients by step of depth."""
-    both = traces_chart(trace_names([found.before, found.after]))
-    return join(tag("pre", repr(found)), _drawn(both))
-
-
-def trace_html(trace: Trace) -> str:
+def trace_html(trace: Run) -> str:
     """What was probed, what was found, and every operation along depth."""
     found = diagnose(trace)
     seen = (

@@ -10,8 +10,9 @@ from scipy.special import ndtri, stdtrit
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth, growth
 from depthscale.measure.laws import Factor
+from depthscale.measure.wording import growth_in_words
 from depthscale.network import SPEC_NORMS
-from depthscale.run import Profile
+from depthscale.run import Run
 
 _FACTOR = re.compile(
     r"(?<![\w.])x(?=\d[\d.,e+-]*(\^[\d.+-]+)?([\s,;:)]|\.?$))"
@@ -80,7 +81,7 @@ def described(spec: Mapping[str, Any]) -> str:
     )
 
 
-def verdict(profile: Profile, theory: Profile | None) -> tuple[str, str, str]:
+def verdict(profile: Run, theory: Run | None) -> tuple[str, str, str]:
     """What the gradient does, in one sentence of three parts: before the number, the number, after
     it."""
     found = rate(profile)
@@ -90,9 +91,7 @@ def verdict(profile: Profile, theory: Profile | None) -> tuple[str, str, str]:
             "",
             ".",
         )
-    before = (
-        "Theory says that towards the input" if profile.source == "theory" else "Towards the input"
-    )
+    before = "Theory says that towards the input" if not profile.networks else "Towards the input"
     number = f"×{rounded(found.rate, found.stderr)} per {found.step}"
     tail = (
         _interval(found)
@@ -106,11 +105,11 @@ def verdict(profile: Profile, theory: Profile | None) -> tuple[str, str, str]:
         if isinstance(predicted, Growth)
         else "."
     )
-    law = "" if isinstance(found.law, Factor) else f"; it {found.words}"
+    law = "" if isinstance(found.law, Factor) else f"; it {growth_in_words(found)}"
     return f"{before} the gradient's mean square {_does(found)} ", number, f" ({tail}{law}){said}"
 
 
-def rate(profile: Profile) -> Growth | UnreliableGrowth:
+def rate(profile: Run) -> Growth | UnreliableGrowth:
     """The growth, or why there is none."""
     try:
         return growth(profile)

@@ -19,7 +19,6 @@ from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts
 from depthscale._report.chart.theme import Chart
-from depthscale._report.legend import profile_names, trace_names
 from depthscale._report.pages.argument_page import argument_page
 from depthscale._report.pages.comparison_page import comparison_page
 from depthscale._report.pages.explanation_page import explained_page
@@ -31,8 +30,8 @@ from depthscale._report.pages.traces_page import traces_page
 from depthscale._report.pages.walk_page import walk_page
 from depthscale.errors import NoPicture
 from depthscale.experiments import Founding, story, theory_beside
-from depthscale.measure import Comparison, Comparisons, Growth, Ledger, TraceComparison
-from depthscale.run import Profile, Trace
+from depthscale.measure import Comparison, Growth, Ledger, run_names
+from depthscale.run import Run
 from depthscale.sketch import Sketch
 
 
@@ -51,17 +50,21 @@ class View:
     cell: Callable[[Any], str] | None = None
 
 
-def _beside_theory(draw: Callable[[Profile, Profile | None], Any]) -> Callable[[Profile], Any]:
+def _beside_theory(draw: Callable[[Run, Run | None], Any]) -> Callable[[Run], Any]:
     return lambda profile: draw(profile, theory_beside(profile))
 
 
+def _of(described: Callable[[Run], Any], ran: Callable[[Run], Any]) -> Callable[[Run], Any]:
+    """A run by the layers of its description, or by the operations that ran."""
+    return lambda run: (described if run.graph.is_described else ran)(run)
+
+
 VIEWS: Mapping[type, View] = {
-    Profile: View(
-        _beside_theory(profile_page),
-        _beside_theory(charts.profile_chart),
-        _beside_theory(cells.profile_html),
+    Run: View(
+        _of(_beside_theory(profile_page), trace_page),
+        _of(_beside_theory(charts.profile_chart), charts.trace_chart),
+        _of(_beside_theory(cells.profile_html), cells.trace_html),
     ),
-    Trace: View(trace_page, charts.trace_chart, cells.trace_html),
     Sketch: View(chart=charts.sketch_chart, cell=cells.sketch_html),
     Founding: View(lambda found: article(found, story(found))),
     Argument: View(argument_page),
@@ -70,24 +73,19 @@ VIEWS: Mapping[type, View] = {
     Matter: View(matter_page),
     BatchnormWalk: View(walk_page),
     Comparison: View(cell=cells.comparison_html),
-    Comparisons: View(cell=cells.comparisons_html),
-    TraceComparison: View(cell=cells.trace_comparison_html),
     Growth: View(cell=cells.growth_html),
     Ledger: View(cell=cells.ledger_html),
     Diagnosis: View(cell=cells.diagnosis_html),
 }
-SEVERAL = {  # records drawn together: how they are named where no names are given, and drawn
-    Profile: (profile_names, View(comparison_page, charts.profiles_chart)),
-    Trace: (trace_names, View(traces_page, charts.traces_chart)),
-}
+# several runs
+_DESCRIBED = View(comparison_page, charts.profiles_chart)
+_RAN = View(traces_page, charts.traces_chart)
 
 Reported = (
-    Profile
-    | Trace
-    | Comparisons
-    | TraceComparison
-    | Mapping[str, Profile | Trace]
-    | Iterable[Profile | Trace]
+    Run
+    | Comparison
+    | Mapping[str, Run]
+    | Iterable[Run]
     | Founding
     | Argument
     | Matter
@@ -101,11 +99,10 @@ def report(what: Reported, path: str | Path) -> None:
     """Write one HTML page that needs nothing from outside, whole or not at all.
 
     Args:
-        what: A Profile (a simulated one is shown with its prediction); a Trace; what `compare`
-            returned, or two or more profiles, or traces, in a list or by name; the founding
-            experiment, which becomes an article; or what `explain` found: the growth argument
-            (also at the norms of a model), Batch Norm's backward pass, the normalizers, or
-            whether it matters.
+        what: A Run (a simulated one is shown with its prediction); what `compare` returned, or
+            two or more runs, in a list or by name; the founding experiment, which becomes an
+            article; or what `explain` found: the growth argument (also at the norms of a model),
+            Batch Norm's backward pass, the normalizers, or whether it matters.
         path: The page's file.
 
     Raises:
@@ -132,7 +129,7 @@ def chart(what: Any) -> Chart:
     """An altair chart to restyle.
 
     Args:
-        what: A Profile, a Trace, several of either (as `report` takes them) or a Sketch.
+        what: A Run, several (as `report` takes them) or a Sketch.
 
     Raises:
         NoPicture: For anything else.
@@ -152,27 +149,24 @@ def notebook(record: Any) -> str:
 
 
 def _several(what: Any) -> tuple[View, dict[str, Any]]:
-    """How several profiles, or traces, are drawn, and each by its name."""
+    """How several runs are drawn, and each by its name."""
+    what = what.runs if isinstance(what, Comparison) else what
     records = _listed(what)
     kinds = {type(record) for record in records}
-    if len(kinds) != 1 or not kinds <= SEVERAL.keys():
+    if kinds != {Run}:
         raise NoPicture(
-            "give a Profile, a Trace, what compare returned, or several profiles, or several "
-            f"traces, in a list or by name; got {type(what).__name__}"
+            "give a Run, what compare returned, or several runs, in a list or by name; got "
+            f"{type(what).__name__}"
             + (f" of {', '.join(sorted(kind.__name__ for kind in kinds))}" if kinds else "")
         )
-    name, view = SEVERAL[kinds.pop()]
-    if isinstance(what, Mapping) and not isinstance(what, Comparisons):
+    view = _DESCRIBED if all(run.graph.is_described for run in records) else _RAN
+    if isinstance(what, Mapping):
         return view, dict(zip(map(str, what), records, strict=True))
-    return view, name(records)
+    return view, run_names(records)
 
 
 def _listed(what: Any) -> list[Any]:
     match what:
-        case Comparisons():
-            return [what.a, what.b]
-        case TraceComparison():
-            return [what.before, what.after]
         case Mapping():
             return list(what.values())
         case list() | tuple():

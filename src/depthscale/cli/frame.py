@@ -42,6 +42,7 @@ Json = Annotated[
     Path | None,
     Parameter(help="write the record as JSON; - for standard output", allow_leading_hyphen=True),
 ]
+Save = Annotated[Path | None, Parameter(help="write the whole run, sketches included")]
 Html = Annotated[
     Path | None, Parameter(help="write one HTML page with charts, which opens without a network")
 ]

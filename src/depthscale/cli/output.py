@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from depthscale import files
 
 if TYPE_CHECKING:
-    from depthscale.run import Profile
+    from depthscale.run import Run
 
 
 class _Terminal(Console):
@@ -66,7 +66,8 @@ def deliver(
 
 
 def show(
-    profile: "Profile",
+    profile: "Run",
+    save: Path | None,
     json: Path | None,
     html: Path | None,
     more: dict[str, Any] | None = None,
@@ -84,6 +85,8 @@ def show(
     from depthscale.errors import UnreliableGrowth
     from depthscale.measure import growth
 
+    if save is not None:
+        store.save(profile, save)
     put(store.dumps(store.record(profile) | (more or {})), json)
     if html is not None:
         from depthscale._report.render import report

@@ -1,13 +1,18 @@
 """depthscale predict."""
 
-from depthscale.cli.frame import Html, Json, Loss, Network, app
+from depthscale.cli.frame import Html, Json, Loss, Network, Save, app
 from depthscale.cli.output import check, show
 from depthscale.network import NetSpec
 
 
 @app.command
 def predict(
-    spec: Network = None, *, loss: Loss = "independent", json: Json = None, html: Html = None
+    spec: Network = None,
+    *,
+    loss: Loss = "independent",
+    save: Save = None,
+    json: Json = None,
+    html: Html = None,
 ) -> None:
     """What theory says of such networks, layer by layer, without running any."""
     from depthscale._report.terminal.profile_table import classical_lines
@@ -16,7 +21,7 @@ def predict(
     from depthscale.theory.classical.point import classical
 
     spec = spec or NetSpec()
-    check(json, html)
+    check(json, html, save)
     profile = predict(spec, loss=loss)
     drawn = spec.initialization()
     first = drawn.sigma_w2 * spec.input_variance + drawn.sigma_b2
@@ -26,6 +31,7 @@ def predict(
     )
     show(
         profile,
+        save,
         json,
         html,
         {"classical": classical_record(found)},

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from depthscale.cli.frame import Html, Json, Seed, app
+from depthscale.cli.frame import Html, Json, Save, Seed, app
 from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, calling
 from depthscale.cli.output import check, console, put
 
 if TYPE_CHECKING:
     from depthscale._diagnose import Diagnosis
-    from depthscale.run import Trace
+    from depthscale.run import Run
 
 
 @app.command
@@ -40,7 +40,7 @@ def probe(
         Parameter(help="rule, beginning of one, or severity that gives exit status 1", negative=""),
     ] = None,
     seed: Seed = 0,
-    save: Annotated[Path | None, Parameter(help="write the whole trace, sketches included")] = None,
+    save: Save = None,
     json: Json = None,
     html: Html = None,
 ) -> None:
@@ -78,7 +78,7 @@ def probe(
         sys.exit(1)
 
 
-def _told(trace: "Trace", whole: bool, quiet: bool) -> "Diagnosis":
+def _told(trace: "Run", whole: bool, quiet: bool) -> "Diagnosis":
     """What is wrong with it; printed unless standard output takes the record."""
     from depthscale._diagnose import diagnose
     from depthscale._report.terminal.probe_table import probe_view
@@ -93,7 +93,7 @@ def _told(trace: "Trace", whole: bool, quiet: bool) -> "Diagnosis":
     return found
 
 
-def _written(trace: "Trace", save: Path | None, json: Path | None, html: Path | None) -> None:
+def _written(trace: "Run", save: Path | None, json: Path | None, html: Path | None) -> None:
     from depthscale import store
     from depthscale._report.render import report
 

@@ -1,6 +1,6 @@
 """depthscale simulate."""
 
-from depthscale.cli.frame import Html, Json, Loss, Network, Seed, Seeds, app
+from depthscale.cli.frame import Html, Json, Loss, Network, Save, Seed, Seeds, app
 from depthscale.cli.output import check, progress, show
 from depthscale.network import NetSpec
 
@@ -12,13 +12,14 @@ def simulate(
     seeds: Seeds = 20,
     seed: Seed = 0,
     loss: Loss = "independent",
+    save: Save = None,
     json: Json = None,
     html: Html = None,
 ) -> None:
     """Measure random networks of one kind, layer by layer, over seeds."""
     from depthscale.nets import simulate
 
-    check(json, html)
+    check(json, html, save)
     with progress("networks") as bar:
         profile = simulate(spec or NetSpec(), seeds=seeds, seed=seed, loss=loss, progress=bar)
-    show(profile, json, html)
+    show(profile, save, json, html)

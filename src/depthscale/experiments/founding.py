@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from depthscale.errors import NoTheory, UnreliableGrowth
-from depthscale.measure import Growth, compare, growth
+from depthscale.measure import Growth, gradient_along_depth, growth
 from depthscale.nets import simulate
 from depthscale.nets.seen import Seen
 from depthscale.nets.simulate import Progress
 from depthscale.network import NetSpec
-from depthscale.run import Array, Profile
+from depthscale.run import Array, Run
 from depthscale.theory import predict
 
 NAMES: tuple[str, ...] = ("vanilla", "batch norm", "frozen statistics")
@@ -33,7 +33,7 @@ class Row:
     measured: float
     stderr: float
     predicted: float
-    standard_errors: float
+    z_score: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,8 @@ class Founding:
     shown: first, middle and last layer. without_theory: why there is no prediction, or nothing.
     """
 
-    measured: tuple[Profile, ...]
-    predicted: tuple[Profile, ...]
+    measured: tuple[Run, ...]
+    predicted: tuple[Run, ...]
     neurons: dict[tuple[str, int], Array]
     shown: tuple[int, ...]
     without_theory: str = ""
@@ -60,7 +60,7 @@ class Founding:
             predicted, apart = np.full_like(rms, np.nan), np.full_like(rms, np.nan)
             if self.predicted:
                 predicted = np.sqrt(self.predicted[i].gradient.mean_square)
-                apart = compare(measured, self.predicted[i])["gradient"].standard_errors
+                apart = gradient_along_depth(self.predicted[i], measured).z_score
             for layer in range(measured.depth + 1):
                 yield Row(
                     name, layer, *(float(each[layer]) for each in (rms, stderr, predicted, apart))
@@ -98,13 +98,15 @@ def founding(
         replace(spec or NetSpec(), norm=norm, statistics=statistics) for norm, statistics in _KINDS
     ]
     shown = tuple(sorted({1, (specs[0].depth + 1) // 2, specs[0].depth}))
+    received = [spec.graph().layer_receivers for spec in specs]
     neurons: dict[tuple[str, int], Array] = {}
 
     def keep_neurons(s: int, seen: Seen) -> None:
         if (
             s == seed
-            and seen.quantity == "preactivation"
+            and seen.quantity == "activation"
             and seen.layer in shown
+            and seen.op == received[seen.net][seen.layer]
             and seen.values is not None
         ):
             values = seen.values[:, :_NEURONS].double().numpy().copy()
@@ -126,7 +128,7 @@ def founding(
 _KINDS = (("none", "batch"), ("batch", "batch"), ("batch", "frozen"))
 
 
-def _growth(profile: Profile) -> Growth | UnreliableGrowth:
+def _growth(profile: Run) -> Growth | UnreliableGrowth:
     try:
         return growth(profile)
     except UnreliableGrowth as refused:

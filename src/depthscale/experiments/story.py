@@ -49,7 +49,7 @@ def story(found: Founding) -> Story | None:
     spec = NetSpec.from_record(run.spec)
     if not _is_founding(found, spec):
         return None
-    judges = min(max(run.seeds, 3), _ARGUED)
+    judges = min(max(run.networks, 3), _ARGUED)
     return Story(
         spec,
         judges,

@@ -2,14 +2,14 @@
 
 from depthscale.errors import DepthscaleError
 from depthscale.network import NetSpec
-from depthscale.run import Profile
+from depthscale.run import Run
 from depthscale.theory import predict
 
 
-def theory_beside(profile: Profile) -> Profile | None:
+def theory_beside(profile: Run) -> Run | None:
     """The prediction for the network that was simulated; None where theory has none for it, or the
     inputs were given."""
-    if profile.source == "theory":
+    if not profile.networks:
         return profile
     if profile.inputs != "white noise":
         return None

@@ -1,7 +1,14 @@
 """Readings of profiles and traces: growth along depth, the ledger, comparisons."""
 
 from depthscale.measure.analysis import Analysis
-from depthscale.measure.compare import Comparison, Comparisons, TraceComparison, compare
+from depthscale.measure.compare import (
+    Comparison,
+    Difference,
+    Ratio,
+    compare,
+    gradient_along_depth,
+    run_names,
+)
 from depthscale.measure.growth import Growth, growth
 from depthscale.measure.ledger import Ledger, ledger
 from depthscale.measure.thresholds import SEVERITIES, Severity, Thresholds
@@ -10,13 +17,15 @@ __all__ = [
     "SEVERITIES",
     "Analysis",
     "Comparison",
-    "Comparisons",
+    "Difference",
     "Growth",
     "Ledger",
+    "Ratio",
     "Severity",
     "Thresholds",
-    "TraceComparison",
     "compare",
+    "gradient_along_depth",
     "growth",
     "ledger",
+    "run_names",
 ]

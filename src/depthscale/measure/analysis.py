@@ -12,16 +12,8 @@ from depthscale.measure.ledger import Ledger, ledger
 from depthscale.measure.paths import is_swallowed, mean_over_repeats
 from depthscale.measure.small_batches import without_rate
 from depthscale.measure.thresholds import Thresholds
-from depthscale.run import (
-    Depth,
-    Trace,
-    TracedOp,
-    depth_of,
-    dominators,
-    kept,
-    log2_total,
-)
-from depthscale.theory import TracePrediction, predict_operations
+from depthscale.run import Depth, Reading, Run, depth_of, kept, log2_total
+from depthscale.theory import predict_run
 
 _DEFAULT = Thresholds()
 _LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
@@ -39,11 +31,11 @@ class Analysis:
         thresholds: from where on the rules of `diagnose` speak.
     """
 
-    trace: Trace
+    trace: Run
     thresholds: Thresholds = _DEFAULT
 
     @classmethod
-    def of(cls, run: "Trace | Analysis", thresholds: Thresholds | None = None) -> "Analysis":
+    def of(cls, run: "Run | Analysis", thresholds: Thresholds | None = None) -> "Analysis":
         """The one analysis of a trace for these thresholds; an analysis is returned as it is.
 
         It is kept with the trace, so that diagnosis, page, record and terminal share it although
@@ -71,8 +63,8 @@ class Analysis:
         return self._growth("activation")
 
     @cached_property
-    def theory(self) -> TracePrediction:
-        return predict_operations(self.trace)
+    def theory(self) -> Run:
+        return predict_run(self.trace)
 
     @cached_property
     def predicted_rate(self) -> float:
@@ -81,24 +73,24 @@ class Analysis:
         if self.depth is None or without_rate(self.trace, self.depth):
             return nan
         steps = [
-            self.theory.log2_gradient(below) - self.theory.log2_gradient(top)
-            for below, top in self.depth.pairs_of(self.trace.initializations)
+            self.theory.ops[below].log2_gradient_ms - self.theory.ops[top].log2_gradient_ms
+            for below, top in self.depth.pairs_of(self.trace.networks)
         ]
         mean = sum(steps) / len(steps)
         return 2.0**mean if abs(mean) < _LARGEST_LOG2 else nan
 
     @cached_property
-    def dominators(self) -> tuple[TracedOp, ...]:
+    def dominators(self) -> tuple[Reading, ...]:
         """Operations that every gradient path crosses, from the input to the output."""
-        return tuple(self.trace.ops[i] for i in reversed(dominators(self.trace)))
+        return tuple(self.trace.ops[i] for i in reversed(self.trace.graph.dominators))
 
     @cached_property
-    def bulk(self) -> tuple[TracedOp, ...]:
+    def bulk(self) -> tuple[Reading, ...]:
         """Operations inside the whole steps of depth."""
         return tuple(op for op in self.trace.ops if self.depth and op.id in self.depth)
 
     @cached_property
-    def deleted(self) -> tuple[TracedOp, float] | None:
+    def deleted(self) -> tuple[Reading, float] | None:
         """The first operation on every path, from the loss down, that leaves nothing of a gradient,
         and log2 of what it leaves of the squared norm. In 16 bits a gradient that becomes 0 was too
         small, which is another matter."""
@@ -113,7 +105,7 @@ class Analysis:
         return None
 
     @cached_property
-    def silenced(self) -> TracedOp | None:
+    def silenced(self) -> Reading | None:
         """Where the signal ends, if that is why no gradient passes: on every path the first
         operation whose output is all 0."""
         if self.deleted is None or self.deleted[0].log2_activation_ms > -inf:

@@ -1,249 +1,335 @@
-"""compare: two profiles layer by layer, or two traces operation by operation."""
+"""compare: several runs, operation by operation, or place by place of depth."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import hypot, isfinite, log, nan
-from typing import Any, overload
+from typing import Any, Literal
 
 import numpy as np
 
 from depthscale.drawable import Drawable
 from depthscale.errors import InvalidProbe, UnreliableGrowth
-from depthscale.measure.growth import Growth, growth
+from depthscale.measure.analysis import Analysis
+from depthscale.measure.growth import Growth
 from depthscale.numerics.student import normal_deviate
-from depthscale.run import Array, Profile, Quantity, Trace, TracedOp, data_frame, rows_frame
+from depthscale.run import Array, Quantity, Run, data_frame
 
 AS_UNLIKELY = "as unlikely as Student's t of the difference"
 _SHOWN = 5
 _ALIKE = 1e-3  # log2 of a mean square: not worth a line
+_BARE = ("model", "mode", "source")  # facts that say themselves what they are
 _HELD = 1000.0  # log2 of a mean square that floats hold
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(Drawable):
-    """log2_ratio: [layers] log2 of a's mean square over b's; relative_stderr: [layers] of that
-    ratio.
+class Ratio:
+    """One quantity of a run over the first run's, row by row.
 
-    standard_errors: [layers] how far the ratio lies from 1, as the standard normal deviate that is
-    as unlikely as Student's t over so few seeds (less than the difference over its error); nan
-    where there is nothing to compare with.
+    Attributes:
+        log2_ratio: [rows] log2 of the ratio of mean squares; nan where one of them is not known.
+        relative_stderr: [rows] of that ratio; nan where a run has no standard errors.
+        z_score: [rows] how far the ratio lies from 1, as the standard normal deviate that is as
+            unlikely as Student's t over so few networks; nan where there is nothing to go by.
     """
 
     log2_ratio: Array
     relative_stderr: Array
-    standard_errors: Array
+    z_score: Array
 
-    def __repr__(self) -> str:
-        known = np.nan_to_num(np.abs(self.standard_errors))
-        layer = int(known.argmax())
-        ratio, deviate = 2 ** self.log2_ratio[layer], known[layer]
-        return (
-            f"Comparison(layer {layer} differs most: x{ratio:.4g}, a normal deviate of "
-            f"{deviate:.1f}, {AS_UNLIKELY})"
-        )
-
-    def to_pandas(self) -> Any:
-        """A pandas DataFrame, one row a layer. / raises: MissingPackage where pandas is not
-        installed."""
-        return data_frame(
-            {name: getattr(self, name) for name in self.__dataclass_fields__}, "layer"
-        )
-
-
-class Comparisons(dict[str, Comparison], Drawable):
-    """Comparisons by quantity. / a, b: the profiles compared."""
-
-    def __init__(self, found: dict[str, Comparison], a: Profile, b: Profile):
-        super().__init__(found)
-        self.a, self.b = a, b
-
-
-@dataclass(frozen=True)
-class Change:
-    """One operation in both traces. / gradient, activation: log2 of the mean square after over that
-    before, nan where one has none."""
-
-    name: str
-    gradient: float
-    activation: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name} gradient x{_in_rms(self.gradient)}, activation "
-            f"x{_in_rms(self.activation)}"
-        )
-
-    @property
-    def size(self) -> float:
-        """The larger of the two, without its sign; 0 where neither is known."""
-        return max(
-            (abs(value) for value in (self.gradient, self.activation) if isfinite(value)),
-            default=0.0,
-        )
+    def at(self, rows: Sequence[int]) -> "Ratio":
+        """The same at some of its rows."""
+        chosen = np.asarray(rows, int)
+        return Ratio(self.log2_ratio[chosen], self.relative_stderr[chosen], self.z_score[chosen])
 
 
 @dataclass(frozen=True, eq=False)
-class TraceComparison(Drawable):
-    """changes: of the operations that both traces have, as they run before. / only_before,
-    only_after: names of the others.
+class Difference:
+    """One run over the first one.
 
-    growths: of the gradients before and after, None where there is none to trust; standard_errors:
-    how far the second rate lies from the first, by Student's t as a standard normal deviate; nan
-    without both.
+    Attributes:
+        gradient, activation, batch_variance: mean squares, row by row.
+        z_score: how far its rate of growth lies from the first one's, by Student's t as a standard
+            normal deviate; nan without both rates.
+        only_first, only_this: names of operations that the other has not.
     """
 
-    changes: tuple[Change, ...]
-    only_before: tuple[str, ...]
-    only_after: tuple[str, ...]
-    growths: tuple[Growth | None, Growth | None]
-    standard_errors: float
-    before: Trace
-    after: Trace
+    gradient: Ratio
+    activation: Ratio
+    batch_variance: Ratio
+    z_score: float
+    only_first: tuple[str, ...] = ()
+    only_this: tuple[str, ...] = ()
 
     @property
-    def largest(self) -> tuple[Change, ...]:
-        """Operations in the order of how much they differ."""
-        return tuple(sorted(self.changes, key=lambda change: -change.size))
+    def size(self) -> Array:
+        """[rows] The larger of the gradient's and the activation's change, without its sign; 0
+        where neither is known."""
+        changes = np.abs([self.gradient.log2_ratio, self.activation.log2_ratio])
+        return np.where(np.isfinite(changes), changes, 0.0).max(axis=0)
 
-    def __getitem__(self, name: str) -> Change:
-        return next(change for change in self.changes if change.name == name)
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Drawable):
+    """Several runs on the same rows.
+
+    Attributes:
+        runs: by name; the first is what the others are compared with.
+        by: what a row is: an operation that all have, or a place of depth, counted from the input.
+        rows: names of the first run's operations there.
+        at: by run, the position of each row's operation in its graph.
+        growths: by run, of the gradient; None where there is none to trust.
+        differences: by name, of all runs but the first.
+    """
+
+    runs: Mapping[str, Run]
+    by: Literal["operation", "place"]
+    rows: tuple[str, ...]
+    at: Mapping[str, tuple[int, ...]]
+    growths: Mapping[str, Growth | None]
+    differences: Mapping[str, Difference]
+
+    def __getitem__(self, name: str) -> Difference:
+        """The difference of the run of that name from the first one."""
+        return self.differences[name]
+
+    @property
+    def second(self) -> Difference:
+        """The difference of the second run from the first."""
+        return next(iter(self.differences.values()))
+
+    def largest(self, name: str) -> tuple[int, ...]:
+        """Rows in the order of how much that run differs there."""
+        size = self.differences[name].size
+        return tuple(sorted(range(len(self.rows)), key=lambda row: -size[row]))
 
     def __repr__(self) -> str:
-        alone = f"{len(self.only_before)} before and {len(self.only_after)} after alone"
-        lines = [f"TraceComparison: {len(self.changes)} operations in both, {alone}"]
-        lines += [
-            f"  growth {when}: {found}"
-            for when, found in zip(("before", "after"), self.growths, strict=True)
-            if found is not None
-        ]
-        if isfinite(self.standard_errors):
-            lines.append(
-                f"  apart by a normal deviate of {self.standard_errors:+.1f}, {AS_UNLIKELY}"
-            )
-        changed = [change for change in self.largest[:_SHOWN] if change.size > _ALIKE]
-        lines += [f"  after over before, in RMS: {change}" for change in changed]
-        return "\n".join(
-            lines
-            if changed
-            else [*lines, "  each has the gradient and the activation that it had before"]
+        first = next(iter(self.runs))
+        lines = [f"Comparison: {len(self.rows)} {self.by}s in {', '.join(self.runs)}"]
+        lines += [f"  growth {name}: {rate}" for name, rate in self.growths.items() if rate]
+        for name, difference in self.differences.items():
+            if isfinite(difference.z_score):
+                lines.append(
+                    f"  {name} apart from {first} by a normal deviate of "
+                    f"{difference.z_score:+.1f}, {AS_UNLIKELY}"
+                )
+            changed = [row for row in self.largest(name)[:_SHOWN] if difference.size[row] > _ALIKE]
+            lines += [f"  {name} over {first}, in RMS: {self._line(name, row)}" for row in changed]
+            if not changed:
+                lines.append(f"  {name} has each gradient and activation that {first} has")
+        return "\n".join(lines)
+
+    def _line(self, name: str, row: int) -> str:
+        difference = self.differences[name]
+        gradient, activation = (
+            _in_rms(ratio.log2_ratio[row]) for ratio in (difference.gradient, difference.activation)
         )
+        return f"{self.rows[row]} gradient x{gradient}, activation x{activation}"
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame, one row an operation that both have. / raises: MissingPackage where
-        pandas is not installed."""
-        return rows_frame(self.changes, ("gradient", "activation"), "operation", index="name")
+        """A pandas DataFrame, a row for each of the comparison's rows.
+
+        Raises:
+            MissingPackage: where pandas is not installed.
+        """
+        columns: dict[str, Any] = {self.by: list(self.rows)}
+        for name, difference in self.differences.items():
+            for quantity in ("gradient", "activation"):
+                ratio: Ratio = getattr(difference, quantity)
+                columns[f"{quantity}, {name}"] = ratio.log2_ratio
+                columns[f"{quantity} z, {name}"] = ratio.z_score
+        return data_frame(columns, "row")
 
 
-@overload
-def compare(a: Profile, b: Profile) -> Comparisons: ...
+def compare(*runs: Run | Mapping[str, Run]) -> Comparison:
+    """How several runs differ from the first: simulated, probed or predicted, in any mix.
 
+    Rows are the operations of one name, where the runs share at least half of them; else the
+    places where steps of depth begin and end, counted from the input. Ratios are judged by
+    Student's t over the standard errors of both runs together, as if independent; places of one
+    network are not independent of each other.
 
-@overload
-def compare(a: Trace, b: Trace) -> TraceComparison: ...
+    Args:
+        runs: two or more, or one mapping of them by name.
 
+    Returns:
+        Comparison; its standard errors are those of the runs' networks.
 
-def compare(a: Profile | Trace, b: Profile | Trace) -> Comparisons | TraceComparison:
-    """How far a profile lies from another, as measured from theory; or what changed from a trace,
-    a, to the next, b.
+    Raises:
+        InvalidProbe: for fewer than two runs, and where they share neither operations nor a depth.
 
-    Of profiles: for "gradient", "activation" and "preactivation_batch_variance", layer by layer, by
-    Student's t over the standard errors of both together, as if independent; layers of one network
-    are not independent of each other. Of traces of one model before and after a change: operations
-    of the same name, and the rates of growth.
-    raises: ValueError for different depths; InvalidProbe where no operation of one trace has its
-    name in the other.
+    Example:
+        >>> import depthscale as ds
+        >>> plain, normed = (ds.predict(ds.NetSpec(depth=4, norm=n)) for n in ("none", "batch"))
+        >>> ds.compare({"plain": plain, "normed": normed}).by
+        'place'
     """
-    if isinstance(a, Trace) and isinstance(b, Trace):
-        return _compare_traces(a, b)
-    if not (isinstance(a, Profile) and isinstance(b, Profile)):
-        raise TypeError(
-            f"compare takes two Profiles or two Traces, got {type(a).__name__} and "
-            f"{type(b).__name__}"
-        )
-    if a.depth != b.depth:
-        raise ValueError(
-            f"profiles of {a.depth} and {b.depth} layers cannot be compared layer by layer; give "
-            "equal depths"
-        )
-    degrees = sum(profile.seeds for profile in (a, b)) - sum(
-        profile.seeds > 0 for profile in (a, b)
-    )
-    names = ("gradient", "activation", "preactivation_batch_variance")
-    return Comparisons(
-        {name: _compare(getattr(a, name), getattr(b, name), degrees) for name in names}, a, b
+    named = _named(runs)
+    by, at = _aligned(named)
+    first = next(iter(named))
+    growths = {name: _growth(run) for name, run in named.items()}
+    rest = {name: run for name, run in named.items() if name != first}
+    return Comparison(
+        runs=named,
+        by=by,
+        rows=tuple(named[first].graph.ops[i].name for i in at[first]),
+        at=at,
+        growths=growths,
+        differences={
+            name: _difference(
+                (named[first], run), (at[first], at[name]), (growths[first], growths[name])
+            )
+            for name, run in rest.items()
+        },
     )
 
 
-def _compare(a: Quantity, b: Quantity, degrees: int) -> Comparison:
+def gradient_along_depth(first: Run, other: Run) -> Ratio:
+    """The gradient of one run over another's at the places of depth, which they have in common."""
+    places = (first.graph.places, other.graph.places)
+    return _difference((first, other), places, (None, None)).gradient
+
+
+def _named(runs: Sequence[Any]) -> dict[str, Run]:
+    if len(runs) == 1 and isinstance(runs[0], Mapping):
+        named = {str(name): run for name, run in runs[0].items()}
+    else:
+        named = {str(i): run for i, run in enumerate(runs)}
+    wrong = [type(run).__name__ for run in named.values() if not isinstance(run, Run)]
+    if wrong:
+        raise TypeError(f"compare takes runs, or a mapping of runs by name, got {wrong[0]}")
+    if len(named) < 2:
+        raise InvalidProbe(f"compare takes two runs or more, got {len(named)}")
+    return named if isinstance(runs[0], Mapping) else run_names(list(named.values()))
+
+
+def run_names(runs: Sequence[Run]) -> dict[str, Run]:
+    """Runs by what tells them apart: fields of their networks, or how they came to be; else by
+    number."""
+    facts = [_facts(run) for run in runs]
+    keys = [key for key in facts[0] if len({str(fact.get(key)) for fact in facts}) > 1]
+    named: dict[str, Run] = {}
+    for i, (fact, run) in enumerate(zip(facts, runs, strict=True)):
+        words = ", ".join(
+            str(fact.get(key)) if key in _BARE else f"{key} {fact.get(key)}" for key in keys
+        )
+        plain = words or (run.model if "model" in fact else "run")
+        named[words if words and words not in named else f"{plain} ({i + 1})"] = run
+    return named
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    source = "simulation" if run.networks else "theory"
+    if run.graph.is_described:
+        return {**run.spec, "loss": run.loss, "source": source, "seed": run.seed}
+    model = run.model if run.networks else f"theory of {run.model}"
+    keys = ("mode", "loss", "seed", "batch", "passes", "networks")
+    return {"model": model} | {key: getattr(run, key) for key in keys}
+
+
+def _aligned(
+    runs: Mapping[str, Run],
+) -> tuple[Literal["operation", "place"], dict[str, tuple[int, ...]]]:
+    """Which operations of the runs stand in one row."""
+    described = all(run.graph.is_described for run in runs.values())
+    keys = {
+        name: {(op.name, op.op): op.id for op in run.ops if described or not op.is_input}
+        for name, run in runs.items()
+    }
+    shared = [key for key in next(iter(keys.values())) if all(key in ids for ids in keys.values())]
+    whole = all(len(shared) == len(ids) for ids in keys.values())
+    if whole or (not described and 2 * len(shared) >= min(map(len, keys.values()))):
+        return "operation", {name: tuple(ids[key] for key in shared) for name, ids in keys.items()}
+    places = {
+        name: run.graph.places if described else _boundaries(run) for name, run in runs.items()
+    }
+    depth = min(map(len, places.values()))
+    if not depth:
+        first = ", ".join([op.name for op in next(iter(runs.values())).ops if not op.is_input][:3])
+        raise InvalidProbe(
+            f"{' and '.join(runs)} share neither operations of one name ({first} ...) nor a depth "
+            "of repeated steps: compare networks that repeat a block, or one model before and "
+            "after a change"
+        )
+    return "place", {name: ids[:depth] for name, ids in places.items()}
+
+
+def _boundaries(run: Run) -> tuple[int, ...]:
+    """Where the whole steps of depth begin and end."""
+    depth = Analysis.of(run).depth
+    return tuple(sorted({op for pair in depth.pairs for op in pair})) if depth else ()
+
+
+def _difference(
+    runs: tuple[Run, Run],
+    at: tuple[tuple[int, ...], tuple[int, ...]],
+    growths: tuple[Growth | None, Growth | None],
+) -> Difference:
+    a, b = runs
+    degrees = sum(max(_networks(run) - 1, 0) for run in runs)
+    first, this = ([(op.name, op.op) for op in run.ops if not op.is_input] for run in runs)
+    ratios = [
+        _ratio(of(b).at(at[1]), of(a).at(at[0]), degrees)
+        for of in (_gradient, _activation, _batch_variance)
+    ]
+    return Difference(
+        *ratios,
+        z_score=_apart(*growths),
+        only_first=_alone(first, this),
+        only_this=_alone(this, first),
+    )
+
+
+def _alone(ops: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Names of operations that are not among others, by name and function."""
+    known = set(others)
+    return tuple(op[0] for op in ops if op not in known)
+
+
+def _networks(run: Run) -> int:
+    return run.networks if np.isfinite(run.readings.gradient.relative_stderr).any() else 0
+
+
+def _gradient(run: Run) -> Quantity:
+    return run.readings.gradient
+
+
+def _activation(run: Run) -> Quantity:
+    return run.readings.activation
+
+
+def _batch_variance(run: Run) -> Quantity:
+    return run.readings.batch_variance or Quantity.exact(np.full(len(run), nan))
+
+
+def _ratio(a: Quantity, b: Quantity, degrees: int) -> Ratio:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        log2_ratio = a.log2_mean_square - b.log2_mean_square
+        same = a.log2_mean_square == b.log2_mean_square  # both may be -inf: exactly 0
+        log2_ratio = np.where(same, 0.0, a.log2_mean_square - b.log2_mean_square)
         ratio = np.exp2(log2_ratio)
         stderr = np.hypot(ratio * a.relative_stderr, ratio * b.relative_stderr)
         t = np.where(stderr > 0, (ratio - 1) / stderr, np.nan)
-        return Comparison(log2_ratio, stderr, normal_deviate(t, degrees))
+        z = normal_deviate(t, degrees) if degrees > 0 else np.full_like(t, nan)
+        return Ratio(log2_ratio, stderr, z)
 
 
-def _compare_traces(before: Trace, after: Trace) -> TraceComparison:
-    old, new = ({op.name: op for op in trace.ops} for trace in (before, after))
-    both = [
-        name
-        for name, op in old.items()
-        if name in new and op.op == new[name].op and not op.is_input
-    ]
-    if not both:
-        raise InvalidProbe(
-            f"no operation of {before.model} has its name in {after.model} "
-            f"({_first_names(before)} against {_first_names(after)}): "
-            "compare one model's traces before and after a change"
-        )
-    growths = _growth_or_none(before), _growth_or_none(after)
-    return TraceComparison(
-        changes=tuple(_change(old[name], new[name]) for name in both),
-        only_before=tuple(name for name in old if name not in both and not old[name].is_input),
-        only_after=tuple(name for name in new if name not in both and not new[name].is_input),
-        growths=growths,
-        standard_errors=_apart(*growths),
-        before=before,
-        after=after,
-    )
+def _growth(run: Run) -> Growth | None:
+    rate = Analysis.of(run).gradient
+    return None if isinstance(rate, UnreliableGrowth) else rate
 
 
-def _change(old: TracedOp, new: TracedOp) -> Change:
-    gradient, activation = (
-        _difference(new, old, of) for of in ("log2_gradient_ms", "log2_activation_ms")
-    )
-    return Change(old.name, gradient, activation)
-
-
-def _difference(new: TracedOp, old: TracedOp, of: str) -> float:
-    a, b = getattr(new, of), getattr(old, of)
-    return 0.0 if a == b else a - b  # both may be -inf: exactly 0
-
-
-def _growth_or_none(trace: Trace) -> Growth | None:
-    try:
-        return growth(trace)
-    except UnreliableGrowth:
-        return None
-
-
-def _apart(before: Growth | None, after: Growth | None) -> float:
+def _apart(first: Growth | None, other: Growth | None) -> float:
     """Welch's t of two rates' logarithms, with the fewer degrees of freedom of the two (too few
     rather than too many)."""
-    if before is None or after is None:
+    if first is None or other is None:
         return nan
-    t = (log(after.rate) - log(before.rate)) / hypot(after.log_stderr, before.log_stderr)
-    return float(normal_deviate(np.array(t), min(after.degrees, before.degrees)))
+    stderr = hypot(other.log_stderr, first.log_stderr)
+    if not stderr:
+        return nan
+    t = (log(other.rate) - log(first.rate)) / stderr
+    return float(normal_deviate(np.array(t), min(other.degrees, first.degrees)))
 
 
 def _in_rms(log2_ms: float) -> str:
-    return (
-        f"{2.0 ** (log2_ms / 2):.4g}"
-        if abs(log2_ms) < _HELD
-        else f"2^{log2_ms / 2:.0f}"
-        if isfinite(log2_ms)
-        else "?"
-    )
-
-
-def _first_names(trace: Trace) -> str:
-    return ", ".join([op.name for op in trace.ops if not op.is_input][:3])
+    if not isfinite(log2_ms):
+        return "?"
+    return f"{2.0 ** (log2_ms / 2):.4g}" if abs(log2_ms) < _HELD else f"2^{log2_ms / 2:.0f}"

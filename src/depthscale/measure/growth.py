@@ -18,9 +18,8 @@ from depthscale.measure.laws import (
     law_of,
 )
 from depthscale.measure.levels import LogSteps, log_steps_of
-from depthscale.measure.wording import growth_in_words
 from depthscale.numerics.student import as_sure_as, normal_deviate
-from depthscale.run import Depth, Profile, Trace, depth_of
+from depthscale.run import Depth, Run, depth_of
 
 _FACTOR = Factor()
 Of = Literal["gradient", "activation"]
@@ -93,11 +92,6 @@ class Growth(Drawable):
         return high > _VAGUE * low
 
     @property
-    def words(self) -> str:
-        """What it does, in words."""
-        return growth_in_words(self, "explodes", "vanishes")
-
-    @property
     def rms_rate(self) -> float:
         """Factor of the root mean square per step: the square root of rate."""
         return sqrt(self.rate)
@@ -125,7 +119,7 @@ class Growth(Drawable):
         return f"Growth({self}, {self.step}s {self.first_layer} to {self.last_layer})"
 
 
-def growth(run: Profile | Trace, of: Of = "gradient") -> Growth:
+def growth(run: Run, of: Of = "gradient") -> Growth:
     """Growth per step of depth on the bulk.
 
     Along one network the log of the mean square is a random walk, whose steps are independent and
@@ -146,12 +140,12 @@ def growth(run: Profile | Trace, of: Of = "gradient") -> Growth:
     """
     if of not in ("gradient", "activation"):
         raise InvalidInput(f"growth is of the 'gradient' or of the 'activation', got {of!r}")
-    if not isinstance(run, Profile | Trace):
-        raise TypeError(f"growth takes a Profile or a Trace, got {type(run).__name__}")
+    if not isinstance(run, Run):
+        raise TypeError(f"growth takes a Run, got {type(run).__name__}")
     return growth_along(run, of, depth_of(run))
 
 
-def growth_along(run: Profile | Trace, of: Of, depth: Depth | None) -> Growth:
+def growth_along(run: Run, of: Of, depth: Depth | None) -> Growth:
     """`growth` along a depth that is known."""
     return _growth(log_steps_of(run, of, depth))
 

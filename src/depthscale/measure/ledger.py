@@ -9,7 +9,7 @@ from typing import Any
 from depthscale.drawable import Drawable
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure.paths import Flow, flow, is_swallowed, mean_over_repeats
-from depthscale.run import Trace, TracedOp, dominators, log2_total, rows_frame
+from depthscale.run import Reading, Run, log2_total, rows_frame
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ class Ledger(Drawable):
         )
 
 
-def ledger(trace: Trace) -> Ledger:
+def ledger(trace: Run) -> Ledger:
     """The account of a trace's gradient; over repeats, squared norms are averaged.
 
     raises: UnreliableGrowth where the gradient is 0, infinite or not a number at its ends.
     """
-    if not isinstance(trace, Trace):
-        raise TypeError(f"ledger takes a Trace, got {type(trace).__name__}")
+    if not isinstance(trace, Run):
+        raise TypeError(f"ledger takes a Run, got {type(trace).__name__}")
     given = log2_total([mean_over_repeats(found) for _, found in trace.sinks])
     reached = log2_total([mean_over_repeats(found) for _, found in trace.sources])
     if not (isfinite(given) and isfinite(reached)):
@@ -120,7 +120,7 @@ def ledger(trace: Trace) -> Ledger:
     )
 
 
-def _open(trace: Trace, moved: Flow) -> Iterator[str]:
+def _open(trace: Run, moved: Flow) -> Iterator[str]:
     ops = trace.ops
     for op in moved.unseen:
         yield (
@@ -143,7 +143,7 @@ def _open(trace: Trace, moved: Flow) -> Iterator[str]:
         )
 
 
-def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
+def _entry(trace: Run, op: Reading, moved: Flow) -> Entry:
     arrived = mean_over_repeats(op.log2_gradient_norm2)
     left = log2_total(
         [mean_over_repeats(edge.log2_norm2) for edge in op.edges if not is_swallowed(trace, edge)]
@@ -165,9 +165,9 @@ def _entry(trace: Trace, op: TracedOp, moved: Flow) -> Entry:
     )
 
 
-def _stages(trace: Trace, moved: Flow) -> tuple[Stage, ...]:
+def _stages(trace: Run, moved: Flow) -> tuple[Stage, ...]:
     """Between consecutive dominators, from the output to the input."""
-    crossed = dominators(trace)
+    crossed = trace.graph.dominators
     ends = [*crossed[1:], None] if crossed and len(trace.sources) > 1 else [*crossed[1:]]
     found = []
     for top, bottom in zip(crossed, ends, strict=False):
@@ -181,7 +181,7 @@ def _stages(trace: Trace, moved: Flow) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _grouped(trace: Trace, entries: tuple[Entry, ...], key) -> tuple[tuple[str, float], ...]:
+def _grouped(trace: Run, entries: tuple[Entry, ...], key) -> tuple[tuple[str, float], ...]:
     totals: dict[str, float] = defaultdict(float)
     for entry in entries:
         op = trace.ops[entry.id]

@@ -1,6 +1,6 @@
 """Log steps: by how much the logarithm of a mean square changes over each step of depth."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, log
 
 import numpy as np
@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.small_batches import without_rate
-from depthscale.network import SPEC_NORMS
-from depthscale.run import Depth, Profile, Quantity, Trace
+from depthscale.run import Depth, Quantity, Run
 
 _LARGEST_LOG = 700.0  # of a factor that float64 holds
 # log2 of a fall of the mean square in one layer that only exact cancellation makes
@@ -38,89 +37,57 @@ class LogSteps:
     exact: bool = False
 
 
-def log_steps_of(run: Profile | Trace, of: str, depth: Depth | None) -> LogSteps:
+def log_steps_of(run: Run, of: str, depth: Depth | None) -> LogSteps:
     """The log steps of a quantity along a depth.
 
     Raises:
         UnreliableGrowth: where there is no depth, and where the quantity has no value, or no
             typical one.
     """
-    measured = _of_trace(run, of, depth) if isinstance(run, Trace) else _of_profile(run, of, depth)
-    steps = measured.log_steps
-    if abs(steps.mean()) > _LARGEST_LOG:
-        raise UnreliableGrowth(
-            f"no growth rate: a factor per {measured.depth.word} that float64 does not hold",
-            needed="scales nearer 1",
-        )
-    return measured if of == "gradient" else replace(measured, log_steps=-steps)
-
-
-def _of_trace(trace: Trace, of: str, depth: Depth | None) -> LogSteps:
     if depth is None:
-        raise UnreliableGrowth(
-            "nothing repeats three times along the depth, so there is no rate per step",
-            needed="3 repetitions",
-        )
-    why = without_rate(trace, depth) if of == "gradient" else ""
+        raise UnreliableGrowth(_no_depth(run), needed="3 repetitions")
+    why = run.without_rate or (without_rate(run, depth) if of == "gradient" else "")
     if why:
         raise UnreliableGrowth(f"no growth rate: {why}", needed="a larger batch")
-    networks = (
-        trace.initializations
-        if of == "gradient"
-        else len(trace.ops[depth.pairs[0][0]].log2_activation_samples)
-    )
-    pairs = depth.pairs_of(networks)
-    levels = np.array([[_levels(trace, op, of) for op in pair] for pair in pairs]) * log(
-        2
-    )  # [steps, 2, networks]
-    if not np.isfinite(levels).all():
-        raise UnreliableGrowth(
-            f"no growth rate: the {of} is 0 or not finite at {depth.word}s of the bulk",
-            needed="finite values",
-        )
-    return LogSteps((levels[:, 0] - levels[:, 1]).T, depth, _FLOAT32)
-
-
-def _levels(trace: Trace, op: int, of: str) -> NDArray[np.float64]:
-    """log2 of the mean square at an operation's output, in each network."""
-    record = trace.ops[op]
-    if of == "activation":
-        return np.array(record.log2_activation_samples)
-    norms = (
-        record.log2_gradient_norm2
-        if trace.initializations > 1
-        else (mean_over_repeats(record.log2_gradient_norm2),)
-    )
-    return np.array(norms) - log(max(record.size, 1)) / log(2)
-
-
-def _of_profile(profile: Profile, of: str, depth: Depth | None) -> LogSteps:
-    if profile.without_rate:
-        raise UnreliableGrowth(f"no growth rate: {profile.without_rate}", needed="a larger batch")
-    if depth is None:
-        layers = f"{profile.depth:,} layer{'s' * (profile.depth != 1)}"
-        raise UnreliableGrowth(
-            f"a network of {layers} has no bulk between its first and last one; it takes at "
-            "least 3",
-            needed="3 layers",
-        )
-    quantity: Quantity = getattr(profile, of)
-    samples = quantity.log2_samples
-    exact = samples is None
-    rows = quantity.log2_mean_square[None] if samples is None else samples
+    exact, rows = not run.networks, _log2_levels(run, of)
     below, top = np.array(depth.pairs_of(inf if exact else len(rows))).T
     levels = rows * log(2)
-    if not np.isfinite(levels[:, [below[0], *top]]).all():
-        why = "; ".join(profile.notes) or f"the {of} is 0, infinite or not known there"
+    if not np.isfinite(levels[:, [*below, *top]]).all():
+        why = "; ".join(run.notes) or f"the {of} is 0, infinite or not known there"
         raise UnreliableGrowth(
-            f"no growth rate on layers {below[0]} to {top[-1]}: {why}",
+            f"no growth rate along the {depth.word}s of the bulk: {why}",
             needed=f"{'a gradient' if of == 'gradient' else 'an activation'} that is neither",
         )
     if of == "gradient":
-        _require_more_than_rounding(profile)
-    error = _own_error(quantity, levels, top) if exact else _FLOAT32
-    steps = np.take(levels, below, axis=1) - np.take(levels, top, axis=1)
-    return LogSteps(steps, depth, error, exact)
+        _require_more_than_rounding(run)
+    steps = levels[:, below] - levels[:, top]
+    if abs(steps.mean()) > _LARGEST_LOG:
+        raise UnreliableGrowth(
+            f"no growth rate: a factor per {depth.word} that float64 does not hold",
+            needed="scales nearer 1",
+        )
+    error = _own_error(getattr(run.readings, of), levels, top) if exact else _FLOAT32
+    return LogSteps(steps if of == "gradient" else -steps, depth, error, exact)
+
+
+def _no_depth(run: Run) -> str:
+    if not run.graph.is_described:
+        return "nothing repeats three times along the depth, so there is no rate per step"
+    layers = f"{run.depth:,} layer{'s' * (run.depth != 1)}"
+    return f"a network of {layers} has no bulk between its first and last one; it takes at least 3"
+
+
+def _log2_levels(run: Run, of: str) -> NDArray[np.float64]:
+    """[networks, ops] log2 of the mean squares; of one network the mean over its passes."""
+    quantity: Quantity = getattr(run.readings, of)
+    if quantity.log2_samples is not None:
+        return quantity.log2_samples
+    if not run.networks or of == "activation":
+        return quantity.log2_mean_square[None]
+    norms = run.readings.log2_gradient_norm2
+    if run.networks == 1:
+        norms = np.array([[mean_over_repeats(tuple(column)) for column in norms.T.tolist()]])
+    return norms - np.log(np.maximum(run.graph.entries, 1)) / log(2)
 
 
 def _own_error(quantity: Quantity, levels: NDArray[np.float64], top: NDArray[np.int64]) -> float:
@@ -130,17 +97,17 @@ def _own_error(quantity: Quantity, levels: NDArray[np.float64], top: NDArray[np.
     return float(np.hypot(largest, _FLOAT64 * np.abs(levels[:, top]).max()))
 
 
-def _require_more_than_rounding(profile: Profile) -> None:
+def _require_more_than_rounding(run: Run) -> None:
     """Refuse what is left of a gradient that a norm deleted: float32 keeps some 2^-48 of its
     square.
 
     Without a norm, with eps, or below layer 1 (whose inputs may have any size) a steep fall is what
     it seems.
     """
-    norm = SPEC_NORMS.get(profile.spec.get("norm", "none"), SPEC_NORMS["none"])
-    if not profile.seeds or norm.kind is None or profile.spec.get("eps"):
+    bare = any(op.norm is not None and not op.norm.eps for op in run.ops)
+    if not (run.networks and run.graph.is_described and bare):
         return
-    levels = profile.gradient.log2_mean_square[1:]
+    levels = run.gradient.log2_mean_square[1:]
     falls = levels[1:] - levels[:-1]
     if falls.max() > _ROUNDING_BITS:
         layer = 1 + int(falls.argmax())

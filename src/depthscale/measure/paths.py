@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from math import inf, isfinite, log2
 
-from depthscale.run import Edge, Trace, log2_total
+from depthscale.run import Edge, Run, log2_total
 
 _ROUNDING = 0.02  # log2 of a squared norm: a sum in bfloat16 keeps 8 bits
 Into = dict[
@@ -40,7 +40,7 @@ class Flow:
     forward: dict[int, float] = field(default_factory=dict)
 
 
-def flow(trace: Trace) -> Flow:
+def flow(trace: Run) -> Flow:
     """Hand the cotangents' squared norm down. An operation gives each edge its level times the
     edge's own measured gain.
 
@@ -86,7 +86,7 @@ def flow(trace: Trace) -> Flow:
     return found
 
 
-def _share_out(trace: Trace, found: Flow, into: Into) -> None:
+def _share_out(trace: Run, found: Flow, into: Into) -> None:
     """Part the log of the total among the operations, each edge weighted by the share of the
     gradient that came over it.
 
@@ -140,7 +140,7 @@ def _share_out(trace: Trace, found: Flow, into: Into) -> None:
     )
 
 
-def is_swallowed(trace: Trace, edge: Edge) -> bool:
+def is_swallowed(trace: Run, edge: Edge) -> bool:
     """Whether an operation's backward pass gave this edge no gradient at all; a complex one could
     not be counted."""
     below = trace.ops[edge.source]

@@ -1,16 +1,13 @@
 """Growth in words."""
 
 from math import log, sqrt
-from typing import TYPE_CHECKING
 
+from depthscale.measure.growth import Growth
 from depthscale.measure.laws import Power, Segments, SuperExponential, Transient
 from depthscale.measure.segments import Segment
 
-if TYPE_CHECKING:
-    from depthscale.measure.growth import Growth
 
-
-def growth_in_words(growth: "Growth", up: str, down: str) -> str:
+def growth_in_words(growth: Growth, up: str = "explodes", down: str = "vanishes") -> str:
     """What a growth does. / up, down: the verbs of a rate above and below 1."""
     if growth.steady:
         return "steady"

@@ -8,7 +8,7 @@ one k for a tensor: exact, since k is a whole number.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf, ldexp, log2
+from math import inf, ldexp, log2, nan
 
 import torch
 from torch import Tensor
@@ -51,11 +51,12 @@ class _Scaled:
 @dataclass(slots=True)
 class _Layer:
     """What the backward pass of one network needs of one layer. / z: before gamma and beta; scale:
-    of 1 / sigma."""
+    of 1 / sigma; log2_z: log2 of z's mean square, where gain or shift follow."""
 
     z: Tensor
     inverse_std: Tensor | None = None
     scale: int = 0
+    log2_z: float | None = None
 
 
 def is_fast(spec: NetSpec) -> bool:
@@ -168,8 +169,9 @@ def _forward(
     inputs = draw_input(white, seed) if given is None else given
     states = [_Scaled(inputs, power) for _ in specs]
     layers: list[list[_Layer]] = [[]]
+    places = [_positions(this) for this in specs]
     yield from (
-        Seen("activation", net, 0, log2_mean_square(inputs, power))
+        Seen("activation", net, 0, 0, log2_mean_square(inputs, power))
         for members in nets
         for net in members
     )
@@ -180,19 +182,48 @@ def _forward(
         for f, (this, y) in enumerate(zip(specs, products, strict=True)):
             y = _with_bias(_Scaled(y, states[f].scale + weights.scale), bias)
             y = y if homogeneous or this.normalizer.kind else _Scaled(y.plain())
-            kept, z, log2_variance = _normalize(this, y)
+            kept, z, log2_y, log2_variance = _normalize(this, y)
             sketch = Sketch.of(z.values, z.scale)
             _require_numbers(sketch, this, layer)
             x = _Scaled(phi(z.values), z.scale)
             log2_ms = log2_mean_square(x.values, x.scale)
+            at = places[f].of(layer)
             for net in nets[f]:
-                yield Seen("preactivation_batch_variance", net, layer, log2_variance)
-                yield Seen("preactivation", net, layer, sketch.log2_mean_square(), z.values, sketch)
-                yield Seen("activation", net, layer, log2_ms, x.values)
+                yield Seen("batch_variance", net, at.linear, layer, log2_variance)
+                yield Seen("activation", net, at.linear, layer, log2_y)
+                if kept.log2_z is not None:
+                    yield Seen("activation", net, at.norm, layer, kept.log2_z)
+                level = sketch.log2_mean_square()
+                yield Seen("activation", net, at.received, layer, level, z.values, sketch)
+                yield Seen("activation", net, at.output, layer, log2_ms, x.values)
             _require_held(log2_ms, states[f], layer, homogeneous)
             states[f] = x.recentred(log2_ms / 2) if homogeneous else x
             layers[layer].append(kept)
     return layers, [(state.values, state.scale) for state in states]
+
+
+@dataclass(frozen=True, slots=True)
+class _Positions:
+    """Where the operations of a layer stand in the graph: its linear map, its norm, what its
+    activation receives, and its output."""
+
+    linear: int
+    norm: int
+    received: int
+    output: int
+
+    def of(self, layer: int) -> "_Positions":
+        """Of a later layer, from those of the first one."""
+        past = (layer - 1) * self.output
+        return _Positions(
+            self.linear + past, self.norm + past, self.received + past, self.output + past
+        )
+
+
+def _positions(spec: NetSpec) -> _Positions:
+    """Of the first layer."""
+    layer = [type(op.what) for op in spec.graph().ops if op.layer == 1]
+    return _Positions(1, 2, len(layer) - 1, len(layer))
 
 
 def _with_bias(y: _Scaled, bias: Tensor | None) -> _Scaled:
@@ -203,18 +234,24 @@ def _with_bias(y: _Scaled, bias: Tensor | None) -> _Scaled:
     )
 
 
-def _normalize(spec: NetSpec, y: _Scaled) -> tuple[_Layer, _Scaled, float]:
-    """What to keep, what the activation receives, and log2 of the mean over neurons of y's variance
-    over the batch."""
-    centred = y.values - y.values.mean(0, keepdim=True)
+def _normalize(spec: NetSpec, y: _Scaled) -> tuple[_Layer, _Scaled, float, float]:
+    """What to keep, what the activation receives, log2 of y's mean square, and of the mean over
+    neurons of its variance over the batch."""
+    means = y.values.mean(0, keepdim=True)
+    centred = y.values - means
     variance = centred.square().mean(0, keepdim=True)
     log2_variance = float(variance.mean(dtype=torch.float64).log2()) + 2 * y.scale
     if not abs(log2_variance - 2 * y.scale) < _SQUARES_FIT:
         log2_variance = log2_mean_square(centred.double()) + 2 * y.scale
     if spec.norm == "none":
-        return _Layer(y.values), y, log2_variance
+        return _Layer(y.values), y, nan, log2_variance
+    log2_y = float((variance + means.square()).mean(dtype=torch.float64).log2()) + 2 * y.scale
+    if not abs(log2_y - 2 * y.scale) < _SQUARES_FIT:
+        log2_y = log2_mean_square(y.values.double()) + 2 * y.scale
     z, inverse_std = batch_norm.normalize(centred, variance, _over_power(spec.eps, 2 * y.scale))
-    return _Layer(z, inverse_std, -y.scale), _Scaled(_affine(spec, z)), log2_variance
+    scaled = (spec.gamma, spec.beta) != (1, 0)  # else what the activation receives is z itself
+    kept = _Layer(z, inverse_std, -y.scale, log2_mean_square(z) if scaled else None)
+    return kept, _Scaled(_affine(spec, z)), log2_y, log2_variance
 
 
 def _affine(spec: NetSpec, z: Tensor) -> Tensor:
@@ -229,6 +266,7 @@ def _backward(
     gradients: list[_Scaled],
 ) -> Iterator[Seen]:
     """gradients: at the outputs, one for each network; layers are let go as they are passed."""
+    places = [_positions(spec) for spec in specs]
     for layer in range(specs[0].depth, -1, -1):
         for net, gradient in enumerate(gradients):
             sketch = Sketch.of(gradient.values, gradient.scale)
@@ -237,15 +275,22 @@ def _backward(
                     f"layer {layer}: {sketch.nans:,} entries of the gradient are NaN and "
                     f"{sketch.infs:,} infinite"
                 )
-            yield Seen("gradient", net, layer, sketch.log2_mean_square(), gradient.values, sketch)
-            gradients[net] = gradient.recentred(sketch.log2_mean_square() / 2)
+            level, op = sketch.log2_mean_square(), layer * places[net].output
+            yield Seen("gradient", net, op, layer, level, gradient.values, sketch)
+            gradients[net] = gradient.recentred(level / 2)
         if layer == 0:
             return
         kept = [layers[layer][f] for f in forward_of]
-        at_y = [
-            _through_layer(spec, g.values, k)
-            for spec, g, k in zip(specs, gradients, kept, strict=True)
-        ]
+        at_y = []
+        for net, (spec, gradient, k) in enumerate(zip(specs, gradients, kept, strict=True)):
+            inside = _through_layer(spec, gradient.values, k)
+            at = places[net].of(layer)
+            ops = (at.received, at.norm)[: len(inside) - 1]
+            for op, values in zip(ops, inside, strict=False):
+                yield Seen("gradient", net, op, layer, log2_mean_square(values, gradient.scale))
+            scale = gradient.scale + k.scale
+            yield Seen("gradient", net, at.linear, layer, log2_mean_square(inside[-1], scale))
+            at_y.append(inside[-1])
         at_x = _multiply(at_y, weights[layer])
         gradients = [
             _Scaled(v, g.scale + k.scale + weights.scale)
@@ -254,17 +299,23 @@ def _backward(
         layers[layer] = []
 
 
-def _through_layer(spec: NetSpec, gradient: Tensor, kept: _Layer) -> Tensor:
-    """Gradient at the preactivation y from that at x = phi(norm(y)). / gradient, returns: [batch,
-    width]."""
+def _through_layer(spec: NetSpec, gradient: Tensor, kept: _Layer) -> list[Tensor]:
+    """Gradients at what the activation receives, at the norm's output before gain and shift, and
+    at the preactivation y, from that at x = phi(norm(y)): as many as there are operations.
+
+    Args:
+        gradient: [batch, width].
+    """
     phi = elementwise(spec.activation)
     if kept.inverse_std is None:
-        return phi.backward(gradient, kept.z)
-    at_z = phi.backward(gradient, _affine(spec, kept.z))
-    at_z = at_z if spec.gamma == 1 else at_z * spec.gamma
+        return [phi.backward(gradient, kept.z)]
+    at_received = phi.backward(gradient, _affine(spec, kept.z))
+    at_z = at_received if spec.gamma == 1 else at_received * spec.gamma
+    plain = (spec.gamma, spec.beta) == (1, 0)
+    inside = [at_z] if plain else [at_received, at_z]
     if spec.statistics == "frozen":
-        return batch_norm.frozen_backward(at_z, kept.inverse_std)
-    return batch_norm.backward(at_z, kept.z, kept.inverse_std)
+        return [*inside, batch_norm.frozen_backward(at_z, kept.inverse_std)]
+    return [*inside, batch_norm.backward(at_z, kept.z, kept.inverse_std)]
 
 
 def _multiply(rows: list[Tensor], matrix: Tensor) -> list[Tensor]:

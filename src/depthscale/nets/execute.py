@@ -2,6 +2,7 @@
 autograd."""
 
 from collections.abc import Iterator
+from functools import partial
 from math import inf
 
 import torch
@@ -44,37 +45,65 @@ def run(spec: NetSpec, seed: int, loss: Loss, inputs: Tensor | None = None) -> I
     """
     graph = spec.graph()
     with torch.enable_grad():
-        outputs = execute(
-            graph,
-            (draw_input(spec, seed) if inputs is None else inputs.clone()).requires_grad_(),
-            seed,
-        )
-        layers = [outputs[layer[-1]] for layer in graph.layers()]
-        gradients = torch.autograd.grad(
-            layers[-1], layers, output_gradient(spec, seed, loss, layers[-1]).to(layers[-1].dtype)
-        )
-    yield from _forward(graph, [each.detach() for each in outputs])
-    for layer, gradient in enumerate(gradients):
+        given = (draw_input(spec, seed) if inputs is None else inputs.clone()).requires_grad_()
+        edges: list[Tensor] = []
+        outputs = execute(graph, given, seed, edges)
+        watched = _Gradients(graph, outputs, edges)
+        at_output = output_gradient(spec, seed, loss, outputs[-1]).to(outputs[-1].dtype)
+        torch.autograd.grad(outputs[-1], given, at_output)
+    yield from _forward(graph, [output.detach() for output in outputs])
+    yield from watched.seen
+
+
+class _Gradients:
+    """What is seen of the gradient of every operation and edge, as it comes by."""
+
+    def __init__(self, graph: Graph, outputs: list[Tensor], edges: list[Tensor]):
+        self.seen: list[Seen] = []
+        places = set(graph.places)
+        for i, output in enumerate(outputs):
+            output.register_hook(partial(self._arrive, i, graph.ops[i].layer, i in places))
+        for k, edge in enumerate(edges):
+            edge.register_hook(partial(self._leave, k))
+
+    def _arrive(self, op: int, layer: int, whole: bool, gradient: Tensor) -> None:
+        if not whole:
+            self.seen.append(Seen("gradient", 0, op, layer, log2_mean_square(gradient)))
+            return
         sketch = Sketch.of(gradient)
         if sketch.nans or sketch.infs:
             raise Undefined(
                 f"layer {layer}: {sketch.nans:,} entries of the gradient are NaN and "
                 f"{sketch.infs:,} infinite"
             )
-        yield Seen("gradient", 0, layer, sketch.log2_mean_square(), gradient, sketch)
+        level = sketch.log2_mean_square()
+        self.seen.append(Seen("gradient", 0, op, layer, level, gradient, sketch))
+
+    def _leave(self, edge: int, gradient: Tensor) -> None:
+        self.seen.append(Seen("edge", 0, edge, 0, log2_mean_square(gradient)))
 
 
-def execute(graph: Graph, inputs: Tensor, seed: int) -> list[Tensor]:
-    """Every operation's output. / inputs: [samples, width] or [samples, channels, *size]; tokens:
-    [samples, entries, positions].
+def execute(
+    graph: Graph, inputs: Tensor, seed: int, edges: list[Tensor] | None = None
+) -> list[Tensor]:
+    """Every operation's output.
 
     The n-th linear map's or convolution's weights are those of layer n of the seed.
+
+    Args:
+        inputs: [samples, width] or [samples, channels, *size]; tokens: [samples, entries,
+            positions].
+        edges: takes what each operation reads, a view of its own for every edge of the graph.
     """
     outputs: list[Tensor] = []
     linears = 0
     for op in graph.ops:
         linears += isinstance(op.what, Linear | Conv)
-        outputs.append(_apply(op, [outputs[i] for i in op.inputs], inputs, seed, linears))
+        args = [outputs[i] for i in op.inputs]
+        if edges is not None:
+            args = [read.view_as(read) for read in args]
+            edges += args
+        outputs.append(_apply(op, args, inputs, seed, linears))
     return outputs
 
 
@@ -193,16 +222,13 @@ def normalize(norm: Norm, y: Tensor) -> Tensor:
 
 
 def _forward(graph: Graph, outputs: list[Tensor]) -> Iterator[Seen]:
-    for number, layer in enumerate(graph.layers()):
-        x = outputs[layer[-1]]
-        yield Seen("activation", 0, number, log2_mean_square(x), x)
-        received = [
-            graph.ops[i].inputs[0] for i in layer if isinstance(graph.ops[i].what, Elementwise)
-        ]
-        for z in (outputs[i] for i in received[:1]):
-            sketch = Sketch.of(z)
-            yield Seen("preactivation", 0, number, sketch.log2_mean_square(), z, sketch)
-        for y in (outputs[i] for i in layer if isinstance(graph.ops[i].what, Linear)):
-            variance = y.var(0, correction=0).mean(dtype=torch.float64)
-            yield Seen("preactivation_batch_variance", 0, number, float(variance.log2()))
-            break
+    received = {op.inputs[0] for op in graph.ops if isinstance(op.what, Elementwise)}
+    for i, (op, x) in enumerate(zip(graph.ops, outputs, strict=True)):
+        if i in received:
+            sketch = Sketch.of(x)
+            yield Seen("activation", 0, i, op.layer, sketch.log2_mean_square(), x, sketch)
+        else:
+            yield Seen("activation", 0, i, op.layer, log2_mean_square(x), x)
+        if isinstance(op.what, Linear):
+            variance = x.var(0, correction=0).mean(dtype=torch.float64)
+            yield Seen("batch_variance", 0, i, op.layer, float(variance.log2()))

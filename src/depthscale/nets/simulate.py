@@ -11,8 +11,8 @@ from depthscale.nets import ensemble, execute
 from depthscale.nets.draw import Loss
 from depthscale.nets.limits import check_inputs, check_run
 from depthscale.nets.seen import Measured, Seen
-from depthscale.network import NetSpec
-from depthscale.run import Profile, Quantity
+from depthscale.network import Graph, NetSpec
+from depthscale.run import Run, Simulated, simulated_readings
 from depthscale.sketch import Sketch
 
 Progress = Callable[[int, int], object]
@@ -28,7 +28,7 @@ def simulate(
     inputs: Tensor | None = ...,
     progress: Progress | None = ...,
     see: See | None = ...,
-) -> Profile: ...
+) -> Run: ...
 @overload
 def simulate(
     spec: Sequence[NetSpec],
@@ -38,7 +38,7 @@ def simulate(
     inputs: Tensor | None = ...,
     progress: Progress | None = ...,
     see: See | None = ...,
-) -> list[Profile]: ...
+) -> list[Run]: ...
 def simulate(
     spec: NetSpec | Sequence[NetSpec],
     seeds: int = 20,
@@ -47,7 +47,7 @@ def simulate(
     inputs: Tensor | None = None,
     progress: Progress | None = None,
     see: See | None = None,
-) -> Profile | list[Profile]:
+) -> Run | list[Run]:
     """Random networks measured: mean squares along depth with standard errors over seeds, and the
     distributions.
 
@@ -59,7 +59,7 @@ def simulate(
     inputs: [batch, width] of data on which every seed's network runs, in place of white noise.
     progress: called with the runs done and the runs in all; see: called with the seed and every
     tensor as it passes (`Seen.net` counts within the group of paired networks).
-    returns: Profile, or a list of them in the order given; standard errors are those of the mean
+    returns: Run, or a list of them in the order given; standard errors are those of the mean
     over seeds.
     raises: InvalidSpec for settings that cannot be run on this machine; Undefined where a network
     has no finite values.
@@ -69,7 +69,7 @@ def simulate(
     given = None if inputs is None else check_inputs(specs, inputs)
     seeds, seed = int(seeds), int(seed)
     groups = _paired(specs)
-    profiles: dict[int, Profile] = {}
+    runs: dict[int, Run] = {}
     for done, members in enumerate(groups):
         group = [specs[i] for i in members]
         record = _Record(group, seeds)
@@ -85,11 +85,11 @@ def simulate(
                     see(s, seen)
             if progress:
                 progress(done * seeds + row + 1, len(groups) * seeds)
-        profiles |= {
-            i: record.profile(net, specs[i], loss, seed, given is not None)
+        runs |= {
+            i: record.run(net, specs[i], loss, seed, given is not None)
             for net, i in enumerate(members)
         }
-    ordered = [profiles[i] for i in range(len(specs))]
+    ordered = [runs[i] for i in range(len(specs))]
     return ordered[0] if isinstance(spec, NetSpec) else ordered
 
 
@@ -98,39 +98,45 @@ class _Record:
     over seeds."""
 
     def __init__(self, specs: Sequence[NetSpec], seeds: int):
-        shape = (len(specs), seeds, specs[0].depth + 1)
-        self._log2_ms: dict[Measured, np.ndarray] = defaultdict(lambda: np.full(shape, np.nan))
-        self._sketches: dict[tuple[Measured, int, int], Sketch] = defaultdict(Sketch)
+        self._graphs = [spec.graph() for spec in specs]
+        self._levels = [_levels(graph, seeds) for graph in self._graphs]
+        self._sketches: list[dict[tuple[Measured, int], Sketch]] = [
+            defaultdict(Sketch) for _ in specs
+        ]
 
     def add(self, row: int, seen: Seen) -> None:
-        self._log2_ms[seen.quantity][seen.net, row, seen.layer] = seen.log2_ms
+        self._levels[seen.net][seen.quantity][row, seen.op] = seen.log2_ms
         if seen.sketch is not None:
-            self._sketches[seen.quantity, seen.net, seen.layer] += seen.sketch
+            self._sketches[seen.net][seen.quantity, seen.op] += seen.sketch
 
-    def profile(self, net: int, spec: NetSpec, loss: Loss, seed: int, given: bool) -> Profile:
-        samples = {
-            quantity: Quantity.over_seeds(log2_ms[net])
-            for quantity, log2_ms in self._log2_ms.items()
-        }
-        layers = range(spec.depth + 1)
-        return Profile(
-            gradient=samples["gradient"],
-            activation=samples["activation"],
-            preactivation_batch_variance=samples["preactivation_batch_variance"],
-            source="simulation",
-            spec=spec.record(),
-            loss=loss if isinstance(loss, str) else getattr(loss, "__name__", "callable"),
-            seeds=self._log2_ms["gradient"].shape[1],
-            seed=seed,
-            notes=(spec.without_rate(),) if spec.without_rate() else (),
-            without_rate=spec.without_rate(),
-            inputs="given" if given else "white noise",
-            gradient_sketches=tuple(self._sketches["gradient", net, layer] for layer in layers),
-            preactivation_sketches=(
-                None,
-                *(self._sketches["preactivation", net, layer] for layer in layers[1:]),
+    def run(self, net: int, spec: NetSpec, loss: Loss, seed: int, given: bool) -> Run:
+        graph, levels = self._graphs[net], self._levels[net]
+        why = spec.without_rate()
+        return Run(
+            graph,
+            simulated_readings(
+                graph, levels, self._sketched(net, "activation"), self._sketched(net, "gradient")
             ),
+            loss if isinstance(loss, str) else getattr(loss, "__name__", "callable"),
+            len(levels["gradient"]),
+            Simulated(spec.record(), seed, "given" if given else "white noise", why),
+            (why,) if why else (),
         )
+
+    def _sketched(self, net: int, quantity: Measured) -> tuple[Sketch | None, ...]:
+        kept = self._sketches[net]
+        return tuple(kept.get((quantity, i)) for i in range(len(self._graphs[net].ops)))
+
+
+def _levels(graph: Graph, seeds: int) -> dict[str, np.ndarray]:
+    ops, edges = len(graph.ops), graph.first_edges[-1]
+    widths = {
+        "activation": ops,
+        "gradient": ops,
+        "batch_variance": ops,
+        "edge": edges,
+    }
+    return {quantity: np.full((seeds, width), np.nan) for quantity, width in widths.items()}
 
 
 def _paired(specs: list[NetSpec]) -> list[list[int]]:

@@ -1,7 +1,7 @@
 """What a network is: its operations, the graph that they make, and the descriptions of both."""
 
 from depthscale.network.activations import Activation, Function, Phi, activation, shifted
-from depthscale.network.graph import Graph, Op
+from depthscale.network.graph import Graph, Op, RecordedCall, Submodule, dominators_between, label
 from depthscale.network.meaning import Meaning
 from depthscale.network.names import name_and_parameter
 from depthscale.network.normalizers import (
@@ -63,16 +63,20 @@ __all__ = [
     "Part",
     "Phi",
     "Pool",
+    "RecordedCall",
     "Residual",
     "SpecNorm",
+    "Submodule",
     "Unknown",
     "Window",
     "activation",
+    "dominators_between",
     "is_embedding",
     "is_input",
     "is_product",
     "is_scatter",
     "is_split",
+    "label",
     "meanings",
     "name_and_parameter",
     "parameter_input",

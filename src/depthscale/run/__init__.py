@@ -1,58 +1,61 @@
 """What is known of one network."""
 
 from depthscale.run.depth import Depth, DepthKind
-from depthscale.run.dominators import dominators
 from depthscale.run.find_depth import depth_of
 from depthscale.run.frames import data_frame, rows_frame
 from depthscale.run.kept import kept
 from depthscale.run.merge import merged
-from depthscale.run.profile import STOPS, Array, Profile, Quantity
-from depthscale.run.trace import (
+from depthscale.run.origin import Details, Ends, Predicted, Probed, Simulated
+from depthscale.run.quantity import Array, Quantity
+from depthscale.run.recorded import Recorded, recorded_run, simulated_readings, with_meanings
+from depthscale.run.records import (
     Coverage,
     Edge,
     Fate,
     FateKind,
     FateReason,
     Likeness,
-    ModuleNote,
     NormSplit,
     NotSeen,
     Slopes,
     Terms,
-    Trace,
-    TracedOp,
     TracedParameter,
     log2_total,
-    with_meanings,
 )
+from depthscale.run.run import Reading, Readings, Run
 
 __all__ = [
-    "STOPS",
     "Array",
     "Coverage",
     "Depth",
     "DepthKind",
+    "Details",
     "Edge",
+    "Ends",
     "Fate",
     "FateKind",
     "FateReason",
     "Likeness",
-    "ModuleNote",
     "NormSplit",
     "NotSeen",
-    "Profile",
+    "Predicted",
+    "Probed",
     "Quantity",
+    "Reading",
+    "Readings",
+    "Recorded",
+    "Run",
+    "Simulated",
     "Slopes",
     "Terms",
-    "Trace",
-    "TracedOp",
     "TracedParameter",
     "data_frame",
     "depth_of",
-    "dominators",
     "kept",
     "log2_total",
     "merged",
+    "recorded_run",
     "rows_frame",
+    "simulated_readings",
     "with_meanings",
 ]

@@ -1,4 +1,4 @@
-"""Depth: which pairs of places bound a step of depth, in a described network and in a trace."""
+"""Depth: which pairs of places bound a step of depth, in a network's graph."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -30,9 +30,8 @@ class Depth:
     Attributes:
         kind: what repeats.
         word: what one step is called.
-        pairs: for each step of the bulk, the place under it and the place at its top: layers of a
-            described network, operations of a trace. The repetition nearest the input and the one
-            nearest the output are left out.
+        pairs: for each step of the bulk, the operation under it and the one at its top. The
+            repetition nearest the input and the one nearest the output are left out.
         position: of each step, counted from the input (1 for the second repetition), and anew
             where the chain of equal repetitions is broken, as between the stages of a
             convolutional network.

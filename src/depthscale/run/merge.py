@@ -1,86 +1,118 @@
-"""merged: traces of one architecture, drawn anew each time, as one."""
+"""merged: runs of one architecture, drawn anew each time, as one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
+import numpy as np
+
 from depthscale.errors import InvalidProbe
-from depthscale.run.trace import Edge, Likeness, NormSplit, Trace, TracedOp, with_meanings
+from depthscale.network import Graph
+from depthscale.run.origin import Details, Ends, Probed
+from depthscale.run.recorded import counted_readings, with_meanings
+from depthscale.run.records import Likeness, NormSplit
+from depthscale.run.run import Run
 from depthscale.sketch import Sketch
 
 T = TypeVar("T")
 
 
-def merged(traces: Sequence[Trace]) -> Trace:
-    """One trace of several networks: sketches added up, each network's squared norms side by side,
-    other numbers averaged.
+def merged(runs: Sequence[Run]) -> Run:
+    """One run of several probed networks: sketches added up, each network's squared norms side by
+    side, other numbers averaged.
 
     Where all have the same weights they are one network, and what was drawn anew are the cotangents
     (and dropout, say).
-    raises: InvalidProbe where the networks do not run the same operations.
+
+    Raises:
+        InvalidProbe: where the networks do not run the same operations.
     """
-    first = traces[0]
-    if len(traces) == 1:
+    first = runs[0]
+    if len(runs) == 1:
         return first
-    names = [[(op.name, op.op, len(op.edges)) for op in trace.ops] for trace in traces]
-    for k, each in enumerate(names):
-        if each != names[0]:
-            odd = next((a[0] for a, b in zip(each, names[0], strict=False) if a != b), "the end")
+    _require_alike(runs)
+    weights = [[op.weights for op in run.ops] for run in runs]
+    alike = any(weights[0]) and all(each == weights[0] for each in weights)
+    graph, readings = _graph(runs), [run.readings for run in runs]
+    samples = np.concatenate(
+        [x for each in readings if (x := each.activation.log2_samples) is not None]
+    )
+    merged_run = replace(
+        first,
+        graph=graph,
+        readings=counted_readings(
+            graph,
+            tuple(map(_sum, zip(*(each.activation_sketches for each in readings), strict=True))),
+            tuple(map(_sum, zip(*(each.gradient_sketches for each in readings), strict=True))),
+            samples[:1] if alike else samples,
+            np.concatenate([each.log2_gradient_norm2 for each in readings]),
+            np.concatenate([each.log2_edge_norm2 for each in readings]),
+            readings[0].edge_sizes,
+        ),
+        networks=1 if alike else len(runs),
+        origin=_origin([run.origin for run in runs if isinstance(run.origin, Probed)]),
+    )
+    return with_meanings(merged_run)
+
+
+def _require_alike(runs: Sequence[Run]) -> None:
+    names = [[(op.name, op.op, len(op.edges)) for op in run.ops] for run in runs]
+    for k, network in enumerate(names):
+        if network != names[0]:
+            pairs = zip(network, names[0], strict=False)
+            odd = next((a[0] for a, b in pairs if a != b), "the end")
             raise InvalidProbe(
                 f"network {k} runs other operations than network 0, from {odd} on; probe them one "
                 "by one"
             )
-    weights = [[op.weights for op in trace.ops] for trace in traces]
-    alike = any(weights[0]) and all(each == weights[0] for each in weights)
-    ops = tuple(_op([trace.ops[i] for trace in traces]) for i in range(len(first.ops)))
-    if alike:
-        ops = tuple(
-            replace(op, log2_activation_samples=op.log2_activation_samples[:1]) for op in ops
+
+
+def _graph(runs: Sequence[Run]) -> Graph:
+    """The first network's graph, with the mean squares of all networks' weights."""
+    ops = []
+    for op, *others in zip(*(run.graph.ops for run in runs), strict=True):
+        calls = [each.call for each in (op, *others) if each.call is not None]
+        weights = tuple(
+            (name, shape, sum(call.weights[k][2] for call in calls) / len(calls))
+            for k, (name, shape, _) in enumerate(calls[0].weights)
         )
+        ops.append(replace(op, call=replace(calls[0], weights=weights)))
+    return replace(runs[0].graph, ops=tuple(ops))
+
+
+def _origin(origins: Sequence[Probed]) -> Probed:
+    first = origins[0]
     return replace(
         first,
-        ops=with_meanings(ops),
+        repeats=len(origins),
+        details=tuple(map(_details, zip(*(each.details for each in origins), strict=True))),
         params=tuple(
             replace(
-                p,
-                value=_sum([t.params[i].value for t in traces]),
-                gradient=_sum([t.params[i].gradient for t in traces]),
+                parameter[0],
+                value=_sum([each.value for each in parameter]),
+                gradient=_sum([each.gradient for each in parameter]),
             )
-            for i, p in enumerate(first.params)
+            for parameter in zip(*(each.params for each in origins), strict=True)
         ),
-        sinks=tuple(
-            (op, _joined([t.sinks[i][1] for t in traces])) for i, (op, _) in enumerate(first.sinks)
-        ),
-        sources=tuple(
-            (op, _joined([t.sources[i][1] for t in traces]))
-            for i, (op, _) in enumerate(first.sources)
-        ),
-        repeats=len(traces),
-        initializations=1 if alike else len(traces),
-        verified=None if first.verified is None else all(trace.verified for trace in traces),
+        sinks=_ends([each.sinks for each in origins]),
+        sources=_ends([each.sources for each in origins]),
+        verified=None if first.verified is None else all(each.verified for each in origins),
     )
 
 
-def _op(ops: Sequence[TracedOp]) -> TracedOp:
-    return replace(
-        ops[0],
-        activation=_sum([op.activation for op in ops]),
-        gradient=_sum([op.gradient for op in ops]),
-        log2_gradient_norm2=_joined([op.log2_gradient_norm2 for op in ops]),
-        log2_activation_samples=_joined([op.log2_activation_samples for op in ops]),
-        edges=tuple(
-            Edge(edge.source, _joined([op.edges[k].log2_norm2 for op in ops]), edge.size)
-            for k, edge in enumerate(ops[0].edges)
-        ),
-        split=_average(NormSplit, [op.split for op in ops]),
-        likeness=_average(Likeness, [op.likeness for op in ops]),
-        terms=_joined([op.terms for op in ops]),
-        slopes=_joined([op.slopes for op in ops]),
-        dead=_mean([op.dead for op in ops]),
-        weights=tuple(
-            (name, shape, sum(op.weights[k][2] for op in ops) / len(ops))
-            for k, (name, shape, _) in enumerate(ops[0].weights)
-        ),
+def _ends(ends: Sequence[Ends]) -> Ends:
+    return tuple(
+        (ends[0][i][0], _joined([each[i][1] for each in ends])) for i in range(len(ends[0]))
+    )
+
+
+def _details(details: Sequence[Details]) -> Details:
+    return Details(
+        split=_average(NormSplit, [each.split for each in details]),
+        likeness=_average(Likeness, [each.likeness for each in details]),
+        dead=_mean([each.dead for each in details]),
+        terms=_joined([each.terms for each in details]),
+        slopes=_joined([each.slopes for each in details]),
     )
 
 
@@ -96,9 +128,8 @@ def _mean(values: Sequence[Any]) -> Any:
     return None if any(value is None for value in values) else sum(values) / len(values)
 
 
-def _average(kind: Callable[..., Any], records: Sequence[Any]) -> Any:
+def _average(kind: Any, records: Sequence[Any]) -> Any:
     if any(record is None for record in records):
         return None
-    return kind(
-        *(_mean([getattr(record, f.name) for record in records]) for f in fields(records[0]))
-    )
+    columns = ([getattr(record, f.name) for record in records] for f in fields(kind))
+    return kind(*map(_mean, columns))

@@ -1,4 +1,4 @@
-"""What a trace's operations repeat: blocks, sequences of operations, uses of one module."""
+"""What a run's operations repeat: blocks, sequences of operations, uses of one module."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
@@ -7,13 +7,13 @@ from itertools import pairwise
 import numpy as np
 
 from depthscale.run.depth import FEWEST, Depth, DepthKind
-from depthscale.run.trace import Trace, TracedOp
+from depthscale.run.run import Reading, Run
 
 
-def repeated_block(trace: Trace, chain: list[TracedOp]) -> Depth | None:
+def repeated_block(run: Run, chain: list[Reading]) -> Depth | None:
     """The modules of one class and structure that most often follow each other along the chain."""
     kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for module in trace.modules:
+    for module in run.graph.modules:
         if "(" in module.structure:
             kinds[module.module_class, module.structure].append(module.path)
     best: Depth | None = None
@@ -25,7 +25,7 @@ def repeated_block(trace: Trace, chain: list[TracedOp]) -> Depth | None:
     return best
 
 
-def _of_blocks(name: str, paths: list[str], chain: list[TracedOp]) -> Depth | None:
+def _of_blocks(name: str, paths: list[str], chain: list[Reading]) -> Depth | None:
     runs = [ops for block, ops in _runs(chain, set(paths)) if block is not None]
     index = {op.id: k for k, op in enumerate(chain)}
     linked = [index[upper[0].id] == index[lower[-1].id] + 1 for lower, upper in pairwise(runs)]
@@ -34,7 +34,7 @@ def _of_blocks(name: str, paths: list[str], chain: list[TracedOp]) -> Depth | No
 
 
 def _depth(
-    kind: DepthKind, word: str, tops: Sequence[TracedOp], linked: Sequence[bool], headed: bool
+    kind: DepthKind, word: str, tops: Sequence[Reading], linked: Sequence[bool], headed: bool
 ) -> Depth | None:
     """The depth of repetitions that end in these operations.
 
@@ -57,7 +57,7 @@ def _depth(
     return Depth(kind, word, tuple(pairs), tuple(position), len(tops), last) if pairs else None
 
 
-def _runs(chain: list[TracedOp], blocks: set[str]) -> Iterator[tuple[str | None, list[TracedOp]]]:
+def _runs(chain: list[Reading], blocks: set[str]) -> Iterator[tuple[str | None, list[Reading]]]:
     """Consecutive operations of the chain that ran in one call of a block, or in none."""
     key, ops = None, []
     for op in chain:
@@ -80,7 +80,7 @@ def _block_of(path: str, blocks: set[str]) -> str | None:
     return None
 
 
-def repeated_sequence(chain: list[TracedOp]) -> Depth | None:
+def repeated_sequence(chain: list[Reading]) -> Depth | None:
     """The shortest period whose repetitions, of one shape, cover the most of the chain."""
     best = _repeated([(op.op, op.module_class) for op in chain])
     if best is None:
@@ -115,29 +115,29 @@ def _repeated(words: Sequence[Hashable]) -> tuple[int, int, int] | None:
     return best
 
 
-def repeated_use(trace: Trace) -> Depth | None:
+def repeated_use(run: Run) -> Depth | None:
     """The operation that one module, or a function with one parameter, runs again and again, each
     time on what it made before."""
-    uses: dict[tuple[Hashable, ...], list[TracedOp]] = defaultdict(list)
-    for op in trace.ops:
+    uses: dict[tuple[Hashable, ...], list[Reading]] = defaultdict(list)
+    for op in run.ops:
         parameters = tuple(name for name, _, _ in op.weights if name)
         if op.gradient is not None and (op.module or parameters) and op.module != "loss":
             uses[op.module, op.op, op.shape, parameters].append(op)
     longest = max(
-        (ops for ops in uses.values() if _one_after_another(trace, ops)), key=len, default=[]
+        (ops for ops in uses.values() if _one_after_another(run, ops)), key=len, default=[]
     )
     word = f"use of {longest[0].name}" if longest else ""
     return _depth(DepthKind.USES, word, longest, [True] * (len(longest) - 1), headed=False)
 
 
-def _one_after_another(trace: Trace, ops: list[TracedOp]) -> bool:
+def _one_after_another(run: Run, ops: list[Reading]) -> bool:
     """Whether gradient goes from each use to the one before it."""
     return len(ops) >= FEWEST and all(
-        _leads(trace, upper, lower.id) for lower, upper in pairwise(ops)
+        _leads(run, upper, lower.id) for lower, upper in pairwise(ops)
     )
 
 
-def _leads(trace: Trace, upper: TracedOp, lower: int) -> bool:
+def _leads(run: Run, upper: Reading, lower: int) -> bool:
     waiting, seen = [upper], set()
     while waiting:
         for edge in waiting.pop().edges:
@@ -145,5 +145,5 @@ def _leads(trace: Trace, upper: TracedOp, lower: int) -> bool:
                 return True
             if edge.source > lower and edge.source not in seen:
                 seen.add(edge.source)
-                waiting.append(trace.ops[edge.source])
+                waiting.append(run.ops[edge.source])
     return False

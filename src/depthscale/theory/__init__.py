@@ -1,7 +1,7 @@
 """Mean-field theory: what a wide random network does on average, from its Graph alone."""
 
 from depthscale.theory.predict import predict
-from depthscale.theory.traces import TracePrediction, predict_operations
-from depthscale.theory.walk import Predicted, Walk, predict_graph
+from depthscale.theory.traces import ends, predict_run
+from depthscale.theory.walk import predict_graph
 
-__all__ = ["Predicted", "TracePrediction", "Walk", "predict", "predict_graph", "predict_operations"]
+__all__ = ["ends", "predict", "predict_graph", "predict_run"]

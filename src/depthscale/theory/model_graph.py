@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import inf, prod
 
 import depthscale.network as g
-from depthscale.run import Trace, TracedOp
+from depthscale.run import Reading, Run
 
 _MANY = 64  # entries over which a layer norm's statistics no longer vary
 
@@ -29,7 +29,7 @@ class ModelGraph:
     inside: frozenset[int]
 
 
-def model_graph(trace: Trace) -> ModelGraph:
+def model_graph(trace: Run) -> ModelGraph:
     """The graph of a trace, with its measured weight variances, its inputs' variances and
     correlations, and its batch size.
 
@@ -64,7 +64,7 @@ def model_graph(trace: Trace) -> ModelGraph:
     return ModelGraph(g.Graph(tuple(ops), float(trace.batch)), last, first, reads_of, inside)
 
 
-def _chain(op: TracedOp) -> list[g.Operation]:
+def _chain(op: Reading) -> list[g.Operation]:
     """Its operations, with many entries of a sample for endlessly many; one Unknown where any is
     not known."""
     if not op.meaning.what or any(isinstance(what, g.Unknown) for what in op.meaning.what):
@@ -77,7 +77,7 @@ def _chain(op: TracedOp) -> list[g.Operation]:
     ]
 
 
-def _whole_or_part(ops: list[g.Op], position: int, made: TracedOp, reader: TracedOp) -> int:
+def _whole_or_part(ops: list[g.Op], position: int, made: Reading, reader: Reading) -> int:
     """What one reader takes of an operation with several outputs of one shape: its own share of the
     entries."""
     if not g.is_split(made.op) or not made.size or prod(made.shape) == made.size:

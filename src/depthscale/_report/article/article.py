@@ -60,8 +60,8 @@ def _opening(found: Founding, spec: NetSpec) -> Part:
     measured, predicted = rate(found.measured[1]), rate(found.predicted[1])
     assert isinstance(predicted, Growth)
     seeds = (
-        f"{found.measured[0].seeds} random networks"
-        if found.measured[0].seeds > 1
+        f"{found.measured[0].networks} random networks"
+        if found.measured[0].networks > 1
         else "one random network"
     )
     head = headline(
@@ -122,7 +122,7 @@ def _simulation(found: Founding, spec: NetSpec) -> Part:
         else ""
     )
     what = paragraphs(
-        f"The experiment runs {found.measured[0].seeds} networks of {spec.depth} layers with "
+        f"The experiment runs {found.measured[0].networks} networks of {spec.depth} layers with "
         f"{spec.width:,} neurons "
         f"each, on {spec.batch} inputs of independent Gaussian entries of variance "
         f"{spec.input_variance:g}. The loss is "
@@ -177,13 +177,9 @@ def _numbers(found: Founding) -> Part:
         mine = [row for row in rows if row.network == name]
         columns[f"{short} RMS"] = np.array([row.measured for row in mine])
         columns[f"{short} theory"] = np.array([row.predicted for row in mine])
-        columns[f"{short} diff (normal deviate)"] = np.array([row.standard_errors for row in mine])
-    columns["vanilla batch variance"] = rms(
-        2 * found.measured[0].preactivation_batch_variance.log2_mean_square
-    )
-    columns["BN batch variance"] = rms(
-        2 * found.measured[1].preactivation_batch_variance.log2_mean_square
-    )
+        columns[f"{short} diff (normal deviate)"] = np.array([row.z_score for row in mine])
+    columns["vanilla batch variance"] = rms(2 * found.measured[0].batch_variance.log2_mean_square)
+    columns["BN batch variance"] = rms(2 * found.measured[1].batch_variance.log2_mean_square)
     return section("numbers", "All numbers", table_of(columns))
 
 

@@ -22,7 +22,7 @@ def gradients(found: Founding) -> Part:
         Series(name, measured.gradient, predicted.gradient)
         for name, measured, predicted in zip(NAMES, found.measured, found.predicted, strict=True)
     ]
-    over = f"mean over {found.measured[0].seeds} networks ± 2 standard errors"
+    over = f"mean over {found.measured[0].networks} networks ± 2 standard errors"
     says = f"Points: {over}. Lines: theory for infinite width, nothing fitted."
     return figure(
         "gradients", along_depth(series, "RMS of dE/dx"), "Gradients along depth", says, axis="x"
@@ -59,8 +59,8 @@ def variances(found: Founding) -> Part:
     series = [
         Series(
             NAMES[i],
-            found.measured[i].preactivation_batch_variance,
-            found.predicted[i].preactivation_batch_variance,
+            found.measured[i].batch_variance,
+            found.predicted[i].batch_variance,
         )
         for i in range(2)
     ]

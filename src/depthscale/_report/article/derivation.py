@@ -18,7 +18,7 @@ from depthscale.errors import DepthscaleError
 from depthscale.experiments import Founding, Story
 from depthscale.measure import Growth
 from depthscale.network import NetSpec
-from depthscale.run import Profile
+from depthscale.run import Run
 
 
 def vanilla(found: Founding) -> Part:
@@ -162,9 +162,7 @@ def result(found: Founding) -> Part:
 
 
 def samples(found: Founding) -> Part:
-    first, last = (
-        np.exp2(found.measured[0].preactivation_batch_variance.log2_mean_square[i]) for i in (1, -1)
-    )
+    first, last = (np.exp2(found.measured[0].batch_variance.log2_mean_square[i]) for i in (1, -1))
     text = paragraphs(
         "There is a price on the other side. Without norm the samples of a batch become alike "
         "from layer to layer: the "
@@ -197,9 +195,9 @@ def samples(found: Founding) -> Part:
     )
 
 
-def _typical(theory: Profile) -> str:
+def _typical(theory: Run) -> str:
     """What finite width makes of a rate that is a mean of logarithms."""
-    first, last = theory.bulk
+    first, last = 1, theory.depth - 1
     if theory.log_variance is None:
         return "the rate of a typical network lies a little below that of the mean."
     below = exp(-float(theory.log_variance[first] - theory.log_variance[last]) / 2 / (last - first))

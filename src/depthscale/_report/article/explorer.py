@@ -11,10 +11,10 @@ from depthscale._report.page.document import asset
 from depthscale._report.page.html import Html, tag
 from depthscale.experiments.curves import ACTIVATIONS, DEEPEST, NORMALIZERS, Curve, batches
 from depthscale.network import NetSpec
-from depthscale.run import Profile
+from depthscale.run import Run
 
 
-def explorer(spec: NetSpec, curves: Mapping[str, Curve], measured: Mapping[str, Profile]) -> Part:
+def explorer(spec: NetSpec, curves: Mapping[str, Curve], measured: Mapping[str, Run]) -> Part:
     """Controls and the curve they move. / measured: this run's networks by setting, drawn where the
     setting is theirs."""
     grid = {name: curve.record() for name, curve in curves.items()}
@@ -47,7 +47,7 @@ def explorer(spec: NetSpec, curves: Mapping[str, Curve], measured: Mapping[str, 
     return Part(tag("div", form, said, drawn.body), drawn.charts, data, asset("explorer.js"))
 
 
-def _points(profile: Profile) -> dict[str, Any]:
+def _points(profile: Run) -> dict[str, Any]:
     """This run's curve, over its last layer's."""
     log2 = profile.gradient.log2_mean_square
     return {"depth": profile.depth, "rms": [float(v) for v in 2.0 ** ((log2 - log2[-1]) / 2)]}

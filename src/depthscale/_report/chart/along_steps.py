@@ -9,12 +9,12 @@ from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.chart.theme import Chart
 from depthscale._report.chart.trace_charts import over_repeats
 from depthscale.measure import Analysis
-from depthscale.run import Quantity, Trace, dominators
+from depthscale.run import Quantity, Run
 
 QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}
 
 
-def places(traces: Sequence[Trace]) -> tuple[str, list[list[int]]]:
+def places(traces: Sequence[Run]) -> tuple[str, list[list[int]]]:
     """What is counted along depth, and each trace's operations there: where its steps of depth
     begin and end.
 
@@ -24,14 +24,14 @@ def places(traces: Sequence[Trace]) -> tuple[str, list[list[int]]]:
     ids = [sorted({op for pair in each.pairs for op in pair}) for each in found if each is not None]
     if len(ids) < len(found):
         return "operation that every path crosses, from the input", [
-            sorted(dominators(trace)) or list(range(len(trace.ops))) for trace in traces
+            sorted(trace.graph.dominators) or list(range(len(trace.ops))) for trace in traces
         ]
     words = {each.word for each in found if each is not None}
     return f"{words.pop() if len(words) == 1 else 'step of depth'}, counted from the input", ids
 
 
 def along_steps(
-    traces: Mapping[str, Trace], along: tuple[str, list[list[int]]], quantity: str = "gradient"
+    traces: Mapping[str, Run], along: tuple[str, list[list[int]]], quantity: str = "gradient"
 ) -> Chart:
     """One quantity of all traces by step of depth, a line through each one's points."""
     title, ids = along
@@ -43,7 +43,7 @@ def along_steps(
     return along_depth(series, QUANTITIES[quantity], places=title, line="")
 
 
-def levels(trace: Trace, at: list[int], quantity: str) -> Quantity:
+def levels(trace: Run, at: list[int], quantity: str) -> Quantity:
     """Mean squares at these operations, the gradient's with its error over repeats."""
     levels = np.array([getattr(trace.ops[i], f"log2_{quantity}_ms") for i in at])
     return Quantity(

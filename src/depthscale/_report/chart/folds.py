@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from depthscale.measure import Analysis, Ledger
-from depthscale.run import Trace, TracedOp
+from depthscale.run import Reading, Run
 
 _MOST = 40
 _MOST_BESIDE = 6  # parts before the first step of depth, and after the last
 _LETTERS = 26
 _DEEPEST = 8  # components of a path
 
-Run = tuple[str, list[TracedOp]]
+Span = tuple[str, list[Reading]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Folding:
     step: str = ""
 
 
-def folded(trace: Trace, account: Ledger | None) -> Folding:
+def folded(trace: Run, account: Ledger | None) -> Folding:
     """By module, of two operations or more on average; or by the steps of depth that the network
     repeats, where these are more; where neither is, by module all the same or, of many operations,
     by about the same number of them."""
@@ -49,7 +49,7 @@ def folded(trace: Trace, account: Ledger | None) -> Folding:
     return _folding(modules if len(modules) > 1 else _few(ops, _MOST), account)
 
 
-def _folding(runs: list[Run], account: Ledger | None, step: str = "") -> Folding:
+def _folding(runs: list[Span], account: Ledger | None, step: str = "") -> Folding:
     gains = {entry.id: entry.contribution for entry in account.entries} if account else {}
     parts = [
         Fold(name, run[0].id, run[-1].id, sum(gains.get(op.id, 0.0) for op in run))
@@ -66,20 +66,20 @@ def short(name: str) -> str:
     return f"…{end[end.find('.') + 1 :] if '.' in end[:-1] else end[1:]}"
 
 
-def _by_module(ops: Sequence[TracedOp], most: int) -> list[Run]:
+def _by_module(ops: Sequence[Reading], most: int) -> list[Span]:
     """The finest folding by path of no more than so many; nothing where there is none."""
     foldings = [_runs(ops, depth) for depth in range(1, _DEEPEST + 1)]
     return max((runs for runs in foldings if len(runs) <= most), key=len, default=[])
 
 
-def _runs(ops: Sequence[TracedOp], depth: int) -> list[Run]:
-    def path(op: TracedOp) -> str:
+def _runs(ops: Sequence[Reading], depth: int) -> list[Span]:
+    def path(op: Reading) -> str:
         return ".".join(op.name.split("#")[0].split(".")[:depth])
 
     return [(name, list(run)) for name, run in groupby(ops, path)]
 
 
-def _by_step(trace: Trace) -> tuple[list[Run], str]:
+def _by_step(trace: Run) -> tuple[list[Span], str]:
     """Each step of depth, and by module what lies before and after them; what a step is. / nothing
     where nothing repeats."""
     found = Analysis.of(trace).depth
@@ -91,7 +91,7 @@ def _by_step(trace: Trace) -> tuple[list[Run], str]:
     return [*before, *_evenly(each, _MOST - len(before) - len(after)), *after], found.word
 
 
-def _ends(trace: Trace, ends: list[int]) -> list[int]:
+def _ends(trace: Run, ends: list[int]) -> list[int]:
     """The last operations of all steps, and the one before the first step. / ends: those of the
     bulk, without the first's start.
 
@@ -110,11 +110,11 @@ def _ends(trace: Trace, ends: list[int]) -> list[int]:
     return ends
 
 
-def _few(ops: Sequence[TracedOp], most: int) -> list[Run]:
+def _few(ops: Sequence[Reading], most: int) -> list[Span]:
     return _by_module(ops, most) or _evenly(_runs(ops, 1), most)
 
 
-def _evenly(runs: list[Run], most: int) -> list[Run]:
+def _evenly(runs: list[Span], most: int) -> list[Span]:
     """The runs themselves, or so many of about the same number of runs."""
     size = -(-len(runs) // most)
     parts = [runs[i : i + size] for i in range(0, len(runs), size or 1)]

@@ -7,10 +7,10 @@ import altair as alt
 import numpy as np
 
 from depthscale._report.chart.theme import INK, NETWORK_COLOURS, NEURON_COLOURS, Chart, themed
-from depthscale.run import Array, Profile
+from depthscale.run import Array, Run
 
 
-def gradient_by_layer(measured: dict[str, Profile], predicted: dict[str, Profile]) -> Chart:
+def gradient_by_layer(measured: dict[str, Run], predicted: dict[str, Run]) -> Chart:
     """RMS gradient against layer, log scale: points with 2 standard errors each way, theory as
     lines."""
     colour = alt.Color(
@@ -109,11 +109,11 @@ def _neurons(
     )
 
 
-def _rms(profile: Profile) -> Array:
+def _rms(profile: Run) -> Array:
     return np.sqrt(profile.gradient.mean_square)
 
 
-def _rms_rows(profiles: dict[str, Profile]) -> list[dict[str, float | str]]:
+def _rms_rows(profiles: dict[str, Run]) -> list[dict[str, float | str]]:
     """Points that a logarithmic axis can show, with 2 standard errors of the rms each way."""
     rows = []
     for name, profile in profiles.items():

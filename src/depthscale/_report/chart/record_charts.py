@@ -9,32 +9,32 @@ from depthscale._report.chart.magnitudes import ridgeline
 from depthscale._report.chart.theme import NETWORK_COLOURS, Chart, house
 from depthscale._report.chart.trace_charts import by_kind, depth_chart
 from depthscale.measure import Ledger
-from depthscale.run import Profile, Trace
+from depthscale.run import Run
 from depthscale.sketch import Sketch
 
 _WIDTH = 520  # pixels
 
 
-def profile_chart(profile: Profile, theory: Profile | None) -> Chart:
+def profile_chart(profile: Run, theory: Run | None) -> Chart:
     """Gradient and activation along depth, with what theory says of them."""
     return _sized(along_depth(depth_series(profile, theory), "RMS"))
 
 
-def profiles_chart(profiles: Mapping[str, Profile]) -> Chart:
+def profiles_chart(profiles: Mapping[str, Run]) -> Chart:
     """The gradients of several profiles: points as measured, lines as predicted."""
     series = [
-        Series(name, *((None, each.gradient) if each.source == "theory" else (each.gradient, None)))
+        Series(name, *((None, each.gradient) if not each.networks else (each.gradient, None)))
         for name, each in profiles.items()
     ]
     return _sized(along_depth(series, "RMS of dE/dx"))
 
 
-def trace_chart(trace: Trace) -> Chart:
+def trace_chart(trace: Run) -> Chart:
     """Gradient and activation of every operation, the guilty ones marked."""
     return _sized(depth_chart(trace, diagnose(trace)))
 
 
-def traces_chart(traces: Mapping[str, Trace]) -> Chart:
+def traces_chart(traces: Mapping[str, Run]) -> Chart:
     """The gradients of several traces by step of depth."""
     return _sized(along_steps(traces, places(list(traces.values()))))
 
@@ -49,12 +49,16 @@ def sketch_chart(sketch: Sketch) -> Chart:
     return house(ridgeline([sketch], "x", NETWORK_COLOURS[0]))
 
 
-def depth_series(profile: Profile, theory: Profile | None) -> list[Series]:
+def depth_series(profile: Run, theory: Run | None) -> list[Series]:
     """Gradient and activation, as measured and as predicted."""
-    measured = profile if profile.source == "simulation" else None
-    predicted = theory if measured else profile
+    measured = profile if profile.networks else None
+    predicted = profile if measured is None else theory
     return [
-        Series(name, measured and getattr(measured, name), predicted and getattr(predicted, name))
+        Series(
+            name,
+            getattr(measured, name) if measured is not None else None,
+            getattr(predicted, name) if predicted is not None else None,
+        )
         for name in ("gradient", "activation")
     ]
 

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 
 from depthscale._report.chart.theme import INK, NETWORK_COLOURS, Chart, themed
-from depthscale.run import Array, Profile
+from depthscale.run import Array, Run
 from depthscale.sketch import Sketch
 
 _ROW_HEIGHT = 26  # pixels from one ridge to the next
@@ -33,7 +33,7 @@ class _Axis:
         )
 
 
-def gradient_ridgelines(measured: dict[str, Profile], shown: Sequence[str]) -> Chart:
+def gradient_ridgelines(measured: dict[str, Run], shown: Sequence[str]) -> Chart:
     """Histograms of the gradient's entries, a ridge a layer, each as high as any other, on one
     scale for all.
 
@@ -58,7 +58,7 @@ def gradient_ridgelines(measured: dict[str, Profile], shown: Sequence[str]) -> C
     )
 
 
-def _rms(profile: Profile) -> Array:
+def _rms(profile: Run) -> Array:
     return np.sqrt(profile.gradient.mean_square)
 
 
@@ -71,7 +71,7 @@ def _axis(rms: Array) -> _Axis:
     return _Axis(np.linspace(low, high, 121), "log10 |dE/dx|", logarithmic=True)
 
 
-def _panel(profile: Profile, name: str, axis: _Axis, colour: str) -> Chart:
+def _panel(profile: Run, name: str, axis: _Axis, colour: str) -> Chart:
     layers = _shown(profile)
     ridges, labels = [], []
     for row, layer in enumerate(layers):
@@ -99,7 +99,7 @@ def _panel(profile: Profile, name: str, axis: _Axis, colour: str) -> Chart:
     )
 
 
-def _shown(profile: Profile) -> list[int]:
+def _shown(profile: Run) -> list[int]:
     """Layers that have a ridge: those whose rms float64 holds."""
     even = {
         1,

@@ -13,8 +13,7 @@ from depthscale._report.chart.folds import Fold, short
 from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart
 from depthscale.measure import Ledger
 from depthscale.measure.paths import mean_over_repeats
-from depthscale.run import Array, Quantity, Trace, TracedOp, dominators, log2_total
-from depthscale.theory.traces import TracePrediction
+from depthscale.run import Array, Quantity, Reading, Run, log2_total
 
 PLACES = "operation, in order of running"
 _ROW = 17  # pixels
@@ -22,7 +21,7 @@ _MOST_KINDS = 12
 _MOST_MARKS = 4
 
 
-def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None = None) -> Chart:
+def depth_chart(trace: Run, diagnosis: Diagnosis, theory: Run | None = None) -> Chart:
     """Gradient and activation RMS of every operation, the guilty ones marked, theory as a line
     through those that every path crosses (or, where there is none, what was measured there)."""
     measured = {
@@ -32,7 +31,7 @@ def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | No
     drawn = measured if theory is None else predicted(trace, theory)
     errors = {"gradient": over_repeats(trace), "activation": np.full(len(trace.ops), np.nan)}
     crossed = np.zeros(len(trace.ops), bool)
-    crossed[list(dominators(trace))] = True
+    crossed[list(trace.graph.dominators)] = True
     beside = ~crossed if crossed.any() else None
     series = [
         Series(
@@ -50,18 +49,18 @@ def depth_chart(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | No
     )
 
 
-def predicted(trace: Trace, theory: TracePrediction) -> dict[str, Array]:
+def predicted(trace: Run, theory: Run) -> dict[str, Array]:
     """log2 of the predicted mean squares by operation, the gradient's in the units of the cotangent
     that was put in."""
     given = [(mean_over_repeats(norm2), trace.ops[op].size) for op, norm2 in trace.sinks]
     unit = log2_total([norm2 for norm2, _ in given]) - log2(sum(size for _, size in given) or 1)
     return {
-        "gradient": np.array([theory.log2_gradient(op.id) for op in trace.ops]) + unit,
-        "activation": np.array([theory.log2_activation(op.id) for op in trace.ops]),
+        "gradient": theory.readings.gradient.log2_mean_square + unit,
+        "activation": theory.readings.activation.log2_mean_square,
     }
 
 
-def guilty(trace: Trace, diagnosis: Diagnosis) -> list[tuple[int, str]]:
+def guilty(trace: Run, diagnosis: Diagnosis) -> list[tuple[int, str]]:
     """Where findings worse than a remark lie: operation and name."""
     ids = {op.name: op.id for op in trace.ops}
     found = dict.fromkeys(
@@ -70,14 +69,14 @@ def guilty(trace: Trace, diagnosis: Diagnosis) -> list[tuple[int, str]]:
     return [(at, _pointed_out(trace.ops[at])) for at in found][:_MOST_MARKS]
 
 
-def _pointed_out(op: TracedOp) -> str:
+def _pointed_out(op: Reading) -> str:
     """Its name; of one that is a number, as in a Sequential, with its kind."""
     return f"{op.op} {op.name}" if op.name.isdecimal() else short(op.name)
 
 
-def over_repeats(trace: Trace) -> Array:
+def over_repeats(trace: Run) -> Array:
     """Relative standard error of the gradient's mean square over repeats; nan for one."""
-    if trace.repeats < 2:
+    if trace.passes < 2:
         return np.full(len(trace.ops), np.nan)
     return np.array([_spread(op.log2_gradient_norm2) for op in trace.ops])
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from depthscale._report.page.assemble import Part, section
 from depthscale._report.page.html import Html, tag
-from depthscale.run import Array, Profile
+from depthscale.run import Array, Run
 
 HINT = (
     "Click a point, a ridge or a row (or use the arrow keys) to follow one layer through the page."
@@ -81,7 +81,7 @@ def _cell(value: float | str) -> float | str | None:
     return float(f"{value:.6g}") if np.isfinite(value) else None
 
 
-def notes(*profiles: Profile | None) -> list[Part]:
+def notes(*profiles: Run | None) -> list[Part]:
     """What must be known to read the numbers, each once; nothing where there is nothing."""
     said = dict.fromkeys(
         note for profile in profiles if profile is not None for note in profile.notes

@@ -10,16 +10,15 @@ from typing import Any
 from depthscale._report.page.assemble import Part, section
 from depthscale._report.page.html import Html, tag
 from depthscale.network import NetSpec
-from depthscale.run import Profile, Trace
+from depthscale.run import Probed, Run
 
 _PACKAGES = ("depthscale", "torch", "numpy", "scipy", "numba")
-_COMMANDS = {"simulation": "simulate", "theory": "predict"}
 _SHOWN_ELSEWHERE = ("residual", "stations")
 _OWN = "no command gives this: the model, its loss or its inputs are the user's own"
 _LOSSES = ("independent", "shared")
 
 
-def provenance(*profiles: Profile) -> Part:
+def provenance(*profiles: Run) -> Part:
     """Commands, networks and versions."""
     return section(
         "reproduce",
@@ -29,7 +28,7 @@ def provenance(*profiles: Profile) -> Part:
     )
 
 
-def trace_provenance(traces: Mapping[str, Trace]) -> Part:
+def trace_provenance(traces: Mapping[str, Run]) -> Part:
     """The call, the model and the versions behind each trace, by the name that the page gives
     it."""
     named = traces.items() if len(traces) > 1 else (("", trace) for trace in traces.values())
@@ -52,20 +51,18 @@ def reproduced(line: str, facts: str) -> Part:
     )
 
 
-def _probed(name: str, trace: Trace) -> Html:
+def _probed(name: str, trace: Run) -> Html:
     call = (
         f"depthscale.probe(model, inputs, loss={trace.loss!r}, seed={trace.seed}, "
-        f"repeats={trace.repeats})"
+        f"repeats={trace.passes})"
     )
     parameters = (
         f"{sum(prod(each.shape) for each in trace.params):,} parameters, " if trace.params else ""
     )
-    where = ", ".join(f"{what} {value}" for what, value in trace.environment.items())
-    scale = (
-        f", loss scale {trace.loss_scale:g}"
-        if isfinite(trace.loss_scale) and trace.loss_scale != 1
-        else ""
-    )
+    probed = trace.origin if isinstance(trace.origin, Probed) else None
+    environment, loss_scale = (probed.environment, probed.loss_scale) if probed else ({}, 1.0)
+    where = ", ".join(f"{what} {value}" for what, value in environment.items())
+    scale = f", loss scale {loss_scale:g}" if isfinite(loss_scale) and loss_scale != 1 else ""
     facts = f"{trace.model}, {parameters}{trace.mode} mode, batch {trace.batch}{scale}; {where}"
     return tag(
         "div",
@@ -75,14 +72,14 @@ def _probed(name: str, trace: Trace) -> Html:
     )
 
 
-def command(profile: Profile) -> str:
+def command(profile: Run) -> str:
     """The command line that gives this profile; nothing where a loss or data of one's own took
     part."""
     if "model" in profile.spec or profile.loss not in _LOSSES or profile.inputs != "white noise":
         return ""
     words = [
         "depthscale",
-        _COMMANDS[profile.source],
+        "simulate" if profile.networks else "predict",
         *options(profile.spec),
         "--loss",
         profile.loss,
@@ -91,8 +88,8 @@ def command(profile: Profile) -> str:
         [
             *words,
             *(
-                ["--seeds", str(profile.seeds), "--seed", str(profile.seed)]
-                if profile.seeds
+                ["--seeds", str(profile.networks), "--seed", str(profile.seed)]
+                if profile.networks
                 else []
             ),
         ]
@@ -118,7 +115,7 @@ def options(spec: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -> 
     return [word for name, value in pairs for word in (f"--{name.replace('_', '-')}", f"{value}")]
 
 
-def _one(profile: Profile) -> Html:
+def _one(profile: Run) -> Html:
     line = command(profile)
     given = {
         name: value
@@ -126,7 +123,11 @@ def _one(profile: Profile) -> Html:
         if value is not None and name not in _SHOWN_ELSEWHERE
     }
     fields = ", ".join(f"{name} = {value}" for name, value in given.items())
-    run = f"seeds {profile.seed} to {profile.seed + profile.seeds - 1}, " if profile.seeds else ""
+    run = (
+        f"seeds {profile.seed} to {profile.seed + profile.networks - 1}, "
+        if profile.networks
+        else ""
+    )
     return tag(
         "div",
         tag("pre", line or _OWN),

@@ -20,16 +20,16 @@ from depthscale._report.page.columns import notes, readout, rms, table_of
 from depthscale._report.page.html import Html, headline, join, table, tag
 from depthscale._report.page.provenance import provenance
 from depthscale._report.phrases import interval, rate, rounded, sentence
-from depthscale.measure import Growth, compare
+from depthscale.measure import Growth, gradient_along_depth
 from depthscale.measure.compare import AS_UNLIKELY
-from depthscale.run import Array, Profile
+from depthscale.run import Array, Run
 
 _QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}
 _FAR = 3.0  # as a normal deviate
 _MOST_POINTS = 400
 
 
-def comparison_page(profiles: Mapping[str, Profile]) -> str:
+def comparison_page(profiles: Mapping[str, Run]) -> str:
     """profiles: two or more by name, the first being what the others are compared with."""
     parts = [
         _first_screen(profiles),
@@ -41,7 +41,7 @@ def comparison_page(profiles: Mapping[str, Profile]) -> str:
     return sheet(" against ".join(profiles), [*parts, provenance(*profiles.values())], last=last)
 
 
-def _first_screen(profiles: Mapping[str, Profile]) -> Part:
+def _first_screen(profiles: Mapping[str, Run]) -> Part:
     head = headline("depthscale comparison", " against ".join(profiles), *_verdict(profiles))
     charts = [
         figure(
@@ -59,22 +59,18 @@ def _first_screen(profiles: Mapping[str, Profile]) -> Part:
     return Part(body, {name: chart for each in charts for name, chart in each.charts.items()})
 
 
-def _legend(profiles: Mapping[str, Profile]) -> str:
-    sources = {profile.source for profile in profiles.values()}
-    known = {"simulation": "points: measured ± 2 standard errors", "theory": "lines: theory"}
-    return sentence("; ".join(says for source, says in known.items() if source in sources))
+def _legend(profiles: Mapping[str, Run]) -> str:
+    exact = {not profile.networks for profile in profiles.values()}
+    known = {False: "points: measured ± 2 standard errors", True: "lines: theory"}
+    return sentence("; ".join(says for theory, says in known.items() if theory in exact))
 
 
-def _series(name: str, profile: Profile, quantity: str) -> Series:
+def _series(name: str, profile: Run, quantity: str) -> Series:
     values = getattr(profile, quantity)
-    return (
-        Series(name, predicted=values)
-        if profile.source == "theory"
-        else Series(name, measured=values)
-    )
+    return Series(name, predicted=values) if not profile.networks else Series(name, measured=values)
 
 
-def _verdict(profiles: Mapping[str, Profile]) -> list[str]:
+def _verdict(profiles: Mapping[str, Run]) -> list[str]:
     """Where the second lies farthest from the first."""
     (first, a), (second, b) = islice(profiles.items(), 2)
     if a.depth != b.depth:
@@ -82,8 +78,8 @@ def _verdict(profiles: Mapping[str, Profile]) -> list[str]:
             f"{first} has {a.depth:,} layers and {second} {b.depth:,}: drawn on the same axes, "
             "not compared layer by layer."
         ]
-    found = compare(b, a)["gradient"]
-    apart = np.nan_to_num(np.abs(found.standard_errors), nan=-1.0)
+    found = gradient_along_depth(a, b)
+    apart = np.nan_to_num(np.abs(found.z_score), nan=-1.0)
     if (apart < 0).all():
         return [
             f"The gradients of {second} and {first} cannot be told apart: there are no standard "
@@ -105,7 +101,7 @@ def _verdict(profiles: Mapping[str, Profile]) -> list[str]:
     ]
 
 
-def _growths(profiles: Mapping[str, Profile]) -> Html:
+def _growths(profiles: Mapping[str, Run]) -> Html:
     rows = []
     for name, profile in profiles.items():
         found = rate(profile)
@@ -129,12 +125,12 @@ def _growths(profiles: Mapping[str, Profile]) -> Html:
     return table(["growth of the squared gradient", "per layer", "95 % interval", "layers"], rows)
 
 
-def _differences(profiles: Mapping[str, Profile]) -> list[Part]:
+def _differences(profiles: Mapping[str, Run]) -> list[Part]:
     """A chart of the gradient's difference as a normal deviate, for those of the first one's
     depth."""
     first, reference = next(iter(profiles.items()))
     apart = {
-        name: compare(profile, reference)["gradient"].standard_errors
+        name: gradient_along_depth(reference, profile).z_score
         for name, profile in islice(profiles.items(), 1, None)
         if profile.depth == reference.depth
     }
@@ -194,21 +190,21 @@ def _difference_chart(rows: list[dict], series: list[str], depth: int) -> Chart:
     return with_selection(alt.layer(selected(x), limits, drawn).properties(height=220))
 
 
-def _layers(profiles: Mapping[str, Profile]) -> Part:
+def _layers(profiles: Mapping[str, Run]) -> Part:
     deepest = max(profile.depth for profile in profiles.values())
     columns: dict[str, Array] = {"layer": np.arange(deepest + 1.0)}
     reference = next(iter(profiles.values()))
     for name, profile in profiles.items():
         columns[f"gradient RMS, {name}"] = _padded(_shown(profile), deepest)
         if profile is not reference and profile.depth == reference.depth:
-            apart = compare(profile, reference)["gradient"].standard_errors
+            apart = gradient_along_depth(reference, profile).z_score
             columns[f"difference from the first as a normal deviate, {name}"] = _padded(
                 apart, deepest
             )
     return section("layers", "Layers", table_of(columns))
 
 
-def _shown(profile: Profile) -> Array:
+def _shown(profile: Run) -> Array:
     return rms(profile.gradient.log2_mean_square)
 
 

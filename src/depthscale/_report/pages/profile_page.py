@@ -19,12 +19,12 @@ from depthscale._report.page.columns import notes, readout, rms, table_of
 from depthscale._report.page.html import headline, join, tag
 from depthscale._report.page.provenance import provenance
 from depthscale._report.phrases import described, verdict
-from depthscale.measure import compare
-from depthscale.run import Array, Profile
+from depthscale.measure import gradient_along_depth
+from depthscale.run import Array, Run
 from depthscale.sketch import FORMATS, Sketch
 
 
-def profile_page(profile: Profile, theory: Profile | None) -> str:
+def profile_page(profile: Run, theory: Run | None) -> str:
     """theory: the prediction for the same network, drawn as lines; None where there is none."""
     parts = [
         _first_screen(profile, theory),
@@ -35,17 +35,17 @@ def profile_page(profile: Profile, theory: Profile | None) -> str:
     return sheet(described(profile.spec), [*parts, provenance(profile)], last=profile.depth)
 
 
-def _first_screen(profile: Profile, theory: Profile | None) -> Part:
+def _first_screen(profile: Run, theory: Run | None) -> Part:
     before, number, after = verdict(profile, theory)
     head = headline(
         "depthscale report", described(profile.spec), before, tag("strong", number), after
     )
     says = ["Root mean square over the entries of each layer, on a logarithmic scale."]
-    if profile.seeds:
-        says.append(f"Points: mean over {profile.seeds} networks ± 2 standard errors.")
+    if profile.networks:
+        says.append(f"Points: mean over {profile.networks} networks ± 2 standard errors.")
     if theory is not None:
         says.append("Lines: theory for infinite width, nothing fitted.")
-    places = LAYERS if profile.axis == "layer" else f"{profile.axis}, from the input"
+    places = LAYERS
     chart = along_depth(depth_series(profile, theory), "RMS", places=places)
     hero = figure(
         "depth", chart, "Gradient dE/dx and activation x along depth", " ".join(says), axis="x"
@@ -53,7 +53,7 @@ def _first_screen(profile: Profile, theory: Profile | None) -> Part:
     return Part(join(head, hero.body, readout()), hero.charts)
 
 
-def _distributions(profile: Profile) -> list[Part]:
+def _distributions(profile: Run) -> list[Part]:
     if not profile.gradient_sketches:
         return []
     return [
@@ -61,9 +61,7 @@ def _distributions(profile: Profile) -> list[Part]:
             "distributions",
             "Distributions over every magnitude",
             *_distribution("gradient", "dE/dx", profile.gradient_sketches, NETWORK_COLOURS[0]),
-            *_distribution(
-                "preactivation", "z", profile.preactivation_sketches, NETWORK_COLOURS[1]
-            ),
+            *_distribution("preactivation", "z", profile.received_sketches, NETWORK_COLOURS[1]),
         )
     ]
 
@@ -108,11 +106,11 @@ def _distribution(
     ]
 
 
-def _layers(profile: Profile, theory: Profile | None) -> Part:
+def _layers(profile: Run, theory: Run | None) -> Part:
     """The table of layers."""
     columns = {"layer": np.arange(profile.depth + 1.0), **_gradient_columns(profile, theory)}
     columns["activation RMS"] = rms(profile.activation.log2_mean_square)
-    columns["batch variance of y"] = rms(2 * profile.preactivation_batch_variance.log2_mean_square)
+    columns["batch variance of y"] = rms(2 * profile.batch_variance.log2_mean_square)
     columns |= {
         f"gradient lost in {name} (%)": 100 * share
         for name, share in _lost_shares(profile.gradient_sketches).items()
@@ -129,17 +127,15 @@ def _lost_shares(sketches: tuple[Sketch, ...]) -> dict[str, Array]:
     return {SHORT_NAMES[name]: share for name, share in shares.items() if (share > VISIBLE).any()}
 
 
-def _gradient_columns(profile: Profile, theory: Profile | None) -> dict[str, Array]:
+def _gradient_columns(profile: Run, theory: Run | None) -> dict[str, Array]:
     gradient = profile.gradient
     plain = rms(gradient.log2_mean_square)
     columns = {"gradient RMS": plain}
-    if profile.seeds > 1:
+    if profile.networks > 1:
         columns["± standard error"] = plain * gradient.relative_stderr / 2
     if np.isnan(plain[np.isfinite(gradient.log2_mean_square)]).any():
         columns["log2 of its mean square"] = gradient.log2_mean_square
     if theory is not None and theory is not profile:
         columns["theory"] = rms(theory.gradient.log2_mean_square)
-        columns["difference as a normal deviate"] = compare(profile, theory)[
-            "gradient"
-        ].standard_errors
+        columns["difference as a normal deviate"] = gradient_along_depth(theory, profile).z_score
     return columns

@@ -7,13 +7,13 @@ from depthscale._report.chart.theme import NETWORK_COLOURS
 from depthscale._report.chart.trace_charts import PLACES
 from depthscale._report.page.assemble import Part, figure, section
 from depthscale._report.page.html import tag
-from depthscale.run import Trace
+from depthscale.run import Run
 from depthscale.sketch import Sketch
 
 _LIMITS = "Dashed: below zero a format rounds to 0, beyond max it has no number."
 
 
-def distributions(trace: Trace, blocks: Folding) -> Part:
+def distributions(trace: Run, blocks: Folding) -> Part:
     """Of the gradient, then of the activation: a ridge at the end of each block, and the losses."""
     gradients = _distribution(
         "gradient", "dE/dx", [op.gradient for op in trace.ops], blocks, NETWORK_COLOURS[0]

@@ -18,15 +18,14 @@ from depthscale._report.pages.trace_distributions import distributions
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.measure import Analysis, Ledger
-from depthscale.run import Array, Trace, dominators
-from depthscale.theory.traces import TracePrediction
+from depthscale.run import Array, Run
 
 _MOST_SHOWN = 40  # things not seen
 _LARGEST_LOG2 = 1000.0
 _LARGEST_SHOWN = 40.0
 
 
-def trace_page(trace: Trace) -> str:
+def trace_page(trace: Run) -> str:
     diagnosis = diagnose(trace)
     account, theory = Analysis.of(trace).ledger, _theory(trace)
     known = account if isinstance(account, Ledger) else None
@@ -46,18 +45,18 @@ def trace_page(trace: Trace) -> str:
     return sheet(f"{trace.model}: {diagnosis.verdict}", parts, last=len(trace.ops) - 1)
 
 
-def _theory(trace: Trace) -> TracePrediction | None:
+def _theory(trace: Run) -> Run | None:
     """Where theory knows the gradient of at least half of the operations that every path
     crosses."""
     try:
         found = Analysis.of(trace).theory
-        known = [isfinite(found.log2_gradient(op)) for op in dominators(trace)]
+        known = [isfinite(found.ops[op].log2_gradient_ms) for op in trace.graph.dominators]
     except DepthscaleError:
         return None
     return found if known and sum(known) >= len(known) / 2 else None
 
 
-def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | None) -> Part:
+def _first_screen(trace: Run, diagnosis: Diagnosis, theory: Run | None) -> Part:
     head = join(
         headline(
             f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of "
@@ -79,13 +78,13 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | 
     )
     says += (
         "; small and faint: operations beside them."
-        if len(dominators(trace)) < len(trace.ops)
+        if len(trace.graph.dominators) < len(trace.ops)
         else "."
     )
-    if trace.repeats > 1:
+    if trace.passes > 1:
         says += (
-            f" Bars: ± 2 standard errors over {trace.repeats} "
-            f"{'networks' if trace.initializations > 1 else 'cotangents'}."
+            f" Bars: ± 2 standard errors over {trace.passes} "
+            f"{'networks' if trace.networks > 1 else 'cotangents'}."
         )
     if charts.guilty(trace, diagnosis):
         says += " Dashed: what the findings name."
@@ -118,11 +117,11 @@ def _first_screen(trace: Trace, diagnosis: Diagnosis, theory: TracePrediction | 
     )
 
 
-def _networks(trace: Trace) -> str:
-    return f", {trace.initializations} networks" if trace.initializations > 1 else ""
+def _networks(trace: Run) -> str:
+    return f", {trace.networks} networks" if trace.networks > 1 else ""
 
 
-def _rate(trace: Trace, predicted: float) -> str:
+def _rate(trace: Run, predicted: float) -> str:
     """The growth with its interval, and theory's, where it has one."""
     found = Analysis.of(trace).gradient
     if isinstance(found, UnreliableGrowth):
@@ -137,7 +136,7 @@ def _rate(trace: Trace, predicted: float) -> str:
     )
 
 
-def _findings(trace: Trace, diagnosis: Diagnosis) -> Part:
+def _findings(trace: Run, diagnosis: Diagnosis) -> Part:
     ids = {op.name: op.id for op in trace.ops}
     cards = [_finding(each, ids.get(each.where)) for each in diagnosis.findings]
     return section("findings", "Findings", *(cards or [tag("p", "None.")]))
@@ -202,7 +201,7 @@ def _waterfall(account: Ledger, blocks: Folding) -> Part:
     return section("ledger", "The ledger", text, gathered(falls, kinds, class_="pair"))
 
 
-def _blocks(trace: Trace, blocks: Folding, known: bool) -> Part:
+def _blocks(trace: Run, blocks: Folding, known: bool) -> Part:
     """Blocks that open to their operations, with what feeds what; the script fills them from the
     table's rows when they open.
 
@@ -224,7 +223,7 @@ def _blocks(trace: Trace, blocks: Folding, known: bool) -> Part:
     return Part(listed.body, data={"sources": sources}, script=asset("trace.js"))
 
 
-def _block(block: Fold, trace: Trace, *, named: bool, known: bool) -> Html:
+def _block(block: Fold, trace: Run, *, named: bool, known: bool) -> Html:
     """named: whether its first and last operation are said; known: whether its gain is."""
     first, last = trace.ops[block.first].name, trace.ops[block.last].name
     within = [tag("span", f"{first} to {last}", class_="note")] if named and first != last else []
@@ -244,7 +243,7 @@ def _block(block: Fold, trace: Trace, *, named: bool, known: bool) -> Html:
     )
 
 
-def _operations(trace: Trace, account: Ledger | None, theory: TracePrediction | None) -> Part:
+def _operations(trace: Run, account: Ledger | None, theory: Run | None) -> Part:
     entries = {entry.id: entry for entry in account.entries} if account else {}
 
     def of_entry(name: str) -> Array:
@@ -289,7 +288,7 @@ def _factor(log2_gain: Array) -> Array:
     )
 
 
-def _coverage(trace: Trace) -> Part:
+def _coverage(trace: Run) -> Part:
     seen = trace.coverage
     said = tag(
         "p",

@@ -15,9 +15,9 @@ from depthscale._report.page.html import Html, headline, join, table, tag
 from depthscale._report.page.provenance import trace_provenance
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import InvalidProbe, UnreliableGrowth
-from depthscale.measure import Analysis, Growth, TraceComparison, compare
-from depthscale.measure.compare import AS_UNLIKELY, Change
-from depthscale.run import Array, Trace
+from depthscale.measure import Analysis, Comparison, Difference, Growth, compare
+from depthscale.measure.compare import AS_UNLIKELY
+from depthscale.run import Array, Run
 
 _FAR = 3.0  # as a normal deviate
 _MOST_SHOWN = 20  # operations that differ
@@ -27,48 +27,45 @@ _ALIKE = 1e-3  # log2 of a mean square below which nothing has changed
 _HELD = 1000.0  # log2 of what is shown as a plain factor
 
 
-def traces_page(traces: Mapping[str, Trace]) -> str:
+def traces_page(traces: Mapping[str, Run]) -> str:
     """traces: two or more by name, the first being what the others are compared with."""
     along = places(list(traces.values()))
-    reference = next(iter(traces.values()))
-    found = {name: _compared(trace, reference) for name, trace in islice(traces.items(), 1, None)}
+    found = _compared(traces)
+    rest = list(islice(traces, 1, None))
     parts = [
         _first_screen(traces, found, along),
         _verdicts(traces),
-        *(
-            _operations(i, name, traces, each)
-            for i, (name, each) in enumerate(found.items(), start=1)
-        ),
+        *(_operations(i, name, traces, found) for i, name in enumerate(rest, start=1)),
         _steps(traces, along),
         trace_provenance(traces),
     ]
     return sheet(" against ".join(traces), parts, last=max(len(ids) for ids in along[1]) - 1)
 
 
-def _compared(trace: Trace, reference: Trace) -> TraceComparison | InvalidProbe:
+def _compared(traces: Mapping[str, Run]) -> Comparison | InvalidProbe:
     try:
-        return compare(reference, trace)
+        return compare(traces)
     except InvalidProbe as refused:
         return refused
 
 
 def _first_screen(
-    traces: Mapping[str, Trace],
-    found: Mapping[str, TraceComparison | InvalidProbe],
+    traces: Mapping[str, Run],
+    found: Comparison | InvalidProbe,
     along: tuple[str, list[list[int]]],
 ) -> Part:
     (first, _), (second, _) = islice(traces.items(), 2)
     head = headline(
         "depthscale comparison of traces",
         " against ".join(traces),
-        *_verdict(first, second, found[second]),
+        *_verdict(first, second, found),
     )
     says = {
         "gradient": "Root mean square where each step of depth ends, of the gradient that arrives "
         "there"
         + (
             " ± 2 standard errors over cotangents."
-            if any(trace.repeats > 1 for trace in traces.values())
+            if any(trace.passes > 1 for trace in traces.values())
             else "."
         ),
         "activation": "Root mean square of what the same operations give.",
@@ -92,16 +89,16 @@ def _first_screen(
     return Part(body, {name: chart for each in charts for name, chart in each.charts.items()})
 
 
-def _verdict(first: str, second: str, found: TraceComparison | InvalidProbe) -> list[str]:
+def _verdict(first: str, second: str, found: Comparison | InvalidProbe) -> list[str]:
     """How the rates of growth differ; without rates, which operation differs most."""
     if isinstance(found, InvalidProbe):
         return [
             f"{second} and {first} have no operation's name in common: only their depths are "
             "compared."
         ]
-    b, a = found.growths
-    if a is not None and b is not None and isfinite(found.standard_errors):
-        apart = abs(found.standard_errors)
+    b, a = found.growths[first], found.growths[second]
+    if a is not None and b is not None and isfinite(found[second].z_score):
+        apart = abs(found[second].z_score)
         rates = [
             f"Per {a.step} the squared gradient of {second} changes by ",
             tag("strong", f"×{rounded(a.rate, a.stderr)}"),
@@ -116,25 +113,22 @@ def _verdict(first: str, second: str, found: TraceComparison | InvalidProbe) -> 
             if apart > _FAR
             else f". They cannot be told apart (a normal deviate of {apart:.1f}, {AS_UNLIKELY}).",
         ]
-    most = found.largest[0]
-    if most.size < _ALIKE:
+    most = found.largest(second)[0]
+    if found[second].size[most] < _ALIKE:
         return [
             f"Every operation of {second} has the gradient and the activation that it has in "
             f"{first}."
         ]
     return [
-        f"{second} and {first} differ most at {most.name}: ",
-        tag("strong", _factors(most)),
+        f"{second} and {first} differ most at {found.rows[most]}: ",
+        tag("strong", _factors(found[second], most)),
         ".",
     ]
 
 
-def _factors(change: Change) -> str:
-    told = [
-        f"{name} {_times(getattr(change, name))}"
-        for name in QUANTITIES
-        if isfinite(getattr(change, name))
-    ]
+def _factors(difference: Difference, row: int) -> str:
+    ratios = {name: getattr(difference, name).log2_ratio[row] for name in QUANTITIES}
+    told = [f"{name} {_times(ratio)}" for name, ratio in ratios.items() if isfinite(ratio)]
     return f"{' and '.join(told)} in RMS"
 
 
@@ -145,13 +139,11 @@ def _times(log2_ms: float) -> str:
     return f"×{2.0 ** (log2_ms / 2):.4g}" if abs(log2_ms) < _HELD else f"×2^{log2_ms / 2:.0f}"
 
 
-def _growths(
-    traces: Mapping[str, Trace], found: Mapping[str, TraceComparison | InvalidProbe]
-) -> Html:
+def _growths(traces: Mapping[str, Run], found: Comparison | InvalidProbe) -> Html:
     rows = []
     for name, trace in traces.items():
-        other = found.get(name)
-        apart = other.standard_errors if isinstance(other, TraceComparison) else nan
+        other = None if isinstance(found, InvalidProbe) else found.differences.get(name)
+        apart = nan if other is None else other.z_score
         rows.append([name, *_growth_cells(trace), f"{apart:+z.1f}" if isfinite(apart) else "–"])
     apart = "difference from the first as a normal deviate"
     return table(
@@ -159,7 +151,7 @@ def _growths(
     )
 
 
-def _growth_cells(trace: Trace) -> list[str]:
+def _growth_cells(trace: Run) -> list[str]:
     analysis = Analysis.of(trace)
     found = analysis.gradient
     if isinstance(found, UnreliableGrowth):
@@ -177,13 +169,13 @@ def _growth_cells(trace: Trace) -> list[str]:
     ]
 
 
-def _verdicts(traces: Mapping[str, Trace]) -> Part:
+def _verdicts(traces: Mapping[str, Run]) -> Part:
     """Each trace's diagnosis, side by side."""
     cards = [_card(name, trace) for name, trace in traces.items()]
     return section("verdicts", "Verdicts", gathered(*cards, class_="pair"))
 
 
-def _card(name: str, trace: Trace) -> Html:
+def _card(name: str, trace: Run) -> Html:
     found = diagnose(trace)
     worst = [each for each in found.findings if each.severity != "info"]
     listed = (
@@ -214,32 +206,38 @@ def _told(found: Finding) -> str:
 
 
 def _operations(
-    i: int, name: str, traces: Mapping[str, Trace], found: TraceComparison | InvalidProbe
+    i: int, name: str, traces: Mapping[str, Run], found: Comparison | InvalidProbe
 ) -> Part:
     """Those that differ most from the first trace's, and the names of those that only one has."""
     first = next(iter(traces))
     title = f"Operations of {name} that differ most from those of {first}"
     if isinstance(found, InvalidProbe):
         return section(f"operations-{i}", title, tag("p", sentence(str(found))))
-    kinds = [{op.name: op.op for op in trace.ops} for trace in (traces[name], traces[first])]
-    shown = [change for change in found.largest if change.size > _ALIKE][:_MOST_SHOWN]
+    difference = found[name]
+    shown = [row for row in found.largest(name) if difference.size[row] > _ALIKE][:_MOST_SHOWN]
     rows = [
         [
-            change.name,
-            " against ".join(dict.fromkeys(kind[change.name] for kind in kinds)),
-            _times(change.gradient),
-            _times(change.activation),
+            found.rows[row],
+            " against ".join(
+                dict.fromkeys(traces[run].ops[found.at[run][row]].op for run in (name, first))
+            ),
+            _times(difference.gradient.log2_ratio[row]),
+            _times(difference.activation.log2_ratio[row]),
         ]
-        for change in shown
+        for row in shown
     ]
-    said = f"{len(found.changes):,} operations have the same name in both" + (
+    said = (
+        f"{len(found.rows):,} operations have the same name in both"
+        if found.by == "operation"
+        else f"{len(found.rows):,} places of depth are compared"
+    ) + (
         f"; the {len(shown)} that differ most, {name} over {first}:"
         if shown
         else " and none differs."
     )
     alone = [
         tag("p", f"Only in {which}: {_listed(names)}.", class_="note")
-        for which, names in ((name, found.only_after), (first, found.only_before))
+        for which, names in ((name, difference.only_this), (first, difference.only_first))
         if names
     ]
     drawn = (
@@ -255,7 +253,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + more
 
 
-def _steps(traces: Mapping[str, Trace], along: tuple[str, list[list[int]]]) -> Part:
+def _steps(traces: Mapping[str, Run], along: tuple[str, list[list[int]]]) -> Part:
     title, ids = along
     longest = max(map(len, ids))
     columns: dict[str, Array | list[str]] = {title.split(",")[0]: np.arange(float(longest))}

@@ -17,7 +17,7 @@ from depthscale.numerics.student import normal_deviate
 def founding_table(found: Founding) -> RenderableType:
     """Every layer of the three networks, then their growth."""
     title = (
-        f"RMS of dE/dx ± standard error, {found.measured[0].seeds} seeds; diff to theory as a "
+        f"RMS of dE/dx ± standard error, {found.measured[0].networks} seeds; diff to theory as a "
         "normal deviate"
     )
     table = Table(title=title, box=None, title_justify="left", padding=(0, 1, 0, 0))
@@ -94,4 +94,4 @@ def _number(value: float) -> str:
 
 
 def _apart(row: Row) -> str:
-    return f"{row.standard_errors:+.1f}" if isfinite(row.standard_errors) else "-"
+    return f"{row.z_score:+.1f}" if isfinite(row.z_score) else "-"

@@ -14,7 +14,7 @@ from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure import SEVERITIES, Analysis, Growth, Ledger
 from depthscale.measure.laws import Factor, Segments
 from depthscale.measure.wording import growth_in_words
-from depthscale.run import Trace, TracedOp, dominators
+from depthscale.run import Reading, Run
 
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 _HEADINGS = (
@@ -47,7 +47,7 @@ def require_known(names: Sequence[str]) -> None:
 
 
 def probe_view(
-    trace: Trace, found: Diagnosis, *, whole: bool, width: int, unicode: bool = True
+    trace: Run, found: Diagnosis, *, whole: bool, width: int, unicode: bool = True
 ) -> Iterator[RenderableType]:
     """Everything that `depthscale probe` prints, piece by piece. / width: of the terminal, in
     columns; unicode: whether it shows more than ASCII."""
@@ -72,7 +72,7 @@ def probe_view(
     yield from (
         fill(line, width) for line in (*_growth_line(trace, found), *_parameters_line(trace))
     )
-    shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(dominators(trace))]
+    shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(trace.graph.dominators)]
     yield from _sparkline(
         _levels_along(trace), width, _BARS if unicode else _PLAIN_BARS, _lowest(trace)
     )
@@ -94,9 +94,9 @@ def _sentence(verdict: str) -> str:
     return f"{verdict if named else verdict[:1].upper() + verdict[1:]}."
 
 
-def _headline(trace: Trace) -> str:
+def _headline(trace: Run) -> str:
     c = trace.coverage
-    drawn = f", {trace.initializations} networks" if trace.initializations > 1 else ""
+    drawn = f", {trace.networks} networks" if trace.networks > 1 else ""
     proved = {
         None: "",
         True: "; bit-equal to a plain run",
@@ -109,7 +109,7 @@ def _headline(trace: Trace) -> str:
     )
 
 
-def _growth_line(trace: Trace, diagnosis: Diagnosis) -> Iterator[str]:
+def _growth_line(trace: Run, diagnosis: Diagnosis) -> Iterator[str]:
     found = Analysis.of(trace).gradient
     if isinstance(found, UnreliableGrowth):
         yield f"growth: {found}"
@@ -130,7 +130,7 @@ def _words(found: Growth, diagnosis: Diagnosis) -> str:
     if found.steady:
         return "not well known" if found.vague else "steady"
     if any(finding.severity != "info" for finding in diagnosis.matching(_ALARMS)):
-        return found.words
+        return growth_in_words(found)
     return growth_in_words(found, "grows", "shrinks")
 
 
@@ -146,7 +146,7 @@ def _estimate(found: Growth, predicted: float) -> str:
     return f" (mean square {rate})" if by_factor else f", on average {rate}"
 
 
-def _parameters_line(trace: Trace) -> Iterator[str]:
+def _parameters_line(trace: Run) -> Iterator[str]:
     """How many parameters have a gradient, between which sizes, and which have none though nothing
     shows that they are frozen."""
     params = [each for each in trace.params if each.value is not None]
@@ -174,10 +174,13 @@ def _parameters_line(trace: Trace) -> Iterator[str]:
     yield says
 
 
-def _levels_along(trace: Trace) -> list[float]:
+def _levels_along(trace: Run) -> list[float]:
     """log2 of the gradient's RMS from the input to the output: there, and between them at the top
     of every step of depth; at all operations that every path crosses where steps are few."""
-    crossed, found = [trace.ops[i] for i in reversed(dominators(trace))], Analysis.of(trace).depth
+    crossed, found = (
+        [trace.ops[i] for i in reversed(trace.graph.dominators)],
+        Analysis.of(trace).depth,
+    )
     if found is not None and len(found.pairs) > _FEW_STEPS and crossed:
         crossed = [
             crossed[0],
@@ -210,7 +213,7 @@ def _sparkline(levels: Sequence[float], width: int, bars: str, lowest: str) -> I
     )
 
 
-def _lowest(trace: Trace) -> str:
+def _lowest(trace: Run) -> str:
     """Where the gradient's account ends: the input, unless none gets any gradient."""
     begun = [trace.ops[op] for op, _ in trace.sources]
     return (
@@ -227,7 +230,7 @@ def _power(log2_value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}" if value >= 1e-3 else f"{value:.1e}"
 
 
-def _table(trace: Trace, shown: Sequence[TracedOp], whole: bool, width: int, cut: str) -> Table:
+def _table(trace: Run, shown: Sequence[Reading], whole: bool, width: int, cut: str) -> Table:
     """Operations from the input to the output, in as many columns as there are; long names lose
     their beginning."""
     account = Analysis.of(trace).ledger
@@ -258,7 +261,7 @@ def _table(trace: Trace, shown: Sequence[TracedOp], whole: bool, width: int, cut
     return table
 
 
-def _row(op: TracedOp, gains: dict[int, float]) -> tuple[str, ...]:
+def _row(op: Reading, gains: dict[int, float]) -> tuple[str, ...]:
     gain = gains.get(op.id)
     return (
         op.name.removesuffix(f".{op.op}"),
@@ -270,7 +273,7 @@ def _row(op: TracedOp, gains: dict[int, float]) -> tuple[str, ...]:
     )
 
 
-def _account(trace: Trace) -> Iterator[str]:
+def _account(trace: Run) -> Iterator[str]:
     account = Analysis.of(trace).ledger
     if not isinstance(account, Ledger):
         return

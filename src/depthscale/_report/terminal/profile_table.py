@@ -7,15 +7,16 @@ from rich.table import Table
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Growth
 from depthscale.measure.laws import Factor
+from depthscale.measure.wording import growth_in_words
 from depthscale.numerics.estimate import Estimate
-from depthscale.run import Profile, Quantity
+from depthscale.run import Quantity, Run
 from depthscale.theory.classical.point import Classical, batch_norm_trainable_depth
 
 _MOST_ROWS = 40
 _UNLIMITED = 1e9  # layers: what a rate within rounding of 1 gives
 
 
-def profile_table(profile: Profile, *, whole: bool = True) -> Table:
+def profile_table(profile: Run, *, whole: bool = True) -> Table:
     """A profile layer by layer; logarithms where float64 does not hold the plain value. / whole:
     all layers, else at most 40."""
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -33,7 +34,7 @@ def profile_table(profile: Profile, *, whole: bool = True) -> Table:
     gradient, activation, variance = (
         profile.gradient,
         profile.activation,
-        profile.preactivation_batch_variance,
+        profile.batch_variance,
     )
     for layer in _shown(profile.depth, whole):
         if layer is None:
@@ -65,7 +66,7 @@ def growth_line(growth: Growth | UnreliableGrowth) -> str:
         if isfinite(growth.depth_scale) and isinstance(growth.law, Factor)
         else ""
     )
-    law = "" if isinstance(growth.law, Factor) else f"; it {growth.words}"
+    law = "" if isinstance(growth.law, Factor) else f"; it {growth_in_words(growth)}"
     return f"growth: {growth}, layers {growth.first_layer} to {growth.last_layer}{scale}{law}"
 
 
@@ -99,7 +100,7 @@ def trainable_depth_lines(growth: Growth) -> list[str]:
     ]
 
 
-def one_network_lines(profile: Profile, growth: Growth) -> list[str]:
+def one_network_lines(profile: Run, growth: Growth) -> list[str]:
     """What one network of this width will show around a predicted rate; nothing where that is not
     known."""
     if profile.log_variance is None:
@@ -120,10 +121,12 @@ def _plain(estimate: Estimate) -> str:
     return "none" if isnan(estimate.value) else f"{estimate.value:.6g}"
 
 
-def _with_error(quantity: Quantity, layer: int, profile: Profile) -> str:
+def _with_error(quantity: Quantity, layer: int, profile: Run) -> str:
     value, relative = quantity.mean_square[layer], quantity.relative_stderr[layer]
     if not isfinite(value):
         return "-"
     return (
-        f"{value:.4g} ± {relative:.1%}" if profile.seeds and isfinite(relative) else f"{value:.6g}"
+        f"{value:.4g} ± {relative:.1%}"
+        if profile.networks and isfinite(relative)
+        else f"{value:.6g}"
     )

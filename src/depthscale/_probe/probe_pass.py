@@ -22,7 +22,18 @@ from depthscale._probe.resolve import resolved
 from depthscale._probe.state import StateGuard
 from depthscale._probe.tree import Tree
 from depthscale.errors import InvalidProbe
-from depthscale.run import Coverage, Edge, Fate, FateKind, NotSeen, Trace, TracedOp, with_meanings
+from depthscale.run import (
+    Coverage,
+    Details,
+    Edge,
+    Fate,
+    FateKind,
+    NotSeen,
+    Probed,
+    Recorded,
+    Run,
+    recorded_run,
+)
 from depthscale.sketch import Sketch
 
 MODES = ("train", "eval")
@@ -182,28 +193,27 @@ class ProbePass:
                 sketch = self.reading.arrived(op, (edge.node, edge.output_nr), gradient)
                 found[op] = found[op] + sketch if op in found else sketch
         for op, sketch in found.items():
-            self.reading.arrivals[op].append(sketch)
+            self.reading.end_at(op, sketch)
             self.sources[op].append(sketch)
         if self.asked.verify:
             self.gradients = gradients
 
-    def trace(self) -> Trace:
-        ops = with_meanings([self._op(i, label) for i, label in enumerate(labels(self.ops.calls))])
+    def run(self) -> Run:
+        rows = [self._row(i, label) for i, label in enumerate(labels(self.ops.calls))]
         sink = self.ops.owners.producer(self.root)
         assert sink is not None
-        return Trace(
-            ops=ops,
-            params=self.parameters.traced(self._fates(), self.hidden),
-            coverage=self._coverage(ops),
-            sinks=((sink, self._norms2(self.sinks)),),
-            sources=tuple((op, self._norms2(found)) for op, found in self.sources.items() if found),
-            modules=self.tree.notes(),
+        params = self.parameters.traced(self._fates(), self.hidden)  # tells what it cannot count
+        origin = Probed(
             model=type(self.asked.model).__name__,
             mode=_mode(self.tree),
-            loss=self.kind,
             seed=self.asked.seed,
             repeats=self.asked.repeats,
             batch=self.batch,
+            coverage=self._coverage(rows),
+            sinks=((sink, self._norms2(self.sinks)),),
+            sources=tuple((op, self._norms2(found)) for op, found in self.sources.items() if found),
+            details=tuple(row.details for row in rows),
+            params=params,
             loss_scale=self.asked.loss_scale,
             environment={
                 "torch": torch.__version__,
@@ -213,6 +223,7 @@ class ProbePass:
             },
             norms=self.asked.norms,
         )
+        return recorded_run(rows, self.tree.notes(), self.kind, origin)
 
     def _fates(self) -> dict[str, Fate]:
         flow = Flow(
@@ -241,7 +252,7 @@ class ProbePass:
                 known[sketch] = log2_norm2(sketch)
         return tuple(known[sketch] for sketch in sketches)
 
-    def _op(self, number: int, label: str) -> TracedOp:
+    def _row(self, number: int, label: str) -> Recorded:
         call, reading = self.ops.calls[number], self.reading
         arrived = reading.arrivals.get(number, [])
         edges = []
@@ -249,8 +260,7 @@ class ProbePass:
             source = self.ops.owners.producer(way.target)
             assert source is not None
             edges.append(Edge(source, self._norms2(left), left[0].count))
-        return TracedOp(
-            id=number,
+        return Recorded(
             name=label,
             op=call.name,
             module=call.module.path if call.path is None else "",
@@ -268,17 +278,16 @@ class ProbePass:
             nodes=self.ops.owners.sizes[number],
             settings=call.settings,
             weights=tuple((name, shape, float(ms)) for name, shape, ms in call.weights),
-            split=reading.splits.get(number),
-            likeness=None if call.products is None else likeness(call.products),
-            dead=None if call.dead is None else float(call.dead),
-            log2_activation_samples=()
-            if call.activation is None
-            else (call.activation.log2_mean_square(),),
-            terms=tuple(reading.norms.terms.get(number, ())),
-            slopes=tuple(reading.norms.slopes.get(number, ())),
+            details=Details(
+                split=reading.splits.get(number),
+                likeness=None if call.products is None else likeness(call.products),
+                dead=None if call.dead is None else float(call.dead),
+                terms=tuple(reading.norms.terms.get(number, ())),
+                slopes=tuple(reading.norms.slopes.get(number, ())),
+            ),
         )
 
-    def _coverage(self, ops: tuple[TracedOp, ...]) -> Coverage:
+    def _coverage(self, ops: Sequence[Recorded]) -> Coverage:
         nodes, owners = self.reading.nodes, self.ops.owners
         unseen = [node for node in nodes if not owners.known(node)]
         kinds: dict[str, int] = {}

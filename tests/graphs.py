@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depthscale.nets.execute import execute
+from depthscale.nets.execute import evaluate
 from depthscale.network.graph import Graph, Op
 from depthscale.network.operations import Operation
 from depthscale.run import Predicted, Run
@@ -43,7 +43,7 @@ def shown(graph: Graph, shape: Sequence[int], networks: int, first: int = 0) -> 
 def _one(graph: Graph, shape: Sequence[int], seed: int) -> tuple[list[float], list[float]]:
     generator = torch.Generator().manual_seed(1_000_003 * seed + 7)
     inputs = torch.randn(*shape, generator=generator) * graph.ops[0].what.variance ** 0.5  # pyright: ignore[reportAttributeAccessIssue]
-    outputs = execute(graph, inputs.requires_grad_(), seed)
+    outputs = evaluate(graph, inputs.requires_grad_(), seed)
     cotangent = torch.randn(outputs[-1].shape, generator=generator)
     gradients = torch.autograd.grad(outputs[-1], outputs, cotangent)
     return [_mean_square(x.detach()) for x in outputs], [_mean_square(g) for g in gradients]

@@ -82,16 +82,16 @@ from depthscale.run import Run as Run
 from depthscale.sketch import Sketch as Sketch
 from depthscale.store import load as load
 from depthscale.store import save as save
-from depthscale.theory import predict as predict
-from depthscale.theory import predict_graph as predict_graph
-from depthscale.theory.classical.critical import (
+from depthscale.theory import Classical as Classical
+from depthscale.theory import classical as classical
+from depthscale.theory import (
     critical_line as critical_line,
 )
-from depthscale.theory.classical.critical import (
+from depthscale.theory import (
     phase_diagram as phase_diagram,
 )
-from depthscale.theory.classical.point import Classical as Classical
-from depthscale.theory.classical.point import classical as classical
+from depthscale.theory import predict as predict
+from depthscale.theory import predict_graph as predict_graph
 
 __all__: list[str]
 __version__: str

@@ -16,7 +16,7 @@ import torch
 
 from depthscale.errors import InvalidSpec
 from depthscale.nets import simulate
-from depthscale.nets.execute import execute
+from depthscale.nets.execute import evaluate
 from depthscale.network.spec import NetSpec, Residual
 from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
 from depthscale.theory import predict, predict_graph
@@ -137,7 +137,7 @@ def test_fixups_weight_gradients_are_those_of_networks() -> None:
     found = []
     for seed in range(24):
         generator = torch.Generator().manual_seed(seed)
-        outputs = execute(graph, torch.randn(16, 128, generator=generator), seed)
+        outputs = evaluate(graph, torch.randn(16, 128, generator=generator), seed)
         cotangent = torch.randn(
             16, 128, generator=generator
         )  # the stream carries it unchanged to every branch

@@ -8,10 +8,7 @@ from depthscale._diagnose.diagnose import diagnose
 from depthscale._diagnose.finding import SEVERITIES, Severity
 from depthscale._diagnose.words import place
 from depthscale.errors import InvalidProbe, PropagationFailed, UnreliableGrowth
-from depthscale.measure.analysis import Analysis
-from depthscale.measure.growth import Growth
-from depthscale.measure.laws import Segments
-from depthscale.measure.wording import growth_in_words
+from depthscale.measure import Analysis, Growth, Segments, growth_in_words
 from depthscale.run import Run
 
 _WITHOUT = 'max_rate=None, fail_on="warn" asks for findings alone, which need no rate'

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
-from depthscale.measure.analysis import Analysis
-from depthscale.measure.small_batches import (
+from depthscale.measure import (
     FEWEST_VALUES,
+    Analysis,
     is_empty,
     norms_over_few,
     values_per_channel,

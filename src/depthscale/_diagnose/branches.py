@@ -7,7 +7,7 @@ from statistics import median
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import decades, span
-from depthscale.measure.analysis import Analysis
+from depthscale.measure import Analysis
 from depthscale.run import Reading
 
 

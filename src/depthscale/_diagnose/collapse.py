@@ -7,7 +7,7 @@ from math import isfinite
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.messages import SMOOTHING, passes_messages
 from depthscale._diagnose.rule import Check, Rule
-from depthscale.measure.analysis import Analysis
+from depthscale.measure import Analysis
 from depthscale.run import Reading
 
 _FEW_ROWS = 8

@@ -8,7 +8,7 @@ from math import prod
 from depthscale._diagnose.finding import Finding, Severity
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import place, span
-from depthscale.measure.analysis import Analysis
+from depthscale.measure import Analysis
 from depthscale.run import Reading, Run
 
 _WAYS = {  # how a gradient is cut: what to do about it

@@ -12,8 +12,7 @@ from depthscale._diagnose.rule import Check
 from depthscale._diagnose.sentences import sentence_of
 from depthscale._diagnose.theory import THEORY
 from depthscale._diagnose.units import UNITS
-from depthscale.measure import SEVERITIES, Analysis, Thresholds
-from depthscale.measure.small_batches import is_empty
+from depthscale.measure import SEVERITIES, Analysis, Thresholds, is_empty
 from depthscale.run import Run, kept
 
 # in the order in which findings of one severity are listed

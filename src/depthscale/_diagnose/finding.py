@@ -6,7 +6,7 @@ from math import nan
 from typing import Any
 
 from depthscale.drawable import Drawable
-from depthscale.measure.thresholds import SEVERITIES, Severity
+from depthscale.measure import SEVERITIES, Severity
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ from statistics import median
 from depthscale._diagnose.branches import fan_in_variance
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import decades, place
-from depthscale.measure import Growth, Ledger
-from depthscale.measure.analysis import Analysis
-from depthscale.run import Reading
-from depthscale.run.depth import Paths
-from depthscale.theory.traces import ends
+from depthscale.measure import Analysis, Growth, Ledger
+from depthscale.run import Paths, Reading
+from depthscale.theory import ends
 
 # of a normal distribution's standard deviation over its median distance from the median
 _NORMAL = 1.4826

@@ -1,7 +1,7 @@
 """Networks on graphs: operations that pass messages between the entries of the batch, which are a
 graph's nodes."""
 
-from depthscale.measure.analysis import Analysis
+from depthscale.measure import Analysis
 from depthscale.network import is_product, is_scatter
 from depthscale.run import Reading
 

@@ -5,9 +5,7 @@ from math import inf, sqrt
 
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import decades, factor, place
-from depthscale.measure import Analysis, Growth
-from depthscale.measure.laws import Segments
-from depthscale.measure.segments import Segment
+from depthscale.measure import Analysis, Growth, Segment, Segments
 
 _LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
 

@@ -5,7 +5,7 @@ from math import isclose
 
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
-from depthscale.measure.analysis import Analysis
+from depthscale.measure import Analysis
 from depthscale.run import Reading
 
 

@@ -7,10 +7,7 @@ from math import inf, isfinite, log2
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import place
-from depthscale.measure import Growth
-from depthscale.measure.analysis import Analysis
-from depthscale.measure.laws import Factor
-from depthscale.measure.paths import flow, mean_over_repeats
+from depthscale.measure import Analysis, Factor, Growth, flow, mean_over_repeats
 from depthscale.run import Reading
 from depthscale.sketch import FORMATS, Sketch
 

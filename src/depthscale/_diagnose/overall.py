@@ -6,10 +6,9 @@ from math import isfinite, log2
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.route import route_to, told
 from depthscale._diagnose.words import decades
-from depthscale.measure.analysis import Analysis
-from depthscale.measure.paths import mean_over_repeats
+from depthscale.measure import Analysis, mean_over_repeats
 from depthscale.run import Reading, log2_total
-from depthscale.theory.traces import ends
+from depthscale.theory import ends
 
 
 def overall(analysis: Analysis) -> Iterator[Finding]:

@@ -13,12 +13,20 @@ from depthscale._diagnose.mixed import mixed_finding
 from depthscale._diagnose.overall import overall
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import factor, fold
-from depthscale.measure import Analysis, Growth, Severity
-from depthscale.measure.growth import Of
-from depthscale.measure.laws import Factor, Power, Segments, SuperExponential, Transient
-from depthscale.measure.small_batches import norms_over_few
+from depthscale.measure import (
+    Analysis,
+    Factor,
+    Growth,
+    Of,
+    Power,
+    Segments,
+    Severity,
+    SuperExponential,
+    Transient,
+    norms_over_few,
+)
 from depthscale.numerics.student import normal_deviate
-from depthscale.run.depth import Paths
+from depthscale.run import Paths
 
 _VERBS = {  # (grows, alarms): of a rule's name
     (True, True): "explodes",

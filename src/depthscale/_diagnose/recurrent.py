@@ -1,6 +1,6 @@
 """Recurrent networks: one cell that is used at every step of a sequence."""
 
-from depthscale.measure.analysis import Analysis
+from depthscale.measure import Analysis
 from depthscale.run import DepthKind
 
 ADVICE = (

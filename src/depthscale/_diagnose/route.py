@@ -7,8 +7,7 @@ from statistics import median
 
 from depthscale._diagnose.branches import fan_in_variance
 from depthscale._diagnose.words import fold_of, place
-from depthscale.measure.analysis import Analysis
-from depthscale.measure.paths import mean_over_repeats
+from depthscale.measure import Analysis, mean_over_repeats
 from depthscale.run import Reading
 
 _NAMED = 3  # operations

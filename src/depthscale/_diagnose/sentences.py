@@ -5,9 +5,7 @@ from enum import Enum
 
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.words import factor, fold, place
-from depthscale.measure import Analysis, Growth
-from depthscale.measure.laws import Factor
-from depthscale.measure.wording import growth_in_words
+from depthscale.measure import Analysis, Factor, Growth, growth_in_words
 from depthscale.run import Run
 
 

@@ -5,7 +5,7 @@ from math import sqrt
 
 from depthscale._diagnose.finding import Finding, Severity
 from depthscale._diagnose.rule import Check, Rule
-from depthscale.measure.analysis import Analysis
+from depthscale.measure import Analysis
 from depthscale.run import Reading
 from depthscale.sketch import Sketch
 

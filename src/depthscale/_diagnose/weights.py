@@ -5,7 +5,7 @@ from math import log2
 
 from depthscale._diagnose.words import place
 from depthscale.errors import DepthscaleError
-from depthscale.measure.analysis import Analysis
+from depthscale.measure import Analysis
 from depthscale.network import Activation, activation
 from depthscale.numerics import gaussian
 from depthscale.run import Reading

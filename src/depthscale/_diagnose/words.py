@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import log10
 
-from depthscale.measure.growth import Growth
+from depthscale.measure import Growth
 from depthscale.run import Reading
 
 

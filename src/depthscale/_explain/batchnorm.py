@@ -11,9 +11,7 @@ from torch import Tensor
 
 from depthscale._explain.batchnorm_text import WORDS
 from depthscale.errors import InvalidInput
-from depthscale.norms import batch_norm, batchnorm_backward_alt, batchnorm_forward
-from depthscale.norms.circuit import NodeStep
-from depthscale.norms.reference import Cache
+from depthscale.norms import Cache, NodeStep, batch_norm, batchnorm_backward_alt, batchnorm_forward
 
 Numbers = tuple[float, ...]  # one for each sample, or a single one for all
 _LARGEST = 10**5  # values of a random input: more show nothing new

@@ -9,10 +9,7 @@ import numpy as np
 from depthscale._explain.expected import Numbers, of_norm, of_weights
 from depthscale.network import Norm
 from depthscale.run import Reading, Run, Terms
-from depthscale.theory import exchangeable
-from depthscale.theory.model_graph import ModelGraph, model_graph
-from depthscale.theory.traces import ends
-from depthscale.theory.walk import BETWEEN_SAMPLES
+from depthscale.theory import BETWEEN_SAMPLES, ModelGraph, ends, exchangeable, model_graph
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,14 @@ from math import inf, nan
 from depthscale._explain.forward_backward import Places, places
 from depthscale.errors import DepthscaleError
 from depthscale.network import Conv, Graph, Linear, NetSpec, Norm
-from depthscale.theory import exchangeable
-from depthscale.theory.moments.backward import BackwardMoments
-from depthscale.theory.moments.forward import ForwardMoments
-from depthscale.theory.norm import deviation, shares
-from depthscale.theory.walk import BETWEEN_SAMPLES
+from depthscale.theory import (
+    BETWEEN_SAMPLES,
+    BackwardMoments,
+    ForwardMoments,
+    deviation,
+    exchangeable,
+    shares,
+)
 
 Numbers = dict[str, float]
 

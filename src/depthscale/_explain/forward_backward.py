@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from depthscale.errors import Undefined
-from depthscale.nets.draw import Loss, draw_input, output_gradient
-from depthscale.nets.execute import execute
+from depthscale.nets import Loss, draw_input, evaluate, output_gradient
 from depthscale.network import Affine, Elementwise, Graph, Linear, NetSpec, Norm
 
 
@@ -38,7 +37,7 @@ def record(spec: NetSpec, seed: int, loss: Loss) -> Tape:
     not a finite number."""
     graph = spec.graph()
     with torch.enable_grad():
-        values = execute(graph, draw_input(spec, seed).requires_grad_(), seed)
+        values = evaluate(graph, draw_input(spec, seed).requires_grad_(), seed)
         cotangent = output_gradient(spec, seed, loss, values[-1]).to(values[-1].dtype)
     return Tape(graph, [each.detach() for each in values], gradients(graph, values, cotangent))
 

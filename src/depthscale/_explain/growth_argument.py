@@ -17,9 +17,7 @@ from depthscale._explain.measured import measured
 from depthscale._explain.steps import RATE, STEPS, Step
 from depthscale._explain.verdict import TOLERANCE, Found, Row, judge
 from depthscale.errors import InvalidSpec, NoTheory
-from depthscale.nets.draw import LOSSES, Loss
-from depthscale.nets.limits import check_run
-from depthscale.nets.simulate import Progress
+from depthscale.nets import LOSSES, Loss, Progress, check_run
 from depthscale.network import NetSpec
 from depthscale.run import Array
 

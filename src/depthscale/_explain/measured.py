@@ -8,9 +8,9 @@ from torch import Tensor
 
 from depthscale._explain.expected import Numbers
 from depthscale._explain.forward_backward import Places, Tape, places
-from depthscale.nets.elementwise import elementwise
+from depthscale.nets import elementwise
 from depthscale.network import Elementwise, Norm, activation
-from depthscale.norms.norm_terms import correlation, norm_terms
+from depthscale.norms import correlation, norm_terms
 
 
 def measured(tape: Tape) -> list[Numbers]:

@@ -16,9 +16,7 @@ from torch import Tensor
 from depthscale._explain.single_thread import one_thread
 from depthscale.errors import DepthscaleError, InvalidSpec, UnreliableGrowth
 from depthscale.measure import Growth, growth
-from depthscale.nets import simulate
-from depthscale.nets.seen import Seen
-from depthscale.nets.simulate import Progress
+from depthscale.nets import Progress, Seen, simulate
 from depthscale.network import NetSpec
 from depthscale.network import activation as named
 from depthscale.numerics import gaussian

@@ -13,10 +13,9 @@ from depthscale._explain.single_thread import one_thread
 from depthscale._explain.training import EPS, FIRST, Settings, Trained, train
 from depthscale.errors import InvalidSpec
 from depthscale.measure import growth
-from depthscale.nets.simulate import Progress
+from depthscale.nets import Progress
 from depthscale.network import NetSpec
-from depthscale.theory import predict
-from depthscale.theory.classical.point import batch_norm_trainable_depth
+from depthscale.theory import batch_norm_trainable_depth, predict
 
 NETWORKS = ("vanilla", "batch norm")
 DEPTHS, RATES = (10, 20, 30, 50), (1e-3, 1e-2, 1e-1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from depthscale._explain.dataset import Dataset
-from depthscale.nets.draw import draw_rows
+from depthscale.nets import draw_rows
 from depthscale.network import Linear
 
 EPS = 1e-3  # as in arXiv:1902.08129, figure 2

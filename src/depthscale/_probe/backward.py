@@ -17,7 +17,7 @@ from depthscale._probe.resolve import Operations
 from depthscale._probe.sketching import sketch_of
 from depthscale._probe.split import split_of
 from depthscale.errors import UnsupportedTensor
-from depthscale.network.torch_calls import is_elementwise
+from depthscale.network import is_elementwise
 from depthscale.run import NormSplit, NotSeen
 from depthscale.sketch import Sketch
 

@@ -13,10 +13,8 @@ from torch.autograd.graph import Node
 
 from depthscale._probe import internals
 from depthscale._probe.nodes import Slot
-from depthscale.network import NORM_CALLS, Norm
-from depthscale.network.torch_calls import is_norm
-from depthscale.network.torch_ops import norm_of
-from depthscale.norms.norm_terms import Constants, correlation, norm_terms
+from depthscale.network import NORM_CALLS, Norm, is_norm, norm_of
+from depthscale.norms import Constants, correlation, norm_terms
 from depthscale.run import Slopes, Terms
 
 

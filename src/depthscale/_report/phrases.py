@@ -8,9 +8,7 @@ from typing import Any
 from scipy.special import ndtri, stdtrit
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure import Growth, growth
-from depthscale.measure.laws import Factor
-from depthscale.measure.wording import growth_in_words
+from depthscale.measure import Factor, Growth, growth, growth_in_words
 from depthscale.network import SPEC_NORMS
 from depthscale.run import Run
 

@@ -31,7 +31,7 @@ def phase(
     from depthscale._report.chart.phase_chart import phase_chart, phase_summary
     from depthscale._report.chart.pictures import pictures
     from depthscale.store import dumps, phase_record
-    from depthscale.theory.classical.critical import phase_diagram
+    from depthscale.theory import phase_diagram
 
     files.check_folder(out)
     check(json)

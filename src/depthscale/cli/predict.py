@@ -17,8 +17,7 @@ def predict(
     """What theory says of such networks, layer by layer, without running any."""
     from depthscale._report.terminal.profile_table import classical_lines
     from depthscale.store import classical_record
-    from depthscale.theory import predict
-    from depthscale.theory.classical.point import classical
+    from depthscale.theory import classical, predict
 
     spec = spec or NetSpec()
     check(json, html, save)

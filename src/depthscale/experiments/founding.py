@@ -12,9 +12,7 @@ import numpy as np
 
 from depthscale.errors import NoTheory, UnreliableGrowth
 from depthscale.measure import Growth, gradient_along_depth, growth
-from depthscale.nets import simulate
-from depthscale.nets.seen import Seen
-from depthscale.nets.simulate import Progress
+from depthscale.nets import Progress, Seen, simulate
 from depthscale.network import NetSpec
 from depthscale.run import Array, Run
 from depthscale.theory import predict

@@ -2,6 +2,7 @@
 
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.compare import (
+    AS_UNLIKELY,
     Comparison,
     Difference,
     Ratio,
@@ -9,23 +10,49 @@ from depthscale.measure.compare import (
     gradient_along_depth,
     run_names,
 )
-from depthscale.measure.growth import Growth, growth
+from depthscale.measure.growth import Growth, Of, growth
+from depthscale.measure.laws import Factor, Law, Power, Segments, SuperExponential, Transient
 from depthscale.measure.ledger import Ledger, ledger
+from depthscale.measure.paths import flow, mean_over_repeats
+from depthscale.measure.segments import Segment
+from depthscale.measure.small_batches import (
+    FEWEST_VALUES,
+    is_empty,
+    norms_over_few,
+    values_per_channel,
+)
 from depthscale.measure.thresholds import SEVERITIES, Severity, Thresholds
+from depthscale.measure.wording import growth_in_words
 
 __all__ = [
+    "AS_UNLIKELY",
+    "FEWEST_VALUES",
     "SEVERITIES",
     "Analysis",
     "Comparison",
     "Difference",
+    "Factor",
     "Growth",
+    "Law",
     "Ledger",
+    "Of",
+    "Power",
     "Ratio",
+    "Segment",
+    "Segments",
     "Severity",
+    "SuperExponential",
     "Thresholds",
+    "Transient",
     "compare",
+    "flow",
     "gradient_along_depth",
     "growth",
+    "growth_in_words",
+    "is_empty",
     "ledger",
+    "mean_over_repeats",
+    "norms_over_few",
     "run_names",
+    "values_per_channel",
 ]

@@ -47,7 +47,7 @@ def run(spec: NetSpec, seed: int, loss: Loss, inputs: Tensor | None = None) -> I
     with torch.enable_grad():
         given = (draw_input(spec, seed) if inputs is None else inputs.clone()).requires_grad_()
         edges: list[Tensor] = []
-        outputs = execute(graph, given, seed, edges)
+        outputs = evaluate(graph, given, seed, edges)
         watched = _Gradients(graph, outputs, edges)
         at_output = output_gradient(spec, seed, loss, outputs[-1]).to(outputs[-1].dtype)
         torch.autograd.grad(outputs[-1], given, at_output)
@@ -83,7 +83,7 @@ class _Gradients:
         self.seen.append(Seen("edge", 0, edge, 0, log2_mean_square(gradient)))
 
 
-def execute(
+def evaluate(
     graph: Graph, inputs: Tensor, seed: int, edges: list[Tensor] | None = None
 ) -> list[Tensor]:
     """Every operation's output.

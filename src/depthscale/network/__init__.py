@@ -31,8 +31,15 @@ from depthscale.network.operations import (
     Unknown,
 )
 from depthscale.network.spec import NetSpec, Residual
-from depthscale.network.torch_calls import is_embedding, is_input, is_product, is_scatter
-from depthscale.network.torch_ops import is_split, meanings, parameter_input
+from depthscale.network.torch_calls import (
+    is_elementwise,
+    is_embedding,
+    is_input,
+    is_norm,
+    is_product,
+    is_scatter,
+)
+from depthscale.network.torch_ops import is_split, meanings, norm_of, parameter_input
 from depthscale.network.window import Window
 
 __all__ = [
@@ -71,14 +78,17 @@ __all__ = [
     "Window",
     "activation",
     "dominators_between",
+    "is_elementwise",
     "is_embedding",
     "is_input",
+    "is_norm",
     "is_product",
     "is_scatter",
     "is_split",
     "label",
     "meanings",
     "name_and_parameter",
+    "norm_of",
     "parameter_input",
     "shifted",
 ]

@@ -1,6 +1,6 @@
 """What is known of one network."""
 
-from depthscale.run.depth import Depth, DepthKind
+from depthscale.run.depth import Depth, DepthKind, Paths
 from depthscale.run.find_depth import depth_of
 from depthscale.run.frames import data_frame, rows_frame
 from depthscale.run.kept import kept
@@ -38,6 +38,7 @@ __all__ = [
     "Likeness",
     "NormSplit",
     "NotSeen",
+    "Paths",
     "Predicted",
     "Probed",
     "Quantity",

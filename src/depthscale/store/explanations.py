@@ -9,8 +9,7 @@ from depthscale._explain.explanation import reading as explained
 from depthscale._explain.growth_argument import Argument
 from depthscale._explain.normalizers import Normalizers, answers
 from depthscale._explain.trainability import Matter, reading
-from depthscale.experiments import Founding
-from depthscale.experiments.founding import NAMES
+from depthscale.experiments import NAMES, Founding
 from depthscale.store import SCHEMA, number, record
 
 

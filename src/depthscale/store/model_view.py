@@ -6,10 +6,7 @@ from typing import Any
 
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure import Analysis, Growth, Ledger
-from depthscale.measure.laws import Law
-from depthscale.measure.paths import mean_over_repeats
-from depthscale.measure.wording import growth_in_words
+from depthscale.measure import Analysis, Growth, Law, Ledger, growth_in_words, mean_over_repeats
 from depthscale.run import Array, Edge, Predicted, Probed, Reading, Run, TracedParameter
 from depthscale.sketch import Sketch
 

@@ -10,8 +10,7 @@ import numpy as np
 from depthscale.measure import Analysis, Growth
 from depthscale.run import Run
 from depthscale.store.model_view import law_record, model_record
-from depthscale.theory.classical.critical import Line, PhaseDiagram
-from depthscale.theory.classical.point import Classical
+from depthscale.theory import Classical, Line, PhaseDiagram
 
 SCHEMA = "depthscale/1"
 _GROWTH_KEYS = ("rate", "stderr", "rms_rate", "depth_scale", "first_layer", "last_layer", "step")

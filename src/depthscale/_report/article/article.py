@@ -20,8 +20,7 @@ from depthscale._report.page.html import headline, join, link, paragraphs, tag
 from depthscale._report.page.provenance import provenance
 from depthscale._report.pages.comparison_page import comparison_page
 from depthscale._report.phrases import rate, rate_of, said_interval, said_rate
-from depthscale.experiments import Founding, Story
-from depthscale.experiments.founding import NAMES
+from depthscale.experiments import NAMES, Founding, Story
 from depthscale.measure import Growth
 from depthscale.network import NetSpec
 

@@ -13,7 +13,7 @@ from depthscale._report.chart.theme import (
     SERIES_COLOURS,
 )
 from depthscale._report.page.assemble import Part, figure, gathered
-from depthscale.experiments.founding import NAMES, Founding
+from depthscale.experiments import NAMES, Founding
 
 
 def gradients(found: Founding) -> Part:

@@ -9,8 +9,7 @@ from depthscale._report.page.assemble import Part, section
 from depthscale._report.page.html import join, paragraphs, table, tag
 from depthscale._report.page.mathml import formula
 from depthscale._report.page.provenance import options
-from depthscale.experiments import Founding, Story
-from depthscale.experiments.curves import NORMALIZERS, key
+from depthscale.experiments import NORMALIZERS, Founding, Story, key
 from depthscale.network import NetSpec
 
 _LISTED = (4, 8, 16, 64, 512, inf)

@@ -9,7 +9,7 @@ from depthscale._report.chart.theme import NETWORK_COLOURS, Chart
 from depthscale._report.page.assemble import Part, figure
 from depthscale._report.page.document import asset
 from depthscale._report.page.html import Html, tag
-from depthscale.experiments.curves import ACTIVATIONS, DEEPEST, NORMALIZERS, Curve, batches
+from depthscale.experiments import ACTIVATIONS, DEEPEST, NORMALIZERS, Curve, batches
 from depthscale.network import NetSpec
 from depthscale.run import Run
 

@@ -3,8 +3,7 @@
 from depthscale._report.chart import founding_charts as charts
 from depthscale._report.chart import ridges
 from depthscale._report.chart.pictures import pictures
-from depthscale.experiments import Founding
-from depthscale.experiments.founding import NAMES
+from depthscale.experiments import NAMES, Founding
 
 
 def founding_figures(found: Founding) -> dict[str, bytes | str]:

@@ -5,7 +5,7 @@ from math import isfinite
 import altair as alt
 
 from depthscale._report.chart.theme import INK, NETWORK_COLOURS, Chart, themed
-from depthscale.theory.classical.critical import Line, PhaseDiagram
+from depthscale.theory import Line, PhaseDiagram
 
 _COLOURS = {
     "ordered": NETWORK_COLOURS[0],

@@ -20,8 +20,7 @@ from depthscale._report.page.columns import notes, readout, rms, table_of
 from depthscale._report.page.html import Html, headline, join, table, tag
 from depthscale._report.page.provenance import provenance
 from depthscale._report.phrases import interval, rate, rounded, sentence
-from depthscale.measure import Growth, gradient_along_depth
-from depthscale.measure.compare import AS_UNLIKELY
+from depthscale.measure import AS_UNLIKELY, Growth, gradient_along_depth
 from depthscale.run import Array, Run
 
 _QUANTITIES = {"gradient": "RMS of dE/dx", "activation": "RMS of x"}

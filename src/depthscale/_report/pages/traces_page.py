@@ -15,8 +15,7 @@ from depthscale._report.page.html import Html, headline, join, table, tag
 from depthscale._report.page.provenance import trace_provenance
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import InvalidProbe, UnreliableGrowth
-from depthscale.measure import Analysis, Comparison, Difference, Growth, compare
-from depthscale.measure.compare import AS_UNLIKELY
+from depthscale.measure import AS_UNLIKELY, Analysis, Comparison, Difference, Growth, compare
 from depthscale.run import Array, Run
 
 _FAR = 3.0  # as a normal deviate

@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.experiments import Founding
-from depthscale.experiments.founding import NAMES, Row
+from depthscale.experiments import NAMES, Founding, Row
 from depthscale.measure import Growth
 from depthscale.numerics.student import normal_deviate
 

@@ -11,9 +11,15 @@ from rich.text import Text
 
 from depthscale._diagnose import RULE_NAMES, Diagnosis
 from depthscale.errors import InvalidProbe, UnreliableGrowth
-from depthscale.measure import SEVERITIES, Analysis, Growth, Ledger
-from depthscale.measure.laws import Factor, Segments
-from depthscale.measure.wording import growth_in_words
+from depthscale.measure import (
+    SEVERITIES,
+    Analysis,
+    Factor,
+    Growth,
+    Ledger,
+    Segments,
+    growth_in_words,
+)
 from depthscale.run import Reading, Run
 
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"

@@ -5,12 +5,10 @@ from math import exp, isfinite, isnan, sqrt
 from rich.table import Table
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure import Growth
-from depthscale.measure.laws import Factor
-from depthscale.measure.wording import growth_in_words
+from depthscale.measure import Factor, Growth, growth_in_words
 from depthscale.numerics.estimate import Estimate
 from depthscale.run import Quantity, Run
-from depthscale.theory.classical.point import Classical, batch_norm_trainable_depth
+from depthscale.theory import Classical, batch_norm_trainable_depth
 
 _MOST_ROWS = 40
 _UNLIMITED = 1e9  # layers: what a rate within rounding of 1 gives

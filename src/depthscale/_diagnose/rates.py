@@ -25,7 +25,7 @@ from depthscale.measure import (
     Transient,
     norms_over_few,
 )
-from depthscale.numerics.student import normal_deviate
+from depthscale.numerics import normal_deviate
 from depthscale.run import Paths
 
 _VERBS = {  # (grows, alarms): of a rule's name

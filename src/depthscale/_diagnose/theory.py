@@ -7,7 +7,7 @@ from math import isnan, log
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure import Analysis, Growth
-from depthscale.numerics.student import as_sure_as
+from depthscale.numerics import as_sure_as
 
 
 def theory_findings(analysis: Analysis) -> Iterator[Finding]:

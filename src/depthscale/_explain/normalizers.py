@@ -19,8 +19,7 @@ from depthscale.measure import Growth, growth
 from depthscale.nets import Progress, Seen, simulate
 from depthscale.network import NetSpec
 from depthscale.network import activation as named
-from depthscale.numerics import gaussian
-from depthscale.numerics.student import as_sure_as
+from depthscale.numerics import as_sure_as, gaussian
 from depthscale.run import Run
 from depthscale.theory import exchangeable, predict
 

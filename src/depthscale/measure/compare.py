@@ -11,7 +11,7 @@ from depthscale.drawable import Drawable
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure.analysis import Analysis
 from depthscale.measure.growth import Growth
-from depthscale.numerics.student import normal_deviate
+from depthscale.numerics import normal_deviate
 from depthscale.run import Array, Quantity, Run, data_frame
 
 AS_UNLIKELY = "as unlikely as Student's t of the difference"

@@ -18,7 +18,7 @@ from depthscale.measure.laws import (
     law_of,
 )
 from depthscale.measure.levels import LogSteps, log_steps_of
-from depthscale.numerics.student import as_sure_as, normal_deviate
+from depthscale.numerics import as_sure_as, normal_deviate
 from depthscale.run import Depth, Run, depth_of
 
 _FACTOR = Factor()

@@ -7,7 +7,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from depthscale.numerics.student import as_sure_as, normal_deviate
+from depthscale.numerics import as_sure_as, normal_deviate
 from depthscale.run import Array
 
 _SHORTEST = 3  # steps of a segment, whose error is then read with Student's t

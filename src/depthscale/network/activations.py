@@ -14,10 +14,8 @@ from scipy.special import erf, expit
 
 from depthscale.errors import InvalidSpec
 from depthscale.network.names import name_and_parameter
+from depthscale.numerics import ERF, SIN, Moments, derivative_of, find_kinks, leaky
 from depthscale.numerics import activation_formulas as ew
-from depthscale.numerics.closed_forms import ERF, SIN, Moments, leaky
-from depthscale.numerics.derivative import derivative_of
-from depthscale.numerics.kinks import find_kinks
 
 Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 _QUICK = 1.702  # the factor under quick GELU's sigmoid (arXiv:1606.08415, section 2)

@@ -6,7 +6,7 @@ from math import pi, sqrt
 import numpy as np
 from scipy.special import expit, ndtr
 
-from depthscale.numerics import Array
+from depthscale.numerics.values import Array
 
 SELU_ALPHA = 1.6732632423543772  # arXiv:1706.02515, equation 14
 SELU_SCALE = 1.0507009873554805

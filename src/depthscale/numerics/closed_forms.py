@@ -7,7 +7,7 @@ from math import factorial, pi
 import numpy as np
 from numpy.typing import ArrayLike
 
-from depthscale.numerics import Array
+from depthscale.numerics.values import Array
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depthscale.numerics import Array, Function
+from depthscale.numerics.values import Array, Function
 
 # weighs the eighth-order remainder, h^8 f^(9) / 630, against rounding, 2^-52 f / h, for functions
 # of scale 1

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from depthscale.errors import Divergent, InvalidSpec
-from depthscale.numerics import Array, Function
 from depthscale.numerics.estimate import Estimate, Estimates
 from depthscale.numerics.panels import (
     COARSE,
@@ -26,6 +25,7 @@ from depthscale.numerics.panels import (
     panels,
     weighed,
 )
+from depthscale.numerics.values import Array, Function
 
 CUTS = np.array([0.0, 2.0, 4.5, 9.0, 38.0])  # in standard deviations; at 38 the density is 1e-314
 _EDGES = np.concatenate([-CUTS[:0:-1], CUTS])

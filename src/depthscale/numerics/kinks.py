@@ -6,7 +6,7 @@ import numpy as np
 from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 
-from depthscale.numerics import Array, Function
+from depthscale.numerics.values import Array, Function
 
 _WINDOWS = 2.0 ** np.arange(-10, 11, 4)  # half widths of the ranges that are looked through
 _CELLS = 512

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import Divergent
-from depthscale.numerics import Array
 from depthscale.numerics.estimate import Estimates
 from depthscale.numerics.kronrod import kronrod
+from depthscale.numerics.values import Array
 
 Integrand = Callable[[Array, NDArray[np.intp]], tuple[Array, Array | None]]
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import Divergent, InvalidSpec
-from depthscale.numerics import Array, Function
 from depthscale.numerics.estimate import Estimate, Estimates
 from depthscale.numerics.gaussian import CUTS
 from depthscale.numerics.panels import Integrand, integrate, panels
+from depthscale.numerics.values import Array, Function
 
 PairFunction = Callable[[Array, Array], NDArray[Any]]
 

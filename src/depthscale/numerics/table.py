@@ -14,8 +14,9 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from depthscale.errors import InvalidSpec
-from depthscale.numerics import Array, Function, gaussian
+from depthscale.numerics import gaussian
 from depthscale.numerics.estimate import Estimate, Estimates
+from depthscale.numerics.values import Array, Function
 
 _NODES = 24
 _FEW = 8  # answers that cost less than a piece

@@ -10,7 +10,7 @@ from rich.text import Text
 from depthscale.errors import UnreliableGrowth
 from depthscale.experiments import NAMES, Founding, Row
 from depthscale.measure import Growth
-from depthscale.numerics.student import normal_deviate
+from depthscale.numerics import normal_deviate
 
 
 def founding_table(found: Founding) -> RenderableType:

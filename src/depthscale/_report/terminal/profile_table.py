@@ -6,7 +6,7 @@ from rich.table import Table
 
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Factor, Growth, growth_in_words
-from depthscale.numerics.estimate import Estimate
+from depthscale.numerics import Estimate
 from depthscale.run import Quantity, Run
 from depthscale.theory import Classical, batch_norm_trainable_depth
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from depthscale.errors import Divergent, InvalidSpec
 from depthscale.network import Activation, activation
-from depthscale.numerics.estimate import Estimate
+from depthscale.numerics import Estimate
 from depthscale.theory.classical import maps
 from depthscale.theory.classical.fixed_points import mean_over_the_cap, root, slopes_by_angle
 from depthscale.theory.classical.maps import Given

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from depthscale.errors import Divergent
 from depthscale.network import Activation, activation
-from depthscale.numerics.estimate import Estimate
+from depthscale.numerics import Estimate
 from depthscale.theory.classical import maps
 from depthscale.theory.classical.maps import Given
 

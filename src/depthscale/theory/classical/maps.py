@@ -12,8 +12,7 @@ from typing import Any
 
 from depthscale.errors import Divergent, InvalidSpec
 from depthscale.network import Activation, activation
-from depthscale.numerics import gaussian
-from depthscale.numerics.estimate import Estimate
+from depthscale.numerics import Estimate, gaussian
 
 Given = str | Activation | Callable[..., Any]
 

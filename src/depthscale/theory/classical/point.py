@@ -7,7 +7,7 @@ from math import inf, isinf, isnan, log, nan
 
 from depthscale.errors import Divergent, InvalidSpec
 from depthscale.network import Activation, activation
-from depthscale.numerics.estimate import Estimate
+from depthscale.numerics import Estimate
 from depthscale.theory.classical import maps
 from depthscale.theory.classical.fixed_points import c_star, q_star
 from depthscale.theory.classical.maps import Given

@@ -17,9 +17,7 @@ from functools import cache
 import numpy as np
 
 from depthscale.network import Elementwise, Graph, Linear, activation
-from depthscale.numerics import gaussian
-from depthscale.numerics.estimate import Estimate
-from depthscale.numerics.table import expect_pair_at
+from depthscale.numerics import Estimate, expect_pair_at, gaussian
 from depthscale.run import Array
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.forward import ForwardMoments

@@ -11,9 +11,7 @@ import numpy as np
 
 from depthscale.errors import Divergent, NoTheory
 from depthscale.network import Activation, Phi, activation, shifted
-from depthscale.numerics import gaussian, sphere
-from depthscale.numerics.estimate import Estimate
-from depthscale.numerics.table import expect_at, expect_pair_at, together_at
+from depthscale.numerics import Estimate, expect_at, expect_pair_at, gaussian, sphere, together_at
 from depthscale.theory.moments.laws import Gaussian, Law, Spherical, WeightedSlopes
 from depthscale.theory.moments.sampled_expectations import spread_of_group
 

@@ -21,6 +21,7 @@ from depthscale.measure import run_names
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec
 from depthscale.run import Probed, Run
+from depthscale.theory import predict
 from report.conftest import Open
 
 
@@ -135,6 +136,13 @@ def test_traces_are_named_by_what_tells_them_apart(pair: dict[str, Run]) -> None
     ]
     assert list(run_names(list(pair.values()))) == ["Net (1)", "Net (2)"]
     assert len(run_names([pair["after"]] * 3)) == 3
+    measured = pair["after"]
+    theory, described = predict(measured), predict(NetSpec(depth=1, width=8))
+    assert list(run_names([measured, theory])) == ["Net", "theory of Net"]
+    assert [name.split(",")[0] for name in run_names([described, measured])] == [
+        "theory of depth=1",
+        "Net",
+    ]
 
 
 def test_models_and_descriptions_are_drawn_together(pair: dict[str, Run]) -> None:

@@ -205,25 +205,37 @@ def _named(runs: Sequence[Any]) -> dict[str, Run]:
 def run_names(runs: Sequence[Run]) -> dict[str, Run]:
     """Runs by what tells them apart: fields of their networks, or how they came to be; else by
     number."""
-    facts = [_facts(run) for run in runs]
-    keys = [key for key in facts[0] if len({str(fact.get(key)) for fact in facts}) > 1]
+    described = all(run.graph.is_described for run in runs)
+    facts = [_described(run) if described else _measured(run) for run in runs]
+    keys = [
+        key
+        for key in dict.fromkeys(key for fact in facts for key in fact)
+        if len({str(fact[key]) for fact in facts if key in fact}) > 1
+    ]
     named: dict[str, Run] = {}
     for i, (fact, run) in enumerate(zip(facts, runs, strict=True)):
         words = ", ".join(
-            str(fact.get(key)) if key in _BARE else f"{key} {fact.get(key)}" for key in keys
+            str(fact[key]) if key in _BARE else f"{key} {fact[key]}" for key in keys if key in fact
         )
         plain = words or (run.model if "model" in fact else "run")
         named[words if words and words not in named else f"{plain} ({i + 1})"] = run
     return named
 
 
-def _facts(run: Run) -> dict[str, Any]:
-    source = "simulation" if run.networks else "theory"
+def _described(run: Run) -> dict[str, Any]:
+    return {**run.spec, "loss": run.loss, "source": _source(run), "seed": run.seed}
+
+
+def _measured(run: Run) -> dict[str, Any]:
+    """Facts of a run beside one of a model; a description is told by its few first fields."""
     if run.graph.is_described:
-        return {**run.spec, "loss": run.loss, "source": source, "seed": run.seed}
-    model = run.model if run.networks else f"theory of {run.model}"
-    keys = ("mode", "loss", "seed", "batch", "passes", "networks")
-    return {"model": model} | {key: getattr(run, key) for key in keys}
+        return {"model": f"{_source(run)} of {run.model}"}
+    keys = ("seed", "passes", "networks") if run.networks else ()
+    return {key: getattr(run, key) for key in ("model", "mode", "loss", "batch", *keys)}
+
+
+def _source(run: Run) -> str:
+    return "simulation" if run.networks else "theory"
 
 
 def _aligned(

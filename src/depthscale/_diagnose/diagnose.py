@@ -46,6 +46,8 @@ def diagnose(run: Run | Analysis, thresholds: Thresholds | None = None) -> Diagn
         raise TypeError(
             f"diagnose takes a Run, got {type(run).__name__}; make one with probe(model, inputs)"
         )
+    if not isinstance(thresholds, Thresholds | None):
+        raise TypeError(f"thresholds must be Thresholds, got {type(thresholds).__name__}")
     analysis = Analysis.of(run, thresholds)
     return kept(analysis, "_diagnosis", lambda: _judge(analysis))
 

@@ -1,6 +1,7 @@
 """Several runs: of one model before and after a change, of a model and of theory, of networks."""
 
 from math import log, nan, sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,3 +207,21 @@ def test_students_t_in_normal_deviates_and_back() -> None:
     assert np.isfinite(near).all()
     assert (np.diff(near) > 0).all()
     assert nan != as_sure_as(3.0, 9) > 3.9
+
+
+def test_a_prediction_is_its_own_theory_saved_or_not(tmp_path: Path) -> None:
+    model = nn.Sequential(*[part for _ in range(4) for part in (nn.Linear(8, 8), nn.ReLU())])
+    theory = ds.predict(ds.probe(model, torch.randn(16, 8)))
+    ds.save(theory, tmp_path / "theory.json")
+    assert ds.predict(theory) is theory
+    loaded = ds.predict(ds.load(tmp_path / "theory.json"))
+    np.testing.assert_array_equal(
+        loaded.gradient.log2_mean_square, theory.gradient.log2_mean_square
+    )
+
+
+def test_a_prediction_that_stops_has_no_ledger_and_says_where() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Softmax(-1), nn.Linear(8, 8))
+    theory = ds.predict(ds.probe(model, torch.randn(16, 8)))
+    with pytest.raises(ds.UnreliableGrowth, match="no ledger: the prediction stops at 1: theory"):
+        ds.ledger(theory)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from depthscale.errors import InvalidSpec
+from depthscale.errors import InvalidSpec, UnreliableGrowth
+from depthscale.measure import growth
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec, Residual
 from depthscale.theory import predict
@@ -123,13 +124,30 @@ def test_gradient_ratios_on_images_are_predicted_within_2_percent(batch: int) ->
 
 
 @pytest.mark.parametrize(
-    "inputs",
-    [np.ones((8, 3)), np.ones(16), np.full((16, 3), np.nan), np.full((16, 3), inf)],
+    ("inputs", "reason"),
+    [
+        (np.ones((8, 3)), r"must be \[16, entries\], got shape \(8, 3\)"),
+        (np.ones(16), r"must be \[16, entries\], got shape \(16,\)"),
+        (np.full((16, 3), np.nan), "must be finite, got 48 that are nan or inf"),
+        (np.full((16, 3), inf), "must be finite, got 48 that are nan or inf"),
+    ],
     ids=["batch", "flat", "nan", "inf"],
 )
-def test_inputs_that_do_not_fit_are_refused(inputs: np.ndarray) -> None:
-    with pytest.raises(InvalidSpec, match="inputs must be finite numbers"):
+def test_inputs_that_do_not_fit_are_refused(inputs: np.ndarray, reason: str) -> None:
+    with pytest.raises(InvalidSpec, match=reason):
         predict(NetSpec(batch=16, norm="batch"), inputs=inputs)
+
+
+@pytest.mark.parametrize("error", [0, -1, np.nan, "x"])
+def test_an_error_that_nothing_reaches_is_refused(error: object) -> None:
+    with pytest.raises(InvalidSpec, match="error must be a number above 0"):
+        predict(NetSpec(depth=3, batch=4, width=8), inputs=np.eye(4, 8), error=error)  # type: ignore[arg-type]
+
+
+def test_zero_inputs_have_no_rate_because_the_gradient_is_zero() -> None:
+    zero = predict(NetSpec(depth=8, width=32, batch=16), inputs=np.zeros((16, 32)))
+    with pytest.raises(UnreliableGrowth, match="the gradient is 0 there"):
+        growth(zero)
 
 
 def test_simulate_takes_inputs_of_the_networks_size() -> None:

@@ -100,6 +100,8 @@ def ledger(trace: Run) -> Ledger:
     given = log2_total([mean_over_repeats(found) for _, found in trace.sinks])
     reached = log2_total([mean_over_repeats(found) for _, found in trace.sources])
     if not (isfinite(given) and isfinite(reached)):
+        for _, why in trace.stops[:1]:
+            raise UnreliableGrowth(f"no ledger: the prediction stops at {why}")
         what = "0" if -inf in (given, reached) else "not finite"
         raise UnreliableGrowth(
             f"no ledger: the gradient is {what} at the sources; diagnose(trace) names the operation"

@@ -53,7 +53,8 @@ def log_steps_of(run: Run, of: str, depth: Depth | None) -> LogSteps:
     below, top = np.array(depth.pairs_of(inf if exact else len(rows))).T
     levels = rows * log(2)
     if not np.isfinite(levels[:, [*below, *top]]).all():
-        why = "; ".join(run.notes) or f"the {of} is 0, infinite or not known there"
+        known = "; ".join(run.notes) or f"the {of} is 0, infinite or not known there"
+        why = f"the {of} is 0 there" if (levels == -inf).any() else known
         raise UnreliableGrowth(
             f"no growth rate along the {depth.word}s of the bulk: {why}",
             needed=f"{'a gradient' if of == 'gradient' else 'an activation'} that is neither",

@@ -36,7 +36,8 @@ def predict(
 
     Args:
         network: a description, whose batch may be inf; or a probed run, of which theory takes the
-            operations, the loss, and independent weights of the mean squares that it has.
+            operations, the loss, and independent weights of the mean squares that it has; a
+            prediction is returned as it is.
         loss: "independent" or "shared"; a run's own is taken.
         inputs: [batch, entries] of data, a tensor or array, on which the networks run; by default
             white noise, for which everything is exact.
@@ -50,6 +51,7 @@ def predict(
 
     Raises:
         NoTheory: for a loss that theory does not know.
+        InvalidSpec: for inputs of another batch or not finite, and an error that is not above 0.
 
     Example:
         >>> import depthscale as ds
@@ -156,10 +158,13 @@ def _amplifies(spec: NetSpec, graph: Graph, signals: list[ForwardMoments]) -> tu
 def given_inputs(spec: NetSpec, graph: Graph, loss: str, inputs: np.ndarray, error: float) -> Run:
     """The prediction for data, by independent walks of ever more virtual neurons until their spread
     is small enough."""
-    if inputs.ndim != 2 or len(inputs) != spec.batch or not np.isfinite(inputs).all():
-        raise InvalidSpec(
-            f"inputs must be finite numbers [{spec.batch}, entries], got shape {inputs.shape}"
-        )
+    if inputs.ndim != 2 or len(inputs) != spec.batch:
+        raise InvalidSpec(f"inputs must be [{spec.batch}, entries], got shape {inputs.shape}")
+    if not np.isfinite(inputs).all():
+        wrong = int((~np.isfinite(inputs)).sum())
+        raise InvalidSpec(f"inputs must be finite, got {wrong} that are nan or inf")
+    if not (isinstance(error, int | float) and error > 0):
+        raise InvalidSpec(f"error must be a number above 0, as 0.01, got {error!r}")
     walks, points = gram.walks(graph, inputs, loss, error, list(graph.places))
     run = of_samples(graph, walks, loss)
     reached = max(

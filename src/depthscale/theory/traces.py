@@ -22,8 +22,10 @@ def predict_run(run: Run) -> Run:
     square that was measured there.
 
     Returns:
-        Run on the same operations.
+        Run on the same operations; a prediction is its own.
     """
+    if not run.networks:
+        return run
     shape, above = model_graph(run), ends(run)
     loss = run.loss if run.loss in BETWEEN_SAMPLES else "independent"
     unit = 0.0 if list(above) == list(run.graph.sinks) else run.ops[above[0]].log2_gradient_ms

@@ -115,6 +115,12 @@ def test_a_changed_trace_is_not_the_same() -> None:
             "a part is missing or wrong",
         ),
         (lambda r: with_part(r, "readings", "edge_sizes", [1]), "a part is missing or wrong"),
+        (
+            lambda r: with_part(
+                r, "readings", "activation", shorter(r["run"]["readings"]["activation"])
+            ),
+            "a part is missing or wrong",
+        ),
         (lambda r: with_op(r, "inputs", [999]), "a part is missing or wrong"),
         (lambda r: with_op(r, "call", {"is": "RecordedCall"}), "a part is missing or wrong"),
         (lambda r: with_call(r, "paths", [999]), "a part is missing or wrong"),
@@ -127,6 +133,40 @@ def test_damaged_and_newer_records_are_refused(damage: Any, said: str, tmp_path:
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
     with pytest.raises(ds.InvalidRecord, match=said):
         ds.load(path)
+
+
+def shorter(quantity: dict[str, Any]) -> dict[str, Any]:
+    """The quantity without the samples of its first network."""
+    return quantity | {"log2_samples": quantity["log2_samples"][1:]}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda spec: {key: value for key, value in spec.items() if key != "norm"},
+        lambda spec: spec | {"norm": {}},
+        lambda spec: spec | {"depth": 0},
+        lambda spec: spec | {"colour": "red"},
+    ],
+)
+def test_a_record_whose_description_is_none_is_refused(damage: Any, tmp_path: Path) -> None:
+    path = tmp_path / "theory.json"
+    ds.save(ds.predict(ds.NetSpec(depth=4, width=8, norm="batch", batch=8)), path)
+    loaded = json.loads(path.read_text())
+    loaded["run"]["origin"]["spec"] = damage(loaded["run"]["origin"]["spec"])
+    path.write_text(json.dumps(loaded))
+    with pytest.raises(ds.InvalidRecord, match="a part is missing or wrong"):
+        ds.load(path)
+
+
+def test_descriptions_of_every_kind_come_back(tmp_path: Path) -> None:
+    for spec in (
+        ds.NetSpec(depth=4, width=8, batch=float("inf"), activation="gelu"),
+        ds.NetSpec(depth=4, width=8, residual=ds.Residual(), norm="layer"),
+        ds.NetSpec(depth=3, widths=(8, 4, 4, 6), batch=8),
+    ):
+        ds.save(ds.predict(spec), tmp_path / "theory.json")
+        assert ds.NetSpec.from_record(ds.load(tmp_path / "theory.json").spec) == spec
 
 
 def with_part(loaded: dict[str, Any], part: str, key: str, value: Any) -> dict[str, Any]:

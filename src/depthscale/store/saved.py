@@ -1,14 +1,15 @@
 """save, load: a run as a file, whole, and back."""
 
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from depthscale import files
 from depthscale.errors import InvalidRecord
-from depthscale.network import Meaning
-from depthscale.run import Run, with_meanings
+from depthscale.network import Graph, Meaning, NetSpec
+from depthscale.run import Quantity, Run, with_meanings
 from depthscale.store.plain import plain, rebuilt
 
 SCHEMA = "depthscale/2"
@@ -76,12 +77,29 @@ def _require_order(run: Run) -> None:
     fits = (
         all(0 <= source < i for i, op in enumerate(ops) for source in (*op.inputs, *op.paths))
         and all(0 <= end < len(ops) for end in ends)
-        and {len(readings.activation), len(readings.gradient)} == {len(ops)}
+        and _covers(readings.activation, len(ops))
+        and _covers(readings.gradient, len(ops))
+        and _describes(run.spec, run.graph)
         and {readings.log2_edge_norm2.shape[-1], len(readings.edge_sizes)} == {edges}
         and {len(readings.activation_sketches), len(readings.gradient_sketches)} <= {0, len(ops)}
     )
     if not fits:
         raise ValueError("parts that do not fit each other")
+
+
+def _covers(quantity: Quantity, places: int) -> bool:
+    shapes = {quantity.log2_mean_square.shape, quantity.relative_stderr.shape}
+    samples = quantity.log2_samples
+    return shapes == {(places,)} and (samples is None or samples.shape[1:] == (places,))
+
+
+def _describes(spec: Mapping[str, Any], graph: Graph) -> bool:
+    """Whether a record holds every field of a description, each as it may be, but for an activation
+    of one's own, which it only names. / raises: InvalidSpec."""
+    if not (graph.is_described and spec):
+        return True
+    NetSpec.from_record({**spec, "activation": "linear"})
+    return set(spec) == {each.name for each in fields(NetSpec)}
 
 
 def _without_meanings(run: Run) -> Run:

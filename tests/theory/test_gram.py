@@ -12,7 +12,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from depthscale.errors import InvalidSpec, UnreliableGrowth
+from depthscale.errors import InvalidSpec, Undefined, UnreliableGrowth
 from depthscale.measure import growth
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec, Residual
@@ -142,6 +142,19 @@ def test_inputs_that_do_not_fit_are_refused(inputs: np.ndarray, reason: str) -> 
 def test_an_error_that_nothing_reaches_is_refused(error: object) -> None:
     with pytest.raises(InvalidSpec, match="error must be a number above 0"):
         predict(NetSpec(depth=3, batch=4, width=8), inputs=np.eye(4, 8), error=error)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("apart", "refused"), [(0.0, True), (1e-9, True), (1e-4, False)])
+def test_equal_samples_under_batch_norm_are_refused(apart: float, refused: bool) -> None:
+    rows = np.ones((16, 32)) + apart * np.random.default_rng(0).standard_normal((16, 32))
+    spec = NetSpec(depth=3, width=32, batch=16, norm="batch", eps=1e-5)
+    if refused:
+        with pytest.raises(Undefined, match="equal but for rounding"):
+            predict(spec, inputs=rows)
+    else:
+        assert np.isfinite(predict(spec, inputs=rows).gradient.log2_mean_square).all()
+    predict(replace(spec, statistics="running"), inputs=rows)
+    predict(replace(spec, norm="layer", eps=0.0), inputs=rows)
 
 
 def test_zero_inputs_have_no_rate_because_the_gradient_is_zero() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from depthscale.errors import InvalidSpec, NoTheory
+from depthscale.errors import InvalidSpec, NoTheory, Undefined
 from depthscale.network import Graph, NetSpec, activation
 from depthscale.run import Run
 from depthscale.theory.corrections.finite_width import log_variance
@@ -18,6 +18,7 @@ from depthscale.theory.traces import predict_run
 from depthscale.theory.walk import Walk, of_samples, of_walk, require_loss
 
 _WORK = 128**3 * 14  # batch^3 times depth, up to which sampled batches take some seconds
+_ROUNDING = 2.0**-40  # of a mean square: a variance below has errors of 2^-12 in float64, and more
 _AMPLIFIED, _UNEVEN = (
     2.0,
     0.1,
@@ -52,6 +53,7 @@ def predict(
     Raises:
         NoTheory: for a loss that theory does not know.
         InvalidSpec: for inputs of another batch or not finite, and an error that is not above 0.
+        Undefined: for inputs without a variance that a norm over the batch could divide by.
 
     Example:
         >>> import depthscale as ds
@@ -165,6 +167,12 @@ def given_inputs(spec: NetSpec, graph: Graph, loss: str, inputs: np.ndarray, err
         raise InvalidSpec(f"inputs must be finite, got {wrong} that are nan or inf")
     if not (isinstance(error, int | float) and error > 0):
         raise InvalidSpec(f"error must be a number above 0, as 0.01, got {error!r}")
+    mixes = spec.normalizer.mixes_samples and spec.statistics != "running"
+    if mixes and _share_apart(inputs) < _ROUNDING:
+        raise Undefined(
+            "the samples of inputs are equal but for rounding, and a norm over the batch would "
+            "amplify that to noise; give inputs that differ"
+        )
     walks, points = gram.walks(graph, inputs, loss, error, list(graph.places))
     run = of_samples(graph, walks, loss)
     reached = max(
@@ -176,6 +184,16 @@ def given_inputs(spec: NetSpec, graph: Graph, loss: str, inputs: np.ndarray, err
     )
     origin = replace(run.origin, spec=spec.record(), without_rate=spec.without_rate())
     return replace(run, origin=origin, notes=(neurons, *_notes(spec)))
+
+
+def _share_apart(inputs: np.ndarray) -> float:
+    """Share of the mean square that is variance between samples; 1 of zeros, which no rounding
+    tells apart."""
+    largest = np.abs(inputs).max()
+    if not largest:
+        return 1.0
+    scaled = inputs / largest
+    return float(scaled.var(axis=0).mean() / (scaled**2).mean())
 
 
 def _notes(spec: NetSpec) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from broken_networks import built, correlated, tied
 from depthscale._explain.forward_backward import record
 from depthscale._explain.growth_argument import Argument, growth_argument
 from depthscale._explain.steps import RATE, STEPS
-from depthscale._explain.verdict import Found, judge
+from depthscale._explain.verdict import Found, Row, judge
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.network.spec import NetSpec, Residual
 
@@ -163,12 +163,13 @@ JUDGED = [
 
 @pytest.mark.parametrize(("found", "verdict"), JUDGED)
 def test_the_verdict_is_that_of_the_three_numbers(found: Found, verdict: str) -> None:
-    assert judge(found, 0.04, lambda: "because")[0] == verdict
+    judged = judge(found, 0.04, lambda: "because")
+    assert Row.of(RATE, "", None, found, judged).verdict == verdict
 
 
 def test_few_seeds_widen_the_allowance_as_students_t_does() -> None:
     """2.12 is 12 % off, with 2 % allowed and 2.5 % a standard error: 3 of many seeds' do not reach
     it, those of 4 do."""
     many, few = (Found("factor", 2.0, 2.0, 2.24, 0.05, seeds) for seeds in (1000, 4))
-    assert judge(many, 0.0, str)[0] == "fails"
-    assert judge(few, 0.0, str)[0] != "fails"
+    assert judge(many, 0.0, str).outcome == "fails"
+    assert judge(few, 0.0, str).outcome != "fails"

@@ -14,7 +14,8 @@ from depthscale._explain.expected import expected
 from depthscale._explain.explanation import Explanation, reading
 from depthscale._explain.forward_backward import record
 from depthscale._explain.measured import measured
-from depthscale._explain.verdict import Found, judge_argued
+from depthscale._explain.steps import RATE
+from depthscale._explain.verdict import Found, Row, judge_argued
 from depthscale.errors import InvalidProbe
 from depthscale.nets.draw import draw_input, output_gradient
 from depthscale.nets.module import build
@@ -308,7 +309,8 @@ JUDGED = [
 
 @pytest.mark.parametrize(("found", "verdict"), JUDGED)
 def test_the_verdict_is_that_of_argument_and_measurement(found: Found, verdict: str) -> None:
-    assert judge_argued(found, str)[0] == verdict
+    judged = judge_argued(found, str)
+    assert Row.of(RATE, "", None, found, judged).verdict == verdict
 
 
 class Deleted(nn.Module):

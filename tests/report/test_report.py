@@ -19,7 +19,7 @@ import depthscale as ds
 from depthscale._explain.batchnorm_text import WORDS
 from depthscale._explain.formula import drawn, text
 from depthscale._explain.growth_argument import growth_argument
-from depthscale._explain.verdict import Row
+from depthscale._explain.verdict import Outcome, Row
 from depthscale._report.condensed import condensed, verdict_line
 from depthscale._report.page.claims import claims
 from depthscale._report.page.html import Html, tag
@@ -288,11 +288,11 @@ def test_an_argument_that_cannot_be_measured_is_named_in_the_article() -> None:
     assert "Not measured: input: the gradient is not finite there" in text
 
 
-ROW = Row("norm", "a < b", "sigma_w² x^2", 3, 1.4, 1.5, 1.48, 0.02, "holds")
+ROW = Row("norm", "a < b", "sigma_w² x^2", "factor", 3, 1.4, 1.5, 1.48, 0.02, Outcome.HOLDS)
 
 
 def test_rows_are_drawn_with_their_verdict_and_reason() -> None:
-    drawn = claims([ROW, replace(ROW, layer=4, verdict="fails", why="x & y")])
+    drawn = claims([ROW, replace(ROW, layer=4, outcome=Outcome.FAILS, why="x & y")])
     assert "1. a &lt; b" in drawn
     assert "1.480 ± 0.020" in drawn
     assert drawn.count("<tbody>") == 1
@@ -300,17 +300,17 @@ def test_rows_are_drawn_with_their_verdict_and_reason() -> None:
     assert "x &amp; y" in drawn
     assert claims([replace(ROW, stderr=float("nan"))]).count("±") == 0
     assert "no such step: why" in claims(
-        [replace(ROW, layer=None, verdict="no such step", why="why")]
+        [replace(ROW, layer=None, outcome=Outcome.NO_STEP, why="why")]
     )
 
 
 def test_layers_with_one_verdict_and_reason_share_a_line() -> None:
     rows = [replace(ROW, layer=layer) for layer in (1, 2, 4)]
-    other = replace(ROW, layer=3, verdict="fails", why="because")
+    other = replace(ROW, layer=3, outcome=Outcome.FAILS, why="because")
     lines = condensed([*rows[:2], other, rows[2]])
     assert [(line.layers, line.verdict) for line in lines] == [("1-2, 4", "holds"), ("3", "fails")]
     assert (
-        len(condensed([rows[0], replace(rows[1], verdict="fails")])) == 2
+        len(condensed([rows[0], replace(rows[1], outcome=Outcome.FAILS)])) == 2
     )  # for the same reason, or none
     assert len(condensed([other, replace(other, layer=4, why="another")])) == 2
     apart = condensed([replace(ROW, layer=1, predicted=0.5, measured=0.51), *rows[1:]])
@@ -319,9 +319,15 @@ def test_layers_with_one_verdict_and_reason_share_a_line() -> None:
         ("2, 4", "1.480 ± 0.020"),
     ]
     noisy = [
-        replace(ROW, layer=i, stderr=i, verdict="too few seeds", why=f"± {i}") for i in (1, 3, 2)
+        replace(ROW, layer=i, stderr=i, outcome=Outcome.TOO_FEW_SEEDS, why=f"± {i}")
+        for i in (1, 3, 2)
     ]
     assert [line.why for line in condensed(noisy)] == ["± 3"]
+    near = [
+        replace(ROW, layer=i, outcome=Outcome.HOLDS_UP_TO, miss=miss)
+        for i, miss in ((1, 0.095), (2, 0.1), (3, 0.03))
+    ]
+    assert [line.verdict for line in condensed(near)] == ["holds up to 10.0 %"]
     assert condensed([replace(ROW, measured=-1e-5, predicted=0.0)])[0].measured == "0.000 ± 0.020"
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from depthscale._explain.block_steps import BLOCK_STEPS, BlockStep, lacks
 from depthscale._explain.blocks import Block, Theory, argued, blocks, is_read, measured
 from depthscale._explain.expected import Numbers
-from depthscale._explain.verdict import TOLERANCE, Found, Row, Unit, judge_argued
+from depthscale._explain.verdict import TOLERANCE, Found, Outcome, Row, judge_argued
 from depthscale._probe import probe
 from depthscale.errors import InvalidProbe
 from depthscale.network import NORM_CALLS
@@ -44,7 +44,7 @@ class NormRows:
 
     @property
     def failing(self) -> list[Row]:
-        return [row for row in self.rows if row.verdict == "fails"]
+        return [row for row in self.rows if row.outcome is Outcome.FAILS]
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ def reading(explanation: Explanation) -> list[str]:
     some = f"Every step of the argument holds at {whole} of {len(norms)} norms; elsewhere fails:"
     said = [some if whole else f"Some step of the argument fails at {_all(len(norms))}:"]
     for step in BLOCK_STEPS:
-        rows = [
-            (norm.name, norm[step.name]) for norm in norms if norm[step.name].verdict == "fails"
-        ]
+        rows = [(norm.name, row) for norm in norms for row in norm.failing if row.step == step.name]
         if rows:
             said.append(_broken(step, [name for name, _ in rows], [row for _, row in rows]))
     return said
@@ -147,23 +145,9 @@ def _broken(step: BlockStep, names: list[str], rows: list[Row]) -> str:
 
 def _worst(norms: Sequence[NormRows]) -> str:
     """Of the steps that hold only up to some percent, the one that misses most."""
-    held = (
-        (_miss(norm[step.name], step.unit), step.label, norm)
-        for step in BLOCK_STEPS
-        for norm in norms
-    )
-    missed = [(miss, label, norm) for miss, label, norm in held if miss > 0]
-    if not missed:
-        return ""
-    miss, label, norm = max(missed, key=lambda each: each[0])
-    return f"; at worst up to {100 * miss:.1f} %: {label}, at {norm.name}"
-
-
-def _miss(row: Row, unit: Unit) -> float:
-    """How far a step misses that holds up to so much, 0 for any other."""
-    if not row.verdict.startswith("holds up to"):
-        return 0.0
-    return abs(row.measured - row.argued) / (abs(row.argued) if unit == "factor" else 1.0)
+    held = ((norm[step.name].miss, step.label, norm) for step in BLOCK_STEPS for norm in norms)
+    miss, label, norm = max(held, key=lambda each: each[0])
+    return f"; at worst up to {100 * miss:.1f} %: {label}, at {norm.name}" if miss else ""
 
 
 def _range(values: list[float]) -> str:
@@ -199,21 +183,10 @@ def _row(
     found = Found(
         step.unit, ideal.get(step.name, nan), theory.get(step.name, nan), mean, stderr, networks
     )
-    verdict, why = judge_argued(found, lambda: _cause(step, block, found))
-    if verdict == "no such step":
-        found, why = Found(step.unit, nan, nan, nan, nan, networks), lacks(step, block)
-    return Row(
-        step.name,
-        step.statement(block),
-        step.formula,
-        None,
-        found.argued,
-        found.predicted,
-        mean,
-        found.stderr,
-        verdict,
-        why,
-    )
+    judged = judge_argued(found, lambda: _cause(step, block, found))
+    if judged.outcome is Outcome.NO_STEP:
+        return Row.lacking(step, step.statement(block), lacks(step, block))
+    return Row.of(step, step.statement(block), None, found, judged)
 
 
 def _cause(step: BlockStep, block: Block, found: Found) -> str:

@@ -152,18 +152,7 @@ class _Judge:
         for step in STEPS:
             lacks = step.lacks(self._spec)
             if lacks:
-                yield Row(
-                    step.name,
-                    step.statement(self._spec),
-                    step.formula,
-                    None,
-                    nan,
-                    nan,
-                    nan,
-                    nan,
-                    "no such step",
-                    lacks,
-                )
+                yield Row.lacking(step, step.statement(self._spec), lacks)
                 continue
             for layer in range(1, self._spec.depth + 1):
                 yield self._row(step, layer)
@@ -180,18 +169,7 @@ class _Judge:
     def _rate(self) -> Row:
         if self._spec.depth < 3:
             why = "there are no layers between the first and the last"
-            return Row(
-                RATE.name,
-                RATE.statement(self._spec),
-                RATE.formula,
-                None,
-                nan,
-                nan,
-                nan,
-                nan,
-                "no such step",
-                why,
-            )
+            return Row.lacking(RATE, RATE.statement(self._spec), why)
         ideal, theory, independent = (
             _bulk(each) for each in (self._ideal, self._theory, self._independent)
         )
@@ -210,21 +188,10 @@ class _Judge:
     ) -> Row:
         mean, stderr = float(np.mean(values)), float(np.std(values, ddof=1) / sqrt(len(values)))
         found = Found(step.unit, ideal, theory, mean, stderr, len(values))
-        verdict, why = judge(
+        judged = judge(
             found, self._finite_width, lambda: self._cause(step, ideal, theory, independent)
         )
-        return Row(
-            step.name,
-            step.statement(self._spec),
-            step.formula,
-            layer,
-            ideal,
-            theory,
-            mean,
-            stderr,
-            verdict,
-            why,
-        )
+        return Row.of(step, step.statement(self._spec), layer, found, judged)
 
     def _cause(self, step: Step, ideal: float, theory: float, independent: float) -> str:
         """Why theory departs from what is argued, found by putting the argument's premises back one

@@ -9,7 +9,7 @@ from math import isfinite
 import numpy as np
 
 from depthscale._explain.growth_argument import Argument
-from depthscale._explain.verdict import Row
+from depthscale._explain.verdict import Outcome, Row
 from depthscale._report.phrases import with_error
 
 _ALIKE = 0.01  # relative difference of theory's values that are told as one
@@ -17,13 +17,13 @@ _ALIKE = 0.01  # relative difference of theory's values that are told as one
 
 @dataclass(frozen=True)
 class Line:
-    """Layers of one step, in words. / kind: the verdict without its number."""
+    """Layers of one step, in words. / verdict: the outcome with its number."""
 
     layers: str
     argued: str
     predicted: str
     measured: str
-    kind: str
+    outcome: Outcome
     verdict: str
     why: str
 
@@ -36,11 +36,10 @@ def steps(rows: Iterable[Row]) -> list[list[Row]]:
 def condensed(rows: list[Row]) -> list[Line]:
     """The rows of one step, in the order of their first layers; the first layer apart where it
     differs alone."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[Outcome, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault(
-            (kind(row), "" if row.verdict == "too few seeds" else row.why), []
-        ).append(row)
+        why = "" if row.outcome is Outcome.TOO_FEW_SEEDS else row.why
+        groups.setdefault((row.outcome, why), []).append(row)
     return [_line(part) for group in groups.values() for part in _parts(group)]
 
 
@@ -60,15 +59,15 @@ def where(rows: Sequence[Row]) -> str:
 def verdict_line(argument: Argument) -> str:
     """How many steps hold, and which do not, where."""
     judged = {
-        number: [row for row in rows if row.verdict not in ("no such step", "no formula")]
+        number: [row for row in rows if row.outcome not in (Outcome.NO_STEP, Outcome.NO_FORMULA)]
         for number, rows in enumerate(steps(argument.rows), start=1)
     }
     judged = {number: rows for number, rows in judged.items() if rows}
-    whole = sum(all(row.verdict == "holds" for row in rows) for rows in judged.values())
+    whole = sum(all(row.outcome is Outcome.HOLDS for row in rows) for rows in judged.values())
     failing: dict[str, list[str]] = {}
     for number, rows in judged.items():
-        at = where([row for row in rows if row.verdict == "fails"])
-        if any(row.verdict == "fails" for row in rows):
+        at = where([row for row in rows if row.outcome is Outcome.FAILS])
+        if any(row.outcome is Outcome.FAILS for row in rows):
             failing.setdefault(at, []).append(str(number))
     told = [
         f"{'steps' if len(numbers) > 1 else 'step'} {', '.join(numbers)} at layer {at}"
@@ -80,11 +79,11 @@ def verdict_line(argument: Argument) -> str:
 
 
 def _line(rows: list[Row]) -> Line:
-    worst = max(rows, key=lambda row: (kind(row) == "holds up to", row.verdict, _noise(row)))
+    worst = max(rows, key=lambda row: (row.miss, _noise(row)))
     argued, predicted, measured = (
         _values(rows, which) for which in ("argued", "predicted", "measured")
     )
-    return Line(where(rows), argued, predicted, measured, kind(worst), worst.verdict, worst.why)
+    return Line(where(rows), argued, predicted, measured, worst.outcome, worst.verdict, worst.why)
 
 
 def _noise(row: Row) -> float:
@@ -104,10 +103,6 @@ def _same(rows: list[Row]) -> bool:
     """Whether theory's values, or else the measured ones, are told as one."""
     values = [row.predicted if isfinite(row.predicted) else row.measured for row in rows]
     return max(values) - min(values) <= _ALIKE * max(map(abs, values)) or rows[0].argued == 0
-
-
-def kind(row: Row) -> str:
-    return "holds up to" if row.verdict.startswith("holds up to") else row.verdict
 
 
 def _values(rows: Sequence[Row], which: str) -> str:

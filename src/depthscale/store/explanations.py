@@ -9,6 +9,7 @@ from depthscale._explain.explanation import reading as explained
 from depthscale._explain.growth_argument import Argument
 from depthscale._explain.normalizers import Normalizers, answers
 from depthscale._explain.trainability import Matter, reading
+from depthscale._explain.verdict import Row
 from depthscale.experiments import NAMES, Founding
 from depthscale.store import SCHEMA, number, record
 
@@ -48,7 +49,7 @@ def argument_record(argument: Argument) -> dict[str, Any]:
         "spec": argument.spec.record(),
         "loss": argument.loss,
         "seeds": argument.seeds,
-        "rows": [asdict(row) for row in argument.rows],
+        "rows": [_row(row) for row in argument.rows],
     }
 
 
@@ -91,8 +92,13 @@ def matter_record(found: Matter) -> dict[str, Any]:
 def explanation_record(found: Explanation) -> dict[str, Any]:
     """The JSON object of `depthscale explain model`: a row for each step at each norm, and what
     breaks where in sentences."""
+    norms = [asdict(norm) | {"rows": [_row(row) for row in norm.rows]} for norm in found.norms]
     return (
         {"schema": SCHEMA, "command": "explain model"}
         | asdict(found)
-        | {"reading": explained(found)}
+        | {"norms": norms, "reading": explained(found)}
     )
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return asdict(row) | {"verdict": row.verdict}

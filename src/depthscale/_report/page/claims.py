@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from depthscale._explain.verdict import Row
+from depthscale._explain.verdict import Outcome, Row
 from depthscale._report.condensed import Line, condensed, steps
 from depthscale._report.page.html import Html, join, tag
 from depthscale._report.page.mathml import formula
@@ -38,7 +38,7 @@ def _step(number: int, rows: list[Row], layered: bool) -> Html:
     first = rows[0]
     said = join(tag("span", f"{number}. {first.statement}"), formula(first.formula))
     heading = tag("tr", tag("th", said, colspan=len(_HEADINGS), scope="rowgroup"))
-    if first.verdict == "no such step":
+    if first.outcome is Outcome.NO_STEP:
         return tag(
             "tbody",
             heading,
@@ -52,7 +52,7 @@ def _rows(line: Line, layered: bool) -> Iterator[Html]:
         tag("td", number, class_="number")
         for number in (line.argued, line.predicted, line.measured)
     )
-    verdict = tag("td", tag("span", line.verdict, class_=f"said {line.kind.replace(' ', '-')}"))
+    verdict = tag("td", tag("span", line.verdict, class_=f"said {line.outcome.replace(' ', '-')}"))
     yield tag(
         "tr",
         tag("th", line.layers if layered else "", class_="number", scope="row"),

@@ -8,12 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from depthscale._explain.growth_argument import Argument
-from depthscale._explain.verdict import Row
+from depthscale._explain.verdict import Outcome, Row
 from depthscale._report.condensed import condensed, steps, verdict_line
 from depthscale.network import NetSpec
 
 _WIDTHS = (7, 13, 13, 21, 17)  # of layers, argument, theory, measured, verdict
-STYLES = {"holds": "green", "holds up to": "yellow", "too few seeds": "yellow", "fails": "bold red"}
+STYLES = {
+    Outcome.HOLDS: "green",
+    Outcome.HOLDS_UP_TO: "yellow",
+    Outcome.TOO_FEW_SEEDS: "yellow",
+    Outcome.FAILS: "bold red",
+}
 
 
 def argument_table(argument: Argument) -> RenderableType:
@@ -54,13 +59,13 @@ def _norm(spec: NetSpec) -> str:
 def _step(at: int, rows: list[Row]) -> Iterator[RenderableType]:
     first = rows[0]
     yield heading(at, first)
-    if first.verdict == "no such step":
+    if first.outcome is Outcome.NO_STEP:
         yield Padding(Text(f"no such step: {first.why}", style="dim"), (0, 0, 0, 4))
         return
     for line in condensed(rows):
         yield grid(
             [(line.layers, line.argued, line.predicted, line.measured, line.verdict)],
-            STYLES.get(line.kind, "dim"),
+            STYLES.get(line.outcome, "dim"),
         )
         if line.why:
             yield Padding(Text(line.why, style="dim"), (0, 0, 0, 6))

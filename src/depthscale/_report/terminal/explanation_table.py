@@ -11,8 +11,8 @@ from rich.text import Text
 
 from depthscale._explain.block_steps import BLOCK_STEPS
 from depthscale._explain.explanation import Explanation, NormRows, reading
-from depthscale._explain.verdict import Row
-from depthscale._report.condensed import kind, number
+from depthscale._explain.verdict import Outcome, Row
+from depthscale._report.condensed import number
 from depthscale._report.short_numbers import short
 from depthscale._report.terminal.argument_table import STYLES, grid, heading
 
@@ -111,7 +111,7 @@ def _shortened(name: str, room: int) -> str:
 
 def _cell(row: Row) -> Text:
     form = _FORMS.get(row.step)
-    style = "" if row.verdict == "holds" else STYLES.get(kind(row), "")
+    style = "" if row.outcome is Outcome.HOLDS else STYLES.get(row.outcome, "")
     return (
         Text(format(row.measured, form), style=style)
         if form and isfinite(row.measured)
@@ -132,7 +132,7 @@ def _first(failing: list[Row]) -> Text:
         return Text()
     return Text(
         _LABELS[failing[0].step] + (f" +{len(failing) - 1}" if len(failing) > 1 else ""),
-        style=STYLES["fails"],
+        style=STYLES[Outcome.FAILS],
     )
 
 
@@ -142,14 +142,14 @@ def _in_full(norm: NormRows) -> Iterator[RenderableType]:
     yield grid([("argument", "theory", "measured", "verdict")], "bold", _WIDTHS)
     for at, row in enumerate(norm.rows, start=1):
         yield heading(at, row)
-        if row.verdict == "no such step":
+        if row.outcome is Outcome.NO_STEP:
             yield Padding(Text(f"no such step: {row.why}", style="dim"), (0, 0, 0, 4))
             continue
         error = f" ± {row.stderr:.2g}" if isfinite(row.stderr) else ""
         values = [number(v) if isfinite(v) else "-" for v in (row.argued, row.predicted)]
         yield grid(
             [[*values, number(row.measured) + error, row.verdict]],
-            STYLES.get(kind(row), "dim"),
+            STYLES.get(row.outcome, "dim"),
             _WIDTHS,
         )
         if row.why:

@@ -18,7 +18,6 @@ LONG_FILES = {
     "network/activations.py",
     "network/spec.py",
     "numerics/gaussian.py",
-    "run/run.py",
     "sketch/sketch.py",
     "theory/classical/critical.py",
     "theory/full/gram.py",

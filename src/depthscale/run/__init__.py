@@ -7,6 +7,7 @@ from depthscale.run.kept import kept
 from depthscale.run.merge import merged
 from depthscale.run.origin import Details, Ends, Predicted, Probed, Simulated
 from depthscale.run.quantity import Array, Quantity
+from depthscale.run.reading import Reading, Readings
 from depthscale.run.recorded import Recorded, recorded_run, simulated_readings, with_meanings
 from depthscale.run.records import (
     Coverage,
@@ -22,7 +23,7 @@ from depthscale.run.records import (
     TracedParameter,
     log2_total,
 )
-from depthscale.run.run import Reading, Readings, Run
+from depthscale.run.run import Run
 
 __all__ = [
     "Array",

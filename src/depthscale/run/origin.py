@@ -116,3 +116,6 @@ class Probed:
     verified: bool | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     norms: bool = False
+
+
+Origin = Simulated | Probed | Predicted

@@ -9,9 +9,10 @@ import numpy as np
 
 from depthscale.network import Graph, Op, RecordedCall, Submodule, Unknown, meanings
 from depthscale.run.origin import Details, Probed
-from depthscale.run.quantity import Quantity
+from depthscale.run.quantity import Array, Quantity
+from depthscale.run.reading import Readings
 from depthscale.run.records import Edge
-from depthscale.run.run import Array, Reading, Readings, Run
+from depthscale.run.run import Run
 from depthscale.sketch import Sketch
 
 
@@ -64,10 +65,9 @@ def with_meanings(run: Run) -> Run:
     """The same run, of whose recorded calls it is known what they are."""
     if run.graph.is_described:
         return run
-    calls = [Reading(run, i) for i in range(len(run))]
     ops = tuple(
         op if op.call is None else replace(op, call=replace(op.call, meaning=meaning))
-        for op, meaning in zip(run.graph.ops, meanings(calls), strict=True)
+        for op, meaning in zip(run.graph.ops, meanings(run.ops), strict=True)
     )
     return replace(run, graph=replace(run.graph, ops=ops))
 

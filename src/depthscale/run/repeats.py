@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from depthscale.run.depth import FEWEST, Depth, DepthKind
-from depthscale.run.run import Reading, Run
+from depthscale.run.reading import Reading
+from depthscale.run.run import Run
 
 
 def repeated_block(run: Run, chain: list[Reading]) -> Depth | None:

@@ -16,7 +16,6 @@ LONG_FILES = {
     "_probe/recorder.py",
     "nets/ensemble.py",
     "network/activations.py",
-    "network/spec.py",
     "numerics/gaussian.py",
     "sketch/sketch.py",
     "theory/classical/critical.py",

@@ -30,7 +30,8 @@ from depthscale.network.operations import (
     Pool,
     Unknown,
 )
-from depthscale.network.spec import NetSpec, Residual
+from depthscale.network.residual import Residual
+from depthscale.network.spec import NetSpec
 from depthscale.network.torch_calls import (
     is_elementwise,
     is_embedding,

@@ -3,21 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, lru_cache
-from math import inf, isfinite, nan
+from math import inf
 from numbers import Integral, Real
 from typing import Any
 
 from depthscale.errors import InvalidSpec
 from depthscale.network.activations import Phi, activation
+from depthscale.network.fields import LARGEST_WHOLE, described, number, one_of, shown, whole
 from depthscale.network.graph import Graph, Op
 from depthscale.network.initializations import INITIALIZATIONS, Initialization, initialization
 from depthscale.network.names import name_and_parameter
 from depthscale.network.normalizers import SPEC_NORMS, SpecNorm
 from depthscale.network.operations import Add, Affine, Elementwise, Input, Linear, Norm, Operation
+from depthscale.network.residual import Residual
 from depthscale.numerics import gaussian
 
 _LARGEST_GAIN = 1e150  # whose square float64 holds
-_LARGEST_WHOLE = 10**12  # depth, width or batch: beyond it every machine's memory ends
 CHOICES = {
     "norm": tuple(SPEC_NORMS),
     "position": ("before", "after"),
@@ -27,89 +28,6 @@ CHOICES = {
 
 
 _OWN = "function "  # before the name of an activation of one's own, in a record
-
-
-def _described(text: str, default: Any) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
-@dataclass(frozen=True)
-class Residual:
-    """A network of blocks x + scale * branch(x), or norm(x + scale * branch(x)), each one layer of
-    depth.
-
-    form: "pre", a branch of `layers` times (norm, activation, linear), or (activation, norm,
-    linear) by position; "post", of `layers` times (activation, linear), with the norm on the sum.
-    `skipinit` and `fixup` give the two that train without a norm.
-
-    Raises:
-        InvalidSpec: for a value that cannot be.
-
-    Example:
-        >>> Residual.skipinit(depth=16).scale
-        0.25
-    """
-
-    form: str = _described("pre: norm in the branch; post: norm on the sum", "pre")
-    scale: float = _described("of the branch", 1.0)
-    layers: int = _described("linear layers of a branch", 1)
-    inner_gain: float = _described("of the weights of a branch's layers but the last", 1.0)
-    last_gain: float = _described("of the weights of a branch's last layer", 1.0)
-
-    def __post_init__(self) -> None:
-        _one_of(self, "form", ("pre", "post"))
-        for name in ("scale", "inner_gain", "last_gain"):
-            _number(self, name)
-        _whole(self, "layers", at_least=1)
-
-    @classmethod
-    def skipinit(cls, depth: int | None = None, layers: int = 1) -> "Residual":
-        """Branches that count for nothing at first, or of 1/sqrt(depth) where a depth is given.
-
-        Args:
-            depth: number of blocks; None for a scale of 0.
-            layers: linear layers of a branch.
-
-        Raises:
-            InvalidSpec: for a depth below 1.
-
-        Example:
-            >>> Residual.skipinit().scale
-            0.0
-
-        Source:
-            arXiv:2002.10444 (De & Smith), section 4; 1/sqrt(depth): arXiv:1803.01719 (Hanin &
-            Rolnick).
-        """
-        return cls(scale=0.0 if depth is None else _blocks(depth) ** -0.5, layers=layers)
-
-    @classmethod
-    def fixup(cls, depth: int, layers: int = 2) -> "Residual":
-        """Branches of m layers whose last is 0 and whose others' weights are multiplied by
-        depth^(-1/(2m - 2)).
-
-        Args:
-            depth: number of blocks.
-            layers: m, at least 2.
-
-        Raises:
-            InvalidSpec: for fewer layers, or a depth below 1.
-
-        Example:
-            >>> fixup = Residual.fixup(depth=16, layers=3)
-            >>> fixup.inner_gain, fixup.last_gain
-            (0.5, 0.0)
-
-        Source:
-            arXiv:1901.09321 (Zhang et al.), rules 1 and 2.
-        """
-        if layers == 1:
-            raise InvalidSpec(
-                "Fixup's branches have at least 2 layers: the last is 0 and the others are "
-                "scaled; got 1"
-            )
-        fixed = cls(layers=layers, last_gain=0.0)
-        return replace(fixed, inner_gain=_blocks(depth) ** (-1 / (2 * fixed.layers - 2)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,55 +47,55 @@ class NetSpec:
         ['input', 'linear1', 'norm1', 'activation1', 'linear2', 'norm2', 'activation2']
     """
 
-    depth: int = _described("number of layers", 10)
-    width: int = _described("neurons in every layer, and entries of an input", 1024)
-    widths: tuple[int, ...] | None = _described(
+    depth: int = described("number of layers", 10)
+    width: int = described("neurons in every layer, and entries of an input", 1024)
+    widths: tuple[int, ...] | None = described(
         "entries of an input, then neurons of each layer, where they differ", None
     )
     activation: Any = field(
         default="relu", metadata={"help": "phi, by name: relu, tanh, gelu, leaky_relu(0.2), ..."}
     )
-    norm: str = _described(", ".join(SPEC_NORMS), "none")
-    position: str = _described("of the norm, before or after the activation", "before")
-    statistics: str = _described(
+    norm: str = described(", ".join(SPEC_NORMS), "none")
+    position: str = described("of the norm, before or after the activation", "before")
+    statistics: str = described(
         "of batch norm: batch; frozen (they take no gradient); running (0 and 1: eval mode)",
         "batch",
     )
-    batch: int | float = _described("number of inputs; inf for the limit of theory", 128)
-    groups: int = _described("of a group norm, or of an rms norm over groups", 32)
-    eps: float = _described("added to the variance under the norm's root", 0.0)
-    gamma: float = _described("scale after the norm; of a weight norm, the rows' norm", 1.0)
-    beta: float = _described("shift after the norm", 0.0)
-    sigma_w2: float = _described("fan_in times the variance of a weight (Kaiming for ReLU: 2)", 2.0)
-    sigma_b2: float = _described("variance of a bias", 0.0)
-    weights: str = _described(
+    batch: int | float = described("number of inputs; inf for the limit of theory", 128)
+    groups: int = described("of a group norm, or of an rms norm over groups", 32)
+    eps: float = described("added to the variance under the norm's root", 0.0)
+    gamma: float = described("scale after the norm; of a weight norm, the rows' norm", 1.0)
+    beta: float = described("shift after the norm", 0.0)
+    sigma_w2: float = described("fan_in times the variance of a weight (Kaiming for ReLU: 2)", 2.0)
+    sigma_b2: float = described("variance of a bias", 0.0)
+    weights: str = described(
         "law: gaussian, orthogonal or uniform; or an initialization, which sets both variances: "
         "torch (its default), "
         "xavier_normal, xavier_uniform, kaiming_normal, kaiming_uniform, lecun_normal, "
         "truncated_normal(0.02), ...",
         "gaussian",
     )
-    input_variance: float = _described("variance of each entry of an input", 1.0)
+    input_variance: float = described("variance of each entry of an input", 1.0)
     residual: Residual | None = field(
         default=None, metadata={"help": "blocks around a skip connection"}
     )
 
     def __post_init__(self) -> None:
-        _whole(self, "depth", at_least=1)
-        _whole(self, "width", at_least=1)
+        whole(self, "depth", at_least=1)
+        whole(self, "width", at_least=1)
         for name, choices in CHOICES.items():
             if not (name == "weights" and self._is_initialization()):
-                _one_of(self, name, choices)
+                one_of(self, name, choices)
         phi = activation(self.activation)
         if not isinstance(self.activation, str):
             object.__setattr__(self, "activation", phi)
         if not (isinstance(self.batch, Real) and self.batch == inf):
-            _whole(self, "batch", at_least=1)
+            whole(self, "batch", at_least=1)
         for name in ("eps", "sigma_w2", "sigma_b2"):
-            _number(self, name, at_least=0.0)
+            number(self, name, at_least=0.0)
         for name in ("gamma", "beta"):
-            _number(self, name)
-        _number(self, "input_variance", above=0.0)
+            number(self, name)
+        number(self, "input_variance", above=0.0)
         self._check_widths()
         self._check_norm()
         self.initialization()
@@ -199,9 +117,9 @@ class NetSpec:
             if (
                 isinstance(each, bool)
                 or not isinstance(each, Integral)
-                or not 1 <= int(each) <= _LARGEST_WHOLE
+                or not 1 <= int(each) <= LARGEST_WHOLE
             ):
-                raise InvalidSpec(f"widths must be whole numbers of at least 1, got {_short(each)}")
+                raise InvalidSpec(f"widths must be whole numbers of at least 1, got {shown(each)}")
         object.__setattr__(self, "width", int(self.widths[0]))
 
     def _is_initialization(self) -> bool:
@@ -240,7 +158,7 @@ class NetSpec:
                 f"{norm.fewest} samples"
             )
         if norm.grouped:
-            _whole(self, "groups", at_least=1)
+            whole(self, "groups", at_least=1)
         for width in () if norm.row is None or norm.mixes_samples else self._norm_widths:
             self._check_entries(norm, width)
 
@@ -396,65 +314,3 @@ def _variance(name: Phi) -> float:
     phi = activation(name)
     mean = gaussian.expect(phi.phi, 1.0, phi.breaks).value
     return gaussian.expect(lambda x: phi.phi(x) ** 2, 1.0, phi.breaks).value - mean**2
-
-
-def _one_of(spec: Any, name: str, choices: tuple[str, ...]) -> None:
-    value = getattr(spec, name)
-    if not isinstance(value, str) or value not in choices:
-        raise InvalidSpec(f"unknown {name} {value!r}; choose one of {', '.join(choices)}")
-
-
-def _whole(spec: Any, name: str, *, at_least: int) -> None:
-    """The field as a Python int. / raises: InvalidSpec."""
-    value = getattr(spec, name)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Integral)
-        or not at_least <= int(value) <= _LARGEST_WHOLE
-    ):
-        raise InvalidSpec(
-            f"{name} must be a whole number of at least {at_least}, got {_short(value)}"
-        )
-    object.__setattr__(spec, name, int(value))
-
-
-def _blocks(depth: object) -> int:
-    """raises: InvalidSpec."""
-    if (
-        isinstance(depth, bool)
-        or not isinstance(depth, Integral)
-        or not 1 <= int(depth) <= _LARGEST_WHOLE
-    ):
-        raise InvalidSpec(
-            f"depth must be a whole number of blocks, at least 1, got {_short(depth)}"
-        )
-    return int(depth)
-
-
-def _number(spec: Any, name: str, *, at_least: float = -inf, above: float = -inf) -> None:
-    """The field as a Python float. / raises: InvalidSpec."""
-    value = getattr(spec, name)
-    number = _as_float(value)
-    if not isfinite(number) or number < at_least or number <= above:
-        bound = (
-            f" of at least {at_least:g}"
-            if at_least > -inf
-            else f" above {above:g}"
-            if above > -inf
-            else ""
-        )
-        raise InvalidSpec(f"{name} must be a finite number{bound}, got {_short(value)}")
-    object.__setattr__(spec, name, number)
-
-
-def _as_float(value: object) -> float:
-    """nan for what is no number that float64 holds."""
-    try:
-        return float(value) if isinstance(value, Real) and not isinstance(value, bool) else nan
-    except OverflowError:
-        return nan
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -198,7 +198,8 @@ RATES = Check(
                 "activation-vanishes",
             ),
             "the rate is surely not 1, no power law is better, and the mean square changes a "
-            "hundredfold over the bulk",
+            "hundredfold over the bulk; an activation that changes as the gradient does has its "
+            "cause, and is not told again",
             "arXiv:1502.01852",
         ),
         Rule(

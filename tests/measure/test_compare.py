@@ -45,7 +45,9 @@ def test_the_rates_lie_apart_in_standard_errors() -> None:
     assert apart > 5
     assert ds.compare(normed, vanilla).second.z_score == pytest.approx(-apart)
     assert ds.compare(vanilla, vanilla).second.z_score == 0
-    assert found.second.only_this
+    assert (found.by, found.second.only_first, found.second.only_this) == ("place", (), ())
+    assert found.label("Sequential (2)", 1) == "5 against 3"
+    assert f"{found.label('Sequential (2)', 0)} gradient x" in repr(found)
     said = (
         f"Sequential (2) apart from Sequential (1) by a normal deviate of {apart:+.1f}, "
         "as unlikely as Student's t of the difference"

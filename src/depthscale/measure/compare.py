@@ -50,7 +50,8 @@ class Difference:
         gradient, activation, batch_variance: mean squares, row by row.
         z_score: how far its rate of growth lies from the first one's, by Student's t as a standard
             normal deviate; nan without both rates.
-        only_first, only_this: names of operations that the other has not.
+        only_first, only_this: names of operations that the other has not; none where rows are
+            places, of whose operations no names are compared.
     """
 
     gradient: Ratio
@@ -97,6 +98,11 @@ class Comparison(Drawable):
         """The difference of the second run from the first."""
         return next(iter(self.differences.values()))
 
+    def label(self, name: str, row: int) -> str:
+        """A row of a run by the names of what is compared there: "2", or "2 against 1"."""
+        own = self.runs[name].graph.ops[self.at[name][row]].name
+        return " against ".join(dict.fromkeys((own, self.rows[row])))
+
     def largest(self, name: str) -> tuple[int, ...]:
         """Rows in the order of how much that run differs there."""
         size = self.differences[name].size
@@ -123,7 +129,7 @@ class Comparison(Drawable):
         gradient, activation = (
             _in_rms(ratio.log2_ratio[row]) for ratio in (difference.gradient, difference.activation)
         )
-        return f"{self.rows[row]} gradient x{gradient}, activation x{activation}"
+        return f"{self.label(name, row)} gradient x{gradient}, activation x{activation}"
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame, a row for each of the comparison's rows.
@@ -176,7 +182,10 @@ def compare(*runs: Run | Mapping[str, Run]) -> Comparison:
         growths=growths,
         differences={
             name: _difference(
-                (named[first], run), (at[first], at[name]), (growths[first], growths[name])
+                (named[first], run),
+                (at[first], at[name]),
+                (growths[first], growths[name]),
+                _alone(named[first], run) if by == "operation" else ((), ()),
             )
             for name, run in rest.items()
         },
@@ -186,7 +195,7 @@ def compare(*runs: Run | Mapping[str, Run]) -> Comparison:
 def gradient_along_depth(first: Run, other: Run) -> Ratio:
     """The gradient of one run over another's at the places of depth, which they have in common."""
     places = (first.graph.places, other.graph.places)
-    return _difference((first, other), places, (None, None)).gradient
+    return _difference((first, other), places).gradient
 
 
 def _named(runs: Sequence[Any]) -> dict[str, Run]:
@@ -274,27 +283,27 @@ def _boundaries(run: Run) -> tuple[int, ...]:
 def _difference(
     runs: tuple[Run, Run],
     at: tuple[tuple[int, ...], tuple[int, ...]],
-    growths: tuple[Growth | None, Growth | None],
+    growths: tuple[Growth | None, Growth | None] = (None, None),
+    alone: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
 ) -> Difference:
     a, b = runs
     degrees = sum(max(_networks(run) - 1, 0) for run in runs)
-    first, this = ([(op.name, op.op) for op in run.ops if not op.is_input] for run in runs)
     ratios = [
         _ratio(of(b).at(at[1]), of(a).at(at[0]), degrees)
         for of in (_gradient, _activation, _batch_variance)
     ]
-    return Difference(
-        *ratios,
-        z_score=_apart(*growths),
-        only_first=_alone(first, this),
-        only_this=_alone(this, first),
+    only_first, only_this = alone
+    return Difference(*ratios, z_score=_apart(*growths), only_first=only_first, only_this=only_this)
+
+
+def _alone(first: Run, this: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of each one's operations that the other has not, by name and function."""
+    a, b = ({(op.name, op.op) for op in run.ops if not op.is_input} for run in (first, this))
+    only_first, only_this = (
+        tuple(op.name for op in run.ops if not op.is_input and (op.name, op.op) not in others)
+        for run, others in ((first, b), (this, a))
     )
-
-
-def _alone(ops: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Names of operations that are not among others, by name and function."""
-    known = set(others)
-    return tuple(op[0] for op in ops if op not in known)
+    return only_first, only_this
 
 
 def _networks(run: Run) -> int:

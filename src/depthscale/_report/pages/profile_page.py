@@ -78,8 +78,8 @@ def _distribution(
         ridgeline(sketches, symbol, colour),
         f"Size of the {name}'s entries by layer"
         + (", what the activation receives" if name == "preactivation" else ""),
-        "Each ridge is the distribution of |x| over all entries and networks, scaled to one "
-        "height, its RMS marked; a Gaussian "
+        f"Each ridge is the distribution of |{symbol}| over all entries and networks, scaled to "
+        "one height, its RMS marked; a Gaussian "
         "leans left, as its logarithm does. Dashed: below zero a format rounds to 0, beyond max "
         "it has no number." + off,
         axis="y",

@@ -55,7 +55,7 @@ def _first_screen(
 ) -> Part:
     (first, _), (second, _) = islice(traces.items(), 2)
     head = headline(
-        "depthscale comparison of traces",
+        "depthscale comparison of runs",
         " against ".join(traces),
         *_verdict(first, second, found),
     )
@@ -119,7 +119,7 @@ def _verdict(first: str, second: str, found: Comparison | InvalidProbe) -> list[
             f"{first}."
         ]
     return [
-        f"{second} and {first} differ most at {found.rows[most]}: ",
+        f"{second} and {first} differ most at {found.label(second, most)}: ",
         tag("strong", _factors(found[second], most)),
         ".",
     ]
@@ -216,7 +216,7 @@ def _operations(
     shown = [row for row in found.largest(name) if difference.size[row] > _ALIKE][:_MOST_SHOWN]
     rows = [
         [
-            found.rows[row],
+            found.label(name, row),
             " against ".join(
                 dict.fromkeys(traces[run].ops[found.at[run][row]].op for run in (name, first))
             ),

@@ -7,7 +7,7 @@ from rich.console import Group
 
 from depthscale.cli.explain import explain
 from depthscale.cli.frame import Html, Json, Seed
-from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, calling
+from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, probed
 from depthscale.cli.output import check, console, deliver
 
 
@@ -39,27 +39,12 @@ def model(
     step by step.
     """
     from depthscale._explain.explanation import explain
-    from depthscale._probe import probe
     from depthscale._report.terminal.explanation_table import explained_view
-    from depthscale.cli.models import factory, named
-    from depthscale.cli.tensors import arguments
     from depthscale.store.explanations import explanation_record
 
     check(json, html)
-    make, given = factory(model), arguments(input or [], kw or [], seed)
-    asked = named(loss) if ":" in loss else loss
-    with calling(model):
-        trace = probe(
-            make,
-            given,
-            loss=asked,
-            mode=mode,
-            repeats=repeats,
-            output=output,
-            seed=seed,
-            norms=True,
-        )
-    found = explain(trace)
+    asked = {"loss": loss, "mode": mode, "repeats": repeats, "output": output}
+    found = explain(probed(model, input, kw, seed, norms=True, **asked))
     if norm is not None:
         found[norm]  # so that a wrong name is said before anything is written
     shown = Group(*explained_view(found, norm, whole=whole, width=min(console().width, 100)))

@@ -100,6 +100,19 @@ def calling(model: str) -> Iterator[None]:
         raise InvalidProbe(f"{model} raised {type(wrong).__name__}: {wrong}{where}") from None
 
 
+def probed(
+    model: str, input: list[str] | None, kw: list[str] | None, seed: int, **asked: Any
+) -> Any:
+    """The run of a probe, as `calling`. / input, kw: as on the command line; loss: or a name."""
+    from depthscale._probe import probe
+    from depthscale.cli.tensors import arguments
+
+    make, given = factory(model), arguments(input or [], kw or [], seed)
+    loss = asked.pop("loss")
+    with calling(model):
+        return probe(make, given, loss=named(loss) if ":" in loss else loss, seed=seed, **asked)
+
+
 def _loaded(place: str, target: str) -> ModuleType:
     try:
         with redirect_stdout(sys.stderr):

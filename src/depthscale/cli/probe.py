@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from depthscale.cli.frame import Html, Json, Save, Seed, app
-from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, calling
+from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, probed
 from depthscale.cli.output import check, console, put
 
 if TYPE_CHECKING:
@@ -50,27 +50,12 @@ def probe(
     The function makes a torch.nn.Module, or a pair of one and its inputs. The model is never
     changed.
     """
-    from depthscale._probe import probe
     from depthscale._report.terminal.probe_table import require_known
-    from depthscale.cli.models import factory, named
-    from depthscale.cli.tensors import arguments
 
     check(json, html, save)
     require_known(tuple(fail_on or ()))
-    make, given = factory(model), arguments(input or [], kw or [], seed)
-    asked = named(loss) if ":" in loss else loss
-    with calling(model):
-        trace = probe(
-            make,
-            given,
-            loss=asked,
-            mode=mode,
-            repeats=repeats,
-            params=params,
-            output=output,
-            verify=verify,
-            seed=seed,
-        )
+    asked = {"loss": loss, "mode": mode, "repeats": repeats, "output": output}
+    trace = probed(model, input, kw, seed, params=params, verify=verify, **asked)
     found = _told(trace, whole, quiet=str(json) == "-")
     _written(trace, save, json, html)
     if fail_on and found.matching(tuple(fail_on)):

@@ -17,7 +17,8 @@ def random_states(devices: Iterable[torch.device]) -> tuple[Any, ...]:
         (i, torch.cuda.get_rng_state(i))
         for i in sorted(each.index for each in devices if each.type == "cuda")
     ]
-    return torch.get_rng_state(), on_devices, random.getstate(), np.random.get_state()  # noqa: NPY002
+    of_numpy = np.random.get_state()  # noqa: NPY002
+    return torch.get_rng_state(), on_devices, random.getstate(), of_numpy
 
 
 def set_random_states(states: tuple[Any, ...]) -> None:

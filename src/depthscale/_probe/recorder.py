@@ -314,7 +314,9 @@ class Recorder(TorchFunctionMode):
         name = type(node).__name__
         asked = {"autograd": name}
         kind_of_node = name.removesuffix("0").removesuffix("Backward")
-        read = [v for edge in node.next_functions if (v := self._by_slot.get(edge)) is not None]  # type: ignore[arg-type]
+        slots: Any = node.next_functions
+        sources = (self._by_slot.get(slot) for slot in slots)
+        read = [value for value in sources if value is not None]
         call = self._record(kind_of_node, [tensor], read, asked, role=Role.UNANNOUNCED)
         return call.made[0]
 

@@ -138,7 +138,8 @@ class NetSpec:
     def initialization(self, layer: int = 1) -> Initialization:
         """What a layer's weights and biases are drawn from."""
         if not self._is_initialization():
-            return Initialization(self.sigma_w2, self.sigma_b2, self.weights)  # pyright: ignore[reportArgumentType]
+            weights: Any = self.weights  # checked: one of the three
+            return Initialization(self.sigma_w2, self.sigma_b2, weights)
         return initialization(self.weights, self.width_of(layer - 1), self.width_of(layer))
 
     def width_of(self, layer: int) -> int:

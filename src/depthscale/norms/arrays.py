@@ -58,7 +58,9 @@ def beside(y: Any, x: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
 
 def returner(x: AnyArray) -> Callable[[Tensor], AnyArray]:
     """What turns a tensor into the kind of array that x is."""
-    return (lambda found: found) if isinstance(x, Tensor) else lambda found: found.detach().numpy()  # pyright: ignore[reportReturnType]
+    if isinstance(x, Tensor):
+        return lambda found: found  # pyright: ignore[reportReturnType]
+    return lambda found: found.detach().numpy()  # pyright: ignore[reportReturnType]
 
 
 def _name(x: Tensor | np.ndarray) -> str:

@@ -25,7 +25,10 @@ from depthscale.measure import Growth
 from depthscale.network import NetSpec
 
 _LUTHER = "https://kyleluther.github.io/2020/02/18/batchnorm-exploding-gradients.html"
-_KRATZERT = "https://kratzert.github.io/2016/02/12/understanding-the-gradient-flow-through-the-batch-normalization-layer.html"
+_KRATZERT = (
+    "https://kratzert.github.io/2016/02/12/"
+    "understanding-the-gradient-flow-through-the-batch-normalization-layer.html"
+)
 
 
 def article(found: Founding, told: Story | None) -> str:

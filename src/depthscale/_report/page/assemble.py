@@ -85,7 +85,7 @@ def gathered(*parts: Part | str, around: str = "div", **attributes: str) -> Part
 def _bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed. / in a scope of their own: their short global names would
     meet a page's."""
-    return vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue]  # its stub asks for every argument
+    return vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue]
 
 
 def _drawable(chart: Any) -> Any:

@@ -132,7 +132,8 @@ def _row(kind: str, what: str, formula: str, numbers: Numbers, group: str = "") 
 
 def _follows(walk: BatchnormWalk) -> str:
     shares = "".join(
-        f"<tr><th>{where}</th><td><code>{name}</code></td><td>{_number(walk.shares[f'through_{way}'])}</td></tr>"
+        f"<tr><th>{where}</th><td><code>{name}</code></td>"
+        f"<td>{_number(walk.shares[f'through_{way}'])}</td></tr>"
         for way, (where, name) in _WAYS.items()
     )
     return (

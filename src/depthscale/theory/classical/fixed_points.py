@@ -170,4 +170,5 @@ def _c_with_error(a: Activation, c: float, q: float, sigma_w2: float, sigma_b2: 
 
 def root(f: Callable[[float], float], a: float, b: float) -> float:
     """By Brent's method, which never leaves the bracket."""
-    return float(brentq(f, a, b, xtol=_NARROWEST, rtol=4 * np.finfo(float).eps, maxiter=2000))  # pyright: ignore[reportArgumentType]
+    exact = {"xtol": _NARROWEST, "rtol": 4 * np.finfo(float).eps, "maxiter": 2000}
+    return float(brentq(f, a, b, **exact))  # pyright: ignore[reportArgumentType]

@@ -28,7 +28,8 @@ def window_index(window: Window, samples: int) -> WindowIndex:
 def gathered(gram: Array, taps: WindowIndex) -> Array:
     """Mean over taps of what two places see with the same tap; outside is 0."""
     padded = np.pad(gram, (0, 1))  # -1 reads the last row
-    return sum(padded[np.ix_(each, each)] for each in taps) / len(taps)  # pyright: ignore[reportReturnType]
+    found = [padded[np.ix_(each, each)] for each in taps]
+    return sum(found[1:], found[0]) / len(found)
 
 
 def scattered(gram: Array, taps: WindowIndex, points: int) -> Array:

@@ -108,7 +108,7 @@ ODD = {  # fate of a.weight, the function that made it so, and why
     "round": (FateKind.ZERO, "round", FateReason.ZERO_GRADIENT),
     "softmax over one": (FateKind.ZERO, "softmax", FateReason.ZERO_GRADIENT),
     "adapter at zero": (FateKind.ZERO, "linear", FateReason.ZERO_GRADIENT),
-    "zero weights that learn first": (FateKind.ZERO, "linear", FateReason.ZERO_GRADIENT),
+    "zero weights that learn first": (FateKind.ZERO, "linear", FateReason.WAITS),
     "nothing": (FateKind.MOVES, "", None),
 }
 

@@ -8,7 +8,7 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import decades, span
 from depthscale.measure import Analysis
-from depthscale.run import Reading
+from depthscale.run import FateKind, Reading
 
 
 def branch_findings(case: Analysis) -> Iterator[Finding]:
@@ -95,7 +95,8 @@ def _begins_at_zero(case: Analysis, without: list[Reading]) -> Iterator[Finding]
         for op in case.trace.ops
         if op.log2_activation_ms == -inf and any(name and ms == 0 for name, _, ms in op.weights)
     ]
-    learning = [op for op in zeros if op.log2_gradient_norm2 and op.log2_gradient_ms > -inf]
+    moves = {p.name for p in case.trace.params if p.fate.kind is FateKind.MOVES}
+    learning = [op for op in zeros if any(n in moves and ms == 0 for n, _, ms in op.weights)]
     if learning and without:
         yield Finding(
             "branch-begins-at-zero",

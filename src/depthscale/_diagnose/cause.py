@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import log2
 
+from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.attribution import Attribution, attributions
 from depthscale._diagnose.messages import ADVICE as MESSAGES
 from depthscale._diagnose.messages import passes_messages
@@ -12,6 +13,7 @@ from depthscale._diagnose.weights import blamed_weights, weights_of
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Growth
 from depthscale.network import Add
+from depthscale.run import Reading
 
 _NORMS = "arXiv:1902.08129"  # on norms that take a mean away, of a batch or of a whole sample
 
@@ -96,13 +98,29 @@ def _part(analysis: Analysis, first: Attribution) -> str:
     )
 
 
+def _joins(op: Reading) -> bool:
+    """Whether it adds a branch to a trunk."""
+    return len(op.reads) > 1 and any(isinstance(what, Add) for what in op.meaning.what)
+
+
+def _on_a_sum(analysis: Analysis) -> str:
+    joins = [op for op in analysis.bulk if _joins(op)]
+    blocks = max(len(joins), 1)
+    return (
+        f"{advice_on(Trouble.GROWING_SUM)} (of the {blocks} sums here 1 / sqrt({blocks}) = "
+        f"{blocks**-0.5:.3g})"
+    )
+
+
 def _advice(analysis: Analysis, first: Attribution | None) -> str:
     if passes_messages(analysis):
         return MESSAGES
     if is_recurrent(analysis):
         return RECURRENT
+    if first is not None and _joins(first.op):
+        return _on_a_sum(analysis)
     norm = None if first is None else first.op.norm
-    adds = any(isinstance(what, Add) for op in analysis.bulk for what in op.meaning.what)
+    adds = any(map(_joins, analysis.bulk))
     if norm is not None and norm.row.mixes_samples and not adds:
         small = analysis.trace.batch < analysis.thresholds.small_batch
         larger = " use a larger batch," if small else ""

@@ -2,19 +2,23 @@
 depth."""
 
 from collections.abc import Iterator
-from math import isfinite
+from math import isfinite, sqrt
 
+from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.messages import SMOOTHING, passes_messages
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.words import place
 from depthscale.measure import Analysis
-from depthscale.run import Reading
+from depthscale.network import Add
+from depthscale.run import Likeness, Reading
 
 _FEW_ROWS = 8
 _FEW_COLUMNS = 4  # of so narrow an output nothing else can be expected
 _CRITICAL = (
     "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections"
 )
+_DROWNS = 5.0  # RMS over RMS, from where on samples of independent entries have 1 / 26 of a sum
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
@@ -44,7 +48,8 @@ def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
             and before < analysis.thresholds.alike_inputs
             and 1 - after < analysis.thresholds.alike_info
         ):
-            yield _alike(analysis, rule, what, before, after, last)
+            side = "samples" if rule == "samples-collapse" else "positions"
+            yield _alike(analysis, rule, what, before, after, _first_alike(analysis, seen, side))
             return
     directions = now.rank * min(32, last.shape[0])
     if (
@@ -66,6 +71,34 @@ def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
         )
 
 
+def _first_alike(analysis: Analysis, seen: list[tuple[Reading, Likeness]], side: str) -> Reading:
+    """Where they become alike and stay so."""
+    op = seen[-1][0]
+    for each, likeness in reversed(seen):
+        if not 1 - getattr(likeness, side) < analysis.thresholds.alike_info:
+            break
+        op = each
+    return op
+
+
+def _drowned(analysis: Analysis, op: Reading) -> str:
+    """How much smaller the term of a sum that differs from sample to sample is than one that is
+    equal for all, where that is why they are alike."""
+    terms = [analysis.trace.ops[i] for i in op.reads]
+    equal = [ms for _, _, ms in op.weights]
+    equal += [2.0**each.log2_activation_ms for each in terms if each.settings.get("same_for_all")]
+    other = [each for each in terms if not each.settings.get("same_for_all")]
+    if len(other) != 1 or not equal or not any(isinstance(w, Add) for w in op.meaning.what):
+        return ""
+    ratio = sqrt(max(equal) / 2.0 ** other[0].log2_activation_ms)
+    if ratio < _DROWNS:
+        return ""
+    return (
+        f"; there {place(other[0].name)}, in which they differ, is {ratio:.3g} times smaller in "
+        "RMS than what is added to it and is equal for all"
+    )
+
+
 def _near_1(apart: float) -> str:
     return f"1 - {apart:.1g}" if apart > _ROUNDING else "1, but for rounding"
 
@@ -75,12 +108,14 @@ def _alike(
 ) -> Finding:
     apart, thresholds = max(1 - after, 0.0), analysis.thresholds
     warn = apart < thresholds.alike_warn
+    drowned = _drowned(analysis, last)
+    advice = "" if not warn else SMOOTHING if passes_messages(analysis) else _CRITICAL
     return Finding(
         rule,
         "warn" if warn else "info",
         last.name,
-        f"different {what} become the same with depth: their correlation rises from "
-        f"{max(before, 0.0):.2f} to {_near_1(apart)}",
+        f"different {what} become the same {'at a sum' if drowned else 'with depth'}: their "
+        f"correlation rises from {max(before, 0.0):.2f} to {_near_1(apart)}{drowned}",
         {
             "correlation_first": before,
             "correlation_last": after,
@@ -88,7 +123,7 @@ def _alike(
             - (analysis.thresholds.alike_warn if warn else analysis.thresholds.alike_info),
         },
         "arXiv:1611.01232" if rule == "samples-collapse" else "arXiv:2103.03404",
-        "" if not warn else SMOOTHING if passes_messages(analysis) else _CRITICAL,
+        advice_on(Trouble.DROWNED) if drowned else advice,
     )
 
 

@@ -3,13 +3,16 @@
 from depthscale._diagnose.batch import BATCH
 from depthscale._diagnose.branches import BRANCHES
 from depthscale._diagnose.collapse import COLLAPSE
-from depthscale._diagnose.cut import CUT
 from depthscale._diagnose.finding import Diagnosis
+from depthscale._diagnose.inputs import INPUTS
+from depthscale._diagnose.judged import JUDGED
 from depthscale._diagnose.modes import MODES
 from depthscale._diagnose.numbers import NUMBERS
+from depthscale._diagnose.parameters import PARAMETERS
 from depthscale._diagnose.rates import RATES
 from depthscale._diagnose.rule import Check
 from depthscale._diagnose.sentences import sentence_of
+from depthscale._diagnose.softmaxes import SOFTMAXES
 from depthscale._diagnose.theory import THEORY
 from depthscale._diagnose.units import UNITS
 from depthscale.measure import SEVERITIES, Analysis, Thresholds, is_empty
@@ -19,11 +22,14 @@ from depthscale.run import Run, kept
 CHECKS: tuple[Check, ...] = (
     BATCH,
     NUMBERS,
-    CUT,
+    PARAMETERS,
+    JUDGED,
     RATES,
     BRANCHES,
     UNITS,
+    SOFTMAXES,
     COLLAPSE,
+    INPUTS,
     MODES,
     THEORY,
 )

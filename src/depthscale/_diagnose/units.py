@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from math import sqrt
 
+from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding, Severity
+from depthscale._diagnose.inputs import large_input
+from depthscale._diagnose.parameters import unmoved
 from depthscale._diagnose.rule import Check, Rule
 from depthscale.measure import Analysis
 from depthscale.run import Reading
@@ -17,10 +20,15 @@ def unit_findings(case: Analysis) -> Iterator[Finding]:
     """At most one finding of each rule: at the worst operation, with how many others there are."""
     # dead units from there on are one cause, told already
     until = len(case.trace) if case.silenced is None else case.silenced.id
+    told = {op.id for each in unmoved(case) for op in each.makers}
     yield from _worst(
         case,
         "dead-units",
-        [(op, op.dead) for op in case.trace.ops[:until] if op.dead is not None],
+        [
+            (op, op.dead)
+            for op in case.trace.ops[:until]
+            if op.dead is not None and op.id not in told
+        ],
         _dead,
     )
     ends = [
@@ -28,11 +36,15 @@ def unit_findings(case: Analysis) -> Iterator[Finding]:
         for op in case.trace.ops
         if op.activation is not None and op.phi is not None and op.phi.ends is not None
     ]
-    yield from _worst(case, "saturated-units", ends, _saturation)
+    yield from _worst(case, "saturated-units", ends, _saturation, _cause_of_saturation(case))
 
 
 def _worst(
-    case: Analysis, rule: str, shares: list[tuple[Reading, float]], says
+    case: Analysis,
+    rule: str,
+    shares: list[tuple[Reading, float]],
+    says,
+    cause: tuple[str, Trouble] = ("", Trouble.DEAD),
 ) -> Iterator[Finding]:
     limits = case.thresholds
     warn, info = (
@@ -59,7 +71,7 @@ def _worst(
         rule,
         severity,
         op.name,
-        f"{says(op, share)}{more}",
+        f"{says(op, share)}{more}{cause[0]}",
         {
             "share": share,
             "threshold": warn if severity == "warn" else info,
@@ -67,8 +79,15 @@ def _worst(
             "operations": len(past),
         },
         "arXiv:1903.06733" if rule == "dead-units" else "Glorot and Bengio 2010",
-        "look at the biases and the scale of what comes in" if severity == "warn" else "",
+        advice_on(cause[1], op.hazard) if severity == "warn" else "",
     )
+
+
+def _cause_of_saturation(case: Analysis) -> tuple[str, Trouble]:
+    large = large_input(case)
+    if large is None or large.normalized:
+        return "", Trouble.SATURATED
+    return f": {large.says}, and nothing takes that away", Trouble.LARGE_INPUTS
 
 
 def _dead(op: Reading, share: float) -> str:

@@ -14,7 +14,7 @@ from depthscale._probe.modules import ModuleCall
 from depthscale._probe.nodes import Exit, Slot
 from depthscale._probe.norm_calls import NormCall
 from depthscale._probe.parameters import Weight
-from depthscale.run import NotSeen
+from depthscale.run import NotSeen, Shares
 from depthscale.sketch import Sketch
 
 # what a tensor derives from: nothing that is known, buffers alone, parameters, the inputs
@@ -93,6 +93,7 @@ class Call:
     products: Products | None = None
     dead: float | Tensor | None = None
     norm: NormCall | None = None
+    shares: Shares | None = None
     number: int | None = None
     reads: list[int] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)

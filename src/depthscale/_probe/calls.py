@@ -70,6 +70,8 @@ class TorchFunction:
         like_another: Its other tensor gives a type or a shape.
         embeds: It takes rows of a table.
         maps: It is a linear map or a convolution.
+        shares: It is a softmax, or has one inside.
+        judges: It is a loss, given labels or targets.
         in_place: Its name says that it writes to its first argument.
         running: Where the running statistics stand among its arguments, which it may write to.
         parameters: Names of its parameters, of a function that is written in Python.
@@ -82,6 +84,8 @@ class TorchFunction:
     like_another: bool
     embeds: bool
     maps: bool
+    shares: bool
+    judges: bool
     in_place: bool
     running: slice | None
     parameters: tuple[str, ...]
@@ -128,6 +132,8 @@ def torch_function(func: Callable[..., Any]) -> TorchFunction:
         like_another=torch_calls.takes_shape_of_another(name),
         embeds=torch_calls.is_embedding(name),
         maps=torch_calls.positions_of_map(name) is not None,
+        shares=torch_calls.makes_shares(name),
+        judges=torch_calls.is_loss(name),
         in_place=in_place and bare not in _NOT_WRITING,
         running=_RUNNING.get(func),
         parameters=() if code is None else code.co_varnames[: code.co_argcount],

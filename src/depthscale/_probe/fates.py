@@ -8,7 +8,7 @@ own, a second, plain step is run; it costs what a step of training costs.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,9 @@ from torch.autograd.graph import Node
 from depthscale._probe import internals
 from depthscale._probe.call_records import Call, Checkpoint
 from depthscale._probe.nodes import NodeOwners
+from depthscale.network import torch_calls
 from depthscale.run import Fate, FateKind, FateReason
 from depthscale.sketch import Sketch
-
-_MULTIPLIES = ("linear", "matmul", "mm", "bmm", "addmm", "mul", "einsum")
 
 
 @dataclass
@@ -34,6 +33,7 @@ class Flow:
         root: What is differentiated.
         checkpoints: The reentrant ones.
         trained_inputs: Inputs that the user gave with requires_grad, by name.
+        names: Parameters, by name.
     """
 
     calls: Sequence[Call]
@@ -42,6 +42,7 @@ class Flow:
     root: Node
     checkpoints: Sequence[Checkpoint]
     trained_inputs: set[str]
+    names: Mapping[str, Tensor]
     readers: dict[int, list[tuple[Node, int]]] = field(default_factory=lambda: defaultdict(list))
     variables: dict[int, Tensor] = field(default_factory=dict)
     consumers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -58,6 +59,7 @@ class Flow:
         for op, call in enumerate(self.calls):
             for source in call.reads:
                 self.consumers[source].append(op)
+        self.read_by = defaultdict(set, {p: {op for _, op in r} for p, r in self.readers.items()})
         self.cut = self._cut()
         self.live = self._live()
 
@@ -102,26 +104,70 @@ class Flow:
         ops = [op for node, op in readers if node in self.live]
         if not ops:
             return self._without(name, [op for _, op in readers])
+        if gradient is not None and not _is_zero([gradient]):
+            return Fate(FateKind.MOVES)
         zeros = [self._zero(op, parameter) for op in ops]
         alive = [op for op, zero in zip(ops, zeros, strict=True) if zero is None]
         if not alive:
             return zeros[0] or Fate(FateKind.MOVES)
         if gradient is not None and _is_zero([gradient]):
-            half = self.calls[alive[0]].dtype in ("float16", "bfloat16")
-            reason = FateReason.UNDERFLOW if half else FateReason.UNKNOWN
-            return Fate(FateKind.ZERO, alive[0], reason)
+            return Fate(FateKind.ZERO, alive[0], self._without_a_trace(alive[0], name))
         return Fate(FateKind.MOVES)
+
+    def _without_a_trace(self, op: int, name: str) -> FateReason:
+        """Why a gradient is 0 though what arrives and what it multiplies are not."""
+        if self.calls[op].dtype in ("float16", "bfloat16"):
+            return FateReason.UNDERFLOW
+        if any(n == name for n, *_ in self.calls[op].weights):
+            return FateReason.UNKNOWN
+        nodes = (type(n).__name__ for n, i in self.owners.owner.items() if i == op)
+        rounded = any(torch_calls.is_step(node) for node in nodes)
+        return FateReason.ROUNDED if rounded else FateReason.ZERO_FACTOR
+
+    def derived(self) -> set[int]:
+        """Identities of parameters of which others are made before an operation takes them, as a
+        merged adapter's, and of those that a second derivative reads: only their own gradient tells
+        what becomes of them."""
+        makes = {op for op, c in enumerate(self.calls) if any(not name for name, *_ in c.weights)}
+        return {
+            p
+            for p, found in self.readers.items()
+            if any(op in makes or self._goes_around(node, op) for node, op in found)
+        }
+
+    def _goes_around(self, node: Node, op: int) -> bool:
+        """Whether a gradient comes to a node of an operation, and not by its output, as of a second
+        derivative."""
+        return node in self.live and not any(own in self.live for own, _ in self.calls[op].slots)
+
+    def learns_first(self, op: int, known: Mapping[str, Fate]) -> bool:
+        """Whether weights of an operation are 0 and get a gradient, so that what waits for them
+        gets one in the next step."""
+        return any(
+            known[name].kind is FateKind.MOVES and not parameter.detach().any()
+            for name, parameter in self.names.items()
+            if name in known and op in self.read_by[id(parameter)]
+        )
 
     def _zero(self, op: int, parameter: Tensor) -> Fate | None:
         """Whether the gradient that a parameter gets in an operation is exactly 0."""
+        call = self.calls[op]
+        if not call.size:
+            return Fate(FateKind.ZERO, op, FateReason.EMPTY)
         if not self.arrivals.get(op) or _is_zero(self.arrivals[op]):
             return Fate(FateKind.ZERO, self._zeroed_by(op), FateReason.ZERO_GRADIENT)
-        call = self.calls[op]
-        factor = call.name in _MULTIPLIES or call.name.startswith("conv")
-        read = [self.calls[i].activation for i in call.reads]
-        if factor and parameter.dim() > 1 and read and _is_zero(read):
+        if self._multiplies(call, parameter) and call.reads and self._are_zero(call.reads):
             return Fate(FateKind.ZERO, call.reads[0], FateReason.ZERO_INPUT)
         return None
+
+    def _multiplies(self, call: Call, parameter: Tensor) -> bool:
+        """Whether a parameter is a factor of what a call reads; a map's biases are not."""
+        if torch_calls.is_map(call.name):
+            return parameter.dim() > 1
+        return torch_calls.scales(call.name)
+
+    def _are_zero(self, ops: Sequence[int]) -> bool:
+        return _is_zero([self.calls[i].activation for i in ops])
 
     def _zeroed_by(self, op: int) -> int:
         """The operation that hands back exactly 0 although it gets more than that."""
@@ -193,7 +239,17 @@ def fates(
         for name, p in hidden
         if id(p) in flow.readers and (optimized is None or id(p) not in optimized)
     }
-    return known
+    return {name: _as_waiting(flow, fate, known) for name, fate in known.items()}
+
+
+_UNTIL_OTHERS_LEARN = (FateReason.ZERO_GRADIENT, FateReason.ZERO_INPUT, FateReason.ZERO_FACTOR)
+
+
+def _as_waiting(flow: Flow, fate: Fate, known: Mapping[str, Fate]) -> Fate:
+    """The same fate, where weights that are 0 make it and learn first."""
+    if fate.op is None or fate.reason not in _UNTIL_OTHERS_LEARN:
+        return fate
+    return replace(fate, reason=FateReason.WAITS) if flow.learns_first(fate.op, known) else fate
 
 
 def _is_zero(sketches: Iterable[Sketch | None]) -> bool:

@@ -34,6 +34,7 @@ class Parameters:
         self._values: dict[tuple[int, int], Sketch] = {}
         self._gradients: dict[str, list[Sketch]] = defaultdict(list)
         self.not_seen: list[NotSeen] = []
+        self.derived: set[int] = set()  # of which others are made: their gradients are asked for
         self._pass: int | None = None  # autograd's number of the probe's own
         self._taken: set[str] = set()  # names of those whose gradient has been counted in it
 
@@ -41,11 +42,12 @@ class Parameters:
     def differentiated(self) -> list[tuple[str, nn.Parameter]]:
         """Whose gradients are asked for; read after the forward pass, which may change what
         requires one."""
-        return (
-            [(name, p) for name, p in self._tree.parameters if p.requires_grad]
-            if self._sketched or self._kept
-            else []
-        )
+        every = self._sketched or self._kept
+        return [
+            (name, p)
+            for name, p in self._tree.parameters
+            if p.requires_grad and (every or id(p) in self.derived)
+        ]
 
     @property
     def all(self) -> list[nn.Parameter]:
@@ -93,7 +95,7 @@ class Parameters:
             for _, p in self.differentiated
         }
         hooks = [
-            (p, self._hook(name, p, zeros[p.dtype, p.device]) if self._sketched else None)
+            (p, self._hook(name, p, zeros[p.dtype, p.device]) if self._counts(p) else None)
             for name, p in self.differentiated
         ]
         try:
@@ -101,6 +103,9 @@ class Parameters:
                 yield
         finally:
             handle.remove()
+
+    def _counts(self, parameter: Tensor) -> bool:
+        return self._sketched or id(parameter) in self.derived
 
     def _begin(self, gradients: object) -> None:
         if self._pass is None:
@@ -132,8 +137,8 @@ class Parameters:
     def take(self, gradients: Iterable[Tensor | None]) -> None:
         """What autograd hands over at the end, of the differentiated parameters: those count that
         no hook has seen."""
-        for (name, _), gradient in zip(self.differentiated, gradients, strict=True):
-            if self._sketched and gradient is not None and name not in self._taken:
+        for (name, p), gradient in zip(self.differentiated, gradients, strict=True):
+            if self._counts(p) and gradient is not None and name not in self._taken:
                 self._take(name, gradient)
 
     def _take(self, name: str, gradient: Tensor) -> None:
@@ -157,7 +162,7 @@ class Parameters:
             fates: What becomes of each, by name.
             hidden: Those that are not registered, by name.
         """
-        gradients = self.gradients
+        gradients = self.gradients if self._sketched else {}
         registered = dict(self._tree.parameters)
         tensors = {**hidden, **registered}
         counted = registered if self._sketched else {}

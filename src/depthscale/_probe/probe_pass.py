@@ -146,6 +146,16 @@ class ProbePass:
         assert root is not None
         self.root = (root, self.target.output_nr)
         self.reading = Backward(self.ops, [self.root], -self.asked.log2_scale, self.asked.norms)
+        self.flow = Flow(
+            self.ops.calls,
+            self.ops.owners,
+            self.reading.arrivals,
+            root,
+            self.checkpoints,
+            self.trained_inputs,
+            {**self.hidden, **dict(self.tree.parameters)},
+        )
+        self.parameters.derived = self.flow.derived()
         inside = set(self.reading.nodes)
         ends = [
             (op, GradientEdge(node, number))
@@ -226,23 +236,15 @@ class ProbePass:
         return recorded_run(rows, self.tree.notes(), self.kind, origin)
 
     def _fates(self) -> dict[str, Fate]:
-        flow = Flow(
-            self.ops.calls,
-            self.ops.owners,
-            self.reading.arrivals,
-            self.root[0],
-            self.checkpoints,
-            self.trained_inputs,
-        )
         found = fates(
-            flow,
+            self.flow,
             self.tree.parameters,
             list(self.hidden.items()),
             self.parameters.gradients,
             self.asked.optimized,
         )
         lost = any(fate.kind is FateKind.NONE for fate in found.values())
-        self.is_unsure = lost and flow.may_hide()
+        self.is_unsure = lost and self.flow.may_hide()
         return found
 
     def _norms2(self, sketches: Sequence[Sketch]) -> tuple[float, ...]:
@@ -282,6 +284,7 @@ class ProbePass:
                 split=reading.splits.get(number),
                 likeness=None if call.products is None else likeness(call.products),
                 dead=None if call.dead is None else float(call.dead),
+                shares=call.shares,
                 terms=tuple(reading.norms.terms.get(number, ())),
                 slopes=tuple(reading.norms.slopes.get(number, ())),
             ),

@@ -31,10 +31,12 @@ from depthscale._probe.call_records import (
 from depthscale._probe.calls import TorchFunction, is_reshape, tensors, torch_function
 from depthscale._probe.dead import dead_units
 from depthscale._probe.likeness import products_of
+from depthscale._probe.loss_calls import refused_labels, target_facts
 from depthscale._probe.modules import ModuleStack
 from depthscale._probe.nodes import Slot
 from depthscale._probe.norm_calls import norm_call
 from depthscale._probe.parameters import Parameters
+from depthscale._probe.shares import shares_of
 from depthscale._probe.sketching import shape_of, sketch_of
 from depthscale._probe.state import StateGuard
 from depthscale.errors import UnsupportedTensor
@@ -123,11 +125,20 @@ class Recorder(TorchFunctionMode):
         if self._kept is not None:
             self._keep(self._kept, function, args, kwargs)
         read = [self.value(tensor) for tensor in given]
-        result = func(*args, **kwargs)
+        result = self._judged(func, args, kwargs) if function.judges else func(*args, **kwargs)
         outputs = self._outputs(tensors(result) or given[:1], given, read)
         if outputs:
             self._saw(function, args, kwargs, given, read, outputs)
         return result
+
+    def _judged(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """What a loss returns; where it refuses its labels, with a note of why."""
+        try:
+            return func(*args, **kwargs)
+        except (IndexError, RuntimeError) as refused:
+            if why := refused_labels(args, kwargs):
+                refused.add_note(why)
+            raise
 
     def _listens(self) -> bool:
         """Whether what runs is this model's forward pass: neither a checkpoint's second one nor
@@ -202,6 +213,10 @@ class Recorder(TorchFunctionMode):
             if weights and not any(t.requires_grad for t in weights):
                 asked["frozen"] = True
             call = self._record(function.name, counted, read, asked, weights)
+            if function.shares:
+                call.shares = shares_of(function.name, counted[0], args, kwargs)
+            if function.judges:
+                asked |= target_facts(args, kwargs)
             if self.norms:
                 call.norm = norm_call(function.function, function.name, args, kwargs, asked)
         else:

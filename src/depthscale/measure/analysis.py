@@ -100,9 +100,16 @@ class Analysis:
                 continue
             arrived = mean_over_repeats(op.log2_gradient_norm2)
             gain = log2_total([mean_over_repeats(edge.log2_norm2) for edge in edges]) - arrived
-            if isfinite(arrived) and gain < self.thresholds.deleted:
+            if isfinite(arrived) and gain - self._divided(op) < self.thresholds.deleted:
                 return None if op.dtype in ("float16", "bfloat16") else (op, gain)
         return None
+
+    def _divided(self, op: Reading) -> float:
+        """log2 of what a norm divides the gradient's mean square by, where it divides by much."""
+        if op.norm is None or not op.reads:
+            return 0.0
+        divided = op.log2_activation_ms - self.trace.ops[op.reads[0]].log2_activation_ms
+        return min(divided, 0.0) if isfinite(divided) else 0.0
 
     @cached_property
     def silenced(self) -> Reading | None:

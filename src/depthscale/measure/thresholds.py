@@ -88,6 +88,17 @@ class Thresholds:
     jump_least_spread: float = _at(
         0.1, "log2 of a mean square", "as fine as finite width lets equal steps be"
     )
+    input_rms: float = _at(
+        30.0, "RMS", "images of 0 to 255 have over 100; a standardized input 1, and rarely 10"
+    )
+    loss_over_chance: float = _at(
+        3.0, "nats over ln(classes)", "logits of RMS 2.4, at the least; of RMS 1 it is 0.5"
+    )
+    logits_rms: float = _at(5.0, "RMS", "12 nats over chance, or where one class has most of all")
+    targets_over_output: float = _at(30.0, "RMS over the output's RMS", "as of inputs")
+    one_hot_entropy: float = _at(
+        0.2, "share of the maximum", "scores of RMS 1 leave 0.8 to 0.95, of RMS 8 about 0.2"
+    )
     alike_inputs: float = _at(
         0.9, "correlation of samples that come in", "above it they are no different samples"
     )

@@ -2,6 +2,7 @@
 
 from depthscale.network.activations import Activation, Function, Phi, activation, shifted
 from depthscale.network.graph import Graph, Op, RecordedCall, Submodule, dominators_between, label
+from depthscale.network.hazards import Hazard, hazard_of
 from depthscale.network.meaning import Meaning
 from depthscale.network.names import name_and_parameter
 from depthscale.network.normalizers import (
@@ -33,12 +34,14 @@ from depthscale.network.operations import (
 from depthscale.network.residual import Residual
 from depthscale.network.spec import NetSpec
 from depthscale.network.torch_calls import (
+    Judged,
     is_elementwise,
     is_embedding,
     is_input,
     is_norm,
     is_product,
     is_scatter,
+    judged_by,
 )
 from depthscale.network.torch_ops import is_split, meanings, norm_of, parameter_input
 from depthscale.network.window import Window
@@ -58,7 +61,9 @@ __all__ = [
     "Flatten",
     "Function",
     "Graph",
+    "Hazard",
     "Input",
+    "Judged",
     "Linear",
     "Meaning",
     "NetSpec",
@@ -79,6 +84,7 @@ __all__ = [
     "Window",
     "activation",
     "dominators_between",
+    "hazard_of",
     "is_elementwise",
     "is_embedding",
     "is_input",
@@ -86,6 +92,7 @@ __all__ = [
     "is_product",
     "is_scatter",
     "is_split",
+    "judged_by",
     "label",
     "meanings",
     "name_and_parameter",

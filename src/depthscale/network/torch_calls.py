@@ -2,11 +2,23 @@
 runs."""
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from depthscale.errors import InvalidSpec
 from depthscale.network.activations import ACTIVATIONS, FAMILIES, Activation, Family
+from depthscale.network.hazards import Hazard, hazard_of
 from depthscale.network.normalizers import NORM_CALLS
+
+
+class Judged(Enum):
+    """What a loss takes for an output."""
+
+    LOGITS = "logits"
+    LOGARITHMS = "logarithms of shares"
+    SHARES = "shares"
+    NUMBERS = "numbers"
+
 
 # function -> plain arguments that are kept: name -> (position, default or None)
 _Kept = dict[str, tuple[int, Any]]
@@ -70,6 +82,16 @@ _SCATTERING = (
     "segment_reduce",
 )
 _PRODUCTS = ("matmul", "mm", "bmm")
+_LOSSES = {  # what each takes for its first argument
+    "cross_entropy": Judged.LOGITS,
+    "binary_cross_entropy_with_logits": Judged.LOGITS,
+    "multi_margin_loss": Judged.NUMBERS,
+    "nll_loss": Judged.LOGARITHMS,
+    "kl_div": Judged.LOGARITHMS,
+    "binary_cross_entropy": Judged.SHARES,
+    **dict.fromkeys(("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"), Judged.NUMBERS),
+}
+_SCALING = ("mul", "addcmul")
 # elementwise functions that no row is for
 _UNNAMED = (
     "prelu",
@@ -172,6 +194,37 @@ def positions_of_map(function: str) -> int | None:
     """Axes of positions in one sample of what a linear map (0) or convolution makes; None for
     others."""
     return _POSITIONS_OF_MAPS.get(function)
+
+
+def is_map(function: str) -> bool:
+    """Whether it is a linear map or a convolution."""
+    return function in _POSITIONS_OF_MAPS
+
+
+def scales(function: str) -> bool:
+    """Whether it multiplies entry by entry."""
+    return function in _SCALING
+
+
+def makes_shares(function: str) -> bool:
+    """Whether it is a softmax, or has one inside that can be computed again."""
+    return hazard_of(function) is Hazard.SHARES
+
+
+def is_loss(function: str) -> bool:
+    """Whether it judges an output by labels or targets."""
+    return function in _LOSSES
+
+
+def judged_by(function: str) -> Judged | None:
+    """What a loss takes for an output; None for what is no loss."""
+    return _LOSSES.get(function)
+
+
+def is_step(node: str) -> bool:
+    """Whether an autograd node, by its class, is that of a function that is constant but for
+    jumps."""
+    return hazard_of(node.partition("Backward")[0].lower()) is Hazard.STEP
 
 
 def takes_shape_of_another(function: str) -> bool:

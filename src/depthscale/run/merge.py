@@ -10,7 +10,7 @@ from depthscale.errors import InvalidProbe
 from depthscale.network import Graph
 from depthscale.run.origin import Details, Ends, Probed
 from depthscale.run.recorded import counted_readings, with_meanings
-from depthscale.run.records import Likeness, NormSplit
+from depthscale.run.records import Likeness, NormSplit, Shares
 from depthscale.run.run import Run
 from depthscale.sketch import Sketch
 
@@ -110,6 +110,7 @@ def _details(details: Sequence[Details]) -> Details:
     return Details(
         split=_average(NormSplit, [each.split for each in details]),
         likeness=_average(Likeness, [each.likeness for each in details]),
+        shares=_average(Shares, [each.shares for each in details]),
         dead=_mean([each.dead for each in details]),
         terms=_joined([each.terms for each in details]),
         slopes=_joined([each.slopes for each in details]),

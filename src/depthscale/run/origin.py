@@ -11,6 +11,7 @@ from depthscale.run.records import (
     Coverage,
     Likeness,
     NormSplit,
+    Shares,
     Slopes,
     Terms,
     TracedParameter,
@@ -74,6 +75,7 @@ class Details:
     Attributes:
         split: a Batch Norm's gain in parts.
         likeness: of activations, norms and sums.
+        shares: of a softmax, or of the one inside a fused attention.
         dead: share of a rectifier's units that nothing in the batch activates.
         terms: [passes] of a norm's backward pass; slopes: [passes] of an activation's; both are
             empty unless they were asked for.
@@ -82,6 +84,7 @@ class Details:
     split: NormSplit | None = None
     likeness: Likeness | None = None
     dead: float | None = None
+    shares: Shares | None = None
     terms: tuple[Terms, ...] = ()
     slopes: tuple[Slopes, ...] = ()
 

@@ -13,16 +13,20 @@ from depthscale.network import (
     Add,
     Conv,
     Graph,
+    Hazard,
+    Judged,
     Linear,
     Meaning,
     Norm,
+    hazard_of,
     is_embedding,
     is_input,
+    judged_by,
     label,
 )
 from depthscale.run.origin import Details, Origin, Predicted, Probed
 from depthscale.run.quantity import Array, Quantity
-from depthscale.run.records import Edge, Likeness, NormSplit, Slopes, Terms
+from depthscale.run.records import Edge, Likeness, NormSplit, Shares, Slopes, Terms
 from depthscale.sketch import Sketch
 
 _HELD = 1000.0  # log2 of a mean square that float64 holds
@@ -164,6 +168,16 @@ class Reading:
         return adds and len(self.reads) == 1 and bool(self.weights)
 
     @property
+    def hazard(self) -> Hazard | None:
+        """By what it may spoil values or gradients."""
+        return hazard_of(self.op)
+
+    @property
+    def judges(self) -> Judged | None:
+        """What it takes for an output, where it is a loss."""
+        return judged_by(self.op)
+
+    @property
     def is_input(self) -> bool:
         """Whether it is what the network was given."""
         return is_input(self.op)
@@ -254,6 +268,10 @@ class Reading:
     @property
     def likeness(self) -> Likeness | None:
         return self.details.likeness
+
+    @property
+    def shares(self) -> Shares | None:
+        return self.details.shares
 
     @property
     def dead(self) -> float | None:

@@ -100,6 +100,25 @@ class Likeness:
     rank: float
 
 
+@dataclass(frozen=True)
+class Shares:
+    """How a softmax shares out, over some of its rows.
+
+    Attributes:
+        values: of a row.
+        entropy: of a row over the logarithm of its values that are not 0, in the mean: 1 where all
+            are equal, 0 where one has it all.
+        one_hot: share of rows in which one value has 0.99 or more.
+        spread: standard deviation of a row's shares over their mean, of the row with most: of
+            scores that differ little theirs.
+    """
+
+    values: int
+    entropy: float
+    one_hot: float
+    spread: float
+
+
 class FateKind(StrEnum):
     """What becomes of a parameter in a step of training, in the state that the user left it in."""
 
@@ -122,6 +141,10 @@ class FateReason(StrEnum):
     DETACH = "detach"  # its values go on, no gradient comes back
     ZERO_GRADIENT = "zero gradient"  # an operation hands back exactly 0
     ZERO_INPUT = "zero input"  # what it multiplies is exactly 0
+    ZERO_FACTOR = "zero factor"  # parameters that it is multiplied with are exactly 0
+    ROUNDED = "rounded"  # it is rounded before it is used
+    WAITS = "waits"  # for weights that are 0 and learn first
+    EMPTY = "empty"  # nothing was given to what reads it
     UNDERFLOW = "underflow"  # of the products that make it, in the model's own type
     UNKNOWN = "unknown"  # seen, as by a second run, and not explained
 

@@ -1,0 +1,202 @@
+"""What to try: one table, by the trouble and by what the operation does."""
+
+from enum import Enum
+
+from depthscale.network import Hazard
+
+
+class Trouble(Enum):
+    """What is the matter with an operation, or with what it was given."""
+
+    DETACHED = "a detach stops the gradient"
+    NO_GRAD = "it ran under no_grad"
+    INDEXED = "only an index or a comparison was taken"
+    OUTSIDE = "values left torch"
+    CHECKPOINT = "a reentrant checkpoint was given nothing that requires a gradient"
+    CUT = "no gradient comes back, for a reason that was not seen"
+    ZEROED = "it hands back a gradient of exactly 0"
+    SILENT = "its output is exactly 0"
+    ROUNDED = "parameters are rounded before they are used"
+    BOTH_ZERO = "all factors of a product are 0"
+    UNREGISTERED = "it runs and is no parameter of the model"
+    NOT_OPTIMIZED = "the optimizer was not given it"
+    NOT_FINITE = "it makes the first NaN or infinity"
+    SLOPE_NOT_FINITE = "it makes the first gradient that is not finite"
+    OVERFLOW = "its values pass the largest number of their type"
+    NEAR_LIMIT = "its values come near the largest number of their type"
+    UNDERFLOW = "gradients become 0 in their type"
+    SATURATED = "its values lie at its flat ends"
+    DEAD = "its units are 0 for every sample"
+    LARGE_INPUTS = "what the network is given has an unusual scale"
+    EQUAL_INPUTS = "samples of the batch are equal"
+    TWICE = "a loss that takes logits is given shares"
+    NOT_LOGS = "a loss that takes logarithms is given none"
+    LABELS = "labels are not those of the classes"
+    TARGETS = "targets have another scale than the output"
+    LARGE_LOGITS = "logits are far from the size at which all classes are open"
+    ONE_HOT = "a softmax looks at one value alone"
+    FLAT = "a softmax tells nothing apart"
+    COPIES = "layers begin with equal weights"
+    GROWING_SUM = "a sum adds a branch as large as the trunk"
+    DROWNED = "one term of a sum is lost beside the other"
+
+
+_SURROGATE = (
+    "use a straight-through estimate, x + (round(x) - x).detach(), or a surrogate slope, which "
+    "hand a gradient on"
+)
+_SCALE_INPUTS = "normalize what comes in (subtract its mean, divide by its standard deviation)"
+
+ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
+    (Trouble.DETACHED, None): "take out the detach()",
+    (Trouble.NO_GRAD, None): "take out the torch.no_grad()",
+    (Trouble.INDEXED, None): (
+        "use a softmax, a Gumbel softmax or a straight-through estimate, which have a gradient"
+    ),
+    (Trouble.OUTSIDE, None): "stay with tensors from the inputs to the loss",
+    (Trouble.CHECKPOINT, None): (
+        "give the checkpoint use_reentrant=False, or call requires_grad_() on what it is given "
+        "(of Hugging Face models: enable_input_require_grads())"
+    ),
+    (Trouble.CUT, None): "look at what runs between these parameters and the loss",
+    (Trouble.ZEROED, Hazard.STEP): _SURROGATE,
+    (Trouble.ZEROED, Hazard.SHARES): (
+        "take the softmax before one value is chosen, or over the axis that has several values: "
+        "over one alone it is constant; where the shares are 0 or 1 for their size, divide the "
+        "scores"
+    ),
+    (Trouble.ZEROED, Hazard.LOG_SHARES): "take the softmax over the axis that has several values",
+    (Trouble.ZEROED, Hazard.LIMIT): (
+        "keep the values inside its ends: scale what comes in, or use a function with a slope there"
+    ),
+    (Trouble.ZEROED, Hazard.SIGMOID): (
+        "begin with smaller scores or biases, so that the sigmoid is not at its ends"
+    ),
+    (Trouble.ZEROED, Hazard.SELECTION): (
+        "look at what is chosen: other values get no gradient in this batch"
+    ),
+    (Trouble.ZEROED, Hazard.PRODUCT): "it is multiplied with exactly 0: look at the mask or gate",
+    (Trouble.ZEROED, None): (
+        "use a function with a slope where these values lie, as softplus or leaky_relu for relu, "
+        "or move them there by the biases"
+    ),
+    (Trouble.SILENT, None): (
+        "look at what makes it 0: biases, a threshold that is too high, the scale of what comes "
+        "in; larger weights, a lower threshold, or softplus in place of a relu bring it back"
+    ),
+    (Trouble.ROUNDED, None): _SURROGATE,
+    (Trouble.BOTH_ZERO, None): (
+        "draw one of the two factors at random and leave the other at 0, as LoRA does: of two "
+        "zeros neither gets a gradient"
+    ),
+    (Trouble.UNREGISTERED, None): (
+        "keep the modules in nn.ModuleList or nn.ModuleDict (parameters in nn.ParameterList), so "
+        "that parameters(), to() and state_dict() know of them"
+    ),
+    (Trouble.NOT_OPTIMIZED, None): (
+        "give them to the optimizer (add_param_group), or freeze them by requires_grad_(False)"
+    ),
+    (Trouble.NOT_FINITE, Hazard.EXPONENTIAL): (
+        "bound what goes into the exponential: clamp it or pass it through 2 tanh(s / 2), begin "
+        "with its last layer at 0, and for shares subtract the maximum (torch.softmax, logsumexp)"
+    ),
+    (Trouble.NOT_FINITE, Hazard.LOGARITHM): (
+        "keep what goes in above 0: clamp it from below, or use log_softmax, logsigmoid, log1p, "
+        "which stay finite"
+    ),
+    (Trouble.NOT_FINITE, Hazard.ROOT): (
+        "keep what goes in from falling below 0 by rounding: clamp it at 0, and add eps"
+    ),
+    (
+        Trouble.NOT_FINITE,
+        Hazard.DIVISION,
+    ): "add eps to what it divides by, or clamp that away from 0",
+    (Trouble.NOT_FINITE, Hazard.POWER): "bound what is raised to the power, or scale it first",
+    (Trouble.NOT_FINITE, Hazard.SHARES): (
+        "every value of a row is masked (-inf): leave one open, or mask the output instead"
+    ),
+    (Trouble.NOT_FINITE, Hazard.LOG_SHARES): (
+        "every value of a row is masked (-inf): leave one open, or mask the output instead"
+    ),
+    (Trouble.NOT_FINITE, Hazard.ARC): "clamp what goes in to the inside of [-1, 1]",
+    (Trouble.NOT_FINITE, None): "look at what goes in: its largest value stands in the trace",
+    (Trouble.SLOPE_NOT_FINITE, Hazard.ROOT): (
+        "its slope is infinite at 0: add eps before the root, as in sqrt(x^2 + eps)"
+    ),
+    (Trouble.SLOPE_NOT_FINITE, Hazard.SELECTION): (
+        "the branch that is not chosen has an infinite slope, and 0 times infinity is NaN: compute "
+        "it on a safe input, where(ok, x, 1), before it is chosen"
+    ),
+    (Trouble.SLOPE_NOT_FINITE, Hazard.EXPONENTIAL): (
+        "bound what goes into the exponential, in branches that where() leaves out, too: compute "
+        "it on a safe input, where(ok, x, 0)"
+    ),
+    (Trouble.SLOPE_NOT_FINITE, Hazard.LOGARITHM): (
+        "clamp what goes into the logarithm away from 0; in branches that where() leaves out, "
+        "compute it on a safe input"
+    ),
+    (Trouble.SLOPE_NOT_FINITE, Hazard.DIVISION): (
+        "keep what it divides by away from 0, in branches that where() leaves out, too: compute it "
+        "on a safe input"
+    ),
+    (Trouble.SLOPE_NOT_FINITE, Hazard.ARC): "clamp what goes in to the inside of (-1, 1)",
+    (Trouble.SLOPE_NOT_FINITE, None): "look at where its slope is infinite, and add eps there",
+    (Trouble.OVERFLOW, None): (
+        "compute in bfloat16 or float32 there, clamp the values, or scale these weights down"
+    ),
+    (Trouble.OVERFLOW, Hazard.POWER): (
+        "square in float32: of float16 only numbers below 256 have a square; or scale first"
+    ),
+    (Trouble.NEAR_LIMIT, None): (
+        "compute in bfloat16 or float32 there, or clamp; trained further, such values overflow"
+    ),
+    (Trouble.UNDERFLOW, None): "scale the loss (torch.amp.GradScaler), or use bfloat16",
+    (Trouble.SATURATED, None): (
+        "scale what comes in down: smaller weights before it, or a norm; or use an activation "
+        "without flat ends"
+    ),
+    (Trouble.DEAD, None): (
+        "raise the biases, draw the weights anew, or use leaky_relu or softplus, whose units "
+        "cannot die"
+    ),
+    (Trouble.LARGE_INPUTS, None): _SCALE_INPUTS,
+    (Trouble.EQUAL_INPUTS, None): "give different samples: equal ones tell nothing of a batch",
+    (Trouble.TWICE, None): (
+        "return logits: take the softmax or sigmoid out of the model, or use the loss that takes "
+        "its output (nll_loss of log_softmax; binary_cross_entropy)"
+    ),
+    (Trouble.NOT_LOGS, None): (
+        "hand it logarithms: log_softmax in place of softmax, or cross_entropy of the logits"
+    ),
+    (Trouble.LABELS, None): "number the classes from 0 to their number less 1",
+    (Trouble.TARGETS, None): (
+        "standardize the targets (subtract their mean, divide by their standard deviation)"
+    ),
+    (Trouble.LARGE_LOGITS, None): (
+        "give these weights a variance of 1 / fan_in, or scale the logits down to an RMS of 1"
+    ),
+    (Trouble.ONE_HOT, None): (
+        "scale the scores down: attention divides q k by sqrt(d), a temperature multiplies; or "
+        "normalize q and k (QK-norm)"
+    ),
+    (Trouble.FLAT, None): (
+        "draw the weights of the scores (of queries and keys) larger, with a variance of 1 / fan_in"
+    ),
+    (Trouble.COPIES, None): (
+        "draw each layer anew (call reset_parameters, or initialize every copy): copies begin as "
+        "one layer"
+    ),
+    (Trouble.GROWING_SUM, None): (
+        "scale the branch, by 1 / sqrt(number of blocks) or a constant such as 0.1, begin it at 0, "
+        "or put a norm before it"
+    ),
+    (Trouble.DROWNED, None): (
+        "multiply the smaller term, or draw it as large: embeddings divided by sqrt(d) "
+        "multiply by sqrt(d), as Vaswani et al. 2017 do (section 3.4)"
+    ),
+}
+
+
+def advice_on(trouble: Trouble, hazard: Hazard | None = None) -> str:
+    """What to try against a trouble at an operation that does this."""
+    return ADVICE.get((trouble, hazard)) or ADVICE[trouble, None]

@@ -1,0 +1,251 @@
+"""Rules on the end of the network: what a loss is given, and how large logits are."""
+
+from collections.abc import Iterator
+from math import inf, isfinite, log, log2
+from typing import Any
+
+from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.words import decades, factor, place
+from depthscale.measure import Analysis, Growth, mean_over_repeats
+from depthscale.network import Hazard, Judged
+from depthscale.run import Reading, Run, log2_total
+
+_SHARES = (Hazard.SHARES, Hazard.SIGMOID)
+_SUITED = 4.0  # fan_in x variance, over what suits a steep activation
+_ENOUGH_LABELS = 8  # of which chance makes all equal once in 128 batches of two classes
+
+
+def judged_findings(case: Analysis) -> Iterator[Finding]:
+    """Of every loss that was seen what it is given; without one, of logits over a vocabulary."""
+    losses = [op for op in case.trace.ops if op.judges is not None and op.reads]
+    for op in losses:
+        below = case.trace.ops[op.reads[0]]
+        twice = op.judges is Judged.LOGITS and below.hazard in _SHARES
+        shares = op.judges is Judged.LOGARITHMS and below.hazard in _SHARES
+        if twice or shares:
+            yield _shares_judged(op, below, Trouble.TWICE if twice else Trouble.NOT_LOGS)
+        else:
+            yield from _too_large_a_loss(case, op, below)
+        yield from _labels(op)
+        yield from _targets(case, op, below)
+    if not losses:
+        yield from _logits(case)
+
+
+def _shares_judged(op: Reading, below: Reading, trouble: Trouble) -> Finding:
+    takes = "logits" if trouble is Trouble.TWICE else "logarithms of shares"
+    value = 2.0 ** (op.log2_activation_ms / 2)
+    classes = op.settings.get("classes")
+    chance = (
+        f": the loss is {value:.4g}, and ln({classes}) = {log(classes):.4g} is what chance has"
+        if classes
+        else ""
+    )
+    return Finding(
+        "loss-input",
+        "error",
+        below.name,
+        f"{op.op} takes {takes} and is given what {below.op} makes, between 0 and 1{chance}. "
+        f"{_lost_gradient(below)}",
+        {"loss": value, "classes": classes},
+        "",
+        advice_on(trouble),
+        f"{below.op} in front of {op.op}, which takes {takes}",
+    )
+
+
+def _lost_gradient(op: Reading) -> str:
+    """By how much a gradient shrinks that passes an operation."""
+    left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges])
+    arrived = mean_over_repeats(op.log2_gradient_norm2) if op.log2_gradient_norm2 else -inf
+    if not (isfinite(left) and isfinite(arrived)):
+        return ""
+    return f"The gradient that passes {op.op} is {decades(arrived - left)} smaller in norm"
+
+
+def _too_large_a_loss(case: Analysis, op: Reading, below: Reading) -> Iterator[Finding]:
+    """A first loss far above what equal shares have: logits are too large."""
+    chance = _chance(op)
+    value = _mean_loss(op)
+    if chance is None or not isfinite(value):
+        return
+    limit = chance + max(chance, case.thresholds.loss_over_chance)
+    if value <= limit:
+        return
+    yield from _large_logits(
+        case,
+        below,
+        f"the loss begins at {value:,.4g}, where chance has {chance:.4g}",
+        {"loss": value, "chance": chance, "threshold": limit},
+    )
+
+
+def _mean_loss(op: Reading) -> float:
+    total = 2.0 ** (op.log2_activation_ms / 2) if op.log2_activation_ms < 1000 else inf
+    return total / op.settings["labels"] if op.settings.get("reduction") == "sum" else total
+
+
+def _chance(op: Reading) -> float | None:
+    """What equal shares have: ln of the classes; ln 2 for each of independent ones."""
+    classes = op.settings.get("classes")
+    if op.judges is Judged.LOGITS and classes is None:
+        return log(2) if op.settings.get("reduction") == "mean" else None
+    ok = classes is not None and classes > 1 and not op.settings.get("weighted")
+    return log(classes) if ok and op.judges is not Judged.NUMBERS else None
+
+
+def _logits(case: Analysis) -> Iterator[Finding]:
+    """Of a network over a vocabulary: as many outputs as a table of its has rows."""
+    last = case.trace.ops[-1] if len(case.trace) else None
+    if last is None or last.map is None or len(last.shape) < 2:
+        return
+    rows = {shape[0] for op in case.trace.ops if op.is_embedding for _, shape, _ in op.weights}
+    rms = 2.0 ** (last.log2_activation_ms / 2) if last.log2_activation_ms < 1000 else inf
+    if last.shape[-1] not in rows or rms <= case.thresholds.logits_rms:
+        return
+    classes = last.shape[-1]
+    yield from _large_logits(
+        case,
+        last,
+        f"as logits over {classes:,} classes its outputs have an RMS of {rms:,.4g}: a cross "
+        f"entropy of labels at random begins near {_expected_loss(rms, classes):,.3g}, where "
+        f"chance has {log(classes):.3g}",
+        {"rms": rms, "classes": classes, "threshold": case.thresholds.logits_rms},
+    )
+
+
+def _expected_loss(rms: float, classes: int) -> float:
+    """E log sum exp of independent normal logits: ln n + rms^2 / 2 below rms^2 = 2 ln n, where the
+    largest takes over, and rms sqrt(2 ln n) above. / source: the random energy model, Derrida
+    1981."""
+    whole = log(classes)
+    return whole + rms**2 / 2 if rms**2 < 2 * whole else rms * (2 * whole) ** 0.5
+
+
+def _large_logits(
+    case: Analysis, op: Reading, says: str, evidence: dict[str, Any]
+) -> Iterator[Finding]:
+    """At the operation behind the last norm or activation that makes them so large; where the
+    signal grows all along the depth that is told already."""
+    signal = case.activation
+    change = signal.change if isinstance(signal, Growth) else 0.0
+    maker, gain = _maker(case.trace, op)
+    if gain < op.log2_activation_ms / 2 and change > log2(case.thresholds.warn_change):
+        return
+    yield Finding(
+        "logits-large",
+        "warn",
+        maker.name,
+        f"{says}. {_who(maker, gain)}",
+        evidence | {"log2_gain": gain},
+        "arXiv:1502.01852; for chance: log of the number of classes",
+        _advice(maker, gain),
+        f"logits are too large, by {place(maker.name)}: {says}",
+    )
+
+
+def _maker(trace: Run, op: Reading) -> tuple[Reading, float]:
+    """Of the operations from one down to the last norm, activation or input the one that enlarges
+    most, and log2 of by how much in mean square."""
+    best, most = op, -inf
+    while op.reads and op.norm is None and op.phi is None:
+        below = trace.ops[op.reads[0]]
+        gain = op.log2_activation_ms - below.log2_activation_ms
+        if gain > most:
+            best, most = op, gain
+        op = below
+    return best, most
+
+
+def _who(maker: Reading, gain: float) -> str:
+    size = "" if maker.map is None else _size(maker)
+    return f"{place(maker.name)} makes them {factor(2 ** (gain / 2))} as large in RMS{size}"
+
+
+def _size(maker: Reading) -> str:
+    assert maker.map is not None
+    return f": its weights have fan_in x variance {maker.map.sigma_w2:.3g}, where 1 keeps the scale"
+
+
+def _advice(maker: Reading, gain: float) -> str:
+    if maker.map is not None and maker.map.sigma_w2 > _SUITED:
+        std = maker.map.fan_in**-0.5
+        return f"{advice_on(Trouble.LARGE_LOGITS)} (std={std:.3g})"
+    if maker.map is None:
+        return (
+            f"scale them down: divide by {2 ** (gain / 2):.3g}, or begin a temperature that is a "
+            "logarithm at log(1 / 0.07) as CLIP does (arXiv:2103.00020)"
+        )
+    return "put a norm in front of these weights, or scale what they are given down to an RMS of 1"
+
+
+def _labels(op: Reading) -> Iterator[Finding]:
+    facts = op.settings
+    classes, labels = facts.get("classes"), facts.get("labels")
+    if not classes or not labels:
+        return
+    low, high, different = facts["lowest"], facts["highest"], facts["distinct"]
+    if different == 1 and labels >= _ENOUGH_LABELS and classes > 1:
+        yield Finding(
+            "labels-odd",
+            "warn",
+            op.name,
+            f"all {labels:,} labels are {low}, of {classes} classes: nothing is to be told apart",
+            dict(facts),
+            "",
+            "shuffle the data, and look at how labels are read",
+        )
+    elif low == 1 and different == high == classes - 1 and labels >= _ENOUGH_LABELS * classes:
+        yield Finding(
+            "labels-odd",
+            "info",
+            op.name,
+            f"labels go from 1 to {high} and none is 0, of {classes} classes: they may be numbered "
+            "from 1",
+            dict(facts),
+            "",
+            advice_on(Trouble.LABELS),
+        )
+
+
+def _targets(case: Analysis, op: Reading, below: Reading) -> Iterator[Finding]:
+    rms, output = op.settings.get("target_rms"), 2.0 ** (below.log2_activation_ms / 2)
+    if op.judges is not Judged.NUMBERS or not rms or not isfinite(output) or not output:
+        return
+    if rms / output < case.thresholds.targets_over_output or rms < case.thresholds.input_rms:
+        return
+    yield Finding(
+        "targets-scale",
+        "warn",
+        op.name,
+        f"the targets have an RMS of {rms:,.4g}, the output {output:.3g}: nearly all of the loss "
+        "and of its gradient is their scale, which the last layer must first grow to",
+        {"target_rms": rms, "output_rms": output, "threshold": case.thresholds.targets_over_output},
+        "",
+        advice_on(Trouble.TARGETS),
+        f"targets of RMS {rms:,.4g} for an output of RMS {output:.3g}",
+    )
+
+
+JUDGED = Check(
+    judged_findings,
+    (
+        Rule(
+            ("loss-input",),
+            "a loss that takes logits is given the shares of a softmax or sigmoid, or one that "
+            "takes logarithms is given none",
+        ),
+        Rule(
+            ("logits-large",),
+            "the first loss is twice what equal shares of all classes have, and 3 nats above it; "
+            "without a loss, logits over a vocabulary have an RMS over 5",
+        ),
+        Rule(("labels-odd",), "all labels are equal, or seem to be numbered from 1"),
+        Rule(
+            ("targets-scale",),
+            "targets of a regression are over 30 and 30 times as large as the output",
+        ),
+    ),
+)

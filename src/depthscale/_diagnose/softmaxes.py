@@ -1,0 +1,103 @@
+"""Rules on softmaxes: rows in which one value has all, or none is told from another."""
+
+from collections.abc import Iterator
+from statistics import median
+
+from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.words import span
+from depthscale.measure import Analysis
+from depthscale.run import Reading, Shares
+
+_NO_SCORES = 1e-3  # standard deviation of scores that tell nothing apart
+_HALVES = ("float16", "bfloat16")  # whose rounding is no less than that
+
+
+def softmax_findings(case: Analysis) -> Iterator[Finding]:
+    """Where at least half of all softmaxes are so: a trained network has heads that look at one
+    place."""
+    seen = [(op, op.shares) for op in case.trace.ops if op.shares is not None and op.shares.values]
+    ops = [op for op, _ in seen]
+    if not seen:
+        return
+    if median(shares.entropy for _, shares in seen) < case.thresholds.one_hot_entropy:
+        yield _one_hot(case, seen)
+        return
+    seen = [(op, shares) for op, shares in seen if op.dtype not in _HALVES]
+    spread = median([shares.spread for _, shares in seen] or [1.0])
+    if spread < _NO_SCORES:
+        yield Finding(
+            "softmax-flat",
+            "warn" if any(_is_learned(case, op) for op in ops) else "info",
+            ops[0].name,
+            f"the softmax of {span(ops)} ({len(ops)} in all) shares out evenly: its scores "
+            f"differ by {spread:.1g}, so that queries and keys say nothing and get a gradient as "
+            "small",
+            {"spread": spread, "threshold": _NO_SCORES},
+            "",
+            advice_on(Trouble.FLAT),
+        )
+
+
+def _one_hot(case: Analysis, seen: list[tuple[Reading, Shares]]) -> Finding:
+    op, shares = min(seen, key=lambda each: each[1].entropy)
+    ops = [op for op, _ in seen]
+    scores = case.trace.ops[op.reads[0]]
+    spread = "" if op.reads[1:] else f"; its scores have an RMS of {_rms(scores):.3g}"
+    return Finding(
+        "softmax-one-hot",
+        "warn",
+        op.name,
+        f"a softmax looks at one value alone: in the {len(ops)} of {span(ops)} a row's entropy is "
+        f"{median(each.entropy for _, each in seen):.2g} of its maximum in the median; here "
+        f"{shares.one_hot:.0%} of the rows give one of {shares.values} values 0.99 or "
+        f"more{spread}. Nearly no gradient passes to what it does not look at",
+        {
+            "entropy": shares.entropy,
+            "threshold": case.thresholds.one_hot_entropy,
+            "one_hot": shares.one_hot,
+            "operations": len(ops),
+        },
+        "Vaswani et al. 2017, section 3.2.1; arXiv:2303.06296",
+        advice_on(Trouble.ONE_HOT),
+    )
+
+
+def _rms(op: Reading) -> float:
+    return 2.0 ** (op.log2_activation_ms / 2)
+
+
+def _is_learned(case: Analysis, op: Reading) -> bool:
+    """Whether the scores come from weights that are not 0, which learn first."""
+    seen, waiting = set[int](), list(op.reads)
+    while waiting:
+        i = waiting.pop()
+        below = case.trace.ops[i]
+        if i in seen or below.is_input:
+            continue
+        seen.add(i)
+        if below.map is not None and below.weights:
+            if below.map.sigma_w2 == 0:
+                return False
+            continue
+        waiting += [j for j in below.reads if j < i]
+    return True
+
+
+SOFTMAXES = Check(
+    softmax_findings,
+    (
+        Rule(
+            ("softmax-one-hot",),
+            "in half of all softmaxes, those inside fused attention with them, a row's entropy is "
+            "under a fifth of its maximum",
+            "Vaswani et al. 2017, section 3.2.1; arXiv:2303.06296",
+        ),
+        Rule(
+            ("softmax-flat",),
+            "half of all softmaxes share out evenly, to a thousandth; a remark where the "
+            "weights of their scores are 0, and learn first",
+        ),
+    ),
+)

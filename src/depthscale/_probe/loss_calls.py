@@ -1,0 +1,46 @@
+"""What a loss function was given beside what it judges: facts of its labels or targets."""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def target_facts(args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a loss' target: of labels the classes that there are, the lowest, the highest, how many
+    and how many different ones; of numbers their RMS."""
+    given = dict(zip(("input", "target"), args, strict=False)) | dict(kwargs)
+    judged, target = given.get("input"), given.get("target")
+    if not isinstance(judged, Tensor) or not isinstance(target, Tensor) or not target.numel():
+        return {}
+    with torch.no_grad():
+        reduction = {"reduction": given.get("reduction", "mean")}
+        if target.is_floating_point():
+            rms = float(target.float().square().mean().sqrt())
+            return reduction | ({"target_rms": rms} if isfinite(rms) else {})
+        ignored = given.get("ignore_index", -100)
+        labels = target[target != ignored]
+        if not labels.numel():
+            return reduction | {"labels": 0}
+        return reduction | {
+            "classes": judged.shape[1] if judged.dim() > 1 else judged.shape[0],
+            "lowest": int(labels.min()),
+            "highest": int(labels.max()),
+            "labels": labels.numel(),
+            "distinct": len(labels.unique()),
+            "weighted": given.get("weight") is not None,
+        }
+
+
+def refused_labels(args: Any, kwargs: Mapping[str, Any]) -> str:
+    """Why a loss refuses its labels, where it is that they are none of the classes."""
+    facts = target_facts(args, kwargs)
+    classes, low, high = (facts.get(name) for name in ("classes", "lowest", "highest"))
+    if classes is None or low is None or high is None or (low >= 0 and high < classes):
+        return ""
+    return (
+        f"the labels go from {low} to {high}, and the loss was given {classes} classes: they must "
+        f"go from 0 to {classes - 1}"
+    )

@@ -1,0 +1,59 @@
+"""Hazards: by what a function may spoil values or their gradients."""
+
+from enum import Enum
+
+
+class Hazard(Enum):
+    """What advice on an operation goes by."""
+
+    EXPONENTIAL = "exponential"  # grows beyond any format
+    LOGARITHM = "logarithm"  # infinite at 0
+    ROOT = "root"  # its slope is infinite at 0
+    DIVISION = "division"  # infinite at 0
+    POWER = "power"  # squares leave a format at the root of its end
+    ARC = "arc"  # its slope is infinite at its ends
+    STEP = "step"  # constant but for jumps, so that its gradient is 0
+    SHARES = "shares"  # of a softmax: they add up to 1
+    LOG_SHARES = "log shares"  # their logarithms
+    SELECTION = "selection"  # hands on some of its values; the others get a gradient of 0
+    LIMIT = "limit"  # constant beyond its ends
+    MAP = "map"  # sums of products, with weights
+    PRODUCT = "product"
+    SUM = "sum"
+    SIGMOID = "sigmoid"  # between 0 and 1
+
+
+_HAZARDS: dict[Hazard, tuple[str, ...]] = {
+    Hazard.EXPONENTIAL: ("exp", "exp2", "expm1", "sinh", "cosh", "logsumexp"),
+    Hazard.LOGARITHM: ("log", "log2", "log10", "log1p", "logit", "xlogy"),
+    Hazard.ROOT: ("sqrt", "norm", "vector_norm", "linalg_norm", "std", "cdist", "dist"),
+    Hazard.DIVISION: ("div", "rdiv", "reciprocal", "true_divide", "rsqrt", "normalize", "addcdiv"),
+    Hazard.POWER: ("pow", "square", "rpow", "float_power", "cumprod", "prod"),
+    Hazard.ARC: ("acos", "arccos", "asin", "arcsin", "atanh", "arctanh", "acosh"),
+    Hazard.STEP: (
+        *("round", "floor", "ceil", "trunc", "fix", "sign", "sgn", "heaviside", "bernoulli"),
+        *("floordiv", "floor_divide"),
+    ),
+    Hazard.SHARES: ("softmax", "softmin", "gumbel_softmax", "scaled_dot_product_attention"),
+    Hazard.LOG_SHARES: ("log_softmax",),
+    Hazard.SELECTION: (
+        *("getitem", "select", "index_select", "gather", "where", "masked_fill", "masked_select"),
+        *("narrow", "split", "chunk", "unbind", "max", "min", "amax", "amin", "maximum"),
+        *("minimum", "topk", "sort", "take", "take_along_dim", "index_put", "setitem"),
+        *("scatter", "max_pool1d", "max_pool2d", "adaptive_max_pool2d", "masked_scatter"),
+    ),
+    Hazard.LIMIT: ("clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid", "relu6"),
+    Hazard.MAP: (
+        *("linear", "addmm", "conv1d", "conv2d", "conv3d", "bilinear"),
+        *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+    ),
+    Hazard.PRODUCT: ("mul", "matmul", "mm", "bmm", "einsum", "baddbmm"),
+    Hazard.SUM: ("add", "sub", "rsub", "sum", "mean", "cumsum"),
+    Hazard.SIGMOID: ("sigmoid",),
+}
+_OF = {function: hazard for hazard, functions in _HAZARDS.items() for function in functions}
+
+
+def hazard_of(function: str) -> Hazard | None:
+    """By what a function may spoil values; None for what is not known to."""
+    return _OF.get(function)

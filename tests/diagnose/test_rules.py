@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import depthscale as ds
 from depthscale._diagnose import RULE_NAMES as RULES
@@ -168,6 +169,43 @@ FIRES: list[
         lambda: rules(lambda: cut_in_two(True)),
         lambda: rules(lambda: cut_in_two(False)),
     ),
+    ("parameter-unregistered", lambda: listed(list), lambda: listed(nn.ModuleList)),
+    ("parameter-not-optimized", lambda: optimized(4), lambda: optimized(0)),
+    ("activation-near-overflow", lambda: near_the_limit(100), lambda: near_the_limit(1)),
+    (
+        "loss-input",
+        lambda: judged(nn.Softmax(-1), F.cross_entropy),
+        lambda: judged(nn.LogSoftmax(-1), F.cross_entropy),
+    ),
+    (
+        "logits-large",
+        lambda: judged(Times(30.0), F.cross_entropy),
+        lambda: judged(Times(1.0), F.cross_entropy),
+    ),
+    (
+        "labels-odd",
+        lambda: judged(Times(1.0), F.cross_entropy, equal=True),
+        lambda: judged(Times(1.0), F.cross_entropy),
+    ),
+    (
+        "targets-scale",
+        lambda: judged(Times(1.0), F.mse_loss, target=1000.0),
+        lambda: judged(Times(1.0), F.mse_loss, target=3.0),
+    ),
+    ("softmax-one-hot", lambda: attention(30.0), lambda: attention(1.0)),
+    ("softmax-flat", lambda: attention(1e-4), lambda: attention(0.1)),
+    (
+        "inputs-scale",
+        lambda: rules(lambda: scaled(127.0)),
+        lambda: rules(lambda: scaled(5.0)),
+    ),
+    ("branch-inert", lambda: rules(lambda: inert(1e-6)), lambda: rules(lambda: inert(0.1))),
+    ("layers-equal", lambda: encoder(copies=True), lambda: encoder(copies=False)),
+    (
+        "inputs-equal",
+        lambda: rules(lambda: (mlp(3, nn.ReLU)[0], torch.randn(1, WIDTH).expand(8, WIDTH))),
+        lambda: rules(lambda: (mlp(3, nn.ReLU)[0], torch.randn(8, WIDTH))),
+    ),
     (
         "gradient-underflows-float16",
         lambda: rules(lambda: torch_default(20)),
@@ -210,6 +248,97 @@ FIRES: list[
         lambda: rules(lambda: half_trained(True)),
     ),
 ]
+
+
+class Times(nn.Module):
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+def judged(
+    last: nn.Module, loss: Callable[..., Tensor], equal: bool = False, target: float = 0.0
+) -> dict[str, ds.Finding]:
+    """A classifier, or a regression for a target of some size, whose loss is given."""
+    torch.manual_seed(0)
+    model, x = (
+        nn.Sequential(he(WIDTH, WIDTH), nn.ReLU(), he(WIDTH, 20), last),
+        torch.randn(32, WIDTH),
+    )
+    labels = torch.zeros(32, dtype=torch.long) if equal else torch.arange(32) % 20
+    wanted = torch.randn(32, 20) * target if target else labels
+    return rules(lambda: (model, x), loss=lambda out: loss(out, wanted))
+
+
+class Attention(nn.Module):
+    def __init__(self, scale: float):
+        super().__init__()
+        self.maps, self.scale = nn.ModuleList(he(WIDTH, WIDTH, 1.0) for _ in range(3)), scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (each(x) for each in self.maps)
+        return F.scaled_dot_product_attention(q, k, v, scale=self.scale * WIDTH**-0.5)
+
+
+def attention(scale: float) -> dict[str, ds.Finding]:
+    return rules(lambda: (Attention(scale), torch.randn(4, 16, WIDTH)))
+
+
+class Listed(nn.Module):
+    def __init__(self, container: Callable[..., list[nn.Module]]):
+        super().__init__()
+        self.layers = container(he(WIDTH, WIDTH) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x).relu()
+        return x
+
+
+def listed(container: Callable[..., list[nn.Module]]) -> dict[str, ds.Finding]:
+    return rules(lambda: (Listed(container), torch.randn(8, WIDTH)))
+
+
+def optimized(left_out: int) -> dict[str, ds.Finding]:
+    network, x = mlp(6, nn.ReLU)
+    optimizer = torch.optim.SGD(list(network.parameters())[left_out:], 0.1)
+    return {each.rule: each for each in ds.diagnose(ds.probe(network, x, optimizer=optimizer))}
+
+
+class Scaled(nn.Module):
+    """A residual branch behind a learnt scale."""
+
+    def __init__(self, scale: float):
+        super().__init__()
+        self.scale = nn.Parameter(torch.full((WIDTH,), scale))
+        self.inside = nn.Sequential(nn.LayerNorm(WIDTH), he(WIDTH, WIDTH), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scale * self.inside(x)
+
+
+def inert(scale: float) -> Made:
+    return nn.Sequential(*(Scaled(scale) for _ in range(6))), torch.randn(16, WIDTH)
+
+
+def encoder(copies: bool) -> dict[str, ds.Finding]:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(32, 4, 64, 0.0, batch_first=True)
+    net = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
+    for each in () if copies else net.modules():
+        if isinstance(each, nn.Linear):
+            each.reset_parameters()
+        elif isinstance(each, nn.MultiheadAttention):
+            each._reset_parameters()
+    return {each.rule: each for each in ds.diagnose(ds.probe(net, torch.randn(4, 8, 32)))}
+
+
+def near_the_limit(scale: float) -> dict[str, ds.Finding]:
+    network = nn.Sequential(nn.Linear(WIDTH, WIDTH), Times(scale), nn.LayerNorm(WIDTH)).half()
+    return rules(lambda: (network, torch.full((4, WIDTH), 1000.0).half()))
 
 
 class Detached(nn.Module):
@@ -404,7 +533,8 @@ def test_values_that_leave_their_type_are_told_from_divisions() -> None:
         for f in ds.diagnose(ds.probe(network, torch.ones(4, 8).half())).findings
         if f.rule == "activation-not-finite"
     ]
-    assert (finding.where, "reach 300, and float16 ends at 65,504" in finding.says) == ("1", True)
+    says = "they passed 65,504, the largest number of float16; its inputs reach 300"
+    assert (finding.where, says in finding.says) == ("1", True)
     assert "wider range" in finding.advice
 
     class Divides(nn.Module):

@@ -21,6 +21,7 @@ class Trouble(Enum):
     UNREGISTERED = "it runs and is no parameter of the model"
     NOT_OPTIMIZED = "the optimizer was not given it"
     NOT_FINITE = "it makes the first NaN or infinity"
+    SLOPE = "its slope is small where its values lie"
     SLOPE_NOT_FINITE = "it makes the first gradient that is not finite"
     OVERFLOW = "its values pass the largest number of their type"
     NEAR_LIMIT = "its values come near the largest number of their type"
@@ -37,7 +38,10 @@ class Trouble(Enum):
     ONE_HOT = "a softmax looks at one value alone"
     FLAT = "a softmax tells nothing apart"
     COPIES = "layers begin with equal weights"
+    GROWING = "it makes signals grow with depth"
     GROWING_SUM = "a sum adds a branch as large as the trunk"
+    INERT = "a branch adds next to nothing"
+    ALIGNED = "mixing leaves one direction"
     DROWNED = "one term of a sum is lost beside the other"
 
 
@@ -141,6 +145,11 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     ),
     (Trouble.SLOPE_NOT_FINITE, Hazard.ARC): "clamp what goes in to the inside of (-1, 1)",
     (Trouble.SLOPE_NOT_FINITE, None): "look at where its slope is infinite, and add eps there",
+    (Trouble.SLOPE, None): (
+        "its slope is small where its values lie: move them to where it is steep (larger weights, "
+        "a lower threshold, biases), choose a steeper activation or surrogate slope, or add skip "
+        "connections"
+    ),
     (Trouble.OVERFLOW, None): (
         "compute in bfloat16 or float32 there, clamp the values, or scale these weights down"
     ),
@@ -186,9 +195,36 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "draw each layer anew (call reset_parameters, or initialize every copy): copies begin as "
         "one layer"
     ),
+    (Trouble.GROWING, Hazard.SUM): (
+        "take the mean in place of the sum, or divide by the root of the number of terms"
+    ),
+    (Trouble.GROWING, Hazard.POWER): (
+        "a power of a growing signal grows faster than exponentially: put a norm before it, or "
+        "bound what goes in"
+    ),
+    (Trouble.GROWING, Hazard.PRODUCT): (
+        "a product of two growing signals grows faster than exponentially: put a norm before it, "
+        "or bound one factor (a sigmoid)"
+    ),
+    (Trouble.GROWING, Hazard.EXPONENTIAL): (
+        "bound what goes into the exponential: clamp it, or pass it through 2 tanh(s / 2)"
+    ),
+    (Trouble.GROWING, None): (
+        "add skip connections, or change the normalization; `simulate` and `predict` compare them "
+        "before training"
+    ),
     (Trouble.GROWING_SUM, None): (
         "scale the branch, by 1 / sqrt(number of blocks) or a constant such as 0.1, begin it at 0, "
         "or put a norm before it"
+    ),
+    (Trouble.INERT, None): (
+        "draw the branch's weights as the others are (torch.nn.init.kaiming_normal_): so small "
+        "ones learn late"
+    ),
+    (Trouble.ALIGNED, None): (
+        "what mixes them leaves one direction (over-smoothing): add skip connections, or a share "
+        "of the first features to each layer (arXiv:2007.02133), use fewer layers, or keep them "
+        "apart by a norm (PairNorm, arXiv:1909.12223)"
     ),
     (Trouble.DROWNED, None): (
         "multiply the smaller term, or draw it as large: embeddings divided by sqrt(d) "

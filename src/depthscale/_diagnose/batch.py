@@ -33,6 +33,7 @@ def batch_findings(analysis: Analysis) -> Iterator[Finding]:
             says,
         )
         return
+    yield from _over_one_value(analysis)
     few = list(norms_over_few(analysis.trace))
     if few:
         values, more = (
@@ -59,9 +60,36 @@ def batch_findings(analysis: Analysis) -> Iterator[Finding]:
         )
 
 
+def _over_one_value(analysis: Analysis) -> Iterator[Finding]:
+    ops = [
+        op
+        for op in analysis.trace.ops
+        if op.norm is not None and op.norm.size == 1 and op.norm.row.centred
+        if op.norm.statistics != "running"
+    ]
+    if not ops:
+        return
+    more = f" (and {len(ops) - 1} more)" if len(ops) > 1 else ""
+    yield Finding(
+        "norm-over-one-value",
+        "error",
+        ops[0].name,
+        f"{ops[0].op} takes its mean over 1 value{more}: what is left of it is 0, and the "
+        "output is the shift whatever comes in, so that no gradient passes",
+        {"operations": len(ops)},
+        "",
+        "normalize over several values: fewer groups, all features, or no norm there",
+    )
+
+
 BATCH = Check(
     batch_findings,
     (
+        Rule(
+            ("norm-over-one-value",),
+            "a norm that takes a mean away is over one value, as a Group Norm with as many groups "
+            "as channels and no positions",
+        ),
         Rule(
             (
                 "nothing-measured",

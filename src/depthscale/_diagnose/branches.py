@@ -1,13 +1,16 @@
 """Rule on branches that do nothing: neither a signal nor a gradient worth the name passes them."""
 
 from collections.abc import Iterator
-from math import inf, isfinite, log2
+from dataclasses import dataclass
+from math import inf, isfinite, log2, sqrt
 from statistics import median
 
+from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import decades, span
 from depthscale.measure import Analysis
+from depthscale.network import Add
 from depthscale.run import FateKind, Reading
 
 
@@ -33,6 +36,7 @@ def branch_findings(case: Analysis) -> Iterator[Finding]:
         if not op.settings.get("frozen")
     ]
     idle = [(op, below) for op, below in beside if below > far and fan_in_variance(op)]
+    yield from _inert(case)
     if idle:
         yield _idle(
             case,
@@ -42,6 +46,71 @@ def branch_findings(case: Analysis) -> Iterator[Finding]:
         )
     else:
         yield from _begins_at_zero(case, [op for op in maps if op.log2_gradient_ms == -inf])
+
+
+@dataclass(frozen=True)
+class Join:
+    """A sum of trunk and branch.
+
+    Attributes:
+        op: the sum.
+        branch: the operand that is not on the trunk.
+        log2_ratio: of the branch's mean square to the trunk's.
+    """
+
+    op: Reading
+    branch: Reading
+    log2_ratio: float
+
+
+def joins(case: Analysis) -> list[Join]:
+    """The sums on the trunk, which every path crosses, of itself and one branch."""
+    trunk = {op.id for op in case.dominators}
+    found = []
+    for op in case.dominators:
+        adds = any(isinstance(what, Add) for what in op.meaning.what)
+        on = [i for i in op.reads if i in trunk]
+        beside = [i for i in op.reads if i not in trunk]
+        if adds and len(on) == len(beside) == 1:
+            branch, below = case.trace.ops[beside[0]], case.trace.ops[on[0]]
+            found.append(Join(op, branch, branch.log2_activation_ms - below.log2_activation_ms))
+    return found
+
+
+def _inert(case: Analysis) -> Iterator[Finding]:
+    """Blocks whose branch adds next to nothing to the trunk, by a small scale or small weights."""
+    limit = -log2(case.thresholds.inert_branch)
+    every = joins(case)
+    inert = [join for join in every if -inf < join.log2_ratio < limit]
+    if not inert:
+        return
+    scales = [scale for join in inert if (scale := _scale_of(case, join.branch)) is not None]
+    meant = len(scales) == len(inert)
+    ratio = 2.0 ** (median(join.log2_ratio for join in inert) / 2)
+    by = f"a scale of RMS {median(scales):.2g}" if meant else "the size of its weights"
+    names = [join.op for join in inert]
+    yield Finding(
+        "branch-inert",
+        "info" if meant else "warn",
+        inert[0].op.name,
+        f"{len(inert)} of {len(every)} blocks are inert ({span(names)}): their branch is "
+        f"{ratio:.2g} of the trunk in RMS, by {by}"
+        f"{', which learns first' if meant else ''}",
+        {"ratio_rms": ratio, "operations": len(inert), "threshold_log2": limit},
+        "arXiv:2103.17239" if meant else "arXiv:1502.01852",
+        "" if meant else advice_on(Trouble.INERT),
+    )
+
+
+def _scale_of(case: Analysis, op: Reading) -> float | None:
+    """RMS of the parameter that scales a branch at its end, where that is what makes it small."""
+    limit = 1 / case.thresholds.inert_branch
+    while op.map is None and op.reads:
+        small = [ms for _, _, ms in op.weights if 0 < ms < limit**0.5]
+        if small:
+            return sqrt(min(small))
+        op = case.trace.ops[op.reads[0]]
+    return None
 
 
 def fan_in_variance(op: Reading) -> float | None:
@@ -114,6 +183,12 @@ def _begins_at_zero(case: Analysis, without: list[Reading]) -> Iterator[Finding]
 BRANCHES = Check(
     branch_findings,
     (
+        Rule(
+            ("branch-inert",),
+            "a block's branch is a thousandfold smaller in RMS than the trunk it is added to; a "
+            "remark where a learnt scale makes it so, as LayerScale",
+            "arXiv:2103.17239",
+        ),
         Rule(
             ("branch-vanishes",),
             "in operations beside the trunk signal and gradient are both a thousandfold "

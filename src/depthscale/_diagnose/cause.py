@@ -1,6 +1,6 @@
 """What makes a rate: the weights' size, or a kind of operation, and what to do about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 
 from depthscale._diagnose.advice import Trouble, advice_on
@@ -12,7 +12,7 @@ from depthscale._diagnose.recurrent import is_recurrent
 from depthscale._diagnose.weights import blamed_weights, weights_of
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Growth
-from depthscale.network import Add
+from depthscale.network import Add, Hazard
 from depthscale.run import Reading
 
 _NORMS = "arXiv:1902.08129"  # on norms that take a mean away, of a batch or of a whole sample
@@ -58,14 +58,54 @@ def cause_of(analysis: Analysis, growth: Growth) -> Cause:
     order.sort(key=lambda kind: -kind.backward if alike else -kind.excess)
     first = order[0 if growth.rate > 1 else -1] if order else None
     least = analysis.thresholds.imbalance
+    if first is not None and alike and abs(first.forward) < least:
+        grows = analysis.activation
+        signal = cause_of_signal(analysis, grows) if isinstance(grows, Growth) else None
+        if signal is not None:
+            return replace(signal, says=f"{signal.says}. Backward {_part(analysis, first)}")
     if first is None or abs(first.backward if alike else first.excess) < least:
-        return Cause(where=first.where if first else "", advice=_advice(analysis, first))
+        where = first.where if first else ""
+        return Cause(_over_time(analysis), where, advice=_advice(analysis, first))
     return Cause(
         _part(analysis, first),
         first.where,
         f", by {first.kind} (as {place(first.where)})",
         _source(first),
         _advice(analysis, first),
+    )
+
+
+def _over_time(analysis: Analysis) -> str:
+    if not is_recurrent(analysis) or passes_messages(analysis):
+        return ""
+    return (
+        "No kind of operation does it alone: what a step in time multiplies the state with does, "
+        "recurrent weights or gates"
+    )
+
+
+def cause_of_signal(analysis: Analysis, growth: Growth) -> Cause | None:
+    """Of the signal's growth: the weights' size, else the kind of operation that changes it most;
+    None where none is known to."""
+    weights = blamed_weights(analysis, 1 / growth.rate)
+    parts = attributions(analysis)
+    if weights is not None or not parts:
+        return None
+    sign = 1 if growth.rate > 1 else -1
+    first = max(parts, key=lambda kind: sign * kind.forward)
+    if sign * first.forward < abs(log2(growth.rate)) / 2:
+        return None
+    op = max(
+        (op for op in analysis.bulk if op.op == first.kind),
+        key=lambda op: sign * op.log2_activation_ms,
+    )
+    return Cause(
+        f"{first.kind} does it: per step it multiplies the signal's mean square by "
+        f"{2**first.forward:.3g}",
+        op.name,
+        f", by {first.kind} (as {place(op.name)})",
+        "",
+        _on_a_sum(analysis) if _joins(op) else advice_on(Trouble.GROWING, op.hazard),
     )
 
 
@@ -112,6 +152,13 @@ def _on_a_sum(analysis: Analysis) -> str:
     )
 
 
+def _is_flat(first: Attribution) -> bool:
+    """Whether it takes more from the gradient than from the signal, and is no map: its slope is
+    small where its values lie."""
+    maps = first.op.map is not None or first.op.norm is not None or first.op.hazard is Hazard.MAP
+    return not maps and first.backward < 0 and first.excess < 0
+
+
 def _advice(analysis: Analysis, first: Attribution | None) -> str:
     if passes_messages(analysis):
         return MESSAGES
@@ -125,4 +172,6 @@ def _advice(analysis: Analysis, first: Attribution | None) -> str:
         small = analysis.trace.batch < analysis.thresholds.small_batch
         larger = " use a larger batch," if small else ""
         return f"add skip connections,{larger} or normalize by LayerNorm before the activation"
+    if first is not None and _is_flat(first):
+        return advice_on(Trouble.SLOPE, first.op.hazard)
     return Cause.advice

@@ -19,6 +19,7 @@ _CRITICAL = (
     "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections"
 )
 _DROWNS = 5.0  # RMS over RMS, from where on samples of independent entries have 1 / 26 of a sum
+_APART = 0.8  # a squared cosine of two, above which they are no different ones to begin with
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
@@ -50,6 +51,18 @@ def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
         ):
             side = "samples" if rule == "samples-collapse" else "positions"
             yield _alike(analysis, rule, what, before, after, _first_alike(analysis, seen, side))
+            return
+    for rule, what, side in (
+        ("rank-collapse", "samples", "aligned_samples"),
+        (
+            "positions-collapse",
+            "positions of a sequence, or nodes of a graph,",
+            "aligned_positions",
+        ),
+    ):
+        before, after = getattr(first, side), getattr(now, side)
+        if before < _APART and 1 - after < analysis.thresholds.alike_info:
+            yield _aligned(analysis, rule, what, before, after, _first_alike(analysis, seen, side))
             return
     directions = now.rank * min(32, last.shape[0])
     if (
@@ -96,6 +109,23 @@ def _drowned(analysis: Analysis, op: Reading) -> str:
     return (
         f"; there {place(other[0].name)}, in which they differ, is {ratio:.3g} times smaller in "
         "RMS than what is added to it and is equal for all"
+    )
+
+
+def _aligned(
+    analysis: Analysis, rule: str, what: str, before: float, after: float, op: Reading
+) -> Finding:
+    """Of what takes one direction though its norms differ."""
+    warn = 1 - after < analysis.thresholds.alike_warn
+    return Finding(
+        rule,
+        "warn" if warn else "info",
+        op.name,
+        f"different {what} take the same direction with depth, though their norms differ: their "
+        f"squared cosine rises from {before:.2f} to {_near_1(max(1 - after, 0.0))}",
+        {"squared_cosine_first": before, "squared_cosine_last": after},
+        "arXiv:1905.10947; arXiv:2103.03404",
+        advice_on(Trouble.ALIGNED) if warn else "",
     )
 
 

@@ -3,6 +3,7 @@
 from depthscale._diagnose.batch import BATCH
 from depthscale._diagnose.branches import BRANCHES
 from depthscale._diagnose.collapse import COLLAPSE
+from depthscale._diagnose.copies import COPIES
 from depthscale._diagnose.finding import Diagnosis
 from depthscale._diagnose.inputs import INPUTS
 from depthscale._diagnose.judged import JUDGED
@@ -30,6 +31,7 @@ CHECKS: tuple[Check, ...] = (
     SOFTMAXES,
     COLLAPSE,
     INPUTS,
+    COPIES,
     MODES,
     THEORY,
 )

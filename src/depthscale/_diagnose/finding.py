@@ -61,8 +61,12 @@ class Diagnosis(Drawable):
 
     def __repr__(self) -> str:
         return "\n".join(
-            [f"Diagnosis: {self.verdict}", *(f"  {finding}" for finding in self.findings)]
+            [f"Diagnosis: {self.verdict}", *(line for each in self for line in _lines(each))]
         )
+
+
+def _lines(finding: Finding) -> list[str]:
+    return [f"  {finding}", *([f"    try: {finding.advice}"] if finding.advice else [])]
 
 
 def _matches(finding: Finding, name: str) -> bool:

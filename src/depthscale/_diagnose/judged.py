@@ -92,8 +92,9 @@ def _chance(op: Reading) -> float | None:
     classes = op.settings.get("classes")
     if op.judges is Judged.LOGITS and classes is None:
         return log(2) if op.settings.get("reduction") == "mean" else None
-    ok = classes is not None and classes > 1 and not op.settings.get("weighted")
-    return log(classes) if ok and op.judges is not Judged.NUMBERS else None
+    if not classes or classes == 1 or op.settings.get("weighted"):
+        return None
+    return None if op.judges is Judged.NUMBERS else log(classes)
 
 
 def _logits(case: Analysis) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from depthscale.sketch import FORMATS, Sketch
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
 _OVERFLOWING = (Hazard.MAP, Hazard.PRODUCT, Hazard.SUM, Hazard.POWER)
+_FORESEEN = 4.0  # times as many steps as were measured
 _ROOM = 4.0  # below the largest number of a type, from where on it is near
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895e38, "float32": 3.4028e38}
 # log2 of what float32's sums leave of an exact 0, relative to the RMS: it may be lost
@@ -356,7 +357,7 @@ def _depth(case: Analysis, name: str, what: str) -> str:
     reached = ((largest if per_step > 0 else smallest) - start) / per_step
     return (
         f"; at this rate the RMS leaves {name} {reached:.0f} steps of depth from the loss"
-        if reached > 0
+        if growth.steps < reached <= _FORESEEN * growth.steps
         else ""
     )
 

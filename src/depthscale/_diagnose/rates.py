@@ -6,7 +6,7 @@ from math import inf, log2
 
 import numpy as np
 
-from depthscale._diagnose.cause import Cause, cause_of, together
+from depthscale._diagnose.cause import Cause, cause_of, cause_of_signal, together
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.jumps import Jump, jump_finding, jumps
 from depthscale._diagnose.mixed import mixed_finding
@@ -34,6 +34,7 @@ _VERBS = {  # (grows, alarms): of a rule's name
     (False, True): "vanishes",
     (False, False): "shrinks",
 }
+_FEW_STEPS = 3
 _LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
 
 
@@ -89,6 +90,8 @@ def _by_law(analysis: Analysis, of: Of, growth: Growth) -> Finding | None:
         case Factor() | Transient():
             sure = abs(_surely_at_a_rate(growth)) > analysis.thresholds.z_score
             severity = _severity(analysis, growth, change) if sure else "info"
+            if not sure and _is_large_estimate(analysis, growth):
+                severity = "warn"
             return _finding(analysis, of, growth, change, severity)
 
 
@@ -101,8 +104,17 @@ def _severity(analysis: Analysis, growth: Growth, change: float) -> Severity:
 
 def _notable(analysis: Analysis, growth: Growth) -> bool:
     thresholds = analysis.thresholds
-    surely = abs(growth.z_score) > thresholds.z_score
+    surely = abs(growth.z_score) > thresholds.z_score or _is_large_estimate(analysis, growth)
     return surely and abs(growth.change) > log2(thresholds.info_change)
+
+
+def _is_large_estimate(analysis: Analysis, growth: Growth) -> bool:
+    """Whether two or three steps, which leave next to no degrees of freedom, change far more than
+    they differ: what they did is measured, only the rate of further ones is not known."""
+    thresholds = analysis.thresholds
+    few = growth.steps <= _FEW_STEPS and analysis.trace.networks == 1
+    far = abs(growth.standard_errors_from_1) > thresholds.z_score
+    return few and far and abs(growth.change) > log2(thresholds.warn_change)
 
 
 def _surely_at_a_rate(growth: Growth) -> float:
@@ -115,8 +127,11 @@ def _finding(
 ) -> Finding:
     law, alarms = growth.law, severity != "info"
     last = analysis.bulk[-1].name if analysis.bulk else ""
-    explained = of == "gradient" and isinstance(law, Factor)
-    cause = cause_of(analysis, growth) if explained else Cause(where=last)
+    cause = Cause(where=last)
+    if of == "activation":
+        cause = (cause_of_signal(analysis, growth) if alarms else None) or cause
+    elif isinstance(law, Factor):
+        cause = cause_of(analysis, growth)
     return Finding(
         rule=f"{of}-{_VERBS[growth.rate > 1, alarms]}",
         severity=severity,

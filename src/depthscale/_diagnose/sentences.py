@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from enum import Enum
+from math import log, log2, sqrt
 
 from depthscale._diagnose.finding import Finding
-from depthscale._diagnose.words import factor, fold, place
+from depthscale._diagnose.words import factor, fold, fold_of, place
 from depthscale.measure import Analysis, Factor, Growth, growth_in_words
-from depthscale.run import Run
+from depthscale.numerics import as_sure_as
+
+_MORE = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # times as many networks
 
 
 class Verdict(Enum):
@@ -14,8 +17,8 @@ class Verdict(Enum):
 
     WRONG = "a finding is worse than a remark"
     NO_RATE = "nothing is wrong, and there is no rate"
-    UNKNOWN = "nothing is known of the rate"
-    VAGUE = "nothing is wrong, and little is known of the rate"
+    UNKNOWN = "the rate may be one that harms"
+    VAGUE = "nothing is wrong, and the rate is not well known"
     STEADY = "the gradient is steady"
     CHANGES = "the gradient changes, and no rule warns"
 
@@ -29,10 +32,15 @@ def verdict_of(analysis: Analysis, findings: Sequence[Finding]) -> Verdict:
         return Verdict.NO_RATE
     if not growth.steady:
         return Verdict.CHANGES
-    low, high = growth.interval
-    if not growth.vague:
-        return Verdict.STEADY
-    return Verdict.UNKNOWN if high > analysis.thresholds.unknown_rate * low else Verdict.VAGUE
+    if _allows_harm(analysis, growth):
+        return Verdict.UNKNOWN
+    return Verdict.VAGUE if growth.vague else Verdict.STEADY
+
+
+def _allows_harm(analysis: Analysis, growth: Growth) -> bool:
+    """Whether a rate of its interval changes the mean square over the bulk as much as warns."""
+    reach = max(abs(log(rate)) for rate in growth.interval)
+    return reach * growth.steps > log(analysis.thresholds.warn_change)
 
 
 def sentence_of(analysis: Analysis, findings: Sequence[Finding]) -> str:
@@ -55,14 +63,17 @@ def sentence_of(analysis: Analysis, findings: Sequence[Finding]) -> str:
             f"nothing wrong: the gradient is steady, x{growth.rate:.4g} per {growth.step} in mean "
             f"square (between {low:.3g} and {high:.3g})"
         )
-    begins = (
-        "no verdict on the gradient: its rate is not"
-        if verdict is Verdict.UNKNOWN
-        else "nothing wrong was found, but the rate is not well"
-    )
+    rate = f"x{growth.rate:.3g} per {growth.step} in mean square, between {low:.3g} and {high:.3g}"
+    if verdict is Verdict.VAGUE:
+        return (
+            f"nothing wrong was found; the rate is not well known, {rate}, and changes nothing "
+            f"much over {growth.steps} steps"
+        )
+    ends = sorted(growth.steps * log2(end) for end in (low, high))
     return (
-        f"{begins} known: x{growth.rate:.3g} per {growth.step} in mean square, between "
-        f"{low:.3g} and {high:.3g}; {_what_would_tell(analysis.trace)}"
+        f"not known whether the gradient survives: its rate is {rate}, which over {growth.steps} "
+        f"steps is anything from {fold_of(ends[0])} to {fold_of(ends[1])} in RMS; "
+        f"{_what_would_tell(analysis, growth)}"
     )
 
 
@@ -73,11 +84,17 @@ def _wrong(findings: Sequence[Finding]) -> str:
     return f"{first.headline or f'{place(first.where)}: {first.says}'}{more}"
 
 
-def _what_would_tell(trace: Run) -> str:
+def _what_would_tell(analysis: Analysis, growth: Growth) -> str:
+    trace = analysis.trace
     if trace.passes > 1 and trace.networks == 1:
-        one = (
+        return (
             f"all {trace.passes} repeats are of one network (a model, or a function that seeds "
-            "itself)"
+            "itself); different ones would tell"
         )
-        return f"{one}; different ones would tell"
+    room = log(analysis.thresholds.warn_change) / growth.steps - abs(log(growth.rate))
+    for more in _MORE:
+        sure = as_sure_as(analysis.thresholds.z_score, more * growth.steps - 1)
+        if trace.networks and sure * growth.log_stderr / sqrt(more) < room:
+            count = more * trace.networks
+            return f"about {count:,} networks (repeats={count} with a function) would tell"
     return "more networks (repeats= of a function) would tell"

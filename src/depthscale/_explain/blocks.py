@@ -7,9 +7,18 @@ from math import isfinite, log2, nan
 import numpy as np
 
 from depthscale._explain.expected import Numbers, of_norm, of_weights
+from depthscale.errors import NoTheory
 from depthscale.network import Norm
 from depthscale.run import Reading, Run, Terms
-from depthscale.theory import BETWEEN_SAMPLES, ModelGraph, ends, exchangeable, model_graph
+from depthscale.theory import (
+    BETWEEN_SAMPLES,
+    BackwardMoments,
+    ForwardMoments,
+    ModelGraph,
+    ends,
+    exchangeable,
+    model_graph,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +163,19 @@ class Theory:
         if isinstance(op.what, Norm):
             numbers["norm"] = _power(self._gains[at][0])
             y = self._signals[op.inputs[0]]
-            numbers |= of_norm(op.what, y, self._gradients[at]) if y.log2_ms == y.log2_ms else {}
+            if y.log2_ms == y.log2_ms:
+                numbers |= self._of_norm(op.what, y, self._gradients[at])
         if block.alone:
             numbers["layer"] = numbers["product"] * numbers["slope"] * self._gain(block.norm)
         return numbers | {"slopes_independent": 0.0, "z_independent": 0.0}
+
+    def _of_norm(self, norm: Norm, y: ForwardMoments, g: BackwardMoments) -> Numbers:
+        """What is known of a norm's terms; what has no law is left out, and told."""
+        try:
+            return of_norm(norm, y, g)
+        except (NoTheory, ArithmeticError, ValueError) as reason:
+            self.missing = tuple(dict.fromkeys([*self.missing, str(reason)]))
+            return {}
 
     def _gain(self, op: Reading | None) -> float:
         """Mean-square gain of an operation that reads one other."""

@@ -23,6 +23,7 @@ _COPIES = {
     "cpu",
     "cuda",
     "detach",
+    "data",
     "alias",
 }
 _DUNDERS = {
@@ -55,6 +56,7 @@ _QUESTIONS = {  # that only ask a tensor of its shape or kind
         for name in ("shape", "ndim", "dtype", "device", "layout", "is_cuda", "requires_grad")
     ),
 }
+_FOLLOWS = Tensor.requires_grad.__set__  # type: ignore[attr-defined]
 _NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
 
 
@@ -72,6 +74,7 @@ class TorchFunction:
         maps: It is a linear map or a convolution.
         shares: It is a softmax, or has one inside.
         judges: It is a loss, given labels or targets.
+        follows: It sets requires_grad.
         in_place: Its name says that it writes to its first argument.
         running: Where the running statistics stand among its arguments, which it may write to.
         parameters: Names of its parameters, of a function that is written in Python.
@@ -86,6 +89,7 @@ class TorchFunction:
     maps: bool
     shares: bool
     judges: bool
+    follows: bool
     in_place: bool
     running: slice | None
     parameters: tuple[str, ...]
@@ -134,6 +138,7 @@ def torch_function(func: Callable[..., Any]) -> TorchFunction:
         maps=torch_calls.positions_of_map(name) is not None,
         shares=torch_calls.makes_shares(name),
         judges=torch_calls.is_loss(name),
+        follows=func == _FOLLOWS,
         in_place=in_place and bare not in _NOT_WRITING,
         running=_RUNNING.get(func),
         parameters=() if code is None else code.co_varnames[: code.co_argcount],

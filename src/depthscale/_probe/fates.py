@@ -141,12 +141,15 @@ class Flow:
         return node in self.live and not any(own in self.live for own, _ in self.calls[op].slots)
 
     def learns_first(self, op: int, known: Mapping[str, Fate]) -> bool:
-        """Whether weights of an operation are 0 and get a gradient, so that what waits for them
-        gets one in the next step."""
+        """Whether weights of an operation, or of what makes the zeros that it reads, are 0 and get
+        a gradient, so that what waits for them gets one in the next step."""
+        ops = [op]
+        for each in ops:
+            ops += [i for i in self.calls[each].reads if i not in ops and self._are_zero([i])]
         return any(
             known[name].kind is FateKind.MOVES and not parameter.detach().any()
             for name, parameter in self.names.items()
-            if name in known and op in self.read_by[id(parameter)]
+            if name in known and self.read_by[id(parameter)].intersection(ops)
         )
 
     def _zero(self, op: int, parameter: Tensor) -> Fate | None:

@@ -48,9 +48,11 @@ def likeness(products: Products) -> Likeness:
     """Mean product of two samples over their mean square (1: all alike); the same for two
     positions, nan without any; effective rank of the samples' products, (trace)^2 / |.|^2, over
     their number."""
-    samples, rank = _summary(_numbers(products.samples))
-    positions = nan if products.positions is None else _summary(_numbers(products.positions))[0]
-    return Likeness(samples, positions, rank)
+    samples, rank, aligned = _summary(_numbers(products.samples))
+    positions, _, lined = (
+        (nan, nan, nan) if products.positions is None else _summary(_numbers(products.positions))
+    )
+    return Likeness(samples, positions, rank, aligned, lined)
 
 
 def _products(values: NDArray[np.float32] | Tensor) -> Gram:
@@ -95,11 +97,18 @@ def _gram(rows, step):
 
 @compiled(error_model="numpy")
 def _summary(gram):
-    """Mean off the diagonal over the mean on it, and (trace)^2 / |.|^2 / n. / gram: [n, n]."""
+    """Mean off the diagonal over the mean on it, (trace)^2 / |.|^2 / n, and the mean squared cosine
+    of two rows that are not 0. / gram: [n, n]."""
     n, trace, total, square_total = gram.shape[0], 0.0, 0.0, 0.0
+    cosines, pairs = 0.0, 0
     for i in range(n):
         trace += gram[i, i]
         for k in range(n):
             total += gram[i, k]
             square_total += gram[i, k] ** 2
-    return (total - trace) / (n - 1) / trace, trace**2 / square_total / n
+            norms2 = gram[i, i] * gram[k, k]
+            if i != k and norms2 > 0:
+                cosines += gram[i, k] ** 2 / norms2
+                pairs += 1
+    aligned = cosines / pairs if pairs else np.nan
+    return (total - trace) / (n - 1) / trace, trace**2 / square_total / n, aligned

@@ -16,7 +16,9 @@ from depthscale._probe.tree import Tree
 from depthscale.errors import UnsupportedTensor
 from depthscale.run import Fate, NotSeen, TracedParameter
 from depthscale.sketch import Sketch
-from depthscale.sketch.counting import float32_array, mean_square
+from depthscale.sketch.counting import float32_array, is_own_kind, mean_square
+
+_COMPARED = 8  # values, by which two parameters may be the same
 
 Weight = tuple[str, tuple[int, ...], float | Tensor]  # name, shape, mean square
 
@@ -165,7 +167,7 @@ class Parameters:
         gradients = self.gradients if self._sketched else {}
         registered = dict(self._tree.parameters)
         tensors = {**hidden, **registered}
-        counted = registered if self._sketched else {}
+        counted, copies = registered if self._sketched else {}, _copies(registered)
         return tuple(
             TracedParameter(
                 name,
@@ -173,6 +175,7 @@ class Parameters:
                 self._counted(name, counted[name]) if name in counted else None,
                 gradients.get(name),
                 fate,
+                copies.get(name, ""),
             )
             for name, fate in fates.items()
         )
@@ -183,6 +186,26 @@ class Parameters:
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(name, f"its values: {refused}"))
             return None
+
+
+def _copies(parameters: Mapping[str, Tensor]) -> dict[str, str]:
+    """Which parameters have the values of an earlier one, by name; those of one value alone are
+    left out."""
+    first: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    found: dict[str, str] = {}
+    for name, p in parameters.items():
+        if p.dim() < 2 or not is_dense(p) or internals.is_wrapped(p) or is_own_kind(p):
+            continue
+        begins = tuple(p.detach().flatten()[:_COMPARED].tolist())
+        if len(set(begins)) < 2:
+            continue
+        key = (shape_of(p), p.dtype, begins)
+        same = next((n for n in first[key] if torch.equal(parameters[n], p)), None)
+        if same is None:
+            first[key].append(name)
+        else:
+            found[name] = same
+    return found
 
 
 def _now(tensor: Tensor) -> tuple[int, int]:

@@ -121,6 +121,8 @@ class Recorder(TorchFunctionMode):
             function = self._functions[func] = torch_function(func)
         if function.asks or not self._listens():
             return func(*args, **kwargs)
+        if function.follows and _is_followed(*args):
+            return None
         given = tensors((*args, kwargs)) if kwargs else tensors(args)
         if self._kept is not None:
             self._keep(self._kept, function, args, kwargs)
@@ -362,6 +364,12 @@ class Recorder(TorchFunctionMode):
         ours = kind == PARAMETER and self._given and not internals.is_wrapped(output)
         begins = function.maps and kinds[0] == CONSTANT
         return PARAMETER if ours and not begins else CONSTANT
+
+
+def _is_followed(tensor: Tensor, value: object) -> bool:
+    """Whether a model asks that a tensor be followed which the probe has made so already: of a view
+    of an input that cannot be asked."""
+    return value is True and tensor.requires_grad and not tensor.is_leaf
 
 
 def _positions_of_map(read: Sequence[Value]) -> int | None:

@@ -69,13 +69,11 @@ class Thresholds:
         "factor of the mean square below the trunk's",
         "1,000 in RMS of both signal and gradient: such weights get a millionth",
     )
+    inert_branch: float = _at(
+        1e6, "factor of the mean square, trunk over branch", "1,000 in RMS: the block adds nothing"
+    )
     theory_apart: float = _at(0.03, "log of the rate", "batches and inputs are a sample, too")
     imbalance: float = _at(0.1, "log2 per step", "less than 7 % of mean square a step is no cause")
-    unknown_rate: float = _at(
-        1e3,
-        "upper over lower end of a rate's interval",
-        "31 in RMS per step: nothing is known of such a rate",
-    )
     small_batch: float = _at(
         32,
         "samples",

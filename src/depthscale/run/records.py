@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import inf, log2
+from math import inf, log2, nan
 from typing import Any
 
 from depthscale.sketch import Sketch
@@ -90,14 +90,21 @@ class Slopes:
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike the samples are at an output, over at most 32 of them. / samples: mean product of
-    two over their mean square;
-    positions: the same for two positions of the first sample, nan without a position axis; rank:
-    effective rank over number."""
+    """How alike the samples are at an output, over at most 32 of them.
+
+    Attributes:
+        samples: mean product of two over their mean square.
+        positions: the same for two positions of the first sample; nan without a position axis.
+        rank: effective rank over number.
+        aligned_samples, aligned_positions: mean squared cosine of two, 1 where all lie on one line
+            through 0, whatever their norms.
+    """
 
     samples: float
     positions: float
     rank: float
+    aligned_samples: float = nan
+    aligned_positions: float = nan
 
 
 @dataclass(frozen=True)
@@ -169,13 +176,19 @@ class Fate:
 
 @dataclass(frozen=True, eq=False)
 class TracedParameter:
-    """A parameter, what becomes of it, and its values and gradient where they were asked for."""
+    """A parameter, what becomes of it, and its values and gradient where they were asked for.
+
+    Attributes:
+        same_as: name of an earlier parameter of the same values, bit for bit; "" of those whose
+            values are all equal, as of biases that begin at 0.
+    """
 
     name: str
     shape: tuple[int, ...]
     value: Sketch | None
     gradient: Sketch | None
     fate: Fate
+    same_as: str = ""
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,19 @@ def repeated_use(run: Run) -> Depth | None:
     longest = max(
         (ops for ops in uses.values() if _one_after_another(run, ops)), key=len, default=[]
     )
+    longest = _once_a_step(longest)
     word = f"use of {longest[0].name}" if longest else ""
     return _depth(DepthKind.USES, word, longest, [True] * (len(longest) - 1), headed=False)
+
+
+def _once_a_step(ops: list[Reading]) -> list[Reading]:
+    """Of what runs several times a step, as a cell's tanh, the last time in each: where the
+    distances between uses repeat."""
+    gaps = [upper.id - lower.id for lower, upper in pairwise(ops)]
+    for period in range(1, len(ops) // FEWEST + 1):
+        if gaps[period:] == gaps[:-period]:
+            return ops[::-1][::period][::-1]
+    return ops
 
 
 def _one_after_another(run: Run, ops: list[Reading]) -> bool:

@@ -27,7 +27,8 @@ from depthscale.theory.moments.forward import UNKNOWN, ForwardMoments, Places
 from depthscale.theory.rules import backward_rule, remembered_rule
 
 _STAND_IN = BackwardMoments(0.0, 0.0)  # for a gradient that is not known, where a factor is wanted
-_STOPS = (DepthscaleError, ArithmeticError)
+# what stops a walk at an operation, with a note: no rule, or numbers that no arithmetic takes
+_STOPS = (DepthscaleError, ArithmeticError, ValueError)
 
 
 def forward(graph: Graph) -> tuple[list[ForwardMoments], dict[int, str]]:

@@ -9,12 +9,13 @@ channel, and a norm that ends a branch gets them weighted with its own output.
 """
 
 from functools import lru_cache
-from math import inf, log2, sqrt
+from math import inf, isfinite, log2, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtri
 
+from depthscale.errors import NoTheory
 from depthscale.network import Phi, activation
 from depthscale.theory.moments.backward import FREE, BackwardMoments, ChannelMoments, Ties, Weighted
 from depthscale.theory.moments.forward import ForwardMoments, KnownLaw, Source
@@ -128,6 +129,8 @@ def _drawn_points(law: Law, near: float | None, draw: int) -> Array:
         return law.gain * z + law.shift
     variance, between = _moments(law)
     near = between if near is None else near
+    if not isfinite(near + between + variance):
+        raise NoTheory("how alike its channels are is not known")
     correlations = np.array([[1, between, near], [between, 1, between], [near, between, 1]])
     eigenvalues, vectors = np.linalg.eigh(variance * correlations)
     root = np.sqrt(np.maximum(eigenvalues, 0.0))[:, None] * vectors.T

@@ -2,7 +2,7 @@
 table, findings, coverage."""
 
 import json
-from math import isfinite
+from math import isfinite, isinf
 
 import numpy as np
 
@@ -169,7 +169,9 @@ def _plain(value: object) -> str:
 
 def _waterfall(account: Ledger, blocks: Folding) -> Part:
     closes = (
-        f"it closes to {account.closure_error:.0e}"
+        "it does not close, as not all of it was seen"
+        if isinf(account.closure_error)
+        else f"it closes to {account.closure_error:.0e}"
         if account.closure_error > 0
         else "it closes exactly"
     )

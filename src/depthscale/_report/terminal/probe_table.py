@@ -290,9 +290,15 @@ def _account(trace: Run) -> Iterator[str]:
     yield (
         f"from the output to {_lowest(trace)} the gradient's squared norm changes by {total}: "
         f"{parts} "
-        f"(closes to {account.closure_error:.0e})"
+        f"({_closes(account)})"
     )
     yield from account.open
+
+
+def _closes(account: Ledger) -> str:
+    if isfinite(account.closure_error):
+        return f"closes to {account.closure_error:.0e}"
+    return "does not close, as not all of it was seen"
 
 
 def _rounded(value: float) -> float:

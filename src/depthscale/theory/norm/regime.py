@@ -7,6 +7,7 @@ steps.
 
 from math import inf, log2
 
+from depthscale.errors import NoTheory
 from depthscale.network import Norm
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.forward import ForwardMoments
@@ -38,6 +39,8 @@ def regime(norm: Norm, y: ForwardMoments) -> Regime:
     """
     if norm.statistics == "running":
         return Constant(norm, y)
+    if norm.size < 2 and norm.row.centred:
+        raise NoTheory("a norm over 1 value has no sigma: its output is its shift")
     if y.log2_ms != y.log2_ms:
         return Unknown(norm, y)
     if is_over_many_entries(norm, y):

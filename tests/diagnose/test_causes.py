@@ -1,6 +1,7 @@
 """Who does it: the branch that does nothing, the one odd layer, the kind of operation, the layer
 where the signal ends."""
 
+import re
 from math import log2
 
 import pytest
@@ -246,22 +247,36 @@ def test_a_jump_in_a_network_that_explodes_hides_nothing() -> None:
     assert {"gradient-jumps", "gradient-explodes"} <= found_rules
 
 
-def test_a_rate_that_nothing_is_known_of_gets_no_verdict() -> None:
+def uneven() -> Made:
+    """Layers of which each changes the gradient by another factor."""
     torch.manual_seed(0)
     network, x = mlp(6, nn.ReLU)
     for k, factor in ((2, 0.1), (4, 20.0), (6, 0.2), (8, 10.0)):
         network[k].weight.data *= factor  # type: ignore[union-attr, operator]
-    assert ds.diagnose(ds.probe(network, x)).verdict.startswith(
-        "no verdict on the gradient: its rate is not known"
-    )
+    return network, x
+
+
+def test_a_rate_that_allows_harm_gets_no_verdict() -> None:
+    verdict = ds.diagnose(ds.probe(*uneven())).verdict
+    assert verdict.startswith("not known whether the gradient survives: its rate is x")
+    assert "networks (repeats=" in verdict
+    assert "nothing wrong" not in verdict
+
+
+def test_as_many_networks_as_are_said_would_tell() -> None:
+    def made() -> Made:
+        return mlp(24, nn.ReLU, width=32)
+
+    one = ds.diagnose(ds.probe(made, seed=5)).verdict
+    assert one.startswith("not known")
+    (said,) = re.findall(r"repeats=(\d+)", one)
+    many = ds.diagnose(ds.probe(made, repeats=int(said), seed=5))
+    assert many.healthy
+    assert many.verdict.startswith("nothing wrong")
 
 
 def test_networks_that_are_all_the_same_are_told() -> None:
-    def seeded() -> Made:
-        torch.manual_seed(0)
-        return mlp(6, nn.ReLU, width=8)
-
-    for trace in (ds.probe(seeded, repeats=3), ds.probe(*seeded(), repeats=3)):
+    for trace in (ds.probe(uneven, repeats=3), ds.probe(*uneven(), repeats=3)):
         assert (
             "all 3 repeats are of one network (a model, or a function that seeds itself)"
             in ds.diagnose(trace).verdict

@@ -171,7 +171,7 @@ FIRES: list[
     ),
     ("parameter-unregistered", lambda: listed(list), lambda: listed(nn.ModuleList)),
     ("parameter-not-optimized", lambda: optimized(4), lambda: optimized(0)),
-    ("activation-near-overflow", lambda: near_the_limit(100), lambda: near_the_limit(1)),
+    ("activation-near-overflow", lambda: near_the_limit(20), lambda: near_the_limit(1)),
     (
         "loss-input",
         lambda: judged(nn.Softmax(-1), F.cross_entropy),
@@ -236,6 +236,11 @@ FIRES: list[
         "batch-too-small",
         lambda: rules(lambda: mlp(6, batch_norm, nn.ReLU, batch=3)),
         lambda: rules(lambda: mlp(6, batch_norm, nn.ReLU, batch=4)),
+    ),
+    (
+        "norm-over-one-value",
+        lambda: rules(lambda: mlp(4, lambda: nn.GroupNorm(WIDTH, WIDTH), nn.ReLU)),
+        lambda: rules(lambda: mlp(4, lambda: nn.GroupNorm(8, WIDTH), nn.ReLU)),
     ),
     (
         "eval-mode-untrained",

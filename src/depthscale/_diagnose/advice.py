@@ -151,7 +151,8 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "connections"
     ),
     (Trouble.OVERFLOW, None): (
-        "compute in bfloat16 or float32 there, clamp the values, or scale these weights down"
+        "compute in a type of wider range there (bfloat16, float32), clamp the values, or scale "
+        "these weights down"
     ),
     (Trouble.OVERFLOW, Hazard.POWER): (
         "square in float32: of float16 only numbers below 256 have a square; or scale first"

@@ -36,7 +36,8 @@ def branch_findings(case: Analysis) -> Iterator[Finding]:
         if not op.settings.get("frozen")
     ]
     idle = [(op, below) for op, below in beside if below > far and fan_in_variance(op)]
-    yield from _inert(case)
+    if not idle:
+        yield from _inert(case)
     if idle:
         yield _idle(
             case,
@@ -185,7 +186,7 @@ BRANCHES = Check(
     (
         Rule(
             ("branch-inert",),
-            "a block's branch is a thousandfold smaller in RMS than the trunk it is added to; a "
+            "a block's branch is 10,000 times smaller in RMS than the trunk it is added to; a "
             "remark where a learnt scale makes it so, as LayerScale",
             "arXiv:2103.17239",
         ),

@@ -105,8 +105,16 @@ def cause_of_signal(analysis: Analysis, growth: Growth) -> Cause | None:
         op.name,
         f", by {first.kind} (as {place(op.name)})",
         "",
-        _on_a_sum(analysis) if _joins(op) else advice_on(Trouble.GROWING, op.hazard),
+        _by_kind(analysis)
+        or (_on_a_sum(analysis) if _joins(op) else advice_on(Trouble.GROWING, op.hazard)),
     )
+
+
+def _by_kind(analysis: Analysis) -> str:
+    """What to try of the whole network, by what kind of network it is; nothing for most."""
+    if passes_messages(analysis):
+        return MESSAGES
+    return RECURRENT if is_recurrent(analysis) else ""
 
 
 def _source(first: Attribution) -> str:
@@ -160,10 +168,8 @@ def _is_flat(first: Attribution) -> bool:
 
 
 def _advice(analysis: Analysis, first: Attribution | None) -> str:
-    if passes_messages(analysis):
-        return MESSAGES
-    if is_recurrent(analysis):
-        return RECURRENT
+    if by_kind := _by_kind(analysis):
+        return by_kind
     if first is not None and _joins(first.op):
         return _on_a_sum(analysis)
     norm = None if first is None else first.op.norm

@@ -61,6 +61,8 @@ def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
         ),
     ):
         before, after = getattr(first, side), getattr(now, side)
+        if last.shape[-1] < _FEW_COLUMNS:  # on so few axes they lie on a line, of course
+            continue
         if before < _APART and 1 - after < analysis.thresholds.alike_info:
             yield _aligned(analysis, rule, what, before, after, _first_alike(analysis, seen, side))
             return

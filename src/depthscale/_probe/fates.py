@@ -101,7 +101,10 @@ class Flow:
     def fate(self, name: str, parameter: Tensor, gradient: Sketch | None) -> Fate:
         """Of a parameter that requires a gradient. / gradient: its own, where it was counted."""
         readers = self.readers.get(id(parameter), [])
-        ops = [op for node, op in readers if node in self.live]
+        live = [(node, op) for node, op in readers if node in self.live]
+        ops = [op for node, op in live if self.arrivals.get(op) or self._goes_around(node, op)]
+        if live and not ops and self.calls[live[0][1]].size:
+            return Fate(FateKind.NONE, live[0][1], FateReason.SWALLOWED)
         if not ops:
             return self._without(name, [op for _, op in readers])
         if gradient is not None and not _is_zero([gradient]):
@@ -157,7 +160,7 @@ class Flow:
         call = self.calls[op]
         if not call.size:
             return Fate(FateKind.ZERO, op, FateReason.EMPTY)
-        if not self.arrivals.get(op) or _is_zero(self.arrivals[op]):
+        if self.arrivals.get(op) and _is_zero(self.arrivals[op]):
             return Fate(FateKind.ZERO, self._zeroed_by(op), FateReason.ZERO_GRADIENT)
         if self._multiplies(call, parameter) and call.reads and self._are_zero(call.reads):
             return Fate(FateKind.ZERO, call.reads[0], FateReason.ZERO_INPUT)

@@ -70,7 +70,7 @@ class Thresholds:
         "1,000 in RMS of both signal and gradient: such weights get a millionth",
     )
     inert_branch: float = _at(
-        1e6, "factor of the mean square, trunk over branch", "1,000 in RMS: the block adds nothing"
+        1e8, "factor of the mean square, trunk over branch", "10,000 in RMS: the block adds nothing"
     )
     theory_apart: float = _at(0.03, "log of the rate", "batches and inputs are a sample, too")
     imbalance: float = _at(0.1, "log2 per step", "less than 7 % of mean square a step is no cause")

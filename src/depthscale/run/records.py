@@ -146,6 +146,7 @@ class FateReason(StrEnum):
     NO_GRAD = "no_grad"  # what reads it ran where autograd does not look
     INDEX = "index"  # only an index or a comparison was taken of it
     DETACH = "detach"  # its values go on, no gradient comes back
+    SWALLOWED = "swallowed"  # a custom Function returns None for it
     ZERO_GRADIENT = "zero gradient"  # an operation hands back exactly 0
     ZERO_INPUT = "zero input"  # what it multiplies is exactly 0
     ZERO_FACTOR = "zero factor"  # parameters that it is multiplied with are exactly 0

@@ -16,6 +16,7 @@ class Trouble(Enum):
     CUT = "no gradient comes back, for a reason that was not seen"
     ZEROED = "it hands back a gradient of exactly 0"
     SILENT = "its output is exactly 0"
+    MASKED = "what is made of it is masked"
     ROUNDED = "parameters are rounded before they are used"
     BOTH_ZERO = "all factors of a product are 0"
     UNREGISTERED = "it runs and is no parameter of the model"
@@ -33,6 +34,8 @@ class Trouble(Enum):
     TWICE = "a loss that takes logits is given shares"
     NOT_LOGS = "a loss that takes logarithms is given none"
     LABELS = "labels are not those of the classes"
+    BROADCAST = "output and target have other shapes"
+    ACROSS_SAMPLES = "a softmax goes over the samples"
     TARGETS = "targets have another scale than the output"
     LARGE_LOGITS = "logits are far from the size at which all classes are open"
     ONE_HOT = "a softmax looks at one value alone"
@@ -57,7 +60,10 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     (Trouble.INDEXED, None): (
         "use a softmax, a Gumbel softmax or a straight-through estimate, which have a gradient"
     ),
-    (Trouble.OUTSIDE, None): "stay with tensors from the inputs to the loss",
+    (Trouble.OUTSIDE, None): (
+        "stay with tensors from the inputs to the loss: torch.stack of parameters, say, in place "
+        "of torch.tensor or as_tensor"
+    ),
     (Trouble.CHECKPOINT, None): (
         "give the checkpoint use_reentrant=False, or call requires_grad_() on what it is given "
         "(of Hugging Face models: enable_input_require_grads())"
@@ -71,7 +77,8 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     ),
     (Trouble.ZEROED, Hazard.LOG_SHARES): "take the softmax over the axis that has several values",
     (Trouble.ZEROED, Hazard.LIMIT): (
-        "keep the values inside its ends: scale what comes in, or use a function with a slope there"
+        "keep the values inside its bounds: begin parameters there, scale what comes in, or bound "
+        "by a function with a slope everywhere (tanh, sigmoid, softplus)"
     ),
     (Trouble.ZEROED, Hazard.SIGMOID): (
         "begin with smaller scores or biases, so that the sigmoid is not at its ends"
@@ -87,6 +94,9 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     (Trouble.SILENT, None): (
         "look at what makes it 0: biases, a threshold that is too high, the scale of what comes "
         "in; larger weights, a lower threshold, or softplus in place of a relu bring it back"
+    ),
+    (Trouble.MASKED, None): (
+        "look at the mask, or at what is chosen behind it: their own part never reaches the output"
     ),
     (Trouble.ROUNDED, None): _SURROGATE,
     (Trouble.BOTH_ZERO, None): (
@@ -105,16 +115,17 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "with its last layer at 0, and for shares subtract the maximum (torch.softmax, logsumexp)"
     ),
     (Trouble.NOT_FINITE, Hazard.LOGARITHM): (
-        "keep what goes in above 0: clamp it from below, or use log_softmax, logsigmoid, log1p, "
-        "which stay finite"
+        "keep what goes in above 0: clamp it from below or add eps, or use log_softmax, "
+        "logsigmoid, log1p, which stay finite; of p log p use torch.special.xlogy or entr"
     ),
     (Trouble.NOT_FINITE, Hazard.ROOT): (
-        "keep what goes in from falling below 0 by rounding: clamp it at 0, and add eps"
+        "keep what goes in from falling below 0 by rounding, as E x^2 - (E x)^2 does: subtract "
+        "the mean first (torch.var), or clamp at 0 and add eps"
     ),
-    (
-        Trouble.NOT_FINITE,
-        Hazard.DIVISION,
-    ): "add eps to what it divides by, or clamp that away from 0",
+    (Trouble.NOT_FINITE, Hazard.DIVISION): (
+        "add an eps to what it divides by that its type can tell from 0 (1e-3 in float16), or "
+        "clamp it away from 0"
+    ),
     (Trouble.NOT_FINITE, Hazard.POWER): "bound what is raised to the power, or scale it first",
     (Trouble.NOT_FINITE, Hazard.SHARES): (
         "every value of a row is masked (-inf): leave one open, or mask the output instead"
@@ -176,9 +187,13 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "its output (nll_loss of log_softmax; binary_cross_entropy)"
     ),
     (Trouble.NOT_LOGS, None): (
-        "hand it logarithms: log_softmax in place of softmax, or cross_entropy of the logits"
+        "hand it log-probabilities: log_softmax in place of softmax, or cross_entropy of logits"
     ),
     (Trouble.LABELS, None): "number the classes from 0 to their number less 1",
+    (Trouble.BROADCAST, None): (
+        "give both the same shape: squeeze the output's last axis, or unsqueeze the target"
+    ),
+    (Trouble.ACROSS_SAMPLES, None): "take the softmax over the classes: dim=-1",
     (Trouble.TARGETS, None): (
         "standardize the targets (subtract their mean, divide by their standard deviation)"
     ),

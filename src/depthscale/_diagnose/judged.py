@@ -30,12 +30,13 @@ def judged_findings(case: Analysis) -> Iterator[Finding]:
             yield from _too_large_a_loss(case, op, below)
         yield from _labels(op)
         yield from _targets(case, op, below)
+        yield from _shapes(op)
     if not losses:
         yield from _logits(case)
 
 
 def _shares_judged(op: Reading, below: Reading, trouble: Trouble) -> Finding:
-    takes = "logits" if trouble is Trouble.TWICE else "logarithms of shares"
+    takes = "logits" if trouble is Trouble.TWICE else "log-probabilities"
     value = 2.0 ** (op.log2_activation_ms / 2)
     classes = op.settings.get("classes")
     chance = (
@@ -47,7 +48,7 @@ def _shares_judged(op: Reading, below: Reading, trouble: Trouble) -> Finding:
         "loss-input",
         "error",
         below.name,
-        f"{op.op} takes {takes} and is given what {below.op} makes, between 0 and 1{chance}. "
+        f"{op.op} takes {takes} and is given the probabilities of a {below.op}{chance}. "
         f"{_lost_gradient(below)}",
         {"loss": value, "classes": classes},
         "",
@@ -230,6 +231,25 @@ def _targets(case: Analysis, op: Reading, below: Reading) -> Iterator[Finding]:
     )
 
 
+def _shapes(op: Reading) -> Iterator[Finding]:
+    """Shapes that are broadcast against each other, so that every output meets every target."""
+    shapes = op.settings.get("broadcast")
+    if not shapes:
+        return
+    output, target = shapes.split(" against ")
+    yield Finding(
+        "loss-shapes",
+        "error",
+        op.name,
+        f"{op.op} is given an output of shape {output} and a target of shape {target}, which are "
+        "broadcast against each other: every output is compared with the target of every sample, "
+        "and the best answer is their mean",
+        {"shapes": shapes},
+        "",
+        advice_on(Trouble.BROADCAST),
+    )
+
+
 JUDGED = Check(
     judged_findings,
     (
@@ -242,6 +262,10 @@ JUDGED = Check(
             ("logits-large",),
             "the first loss is twice what equal shares of all classes have, and 3 nats above it; "
             "without a loss, logits over a vocabulary have an RMS over 5",
+        ),
+        Rule(
+            ("loss-shapes",),
+            "a loss broadcasts an output and a target of other shapes against each other",
         ),
         Rule(("labels-odd",), "all labels are equal, or seem to be numbered from 1"),
         Rule(

@@ -14,6 +14,7 @@ from depthscale.run import Reading
 from depthscale.sketch import FORMATS, Sketch
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
+_TINY = {"float16": 2.0**-25}  # what is rounded to 0
 _OVERFLOWING = (Hazard.MAP, Hazard.PRODUCT, Hazard.SUM, Hazard.POWER)
 _FORESEEN = 4.0  # times as many steps as were measured
 _ROOM = 4.0  # below the largest number of a type, from where on it is near
@@ -99,7 +100,7 @@ def _not_finite_value(case: Analysis, op: Reading) -> Finding:
         if reach:
             why += f"; its inputs reach {max(each.max_magnitude() for each in reach):,.4g}"
     else:
-        why = "its inputs are finite"
+        why = _why(case, op)
     silent = ops[-1].log2_activation_ms == -inf
     gone = "" if _is_infinite(ops[-1]) else "; a later operation takes them away"
     gone += ", and the output is exactly 0" if silent else ""
@@ -114,6 +115,30 @@ def _not_finite_value(case: Analysis, op: Reading) -> Finding:
         advice_on(trouble, op.hazard),
         f"{op.name}: {counted}; {why}",
     )
+
+
+def _why(case: Analysis, op: Reading) -> str:
+    """Why finite inputs make what is not, by what the operation does with them."""
+    reads = [each for i in op.reads if (each := case.trace.ops[i].activation) is not None]
+    given = [each for each in reads if each.finite]
+    if not given:
+        return "its inputs are finite"
+    least, zeros = given[0].quantile(0.0), any(each.zeros for each in given[-1:])
+    if op.hazard in (Hazard.ROOT, Hazard.LOGARITHM) and least < 0:
+        does = "root" if op.hazard is Hazard.ROOT else "logarithm"
+        return f"it takes the {does} of negative numbers, down to {least:.3g}"
+    if op.hazard is Hazard.LOGARITHM and zeros:
+        return "it takes the logarithm of 0"
+    if op.hazard is Hazard.DIVISION and zeros:
+        lost = (
+            f", where an eps of less than {_TINY[op.dtype]:.2g} is lost in {op.dtype}"
+            if (op.dtype in _TINY)
+            else ""
+        )
+        return f"it divides by 0{lost}"
+    if op.hazard is Hazard.EXPONENTIAL:
+        return f"it takes the exponential of {given[0].quantile(1.0):.4g}"
+    return "its inputs are finite"
 
 
 def _origin_of_gradient(case: Analysis) -> tuple[Reading, Reading] | None:

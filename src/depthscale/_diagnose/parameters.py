@@ -25,6 +25,7 @@ _STOPS = {  # why there is none: the trouble, and what the gradient stops at
         Trouble.CHECKPOINT,
         "a reentrant checkpoint, none of whose inputs requires a gradient,",
     ),
+    FateReason.OUTSIDE: (Trouble.OUTSIDE, "values that leave torch (item(), as_tensor of a list)"),
     FateReason.UNKNOWN: (Trouble.CUT, "something that was not seen"),
 }
 _ZEROS = {
@@ -32,6 +33,7 @@ _ZEROS = {
     FateReason.ZERO_INPUT: Trouble.SILENT,
     FateReason.ZERO_FACTOR: Trouble.BOTH_ZERO,
     FateReason.ROUNDED: Trouble.ROUNDED,
+    FateReason.MASKED: Trouble.MASKED,
     FateReason.UNDERFLOW: Trouble.UNDERFLOW,
     FateReason.UNKNOWN: Trouble.ZEROED,
 }
@@ -178,9 +180,10 @@ def _told(case: Analysis) -> set[int]:
 
 def _zero(case: Analysis, each: Unmoved) -> Finding:
     maker, more = each.makers[0] if each.makers else None, len(each.makers) - 1
-    where = maker.name if maker is not None else each.params[0].name
+    named = maker is not None and each.trouble is not Trouble.MASKED
+    where = maker.name if maker is not None and named else each.params[0].name
     others = f" and {more} more" if more > 0 else ""
-    why = f"{_why(each, maker)}{f', as {place(where)}{others}' if maker is not None else ''}"
+    why = f"{_why(each, maker)}{f', as {place(where)}{others}' if named else ''}"
     severity = _zero_severity(case, each)
     who = each.who(case.trace)
     return Finding(
@@ -215,14 +218,17 @@ def _zero_severity(case: Analysis, each: Unmoved) -> Severity:
 
 
 def _percent(share: float) -> str:
-    return (
-        f"{share:.0%}" if share >= 0.01 else f"{share:.2g} of 1" if share < 1e-4 else f"{share:.2%}"
-    )
+    return f"{share:.0%}" if share >= 0.01 else f"{100 * share:.1g}%"
 
 
 def _why(each: Unmoved, maker: Reading | None) -> str:
     if each.trouble is Trouble.UNDERFLOW:
         return "the products that make it are too small for their number type"
+    if each.trouble is Trouble.MASKED and maker is not None:
+        return (
+            f"of what {maker.op} makes of them and of others their own part gets 0, as where it is "
+            "masked or not chosen behind it"
+        )
     if each.trouble is Trouble.ROUNDED:
         return "they are rounded before they are used, and a rounding is constant between its steps"
     if each.trouble is Trouble.BOTH_ZERO:
@@ -253,7 +259,8 @@ def _cut(case: Analysis, each: Unmoved) -> Finding:
     lost, above = each.readers(trace), _above(trace, each.makers)
     whole = not _reaches_an_input(trace) or each.trouble is Trouble.CHECKPOINT
     across = whole or (each.trouble is not Trouble.INDEXED and _is_entered(trace, each.makers))
-    severity = _cut_severity(case, each.share, whole, across)
+    outside = each.trouble is Trouble.OUTSIDE
+    severity = _cut_severity(case, each.share, whole, across, outside)
     inside = each.trouble is Trouble.CHECKPOINT and lost
     where = lost[0].name if inside else above.name if above is not None else each.params[0].name
     front = f" in front of {place(where)}" if above is not None and not inside else ""
@@ -287,7 +294,7 @@ def _cut_finding(
         "gradient-cut",
         severity,
         where,
-        f"no gradient reaches {who}, {share:.0%} of the parameters that are to be trained: "
+        f"no gradient reaches {who}, {_percent(share)} of the parameters that are to be trained: "
         f"{stops}; {beside}",
         {
             "share": share,
@@ -303,13 +310,17 @@ def _cut_finding(
     )
 
 
-def _cut_severity(case: Analysis, share: float, whole: bool, across: bool) -> Severity:
+def _cut_severity(
+    case: Analysis, share: float, whole: bool, across: bool, outside: bool = False
+) -> Severity:
     """An error where the cut goes across the network, or through trained features; a branch of its
     own may be a target network, an index beside a path that lives a quantizer, and a small part the
     head of an output that is not differentiated, unless the loss is the user's."""
     large = share >= case.thresholds.cut_error
     if nothing_moves(case) or (large and across):
         return "error"
+    if outside:
+        return "warn"
     own_loss = case.trace.loss in ("callable", "output") and share >= case.thresholds.cut_warn
     return "warn" if large or own_loss or (whole and share >= case.thresholds.cut_warn) else "info"
 

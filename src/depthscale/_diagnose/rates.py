@@ -1,8 +1,8 @@
 """Rules on growth with depth: gradients and activations that explode, vanish, jump or grow and
 shrink by turns."""
 
-from collections.abc import Iterator
-from math import inf, log2
+from collections.abc import Iterable, Iterator
+from math import inf, log2, prod
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from depthscale.measure import (
     norms_over_few,
 )
 from depthscale.numerics import normal_deviate
-from depthscale.run import Paths
+from depthscale.run import Paths, Reading
 
 _VERBS = {  # (grows, alarms): of a rule's name
     (True, True): "explodes",
@@ -35,6 +35,7 @@ _VERBS = {  # (grows, alarms): of a rule's name
     (False, False): "shrinks",
 }
 _FEW_STEPS = 3
+_TRUNK = 0.5  # of all weights: a branch that holds more is the network
 _LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
 
 
@@ -99,7 +100,18 @@ def _severity(analysis: Analysis, growth: Growth, change: float) -> Severity:
     """Of a change. What vanishes along one branch is a remark: other paths lead past it, and where
     it does nothing at all the rules on branches say so."""
     aside = analysis.depth is not None and analysis.depth.paths is Paths.ONE_BRANCH
+    aside = aside and _share_of_weights(analysis) < _TRUNK
     return "info" if aside and growth.rate < 1 else analysis.thresholds.severity(change)
+
+
+def _share_of_weights(analysis: Analysis) -> float:
+    """Of all elements of maps' weights those in the bulk: of a trunk inside a long skip nearly
+    all."""
+
+    def elements(ops: Iterable[Reading]) -> int:
+        return sum(prod(shape) for op in ops if op.map is not None for _, shape, _ in op.weights)
+
+    return elements(analysis.bulk) / max(elements(analysis.trace.ops), 1)
 
 
 def _notable(analysis: Analysis, growth: Growth) -> bool:

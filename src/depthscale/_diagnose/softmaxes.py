@@ -5,6 +5,7 @@ from statistics import median
 
 from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.messages import passes_messages
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import span
 from depthscale.measure import Analysis
@@ -17,6 +18,7 @@ _HALVES = ("float16", "bfloat16")  # whose rounding is no less than that
 def softmax_findings(case: Analysis) -> Iterator[Finding]:
     """Where at least half of all softmaxes are so: a trained network has heads that look at one
     place."""
+    yield from _across_samples(case)
     seen = [(op, op.shares) for op in case.trace.ops if op.shares is not None and op.shares.values]
     ops = [op for op, _ in seen]
     if not seen:
@@ -38,6 +40,33 @@ def softmax_findings(case: Analysis) -> Iterator[Finding]:
             "",
             advice_on(Trouble.FLAT),
         )
+
+
+def _across_samples(case: Analysis) -> Iterator[Finding]:
+    """A softmax over the first axis, where that is the batch's; of nodes of a graph, and of samples
+    against each other, it is meant."""
+    batches = {op.shape[0] for op in case.trace.ops if op.is_input and op.shape}
+    for op in case.trace.ops:
+        shape, axis = op.shape, op.settings.get("dim")
+        if op.shares is None or not isinstance(axis, int) or len(shape) < 2:
+            continue
+        square = shape[0] == shape[1]
+        if axis % len(shape) or square or batches != {shape[0]} or case.trace.batch != shape[0]:
+            continue
+        if passes_messages(case):
+            continue
+        yield Finding(
+            "softmax-over-samples",
+            "warn",
+            op.name,
+            f"{op.op} goes over axis 0, which holds the {shape[0]} samples of the batch: what one "
+            f"sample gets depends on all others, and a sample's {shape[-1]} values do not add up "
+            "to 1",
+            {"axis": axis, "samples": shape[0]},
+            "",
+            advice_on(Trouble.ACROSS_SAMPLES),
+        )
+        return
 
 
 def _one_hot(case: Analysis, seen: list[tuple[Reading, Shares]]) -> Finding:
@@ -93,6 +122,11 @@ SOFTMAXES = Check(
             "in half of all softmaxes, those inside fused attention with them, a row's entropy is "
             "under a fifth of its maximum",
             "Vaswani et al. 2017, section 3.2.1; arXiv:2303.06296",
+        ),
+        Rule(
+            ("softmax-over-samples",),
+            "a softmax goes over the batch's axis, outside of graphs and of samples that are "
+            "compared with each other",
         ),
         Rule(
             ("softmax-flat",),

@@ -56,6 +56,8 @@ _QUESTIONS = {  # that only ask a tensor of its shape or kind
         for name in ("shape", "ndim", "dtype", "device", "layout", "is_cuda", "requires_grad")
     ),
 }
+# __float__, __int__ and __array__ among them
+_LEAVES = {"item", "tolist", "numpy", "float", "int", "array", "tensor", "as_tensor"}
 _FOLLOWS = Tensor.requires_grad.__set__  # type: ignore[attr-defined]
 _NOT_WRITING = ("requires_grad_", "retain_grad", "__get__", "rename_", "share_memory_")
 
@@ -74,6 +76,7 @@ class TorchFunction:
         maps: It is a linear map or a convolution.
         shares: It is a softmax, or has one inside.
         judges: It is a loss, given labels or targets.
+        leaves: It hands values over to Python or numpy.
         follows: It sets requires_grad.
         in_place: Its name says that it writes to its first argument.
         running: Where the running statistics stand among its arguments, which it may write to.
@@ -89,6 +92,7 @@ class TorchFunction:
     maps: bool
     shares: bool
     judges: bool
+    leaves: bool
     follows: bool
     in_place: bool
     running: slice | None
@@ -138,6 +142,7 @@ def torch_function(func: Callable[..., Any]) -> TorchFunction:
         maps=torch_calls.positions_of_map(name) is not None,
         shares=torch_calls.makes_shares(name),
         judges=torch_calls.is_loss(name),
+        leaves=name in _LEAVES,
         follows=func == _FOLLOWS,
         in_place=in_place and bare not in _NOT_WRITING,
         running=_RUNNING.get(func),

@@ -34,6 +34,7 @@ class Flow:
         checkpoints: The reentrant ones.
         trained_inputs: Inputs that the user gave with requires_grad, by name.
         names: Parameters, by name.
+        outside: Names of those whose values left torch.
     """
 
     calls: Sequence[Call]
@@ -43,6 +44,7 @@ class Flow:
     checkpoints: Sequence[Checkpoint]
     trained_inputs: set[str]
     names: Mapping[str, Tensor]
+    outside: set[str]
     readers: dict[int, list[tuple[Node, int]]] = field(default_factory=lambda: defaultdict(list))
     variables: dict[int, Tensor] = field(default_factory=dict)
     consumers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -124,8 +126,10 @@ class Flow:
         if any(n == name for n, *_ in self.calls[op].weights):
             return FateReason.UNKNOWN
         nodes = (type(n).__name__ for n, i in self.owners.owner.items() if i == op)
-        rounded = any(torch_calls.is_step(node) for node in nodes)
-        return FateReason.ROUNDED if rounded else FateReason.ZERO_FACTOR
+        if any(torch_calls.is_step(node) for node in nodes):
+            return FateReason.ROUNDED
+        zeros = any(op in self.read_by[id(p)] and not p.detach().any() for p in self.names.values())
+        return FateReason.ZERO_FACTOR if zeros else FateReason.MASKED
 
     def derived(self) -> set[int]:
         """Identities of parameters of which others are made before an operation takes them, as a
@@ -193,7 +197,8 @@ class Flow:
         named = [op for op, c in enumerate(self.calls) if any(n == name for n, *_ in c.weights)]
         readers = sorted({*readers, *named})
         if not readers:
-            return Fate(FateKind.NONE, None, FateReason.UNUSED)
+            reason = FateReason.OUTSIDE if name in self.outside else FateReason.UNUSED
+            return Fate(FateKind.NONE, None, reason)
         for op in self.cut.intersection(readers):
             inside = next(c.inside for c in self.checkpoints if op in c.inside)
             return Fate(FateKind.NONE, max(inside), FateReason.CHECKPOINT)

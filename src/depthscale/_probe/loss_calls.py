@@ -17,6 +17,8 @@ def target_facts(args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     with torch.no_grad():
         reduction = {"reduction": given.get("reduction", "mean")}
+        if target.is_floating_point() and target.shape != judged.shape:
+            reduction["broadcast"] = f"{tuple(judged.shape)} against {tuple(target.shape)}"
         if target.is_floating_point():
             rms = float(target.float().square().mean().sqrt())
             return reduction | ({"target_rms": rms} if isfinite(rms) else {})

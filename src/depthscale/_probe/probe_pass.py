@@ -118,6 +118,7 @@ class ProbePass:
         self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
         self.ops = resolved(recorder.calls, recorder.checkpoints)
         self.not_seen, self.checkpoints = recorder.not_seen, recorder.checkpoints
+        self.outside = recorder.outside
         self.trained_inputs, self.hidden = ready.trained, dict(kept.hidden)
         recorder.release()
         if self.target.grad_fn is None:
@@ -153,7 +154,8 @@ class ProbePass:
             root,
             self.checkpoints,
             self.trained_inputs,
-            {**self.hidden, **dict(self.tree.parameters)},
+            (names := {**self.hidden, **dict(self.tree.parameters)}),
+            {name for name, p in names.items() if id(p) in self.outside},
         )
         self.parameters.derived = self.flow.derived()
         inside = set(self.reading.nodes)

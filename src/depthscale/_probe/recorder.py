@@ -61,6 +61,7 @@ class Recorder(TorchFunctionMode):
         self.calls: list[Call] = []
         self.checkpoints: list[Checkpoint] = []
         self.not_seen: list[NotSeen] = []
+        self.outside: set[int] = set()  # identities of parameters whose values left torch
         self.norms = norms
         self._modules, self._kept, self._parameters = modules, kept, parameters
         self._depth = internals.depth()
@@ -131,6 +132,9 @@ class Recorder(TorchFunctionMode):
         outputs = self._outputs(tensors(result) or given[:1], given, read)
         if outputs:
             self._saw(function, args, kwargs, given, read, outputs)
+        if function.leaves and not any(t.requires_grad for t in outputs):
+            pairs = zip(given, read, strict=True)
+            self.outside |= {id(t) for t, value in pairs if value.kind == PARAMETER}
         return result
 
     def _judged(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:

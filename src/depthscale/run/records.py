@@ -150,6 +150,8 @@ class FateReason(StrEnum):
     ZERO_GRADIENT = "zero gradient"  # an operation hands back exactly 0
     ZERO_INPUT = "zero input"  # what it multiplies is exactly 0
     ZERO_FACTOR = "zero factor"  # parameters that it is multiplied with are exactly 0
+    MASKED = "masked"  # of what it goes into its own part gets 0
+    OUTSIDE = "outside"  # its values leave torch (item, tolist, numpy)
     ROUNDED = "rounded"  # it is rounded before it is used
     WAITS = "waits"  # for weights that are 0 and learn first
     EMPTY = "empty"  # nothing was given to what reads it

@@ -72,7 +72,6 @@ class TorchFunction:
         like_another: Its other tensor gives a type or a shape.
         embeds: It takes rows of a table.
         maps: It is a linear map or a convolution.
-        shares: It is a softmax, or has one inside.
         judges: It is a loss, given labels or targets.
         follows: It sets requires_grad.
         in_place: Its name says that it writes to its first argument.
@@ -87,7 +86,6 @@ class TorchFunction:
     like_another: bool
     embeds: bool
     maps: bool
-    shares: bool
     judges: bool
     follows: bool
     in_place: bool
@@ -136,7 +134,6 @@ def torch_function(func: Callable[..., Any]) -> TorchFunction:
         like_another=torch_calls.takes_shape_of_another(name),
         embeds=torch_calls.is_embedding(name),
         maps=torch_calls.positions_of_map(name) is not None,
-        shares=torch_calls.makes_shares(name),
         judges=torch_calls.is_loss(name),
         follows=func == _FOLLOWS,
         in_place=in_place and bare not in _NOT_WRITING,

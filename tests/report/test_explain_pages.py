@@ -29,7 +29,6 @@ from depthscale._report.phrases import with_error
 from depthscale._report.render import page
 from depthscale.network.spec import NetSpec
 from depthscale.store import dumps
-from depthscale.store.explanations import argument_record, matter_record, normalizers_record
 from report.conftest import Open, printed
 
 SMALL = NetSpec(depth=5, width=32, batch=16, norm="batch")
@@ -106,9 +105,7 @@ def test_the_command_on_the_page_gives_the_same_record(
     line = unescape(re.findall(r"<pre>(depthscale explain .*?)</pre>", page(found[name]))[0])
     with contextlib.suppress(SystemExit):
         cli.main([*shlex.split(line)[1:], "--json", "-"])
-    record = {"normalizers": normalizers_record, "matter": matter_record}.get(
-        name, argument_record
-    )(found[name])
+    record = found[name].record()
     again = json.loads(capsys.readouterr().out)
     assert again["rows"] == json.loads(dumps(record))["rows"]
 

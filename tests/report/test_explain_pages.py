@@ -75,7 +75,7 @@ def test_the_argument_s_page_shows_its_rate_its_verdict_and_every_row(
         f"×{with_error(rate.measured, rate.stderr)}</strong>; the argument has ×{rate.argued:.4g}"
         in text
     )
-    assert verdict_line(argument).capitalize() in text
+    assert verdict_line(argument.rows).capitalize() in text
     assert claims(argument.rows) in text
 
 

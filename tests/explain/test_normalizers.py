@@ -20,7 +20,6 @@ from depthscale._explain.normalizers import (
 from depthscale.errors import InvalidSpec
 from depthscale.network.spec import NetSpec
 from depthscale.store import dumps
-from depthscale.store.explanations import normalizers_record
 from depthscale.theory import predict
 
 
@@ -108,7 +107,7 @@ def test_correlation_between_samples_by_pairs() -> None:
 
 
 def test_the_record_is_strict_json_with_a_row_for_each_cell() -> None:
-    record = json.loads(dumps(normalizers_record(found())))
+    record = json.loads(dumps(found().record()))
     assert len(record["rows"]) == len(found().cells)
     keys = "activation normalizer rate stderr predicted depth_scale correlation verdict".split()
     assert set(keys) <= set(record["rows"][0])

@@ -29,7 +29,6 @@ from depthscale._report.phrases import with_error
 from depthscale._report.render import page
 from depthscale.network.spec import NetSpec
 from depthscale.store import dumps
-from depthscale.store.explanations import argument_record, matter_record, normalizers_record
 from report.conftest import Open, printed
 
 SMALL = NetSpec(depth=5, width=32, batch=16, norm="batch")
@@ -76,7 +75,7 @@ def test_the_argument_s_page_shows_its_rate_its_verdict_and_every_row(
         f"×{with_error(rate.measured, rate.stderr)}</strong>; the argument has ×{rate.argued:.4g}"
         in text
     )
-    assert verdict_line(argument).capitalize() in text
+    assert verdict_line(argument.rows).capitalize() in text
     assert claims(argument.rows) in text
 
 
@@ -106,9 +105,7 @@ def test_the_command_on_the_page_gives_the_same_record(
     line = unescape(re.findall(r"<pre>(depthscale explain .*?)</pre>", page(found[name]))[0])
     with contextlib.suppress(SystemExit):
         cli.main([*shlex.split(line)[1:], "--json", "-"])
-    record = {"normalizers": normalizers_record, "matter": matter_record}.get(
-        name, argument_record
-    )(found[name])
+    record = found[name].record()
     again = json.loads(capsys.readouterr().out)
     assert again["rows"] == json.loads(dumps(record))["rows"]
 

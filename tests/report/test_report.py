@@ -271,7 +271,7 @@ def test_the_article_s_argument_is_explain_s_own_row_by_row() -> None:
     found = founding(NetSpec(depth=5, width=64, batch=32), seeds=4, seed=3)
     argument = growth_argument(NetSpec.from_record(found.measured[1].spec), seeds=4, seed=3)
     text = page(found)
-    assert f"{verdict_line(argument).capitalize()}." in text
+    assert f"{verdict_line(argument.rows).capitalize()}." in text
     assert claims(argument.rows) in text
     assert (
         claims(growth_argument(NetSpec.from_record(found.measured[1].spec), seeds=4, seed=4).rows)

@@ -1,6 +1,6 @@
 """Rules on units: rectifiers that nothing activates, activations at their flat ends."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import sqrt
 
 from depthscale._diagnose.advice import Trouble, advice_on
@@ -16,44 +16,48 @@ _DEVIATES = 3.0  # standard deviations of the number of units that are idle by c
 _NEAR = 0.01  # of an end, in units of the way from one to the other, from where the slope is lost
 
 
+_DEAD = Rule(("dead-units",), "rectifiers that no sample activates", "arXiv:1903.06733")
+_SATURATED = Rule(("saturated-units",), "sigmoids at their ends", "Glorot and Bengio 2010")
+
+
 def unit_findings(case: Analysis) -> Iterator[Finding]:
     """At most one finding of each rule: at the worst operation, with how many others there are."""
+    limits = case.thresholds
     # dead units from there on are one cause, told already
     until = len(case.trace) if case.silenced is None else case.silenced.id
     told = {op.id for each in unmoved(case) for op in each.makers}
-    yield from _worst(
-        case,
-        "dead-units",
-        [
-            (op, op.dead)
-            for op in case.trace.ops[:until]
-            if op.dead is not None and op.id not in told
-        ],
-        _dead,
-    )
+    dead = [
+        (op, op.dead) for op in case.trace.ops[:until] if op.dead is not None and op.id not in told
+    ]
+    at = limits.dead_warn, limits.dead_info
+    # of an independent unit, in a network where all is well
+    chance = 2.0**-case.trace.batch
+    yield from _worst(_DEAD, dead, _dead, at, ("", Trouble.DEAD), chance)
     ends = [
         (op, _saturated(op.activation, op.phi.ends))
         for op in case.trace.ops
         if op.activation is not None and op.phi is not None and op.phi.ends is not None
     ]
-    yield from _worst(case, "saturated-units", ends, _saturation, _cause_of_saturation(case))
+    at = limits.saturated_warn, limits.saturated_info
+    yield from _worst(_SATURATED, ends, _saturation, at, _cause_of_saturation(case))
 
 
 def _worst(
-    case: Analysis,
-    rule: str,
+    rule: Rule,
     shares: list[tuple[Reading, float]],
-    says,
-    cause: tuple[str, Trouble] = ("", Trouble.DEAD),
+    says: Callable[[Reading, float], str],
+    limits: tuple[float, float],
+    cause: tuple[str, Trouble],
+    chance: float = 0.0,
 ) -> Iterator[Finding]:
-    limits = case.thresholds
-    warn, info = (
-        (limits.dead_warn, limits.dead_info)
-        if rule == "dead-units"
-        else (limits.saturated_warn, limits.saturated_info)
-    )
-    # of an independent unit, in a network where all is well
-    chance = 2.0**-case.trace.batch if rule == "dead-units" else 0.0
+    """The largest share, where it passes a limit by more than chance gives.
+
+    Args:
+        limits: from where on it is a warning, and from where on a remark.
+        cause: what is said of it, and the trouble that advice is for.
+        chance: of one unit to count, in a network where all is well.
+    """
+    warn, info = limits
 
     def passes(op: Reading, share: float, limit: float) -> bool:
         by_chance = min(chance + _DEVIATES * sqrt(chance / min(op.shape[1:], default=1)), 1.0)
@@ -68,7 +72,7 @@ def _worst(
         f" ({len(past)} of {len(shares)} such operations pass {info:.0%})" if len(past) > 1 else ""
     )
     yield Finding(
-        rule,
+        rule.names[0],
         severity,
         op.name,
         f"{says(op, share)}{more}{cause[0]}",
@@ -78,7 +82,7 @@ def _worst(
             "by_chance": chance,
             "operations": len(past),
         },
-        "arXiv:1903.06733" if rule == "dead-units" else "Glorot and Bengio 2010",
+        rule.source,
         advice_on(cause[1], op.hazard) if severity == "warn" else "",
     )
 
@@ -108,16 +112,4 @@ def _saturated(values: Sketch, ends: tuple[float, float]) -> float:
     return 1 - inside / values.count if values.count else 0.0
 
 
-UNITS = Check(
-    unit_findings,
-    (
-        Rule(
-            (
-                "dead-units",
-                "saturated-units",
-            ),
-            "rectifiers that no sample activates; sigmoids at their ends",
-            "arXiv:1903.06733; Glorot and Bengio 2010",
-        ),
-    ),
-)
+UNITS = Check(unit_findings, (_DEAD, _SATURATED))

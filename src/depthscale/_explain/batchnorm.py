@@ -2,8 +2,9 @@
 and one neuron's numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import fsum
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,6 +97,11 @@ class BatchnormWalk:
             for flow in step.flows
         }
         return inner | {("shift", "y"): (values["shift"], self.dout)}
+
+    def record(self) -> dict[str, Any]:
+        """Plain values; formulas are Python expressions, d(x) for dE/dx, sum over the batch."""
+        checks = [asdict(check) | {"holds": check.holds} for check in self.checks]
+        return asdict(self) | {"checks": checks}
 
 
 def explain_batchnorm(

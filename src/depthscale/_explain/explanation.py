@@ -2,7 +2,7 @@
 measured, judged."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite, isnan, nan, sqrt
 from typing import Any
 
@@ -74,6 +74,13 @@ class Explanation:
                 f"{', '.join(norm.name for norm in self.norms)}"
             )
         return found
+
+    def record(self) -> dict[str, Any]:
+        """Plain values: a row for each step at each norm, and what breaks where in sentences."""
+        norms = [
+            asdict(norm) | {"rows": [row.record() for row in norm.rows]} for norm in self.norms
+        ]
+        return asdict(self) | {"norms": norms, "reading": reading(self)}
 
     def __str__(self) -> str:
         first, *failing = reading(self)

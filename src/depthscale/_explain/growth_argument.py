@@ -8,6 +8,7 @@ approximations a step.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import nan, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,15 @@ class Argument:
     def of(self, step: str) -> list[Row]:
         """The rows of one step, by layer."""
         return [row for row in self.rows if row.step == step]
+
+    def record(self) -> dict[str, Any]:
+        """Plain values: a row for each step at each layer; layer None: the layers in between."""
+        return {
+            "spec": self.spec.record(),
+            "loss": self.loss,
+            "seeds": self.seeds,
+            "rows": [row.record() for row in self.rows],
+        }
 
 
 def growth_argument(

@@ -6,8 +6,8 @@ of correlation 1.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import inf, isfinite, log, nan, sqrt
+from dataclasses import asdict, dataclass, replace
+from math import inf, isfinite, isinf, log, nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,15 @@ class Cell:
         """Whether samples have become nearly one."""
         return self.correlation > COLLAPSED
 
+    def record(self) -> dict[str, Any]:
+        """Plain values; an infinite depth scale is spelled out."""
+        scale = self.depth_scale
+        return asdict(self) | {
+            "depth_scale": str(scale) if isinf(scale) else scale,
+            "verdict": self.verdict,
+            "collapsed": self.collapsed,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Normalizers:
@@ -141,6 +150,15 @@ class Normalizers:
 
     def of(self, normalizer: str) -> list[Cell]:
         return [cell for cell in self.cells if cell.normalizer == normalizer]
+
+    def record(self) -> dict[str, Any]:
+        """Plain values: a row for each activation under each normalizer, and the answers."""
+        settings = ("depth", "width", "batch", "seeds", "sigma_w2")
+        return {
+            **{name: getattr(self, name) for name in settings},
+            "rows": [cell.record() for cell in self.cells],
+            "answers": answers(self),
+        }
 
 
 def normalizers(

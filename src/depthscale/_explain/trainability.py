@@ -2,9 +2,10 @@
 depths, beside theory's depth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,17 @@ class Matter:
 
     def of(self, network: str) -> list[Row]:
         return [row for row in self.rows if row.network == network]
+
+    def record(self) -> dict[str, Any]:
+        """Plain values: a row for each network at each depth, every run, and how to read them."""
+        settings = ("data", "samples", "classes", "seeds", "rates", "growth_rate")
+        return {
+            **{name: getattr(self, name) for name in (*settings, "trainable_depth")},
+            **asdict(self.settings),
+            "rows": [asdict(row) for row in self.rows],
+            "runs": [asdict(run) for run in self.runs],
+            "reading": reading(self),
+        }
 
 
 def matter(

@@ -2,10 +2,10 @@
 what was measured."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from math import isfinite, isnan, nan
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from scipy.special import ndtr, stdtrit
 
@@ -110,6 +110,10 @@ class Row:
         """The row of a step that there is not."""
         nothing = Found(step.unit, nan, nan, nan, nan, 0)
         return cls.of(step, statement, None, nothing, Judgement(Outcome.NO_STEP, why))
+
+    def record(self) -> dict[str, Any]:
+        """Its fields, and the verdict in words."""
+        return asdict(self) | {"verdict": self.verdict}
 
     @property
     def verdict(self) -> str:

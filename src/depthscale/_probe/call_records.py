@@ -9,12 +9,11 @@ from typing import Any
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from depthscale._probe.likeness import Products
 from depthscale._probe.modules import ModuleCall
 from depthscale._probe.nodes import Exit, Slot
 from depthscale._probe.norm_calls import NormCall
 from depthscale._probe.parameters import Weight
-from depthscale.run import NotSeen, Shares
+from depthscale.run import NotSeen
 from depthscale.sketch import Sketch
 
 # what a tensor derives from: nothing that is known, buffers alone, parameters, the inputs
@@ -72,6 +71,7 @@ class Call:
         settings: What the function was called with.
         weights: Parameters, and what is made of them alone, that went in beside the signal.
         activation: Sketch of all outputs.
+        statistics: What else is read of the first output, by field of Details.
         number: The operation that it is, or whose values it hands on; None if none is.
         reads: Operations that it reads, in order.
         slots: Outputs of autograd's nodes that are its own.
@@ -90,10 +90,8 @@ class Call:
     settings: dict[str, Any] = field(default_factory=dict)
     weights: list[Weight] = field(default_factory=list)
     activation: Sketch | None = None
-    products: Products | None = None
-    dead: float | Tensor | None = None
+    statistics: dict[str, Any] = field(default_factory=dict)
     norm: NormCall | None = None
-    shares: Shares | None = None
     number: int | None = None
     reads: list[int] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)

@@ -74,7 +74,6 @@ class TorchFunction:
         like_another: Its other tensor gives a type or a shape.
         embeds: It takes rows of a table.
         maps: It is a linear map or a convolution.
-        shares: It is a softmax, or has one inside.
         judges: It is a loss, given labels or targets.
         leaves: It hands values over to Python or numpy.
         follows: It sets requires_grad.
@@ -90,7 +89,6 @@ class TorchFunction:
     like_another: bool
     embeds: bool
     maps: bool
-    shares: bool
     judges: bool
     leaves: bool
     follows: bool
@@ -140,7 +138,6 @@ def torch_function(func: Callable[..., Any]) -> TorchFunction:
         like_another=torch_calls.takes_shape_of_another(name),
         embeds=torch_calls.is_embedding(name),
         maps=torch_calls.positions_of_map(name) is not None,
-        shares=torch_calls.makes_shares(name),
         judges=torch_calls.is_loss(name),
         leaves=name in _LEAVES,
         follows=func == _FOLLOWS,

@@ -15,7 +15,7 @@ from depthscale._probe import internals, modules, outputs
 from depthscale._probe.backward import Backward
 from depthscale._probe.fates import Flow, fates
 from depthscale._probe.labels import labels
-from depthscale._probe.likeness import likeness
+from depthscale._probe.op_statistics import settled
 from depthscale._probe.parameters import Parameters
 from depthscale._probe.recorder import Recorder
 from depthscale._probe.resolve import resolved
@@ -284,11 +284,9 @@ class ProbePass:
             weights=tuple((name, shape, float(ms)) for name, shape, ms in call.weights),
             details=Details(
                 split=reading.splits.get(number),
-                likeness=None if call.products is None else likeness(call.products),
-                dead=None if call.dead is None else float(call.dead),
-                shares=call.shares,
                 terms=tuple(reading.norms.terms.get(number, ())),
                 slopes=tuple(reading.norms.slopes.get(number, ())),
+                **settled(call.statistics),
             ),
         )
 

@@ -9,7 +9,7 @@ calls are in the order of running on every rank, so that equal numbers are one o
 """
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,14 +29,12 @@ from depthscale._probe.call_records import (
     Value,
 )
 from depthscale._probe.calls import TorchFunction, is_reshape, tensors, torch_function
-from depthscale._probe.dead import dead_units
-from depthscale._probe.likeness import products_of
 from depthscale._probe.loss_calls import refused_labels, target_facts
 from depthscale._probe.modules import ModuleStack
 from depthscale._probe.nodes import Slot
 from depthscale._probe.norm_calls import norm_call
+from depthscale._probe.op_statistics import Output, read_statistics
 from depthscale._probe.parameters import Parameters
-from depthscale._probe.shares import shares_of
 from depthscale._probe.sketching import shape_of, sketch_of
 from depthscale._probe.state import StateGuard
 from depthscale.errors import UnsupportedTensor
@@ -218,9 +216,9 @@ class Recorder(TorchFunctionMode):
             ]
             if weights and not any(t.requires_grad for t in weights):
                 asked["frozen"] = True
-            call = self._record(function.name, counted, read, asked, weights)
-            if function.shares:
-                call.shares = shares_of(function.name, counted[0], args, kwargs)
+            call = self._record(
+                function.name, counted, read, asked, weights, arguments=(args, kwargs)
+            )
             if function.judges:
                 asked |= target_facts(args, kwargs)
             if self.norms:
@@ -264,6 +262,7 @@ class Recorder(TorchFunctionMode):
         weights: Sequence[Tensor] = (),
         path: str | None = None,
         role: Role = Role.OPERATION,
+        arguments: tuple[Any, Mapping[str, Any]] = ((), {}),
     ) -> Call:
         """A new operation, with all that needs its values."""
         first, given = outputs[0], {} if asked is None else asked
@@ -282,10 +281,7 @@ class Recorder(TorchFunctionMode):
                 self._parameters.weight(t) for t in weights if not (wrapped or is_own_kind(t))
             ],
             activation=self._sketch(name, outputs),
-            products=products_of(first) if torch_calls.is_compared(name, given) else None,
-            dead=dead_units(first, _positions_of_map(read))
-            if torch_calls.is_rectifier(name, given)
-            else None,
+            statistics=read_statistics(Output(name, given, first, read, *arguments)),
         )
         self.calls.append(call)
         self._add_all(outputs, SIGNAL, call)
@@ -374,19 +370,6 @@ def _is_followed(tensor: Tensor, value: object) -> bool:
     """Whether a model asks that a tensor be followed which the probe has made so already: of a view
     of an input that cannot be asked."""
     return value is True and tensor.requires_grad and not tensor.is_leaf
-
-
-def _positions_of_map(read: Sequence[Value]) -> int | None:
-    """Axes of positions of what the linear map or convolution makes that values come from, by the
-    first thing that each operation reads; None without one."""
-    while True:
-        call = next((v.call for v in read if v.counted and v.call is not None), None)
-        if call is None:
-            return None
-        positions = torch_calls.positions_of_map(call.name)
-        if call.role is not Role.RESHAPE and positions is not None:
-            return positions
-        read = call.read[:1] if call.role is Role.RESHAPE else call.read
 
 
 def _is_counted(tensor: Tensor) -> bool:

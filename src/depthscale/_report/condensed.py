@@ -8,7 +8,6 @@ from math import isfinite
 
 import numpy as np
 
-from depthscale._explain.growth_argument import Argument
 from depthscale._explain.verdict import Outcome, Row
 from depthscale._report.phrases import with_error
 
@@ -56,18 +55,18 @@ def where(rows: Sequence[Row]) -> str:
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
-def verdict_line(argument: Argument) -> str:
+def verdict_line(rows: Iterable[Row]) -> str:
     """How many steps hold, and which do not, where."""
     judged = {
-        number: [row for row in rows if row.outcome not in (Outcome.NO_STEP, Outcome.NO_FORMULA)]
-        for number, rows in enumerate(steps(argument.rows), start=1)
+        number: [row for row in step if row.outcome not in (Outcome.NO_STEP, Outcome.NO_FORMULA)]
+        for number, step in enumerate(steps(rows), start=1)
     }
-    judged = {number: rows for number, rows in judged.items() if rows}
-    whole = sum(all(row.outcome is Outcome.HOLDS for row in rows) for rows in judged.values())
+    judged = {number: step for number, step in judged.items() if step}
+    whole = sum(all(row.outcome is Outcome.HOLDS for row in step) for step in judged.values())
     failing: dict[str, list[str]] = {}
-    for number, rows in judged.items():
-        at = where([row for row in rows if row.outcome is Outcome.FAILS])
-        if any(row.outcome is Outcome.FAILS for row in rows):
+    for number, step in judged.items():
+        at = where([row for row in step if row.outcome is Outcome.FAILS])
+        if any(row.outcome is Outcome.FAILS for row in step):
             failing.setdefault(at, []).append(str(number))
     told = [
         f"{'steps' if len(numbers) > 1 else 'step'} {', '.join(numbers)} at layer {at}"

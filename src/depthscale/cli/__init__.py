@@ -1,32 +1,11 @@
-"""The command line: one file a command, in the order in which `--help` lists them."""
+"""The command line: one file a command, which joins `app` as it is imported."""
 
-from depthscale.cli import (
-    demo,
-    explain,
-    explain_growth,
-    explain_matter,
-    explain_model,
-    explain_normalizers,
-    phase,
-    predict,
-    probe,
-    report,
-    simulate,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from depthscale.cli.frame import app, main
 
-__all__ = [
-    "app",
-    "demo",
-    "explain",
-    "explain_growth",
-    "explain_matter",
-    "explain_model",
-    "explain_normalizers",
-    "main",
-    "phase",
-    "predict",
-    "probe",
-    "report",
-    "simulate",
-]
+for file in iter_modules(__path__):
+    import_module(f"{__name__}.{file.name}")
+
+__all__ = ["app", "main"]

@@ -1,7 +1,8 @@
 """depthscale demo."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -9,6 +10,9 @@ from depthscale import files
 from depthscale.cli.frame import Html, Json, Loss, Network, Seed, app
 from depthscale.cli.output import check, console, progress, put
 from depthscale.errors import InvalidSpec
+
+if TYPE_CHECKING:
+    from depthscale.experiments import Founding
 
 
 @app.command
@@ -36,7 +40,6 @@ def demo(
     from depthscale._report.terminal.founding_table import founding_table
     from depthscale.experiments import founding
     from depthscale.store import dumps
-    from depthscale.store.explanations import founding_record
 
     if spec and (spec.norm, spec.statistics) != ("none", "batch"):
         raise InvalidSpec(
@@ -50,7 +53,7 @@ def demo(
     with progress("networks") as bar:
         count = 3 if quick else seeds if seeds is not None else 20
         found = founding(spec, seeds=count, seed=seed, loss=loss, progress=bar)
-    record = dumps(founding_record(found))
+    record = dumps(_record(found))
     figures = founding_figures(found)
     article = page(found)
     contents = {**figures, "demo.json": record, "index.html": article}
@@ -67,3 +70,25 @@ def demo(
             terminal.print(f"note: {note}", soft_wrap=True)
         terminal.print(f"\nwritten to {out}/: {', '.join(contents)}", soft_wrap=True)
         terminal.print(f"the whole story: {out / 'index.html'}", soft_wrap=True)
+
+
+def _record(found: "Founding") -> dict[str, Any]:
+    """The JSON object of `depthscale demo`: a row for each layer of each network, and each
+    network's two records."""
+    from depthscale.experiments import NAMES
+    from depthscale.store import SCHEMA, record
+
+    return {
+        "schema": SCHEMA,
+        "command": "demo",
+        "rows": [asdict(row) for row in found.rows()],
+        "networks": [
+            {
+                "name": name,
+                "measured": record(measured),
+                "predicted": record(found.predicted[i]) if found.predicted else None,
+            }
+            for i, (name, measured) in enumerate(zip(NAMES, found.measured, strict=True))
+        ],
+        "without_theory": found.without_theory or None,
+    }

@@ -57,7 +57,6 @@ def batchnorm(
     """
     from depthscale._explain.batchnorm import explain_batchnorm
     from depthscale._report.terminal.walk_lines import walk_lines
-    from depthscale.store.explanations import walk_record
 
     if input is not None and (batch, width) != (None, None):
         raise InvalidInput(
@@ -73,7 +72,7 @@ def batchnorm(
         neuron=neuron,
         seed=seed,
     )
-    deliver(walk, walk_record(walk), Group(*map(_line, walk_lines(walk))), json, html)
+    deliver(walk, "explain batchnorm", Group(*map(_line, walk_lines(walk))), json, html)
 
 
 def _read(path: Path | None) -> Any:

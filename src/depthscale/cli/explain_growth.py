@@ -49,7 +49,6 @@ def growth(
     from depthscale._explain.growth_argument import growth_argument
     from depthscale._report.chart.argument_charts import argument_figures
     from depthscale._report.terminal.argument_table import argument_table
-    from depthscale.store.explanations import argument_record
 
     spec = NetSpec(**asdict(network))
     check(json, html, folder=out)
@@ -57,7 +56,7 @@ def growth(
         argument = growth_argument(spec, loss=loss, seeds=seeds, seed=seed, progress=bar)
     deliver(
         argument,
-        argument_record(argument),
+        "explain growth",
         argument_table(argument),
         json,
         html,

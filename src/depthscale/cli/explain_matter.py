@@ -38,7 +38,6 @@ def matter(
     from depthscale._explain.training import Settings
     from depthscale._report.chart.matter_charts import matter_figures
     from depthscale._report.terminal.matter_table import matter_table
-    from depthscale.store.explanations import matter_record
 
     check(json, html, folder=out)
     with progress("networks") as bar:
@@ -51,4 +50,4 @@ def matter(
             data,
             progress=bar,
         )
-    deliver(found, matter_record(found), matter_table(found), json, html, out, matter_figures)
+    deliver(found, "explain matter", matter_table(found), json, html, out, matter_figures)

@@ -40,7 +40,6 @@ def model(
     """
     from depthscale._explain.explanation import explain
     from depthscale._report.terminal.explanation_table import explained_view
-    from depthscale.store.explanations import explanation_record
 
     check(json, html)
     asked = {"loss": loss, "mode": mode, "repeats": repeats, "output": output}
@@ -48,4 +47,4 @@ def model(
     if norm is not None:
         found[norm]  # so that a wrong name is said before anything is written
     shown = Group(*explained_view(found, norm, whole=whole, width=min(console().width, 100)))
-    deliver(found, explanation_record(found), shown, json, html)
+    deliver(found, "explain model", shown, json, html)

@@ -33,7 +33,6 @@ def normalizers(
     price?"""
     from depthscale._explain.normalizers import ACTIVATIONS, normalizers
     from depthscale._report.terminal.normalizers_table import normalizers_table
-    from depthscale.store.explanations import normalizers_record
 
     check(json, html)
     with progress("networks") as bar:
@@ -48,4 +47,4 @@ def normalizers(
             sigma_w2=sigma_w2,
             progress=bar,
         )
-    deliver(found, normalizers_record(found), normalizers_table(found), json, html)
+    deliver(found, "explain normalizers", normalizers_table(found), json, html)

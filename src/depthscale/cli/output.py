@@ -36,7 +36,7 @@ def check(json: Path | None, *others: Path | None, folder: Path | None = None) -
 
 def deliver(
     found: Any,
-    record: dict[str, Any],
+    command: str,
     shown: RenderableType,
     json: Path | None,
     html: Path | None = None,
@@ -44,9 +44,9 @@ def deliver(
     pictures: Callable[[Any], dict[str, bytes | str]] = lambda found: {},
 ) -> None:
     """What an explanation found: its page, its record, its pictures into a folder, and a table on
-    the terminal."""
+    the terminal. / command: as its record names it."""
     from depthscale._report.render import page
-    from depthscale.store import dumps
+    from depthscale.store import SCHEMA, dumps
 
     drawn = pictures(found) if folder is not None else {}
     if folder is not None:
@@ -54,7 +54,7 @@ def deliver(
         files.write_all({folder / name: content for name, content in drawn.items()})
     if html is not None:
         files.write(html, page(found))
-    put(dumps(record), json)
+    put(dumps({"schema": SCHEMA, "command": command} | found.record()), json)
     if str(json) == "-":
         return
     terminal = console()

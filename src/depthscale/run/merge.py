@@ -1,7 +1,7 @@
 """merged: runs of one architecture, drawn anew each time, as one."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,7 +10,6 @@ from depthscale.errors import InvalidProbe
 from depthscale.network import Graph
 from depthscale.run.origin import Details, Ends, Probed
 from depthscale.run.recorded import counted_readings, with_meanings
-from depthscale.run.records import Likeness, NormSplit, Shares
 from depthscale.run.run import Run
 from depthscale.sketch import Sketch
 
@@ -107,14 +106,7 @@ def _ends(ends: Sequence[Ends]) -> Ends:
 
 
 def _details(details: Sequence[Details]) -> Details:
-    return Details(
-        split=_average(NormSplit, [each.split for each in details]),
-        likeness=_average(Likeness, [each.likeness for each in details]),
-        shares=_average(Shares, [each.shares for each in details]),
-        dead=_mean([each.dead for each in details]),
-        terms=_joined([each.terms for each in details]),
-        slopes=_joined([each.slopes for each in details]),
-    )
+    return Details(*(_one([getattr(each, f.name) for each in details]) for f in fields(Details)))
 
 
 def _sum(sketches: Sequence[Any]) -> Any:
@@ -125,12 +117,20 @@ def _joined(samples: Sequence[tuple[T, ...]]) -> tuple[T, ...]:
     return tuple(value for each in samples for value in each)
 
 
-def _mean(values: Sequence[Any]) -> Any:
-    return None if any(value is None for value in values) else sum(values) / len(values)
-
-
-def _average(kind: Any, records: Sequence[Any]) -> Any:
-    if any(record is None for record in records):
+def _one(values: Sequence[Any]) -> Any:
+    """Samples side by side, numbers averaged; None where one network has none."""
+    if any(value is None for value in values):
         return None
+    if isinstance(values[0], tuple):
+        return _joined(values)
+    return _average(values) if is_dataclass(values[0]) else _mean(values)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _average(records: Sequence[Any]) -> Any:
+    kind = type(records[0])
     columns = ([getattr(record, f.name) for record in records] for f in fields(kind))
     return kind(*map(_mean, columns))

@@ -1,7 +1,7 @@
 """Origins: where a run's numbers come from, and what only that source has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -76,17 +76,23 @@ class Details:
         split: a Batch Norm's gain in parts.
         likeness: of activations, norms and sums.
         shares: of a softmax, or of the one inside a fused attention.
-        dead: share of a rectifier's units that nothing in the batch activates.
+        dead: share of a rectifier's units that nothing in the batch activates. A number with a
+            heading is a column of tables and of pages.
         terms: [passes] of a norm's backward pass; slopes: [passes] of an activation's; both are
             empty unless they were asked for.
     """
 
     split: NormSplit | None = None
     likeness: Likeness | None = None
-    dead: float | None = None
+    dead: float | None = field(default=None, metadata={"heading": "dead units"})
     shares: Shares | None = None
     terms: tuple[Terms, ...] = ()
     slopes: tuple[Slopes, ...] = ()
+
+    @classmethod
+    def headings(cls) -> dict[str, str]:
+        """What a reader calls each number, by its field."""
+        return {f.name: f.metadata["heading"] for f in fields(cls) if f.metadata}
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from depthscale.network import (
     Graph,
 )
 from depthscale.run.frames import data_frame, rows_frame
-from depthscale.run.origin import Ends, Origin, Predicted, Probed
+from depthscale.run.origin import Details, Ends, Origin, Predicted, Probed
 from depthscale.run.quantity import Array, Quantity
 from depthscale.run.reading import Reading, Readings
 from depthscale.run.records import (
@@ -32,7 +32,6 @@ _COLUMNS = (
     "size",
     "log2_activation_ms",
     "log2_gradient_ms",
-    "dead",
 )
 
 
@@ -252,7 +251,10 @@ class Run(Drawable):
             MissingPackage: where pandas is not installed.
         """
         if not self.graph.is_described:
-            return rows_frame(self.ops, _COLUMNS, "operation")
+            numbers = {
+                name: [getattr(op.details, name) for op in self.ops] for name in Details.headings()
+            }
+            return rows_frame(self.ops, _COLUMNS, "operation").assign(**numbers)
         columns = {}
         for name in ("gradient", "activation", "batch_variance"):
             quantity = getattr(self, name)

@@ -7,7 +7,7 @@ from typing import Any
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Analysis, Growth, Law, Ledger, growth_in_words, mean_over_repeats
-from depthscale.run import Array, Edge, Predicted, Probed, Reading, Run, TracedParameter
+from depthscale.run import Array, Details, Edge, Predicted, Probed, Reading, Run, TracedParameter
 from depthscale.sketch import Sketch
 
 _LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
@@ -68,7 +68,7 @@ def _op(op: Reading, log2_gains: Array) -> dict[str, Any]:
         "settings": dict(op.settings),
         "split": None if op.split is None else asdict(op.split),
         "likeness": None if op.likeness is None else asdict(op.likeness),
-        "dead": op.dead,
+        **{name: getattr(op.details, name) for name in Details.headings()},
         "terms": [asdict(each) for each in op.terms],
         "slopes": [asdict(each) for each in op.slopes],
     }

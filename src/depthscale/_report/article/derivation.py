@@ -116,7 +116,7 @@ def approximations(told: Story) -> Part:
         "approximations",
         "The approximations, one by one",
         text,
-        tag("p", tag("strong", f"{verdict_line(argument).capitalize()}.")),
+        tag("p", tag("strong", f"{verdict_line(argument.rows).capitalize()}.")),
         claims(argument.rows),
         allowed,
     )

@@ -61,7 +61,7 @@ def _first_screen(argument: Argument) -> Part:
             f"The growth argument: {described(argument.spec.record())}",
             *_verdict(rate),
         ),
-        tag("p", tag("strong", sentence(verdict_line(argument)))),
+        tag("p", tag("strong", sentence(verdict_line(argument.rows)))),
     )
     says = (
         "Points: mean over the networks ± 2 standard errors. Lines: theory. The first layer "

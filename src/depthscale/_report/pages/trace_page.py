@@ -18,7 +18,7 @@ from depthscale._report.pages.trace_distributions import distributions
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.measure import Analysis, Ledger
-from depthscale.run import Array, Run
+from depthscale.run import Array, Details, Run
 
 _MOST_SHOWN = 40  # things not seen
 _LARGEST_LOG2 = 1000.0
@@ -271,9 +271,10 @@ def _operations(trace: Run, account: Ledger | None, theory: Run | None) -> Part:
         columns["squared signal ×"] = _factor(of_entry("forward"))
         columns["share of the gradient"] = of_entry("share")
         columns["log2 contribution"] = of_entry("contribution")
-    dead = np.array([np.nan if op.dead is None else op.dead for op in trace.ops])
-    if np.isfinite(dead).any():
-        columns["dead units"] = dead
+    for name, heading in Details.headings().items():
+        values = np.array([getattr(op.details, name) for op in trace.ops], float)  # None is nan
+        if np.isfinite(values).any():
+            columns[heading] = values
     return section("operations", "Operations", table_of(columns))
 
 

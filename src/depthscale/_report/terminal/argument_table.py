@@ -22,7 +22,7 @@ STYLES = {
 
 
 def argument_table(argument: Argument) -> RenderableType:
-    """Step by step; layers with the same verdict and reason share a line."""
+    """The argument's network, and its rows."""
     spec = argument.spec
     net = (
         f"{spec.depth} {'layers' if spec.depth > 1 else 'layer'} of {spec.width:,}, "
@@ -33,15 +33,17 @@ def argument_table(argument: Argument) -> RenderableType:
         "for this "
         "network; measured: mean over seeds ± standard error of one layer"
     )
-    parts: list[RenderableType] = [
-        Text(f"{net}; {spec.batch:,} samples, {argument.loss} loss, {argument.seeds} seeds"),
-        Text(reading, style="dim"),
-        Text(),
-        grid([("layers", "argument", "theory", "measured", "verdict")], "bold"),
-    ]
-    for number, rows in enumerate(steps(argument.rows), start=1):
-        parts += _step(number, rows)
-    return Group(*parts, Text(), Text(verdict_line(argument)))
+    sizes = f"{net}; {spec.batch:,} samples, {argument.loss} loss, {argument.seeds} seeds"
+    return rows_table([Text(sizes), Text(reading, style="dim")], argument.rows)
+
+
+def rows_table(head: Sequence[RenderableType], rows: Sequence[Row]) -> RenderableType:
+    """Step by step under some lines; layers with the same verdict and reason share a line."""
+    headings = grid([("layers", "argument", "theory", "measured", "verdict")], "bold")
+    parts: list[RenderableType] = [*head, Text(), headings]
+    for number, step in enumerate(steps(rows), start=1):
+        parts += _step(number, step)
+    return Group(*parts, Text(), Text(verdict_line(rows)))
 
 
 def _norm(spec: NetSpec) -> str:

@@ -248,33 +248,30 @@ def _apply(op: Op, x: Array, samples: int, neurons: Neurons) -> tuple[Array, Bac
 def _normalize(norm: Norm, x: Array, positions: int) -> tuple[Array, Backward]:
     """The norm and its backward pass, fused; over the batch, a sample's neurons, groups of them, or
     a neuron's positions."""
+    row = norm.row
     if norm.statistics == "running":
         scale = (1 + norm.eps) ** -0.5
         return scale * x, lambda g: scale * g
-    if norm.kind == "batch" and norm.size not in (inf, x.shape[1]):
+    if row.mixes_samples and norm.size not in (inf, x.shape[1]):
         raise NoTheory(
             f"a batch norm over {norm.size} samples, but there are {x.shape[1]} inputs; make them "
             "agree"
         )
     channels = len(x)
-    if norm.kind in ("group", "rms") and norm.size < inf:
-        channels = int(norm.size) // (positions if norm.kind == "group" else 1)
-    shape = (
-        -1,
-        channels,
-        x.shape[1] // positions,
-        positions,
-    )  # groups, channels, samples, positions
+    if not row.within_neuron and row.finite_law and norm.size < inf:
+        channels = int(norm.size) // (positions if row.over == "groups" else 1)
+    # groups, channels, samples, positions
+    shape = (-1, channels, x.shape[1] // positions, positions)
     shaped = x.reshape(shape)
-    axis = {"batch": (2, 3), "instance": (3,), "group": (1, 3)}.get(norm.kind, (1,))
-    centred = shaped if norm.kind == "rms" else shaped - shaped.mean(axis, keepdims=True)
+    axis = {"samples": (2, 3), "entries": (1,), "groups": (1, 3), "positions": (3,)}[row.over]
+    centred = shaped - shaped.mean(axis, keepdims=True) if row.centred else shaped
     inverse = 1 / np.sqrt(np.square(centred).mean(axis, keepdims=True) + norm.eps)
     z = centred * inverse
 
     def back(gradient: Array) -> Array:
         g = gradient.reshape(shape)
         if norm.statistics != "frozen":
-            mean = 0.0 if norm.kind == "rms" else g.mean(axis, keepdims=True)
+            mean = g.mean(axis, keepdims=True) if row.centred else 0.0
             g = g - mean - z * (z * g).mean(axis, keepdims=True)
         return (g * inverse).reshape(x.shape)
 

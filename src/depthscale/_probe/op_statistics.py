@@ -1,0 +1,82 @@
+"""What is read of an operation's output while it is there: one row a field of Details."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from depthscale._probe.call_records import Value
+from depthscale._probe.dead import dead_units
+from depthscale._probe.likeness import likeness, products_of
+from depthscale._probe.shares import shares_of
+from depthscale.network import torch_calls
+from depthscale.run import Shares
+
+
+class Output(NamedTuple):
+    """What a function made first, and what it was given. / settings: its plain arguments, which are
+    kept; read: its tensors."""
+
+    function: str
+    settings: Mapping[str, Any]
+    values: Tensor
+    read: Sequence[Value]
+    args: Any
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One field of Details.
+
+    Args:
+        field: Its name.
+        applies: Whether to an operation, by its function and its settings.
+        read: Of an output, at once; what it gives may wait on a device. None where there is nothing
+            to read.
+        settle: What it gave as the field's value, once the passes are over.
+    """
+
+    field: str
+    applies: Callable[[str, Mapping[str, Any]], bool]
+    read: Callable[[Output], Any]
+    settle: Callable[[Any], Any]
+
+
+def _shares(each: Output) -> Shares | None:
+    """None of a node that no function was seen to make: its arguments are not known."""
+    known = each.args or each.kwargs
+    return shares_of(each.function, each.values, each.args, each.kwargs) if known else None
+
+
+STATISTICS = (
+    Statistic("likeness", torch_calls.is_compared, lambda each: products_of(each.values), likeness),
+    Statistic(
+        "dead", torch_calls.is_rectifier, lambda each: dead_units(each.values, each.read), float
+    ),
+    Statistic(
+        "shares",
+        lambda function, _: torch_calls.makes_shares(function),
+        _shares,
+        lambda shares: shares,
+    ),
+)
+
+
+def read_statistics(output: Output) -> dict[str, Any]:
+    """What is read of an output, by field."""
+    return {
+        each.field: each.read(output)
+        for each in STATISTICS
+        if each.applies(output.function, output.settings)
+    }
+
+
+def settled(statistics: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as values of Details."""
+    return {
+        each.field: each.settle(value)
+        for each in STATISTICS
+        if (value := statistics.get(each.field)) is not None
+    }

@@ -254,3 +254,90 @@ def test_fates_are_those_of_a_plain_step(name: str) -> None:
     torch.manual_seed(3)
     trace = probe(model, inputs, params=name == "float16 underflows")
     assert kinds_of(trace) == plain_kinds(model, inputs)
+
+
+class Merged(nn.Module):
+    """A branch behind a gate, then a frozen map with a low-rank addition, merged before it is
+    used; each factor may be 0."""
+
+    def __init__(self, zeros: str):
+        super().__init__()
+        torch.manual_seed(0)
+        self.branch, self.frozen = nn.Linear(8, 8), nn.Parameter(torch.randn(8, 8))
+        self.frozen.requires_grad_(False)
+        self.a, self.b = nn.Parameter(torch.randn(2, 8)), nn.Parameter(torch.randn(8, 2))
+        self.gate = nn.Parameter(torch.ones(1))
+        for name, p in self.named_parameters():
+            if name.split(".")[0] in zeros.split():
+                nn.init.zeros_(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x + torch.tanh(self.gate) * self.branch(x)
+        return y @ (self.frozen + self.b @ self.a)
+
+
+@pytest.mark.parametrize(
+    ("zeros", "waits", "never"),
+    [
+        ("", set(), set()),
+        ("b", {"a"}, set()),
+        ("a b", set(), {"a", "b"}),
+        ("gate", {"branch.weight", "branch.bias"}, set()),
+        ("branch", {"gate"}, set()),
+        ("gate branch", set(), {"gate", "branch.weight", "branch.bias"}),
+    ],
+)
+def test_what_is_0_learns_first_unless_all_factors_are(
+    zeros: str, waits: set[str], never: set[str]
+) -> None:
+    trace = probe(Merged(zeros), x())
+    fates = {p.name: p.fate for p in trace.params}
+    none = {name for name, fate in fates.items() if fate.kind is FateKind.ZERO}
+    assert {name for name in none if fates[name].reason is FateReason.WAITS} == waits
+    assert none - waits == never
+    assert kinds_of(trace) == plain_kinds(Merged(zeros), x())
+
+
+class Curved(nn.Module):
+    """The second derivative of a network by its input."""
+
+    def __init__(self, activation: type[nn.Module]):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(8, 8), activation(), nn.Linear(8, 1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            x = x.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(self.net(x).sum(), x, create_graph=True)
+            (bend,) = torch.autograd.grad(slope.sum(), x, create_graph=True)
+        return bend + x
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_a_second_derivative_moves_what_it_reads(activation: type[nn.Module]) -> None:
+    trace = probe(Curved(activation), x())
+    moved = [name for name, kind in kinds_of(trace).items() if kind is FateKind.MOVES]
+    kinds = plain_kinds(Curved(activation), x())
+    assert moved == [name for name, kind in kinds.items() if kind is FateKind.MOVES]
+    assert bool(moved) is (activation is nn.Tanh)
+
+
+def test_a_rounded_weight_and_one_that_leaves_torch_say_so() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.rounded, self.scale = nn.Parameter(torch.randn(8, 8)), nn.Parameter(torch.ones(()))
+            self.masked = nn.Parameter(torch.randn(1, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = x @ self.rounded.round() * self.scale.item()
+            return torch.cat([y, self.masked])[: len(x)]
+
+    fates = {p.name: (p.fate.kind, p.fate.reason) for p in probe(Net(), x()).params}
+    assert fates == {
+        "rounded": (FateKind.ZERO, FateReason.ROUNDED),
+        "scale": (FateKind.NONE, FateReason.OUTSIDE),
+        "masked": (FateKind.ZERO, FateReason.MASKED),
+    }

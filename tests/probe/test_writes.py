@@ -257,3 +257,39 @@ def test_what_was_saved_for_a_backward_pass_stays_good() -> None:
     probe(model, x())
     loss.backward()
     assert given.grad is not None
+
+
+class Overwrites(nn.Module):
+    """Writes to what the backward pass of an operation needs."""
+
+    def __init__(self, how: str):
+        super().__init__()
+        self.fc, self.relu, self.how = nn.Linear(8, 8), nn.ReLU(inplace=True), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.fc(x)
+        if self.how == "module":
+            y = torch.sigmoid(y)
+            return self.relu(y) + y.mul_(2)
+        if self.how == "index":
+            z = y * y
+            y[:, 0] = 0
+            return z
+        y = torch.exp(y)
+        y.add_(1)
+        return y
+
+
+@pytest.mark.parametrize(
+    ("how", "writer", "needs"),
+    [
+        ("call", "add (add)", "exp (exp)"),
+        ("index", "setitem (setitem)", "mul (mul)"),
+        ("module", "relu (relu)", "sigmoid (sigmoid)"),
+    ],
+)
+def test_who_overwrites_what_a_gradient_needs_is_named(how: str, writer: str, needs: str) -> None:
+    with pytest.raises(RuntimeError, match="modified by an inplace operation") as raised:
+        probe(Overwrites(how), torch.rand(4, 8))
+    (note,) = raised.value.__notes__
+    assert f"{writer} overwrote in place what {needs} needs" in note

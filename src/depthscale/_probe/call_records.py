@@ -64,6 +64,7 @@ class Call:
         module: The module that it ran in.
         read: Its tensors, in order.
         made: Its outputs.
+        wrote: What it wrote to, as that was before.
         path: Where it stands, if not in its module.
         shape: Of the first output.
         dtype: Of the first output.
@@ -83,6 +84,7 @@ class Call:
     module: ModuleCall
     read: Sequence[Value]
     made: list[Value] = field(default_factory=list)
+    wrote: Value | None = None
     path: str | None = None
     shape: tuple[int, ...] = ()
     dtype: str = ""

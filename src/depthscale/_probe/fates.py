@@ -133,9 +133,13 @@ class Flow:
 
     def derived(self) -> set[int]:
         """Identities of parameters of which others are made before an operation takes them, as a
-        merged adapter's, and of those that a second derivative reads: only their own gradient tells
-        what becomes of them."""
-        makes = {op for op, c in enumerate(self.calls) if any(not name for name, *_ in c.weights)}
+        merged adapter's, of those that are put beside others, and of those that a second derivative
+        reads: only their own gradient tells what becomes of them."""
+        makes = {
+            op
+            for op, c in enumerate(self.calls)
+            if any(not name for name, *_ in c.weights) or torch_calls.is_assembly(c.name)
+        }
         return {
             p
             for p, found in self.readers.items()

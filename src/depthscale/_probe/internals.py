@@ -220,3 +220,15 @@ class _VisibleCheckpoint:
             return checkpointing.checkpoint(
                 function, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state
             )
+
+
+def has_changed(node: Node) -> bool:
+    """Whether a tensor that a node keeps for its backward pass was written to since."""
+    for name in dir(node):
+        if name.startswith("_saved_"):
+            try:
+                getattr(node, name)
+            except RuntimeError as refused:
+                if "inplace operation" in str(refused):
+                    return True
+    return False

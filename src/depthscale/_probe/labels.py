@@ -20,3 +20,22 @@ def labels(calls: Sequence[Call]) -> list[str]:
         uses[plain] += 1
         names.append(plain if uses[plain] == 1 else f"{plain}#{uses[plain]}")
     return names
+
+
+def overwriting(calls: Sequence[Call], needs: int) -> str:
+    """Which operation wrote to what another's gradient needs. / needs: the one whose backward pass
+    found it changed."""
+    names = labels(calls)
+    needed = {needs, *calls[needs].reads}
+    written = (
+        op
+        for op, call in enumerate(calls)
+        if op > needs and call.wrote is not None and call.wrote.call is not None
+        if call.wrote.call.number in needed
+    )
+    writer = next(written, None)
+    who = "a later operation" if writer is None else f"{names[writer]} ({calls[writer].name})"
+    return (
+        f"while probing, {who} overwrote in place what {names[needs]} ({calls[needs].name}) needs "
+        "for its gradient; write to a new tensor there, or give it a clone()"
+    )

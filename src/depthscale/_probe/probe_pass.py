@@ -1,7 +1,8 @@
 """One run of a model under the probe: forward, backward, and the trace of both."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isinf, log2
 from typing import Any
@@ -14,7 +15,7 @@ from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
 from depthscale._probe.backward import Backward
 from depthscale._probe.fates import Flow, fates
-from depthscale._probe.labels import labels
+from depthscale._probe.labels import labels, overwriting
 from depthscale._probe.op_statistics import settled
 from depthscale._probe.parameters import Parameters
 from depthscale._probe.recorder import Recorder
@@ -188,15 +189,28 @@ class ProbePass:
                 internals.eager(),
             ):
                 self.sinks.append(self.reading.hand(self.root, weight))
-                gradients = torch.autograd.grad(
-                    [self.target],
-                    wanted,
-                    [weight],
-                    retain_graph=repeat + 1 < asked.repeats,
-                    allow_unused=True,
-                )
+                with self._overwriting_named():
+                    gradients = torch.autograd.grad(
+                        [self.target],
+                        wanted,
+                        [weight],
+                        retain_graph=repeat + 1 < asked.repeats,
+                        allow_unused=True,
+                    )
                 self._take(ends, gradients)
                 self.parameters.take(gradients[len(ends) :])
+
+    @contextmanager
+    def _overwriting_named(self) -> Iterator[None]:
+        """Where the model overwrites what its own backward pass needs, a note of who does."""
+        try:
+            yield
+        except RuntimeError as wrong:
+            owner = self.ops.owners.owner
+            changed = (op for node, op in owner.items() if internals.has_changed(node))
+            if (needs := min(changed, default=None)) is not None:
+                wrong.add_note(overwriting(self.ops.calls, needs))
+            raise
 
     def _take(self, ends: Any, gradients: Any) -> None:
         found: dict[int, Sketch] = {}

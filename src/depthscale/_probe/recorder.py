@@ -71,6 +71,7 @@ class Recorder(TorchFunctionMode):
             for tensor in tensors_of_kind:
                 self._own[id(tensor)] = kind
                 self._add(tensor, kind)
+        self._wrote: Value | None = None  # what the call that runs wrote to
         self._given = False  # whether the model was given a tensor
         modules.on_leaving = self._left
 
@@ -166,6 +167,7 @@ class Recorder(TorchFunctionMode):
     ) -> list[Tensor]:
         """What a call made or wrote to; of x[i] = y, which returns nothing, x."""
         outputs: list[Tensor] = []
+        self._wrote = None
         places = {id(tensor): i for i, tensor in enumerate(given)}  # all of them alive
         for tensor in results:
             place = places.get(id(tensor))
@@ -175,6 +177,7 @@ class Recorder(TorchFunctionMode):
             before = read[place]
             if before.version != (now := internals.version(tensor)):
                 before.version = now
+                self._wrote = before
                 whole = internals.base_of(tensor)  # of a view, the tensor that it is a view of
                 outputs.append(tensor if whole is None else whole)
         return outputs
@@ -283,6 +286,7 @@ class Recorder(TorchFunctionMode):
             activation=self._sketch(name, outputs),
             statistics=read_statistics(Output(name, given, first, read, *arguments)),
         )
+        call.wrote, self._wrote = self._wrote, None
         self.calls.append(call)
         self._add_all(outputs, SIGNAL, call)
         return call

@@ -91,6 +91,7 @@ _LOSSES = {  # what each takes for its first argument
     "binary_cross_entropy": Judged.SHARES,
     **dict.fromkeys(("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"), Judged.NUMBERS),
 }
+_ASSEMBLING = ("cat", "concat", "stack", "hstack", "vstack", "where", "index_put", "scatter")
 _SCALING = ("mul", "addcmul")
 # elementwise functions that no row is for
 _UNNAMED = (
@@ -219,6 +220,11 @@ def is_loss(function: str) -> bool:
 def judged_by(function: str) -> Judged | None:
     """What a loss takes for an output; None for what is no loss."""
     return _LOSSES.get(function)
+
+
+def is_assembly(function: str) -> bool:
+    """Whether it puts values beside each other, each in a part of its own."""
+    return function in _ASSEMBLING
 
 
 def is_step(node: str) -> bool:

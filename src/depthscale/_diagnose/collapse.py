@@ -64,7 +64,9 @@ def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
         if last.shape[-1] < _FEW_COLUMNS:  # on so few axes they lie on a line, of course
             continue
         if before < _APART and 1 - after < analysis.thresholds.alike_info:
-            yield _aligned(analysis, rule, what, before, after, _first_alike(analysis, seen, side))
+            mixed = rule == "positions-collapse" and now.aligned_samples < _APART
+            op = _first_alike(analysis, seen, side)
+            yield _aligned(analysis, rule, what, before, after, op, mixed)
             return
     directions = now.rank * min(32, last.shape[0])
     if (
@@ -115,10 +117,11 @@ def _drowned(analysis: Analysis, op: Reading) -> str:
 
 
 def _aligned(
-    analysis: Analysis, rule: str, what: str, before: float, after: float, op: Reading
+    analysis: Analysis, rule: str, what: str, before: float, after: float, op: Reading, mixed: bool
 ) -> Finding:
-    """Of what takes one direction though its norms differ."""
-    warn = 1 - after < analysis.thresholds.alike_warn
+    """Of what takes one direction though its norms differ: by mixing, where samples stay apart; a
+    remark where all lie along one large channel, which norms behind it can live with."""
+    warn = mixed and 1 - after < analysis.thresholds.alike_warn
     return Finding(
         rule,
         "warn" if warn else "info",

@@ -4,6 +4,7 @@ from depthscale._diagnose.batch import BATCH
 from depthscale._diagnose.branches import BRANCHES
 from depthscale._diagnose.collapse import COLLAPSE
 from depthscale._diagnose.copies import COPIES
+from depthscale._diagnose.cut import CUT
 from depthscale._diagnose.finding import Diagnosis
 from depthscale._diagnose.inputs import INPUTS
 from depthscale._diagnose.judged import JUDGED
@@ -23,6 +24,7 @@ from depthscale.run import Run, kept
 CHECKS: tuple[Check, ...] = (
     BATCH,
     NUMBERS,
+    CUT,
     PARAMETERS,
     JUDGED,
     RATES,

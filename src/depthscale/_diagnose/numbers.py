@@ -6,6 +6,7 @@ from math import inf, isfinite, log2
 
 from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.not_finite import LARGEST, not_finite
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Factor, Growth, flow, mean_over_repeats
@@ -14,18 +15,15 @@ from depthscale.run import Reading
 from depthscale.sketch import FORMATS, Sketch
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
-_TINY = {"float16": 2.0**-25}  # what is rounded to 0
-_OVERFLOWING = (Hazard.MAP, Hazard.PRODUCT, Hazard.SUM, Hazard.POWER)
 _FORESEEN = 4.0  # times as many steps as were measured
 _ROOM = 4.0  # below the largest number of a type, from where on it is near
-_LARGEST = {"float16": 65504.0, "bfloat16": 3.3895e38, "float32": 3.4028e38}
 # log2 of what float32's sums leave of an exact 0, relative to the RMS: it may be lost
 _ROUNDING = -22.0
 
 
 def number_findings(case: Analysis) -> Iterator[Finding]:
     """Not finite first: where that reaches an end, nothing else of this file is worth saying."""
-    broken = list(_not_finite(case))
+    broken = list(not_finite(case))
     yield from broken
     if not any(finding.severity == "error" for finding in broken):
         yield from _near_the_limit(case)
@@ -34,157 +32,13 @@ def number_findings(case: Analysis) -> Iterator[Finding]:
         yield from _lost(case)
 
 
-def _not_finite(case: Analysis) -> Iterator[Finding]:
-    """The operation that makes the first value that is not finite, forward, else backward."""
-    ops = case.trace.ops
-    first = _origin_of_values(case)
-    if first is not None:
-        yield _not_finite_value(case, first)
-        return
-    hidden = next((op for op in ops if _hides_infinity(case, op)), None)
-    gradient = _origin_of_gradient(case)
-    if gradient is not None:
-        yield _not_finite_gradient(gradient[0], gradient[1], _is_infinite(gradient[0]))
-    elif hidden is not None:
-        yield _not_finite_value(case, hidden)
-
-
-def _origin_of_values(case: Analysis) -> Reading | None:
-    """Of NaN, or of infinities that reach the output: others are masks that a softmax makes 0."""
-    ops = case.trace.ops
-    spoilt = next((op for op in ops if op.activation is not None and op.activation.nans), None)
-    if spoilt is None and ops and _is_infinite(ops[-1]):
-        spoilt = ops[-1]
-    while spoilt is not None:
-        before = next(
-            (ops[i] for i in spoilt.reads if i < spoilt.id and _is_infinite(ops[i])), None
-        )
-        if before is None:
-            return spoilt
-        spoilt = before
-    return None
-
-
-def _hides_infinity(case: Analysis, op: Reading) -> bool:
-    """Whether an operation makes infinities of finite values, which a later one takes away; those
-    of a mask are meant."""
-    if (
-        not _is_infinite(op)
-        or op.is_input
-        or any(_is_infinite(case.trace.ops[i]) for i in op.reads)
-    ):
-        return False
-    assert op.activation is not None
-    below, above = op.activation.tally.infinities
-    masks = op.hazard in (Hazard.SELECTION, Hazard.SUM, Hazard.LOGARITHM)
-    return bool(above or (below and not masks))
-
-
-def _is_infinite(op: Reading) -> bool:
-    return op.activation is not None and bool(op.activation.nans or op.activation.infs)
-
-
-def _not_finite_value(case: Analysis, op: Reading) -> Finding:
-    sketch, ops = op.activation, case.trace.ops
-    assert sketch is not None
-    wrong = next((name for name, _, ms in op.weights if not isfinite(ms)), None)
-    overflows = not sketch.nans and not op.is_input and not wrong and op.hazard in _OVERFLOWING
-    trouble = Trouble.OVERFLOW if overflows else Trouble.NOT_FINITE
-    if op.is_input:
-        why = "the input holds them"
-    elif wrong:
-        why = f"its parameter {wrong} holds them"
-    elif overflows:
-        why = f"they passed {_LARGEST.get(op.dtype, inf):,.5g}, the largest number of {op.dtype}"
-        reach = [each for i in op.reads if (each := ops[i].activation) is not None]
-        if reach:
-            why += f"; its inputs reach {max(each.max_magnitude() for each in reach):,.4g}"
-    else:
-        why = _why(case, op)
-    silent = ops[-1].log2_activation_ms == -inf
-    gone = "" if _is_infinite(ops[-1]) else "; a later operation takes them away"
-    gone += ", and the output is exactly 0" if silent else ""
-    counted = _counted(sketch)
-    return Finding(
-        "activation-not-finite",
-        "error" if op.is_input or not gone or silent or overflows else "warn",
-        op.name,
-        f"{counted} among {sketch.count:,} values of the activation first appear here; {why}{gone}",
-        {"nans": sketch.nans, "infinities": sketch.infs, "count": sketch.count},
-        "IEEE 754" if overflows else "",
-        advice_on(trouble, op.hazard),
-        f"{op.name}: {counted}; {why}",
-    )
-
-
-def _why(case: Analysis, op: Reading) -> str:
-    """Why finite inputs make what is not, by what the operation does with them."""
-    reads = [each for i in op.reads if (each := case.trace.ops[i].activation) is not None]
-    given = [each for each in reads if each.finite]
-    if not given:
-        return "its inputs are finite"
-    least, zeros = given[0].quantile(0.0), any(each.zeros for each in given[-1:])
-    if op.hazard in (Hazard.ROOT, Hazard.LOGARITHM) and least < 0:
-        does = "root" if op.hazard is Hazard.ROOT else "logarithm"
-        return f"it takes the {does} of negative numbers, down to {least:.3g}"
-    if op.hazard is Hazard.LOGARITHM and zeros:
-        return "it takes the logarithm of 0"
-    if op.hazard is Hazard.DIVISION and zeros:
-        lost = (
-            f", where an eps of less than {_TINY[op.dtype]:.2g} is lost in {op.dtype}"
-            if (op.dtype in _TINY)
-            else ""
-        )
-        return f"it divides by 0{lost}"
-    if op.hazard is Hazard.EXPONENTIAL:
-        return f"it takes the exponential of {given[0].quantile(1.0):.4g}"
-    return "its inputs are finite"
-
-
-def _origin_of_gradient(case: Analysis) -> tuple[Reading, Reading] | None:
-    """The operation that makes the first gradient that is not finite, and the one that gets it."""
-    for op in reversed(case.trace.ops):
-        if op.gradient is not None and (op.gradient.nans or op.gradient.infs):
-            above = [
-                reader
-                for reader in case.trace.ops
-                if any(edge.source == op.id for edge in reader.edges)
-            ]
-            return (above[0] if above else op), op
-    return None
-
-
-def _not_finite_gradient(maker: Reading, below: Reading, infinite: bool) -> Finding:
-    sketch = below.gradient
-    assert sketch is not None
-    forward = ", whose own values are infinite where a later operation takes them away"
-    return Finding(
-        "gradient-not-finite",
-        "error",
-        maker.name,
-        f"{_counted(sketch)} among {sketch.count:,} values of the gradient first appear here; what "
-        f"arrived at {maker.op} was finite, what it hands to {below.name} is not"
-        f"{forward if infinite else ''}",
-        {"nans": sketch.nans, "infinities": sketch.infs, "count": sketch.count},
-        "",
-        advice_on(Trouble.SLOPE_NOT_FINITE, maker.hazard),
-    )
-
-
-def _counted(sketch: Sketch) -> str:
-    counted = [
-        f"{n:,} {name}" for n, name in ((sketch.nans, "NaNs"), (sketch.infs, "infinities")) if n
-    ]
-    return " and ".join(counted)
-
-
 def _near_the_limit(case: Analysis) -> Iterator[Finding]:
     """Values within a factor of the largest number of the model's own type."""
     near = [(op, share) for op in case.trace.ops if (share := _share_of_limit(op)) * _ROOM > 1]
     if not near:
         return
     op, share = max(near, key=lambda each: each[1])
-    largest, more = _LARGEST[op.dtype], len(near) - 1
+    largest, more = LARGEST[op.dtype], len(near) - 1
     others = f" ({more} more such operations)" if more else ""
     yield Finding(
         "activation-near-overflow",
@@ -199,11 +53,11 @@ def _near_the_limit(case: Analysis) -> Iterator[Finding]:
 
 def _share_of_limit(op: Reading) -> float:
     """Of the largest number of its type; what masks away is meant to be as large."""
-    if op.activation is None or op.dtype not in _LARGEST or not op.activation.finite:
+    if op.activation is None or op.dtype not in LARGEST or not op.activation.finite:
         return 0.0
     if op.hazard in (Hazard.SELECTION, Hazard.SUM):
-        return max(op.activation.quantile(1.0), 0.0) / _LARGEST[op.dtype]
-    return op.activation.max_magnitude() / _LARGEST[op.dtype]
+        return max(op.activation.quantile(1.0), 0.0) / LARGEST[op.dtype]
+    return op.activation.max_magnitude() / LARGEST[op.dtype]
 
 
 def _deleted(case: Analysis) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ from math import sqrt
 from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding, Severity
 from depthscale._diagnose.inputs import large_input
-from depthscale._diagnose.parameters import unmoved
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.unmoved import unmoved
 from depthscale.measure import Analysis
 from depthscale.run import Reading
 from depthscale.sketch import Sketch

@@ -32,6 +32,11 @@ def factor(rate: float) -> str:
     return f"x{rate:.3g}" if rate >= 1 else f"1/{1 / rate:.3g}"
 
 
+def percent(share: float) -> str:
+    """A share as a person would say it: 44%, 0.4%."""
+    return f"{share:.0%}" if share >= 0.01 else f"{100 * share:.1g}%"
+
+
 def place(name: str) -> str:
     """An operation as a person finds it: in nn.Sequential names are bare numbers."""
     return f"module {name}" if name.replace(".", "").isdigit() else name

@@ -123,6 +123,8 @@ class Flow:
         """Why a gradient is 0 though what arrives and what it multiplies are not."""
         if self.calls[op].dtype in ("float16", "bfloat16"):
             return FateReason.UNDERFLOW
+        if torch_calls.is_assembly(self.calls[op].name):
+            return FateReason.MASKED
         if any(n == name for n, *_ in self.calls[op].weights):
             return FateReason.UNKNOWN
         nodes = (type(n).__name__ for n, i in self.owners.owner.items() if i == op)

@@ -19,7 +19,7 @@ _CRITICAL = (
     "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections"
 )
 _DROWNS = 5.0  # RMS over RMS, from where on samples of independent entries have 1 / 26 of a sum
-_APART = 0.8  # a squared cosine of two, above which they are no different ones to begin with
+_APART = 0.9  # a cosine of two, above which they are no different ones to begin with
 _ROUNDING = 1e-6  # of a correlation in float32
 
 
@@ -127,8 +127,8 @@ def _aligned(
         "warn" if warn else "info",
         op.name,
         f"different {what} take the same direction with depth, though their norms differ: their "
-        f"squared cosine rises from {before:.2f} to {_near_1(max(1 - after, 0.0))}",
-        {"squared_cosine_first": before, "squared_cosine_last": after},
+        f"cosine rises from {before:.2f} to {_near_1(max(1 - after, 0.0))}",
+        {"cosine_first": before, "cosine_last": after},
         "arXiv:1905.10947; arXiv:2103.03404",
         advice_on(Trouble.ALIGNED) if warn else "",
     )

@@ -97,7 +97,7 @@ def _gram(rows, step):
 
 @compiled(error_model="numpy")
 def _summary(gram):
-    """Mean off the diagonal over the mean on it, (trace)^2 / |.|^2 / n, and the mean squared cosine
+    """Mean off the diagonal over the mean on it, (trace)^2 / |.|^2 / n, and the mean cosine
     of two rows that are not 0. / gram: [n, n]."""
     n, trace, total, square_total = gram.shape[0], 0.0, 0.0, 0.0
     cosines, pairs = 0.0, 0
@@ -108,7 +108,7 @@ def _summary(gram):
             square_total += gram[i, k] ** 2
             norms2 = gram[i, i] * gram[k, k]
             if i != k and norms2 > 0:
-                cosines += gram[i, k] ** 2 / norms2
+                cosines += gram[i, k] / np.sqrt(norms2)
                 pairs += 1
     aligned = cosines / pairs if pairs else np.nan
     return (total - trace) / (n - 1) / trace, trace**2 / square_total / n, aligned

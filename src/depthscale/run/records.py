@@ -96,8 +96,8 @@ class Likeness:
         samples: mean product of two over their mean square.
         positions: the same for two positions of the first sample; nan without a position axis.
         rank: effective rank over number.
-        aligned_samples, aligned_positions: mean squared cosine of two, 1 where all lie on one line
-            through 0, whatever their norms.
+        aligned_samples, aligned_positions: mean cosine of two, 1 where all take one direction,
+            whatever their norms.
     """
 
     samples: float

@@ -1,12 +1,13 @@
 """docs/claims.md, made from the tests under tests/claims: each claim is a test, each test's name
-its sentence; and the tables of rules and of thresholds in docs/probe.md."""
+its sentence; and the tables of rules of advice and of thresholds in docs/probe.md."""
 
 import ast
 from dataclasses import fields
 from pathlib import Path
 
-from depthscale._diagnose import RULES
+from depthscale._diagnose import ADVICE, RULES, Trouble
 from depthscale.measure import Thresholds
+from depthscale.network import Hazard
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "claims.md"
@@ -40,6 +41,7 @@ def _line(test: ast.FunctionDef, path: Path) -> str:
 def probe_page() -> str:
     """docs/probe.md with its tables as they should be."""
     page = _with_table(PROBE_PAGE.read_text(), "| rule |", _rules())
+    page = _with_table(page, "| trouble |", _advice())
     return _with_table(page, "| threshold |", _thresholds())
 
 
@@ -56,6 +58,19 @@ def _rules() -> str:
         for rule in RULES
     ]
     return "\n".join(["| rule | speaks where | source |", "|---|---|---|", *rows])
+
+
+def _advice() -> str:
+    rows = [
+        f"| {trouble.value} | {'any' if hazard is None else hazard.value} | {text} |"
+        for (trouble, hazard), text in sorted(ADVICE.items(), key=_order)
+    ]
+    return "\n".join(["| trouble | operation | what to try |", "|---|---|---|", *rows])
+
+
+def _order(row: tuple[tuple[Trouble, Hazard | None], str]) -> tuple[int, int]:
+    (trouble, hazard), _ = row
+    return list(Trouble).index(trouble), -1 if hazard is None else list(Hazard).index(hazard)
 
 
 def _thresholds() -> str:

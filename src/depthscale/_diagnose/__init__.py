@@ -1,8 +1,19 @@
 """Diagnosis: a trace -> findings with evidence, and one sentence."""
 
+from depthscale._diagnose.advice import ADVICE, Trouble
 from depthscale._diagnose.assertion import assert_propagation
 from depthscale._diagnose.diagnose import RULE_NAMES, RULES, diagnose
 from depthscale._diagnose.finding import Diagnosis, Finding
 from depthscale._diagnose.rule import Rule
 
-__all__ = ["RULES", "RULE_NAMES", "Diagnosis", "Finding", "Rule", "assert_propagation", "diagnose"]
+__all__ = [
+    "ADVICE",
+    "RULES",
+    "RULE_NAMES",
+    "Diagnosis",
+    "Finding",
+    "Rule",
+    "Trouble",
+    "assert_propagation",
+    "diagnose",
+]

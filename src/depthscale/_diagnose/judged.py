@@ -255,12 +255,12 @@ JUDGED = Check(
     (
         Rule(
             ("loss-input",),
-            "a loss that takes logits is given the shares of a softmax or sigmoid, or one that "
-            "takes logarithms is given none",
+            "a loss that takes logits, or log-probabilities, is given the probabilities of a "
+            "softmax or sigmoid",
         ),
         Rule(
             ("logits-large",),
-            "the first loss is twice what equal shares of all classes have, and 3 nats above it; "
+            "the first loss is twice ln(classes), which chance has, and 3 nats above it; "
             "without a loss, logits over a vocabulary have an RMS over 5",
         ),
         Rule(

@@ -11,12 +11,12 @@ class Hazard(Enum):
     ROOT = "root"  # its slope is infinite at 0
     DIVISION = "division"  # infinite at 0
     POWER = "power"  # squares leave a format at the root of its end
-    ARC = "arc"  # its slope is infinite at its ends
-    STEP = "step"  # constant but for jumps, so that its gradient is 0
-    SHARES = "shares"  # of a softmax: they add up to 1
-    LOG_SHARES = "log shares"  # their logarithms
+    ARC = "arc sine"  # its slope is infinite at its ends
+    STEP = "rounding"  # constant but for jumps, so that its gradient is 0
+    SHARES = "softmax"  # of a softmax: they add up to 1
+    LOG_SHARES = "log-softmax"  # their logarithms
     SELECTION = "selection"  # hands on some of its values; the others get a gradient of 0
-    LIMIT = "limit"  # constant beyond its ends
+    LIMIT = "clamp"  # constant beyond its ends
     MAP = "map"  # sums of products, with weights
     PRODUCT = "product"
     SUM = "sum"

@@ -21,17 +21,15 @@ EXPECT = Trouble(
 class Coupling(nn.Module):
     def __init__(self, d, safe):
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(d // 2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, d)
-        )
-        for layer in self.net[:-1]:
-            if isinstance(layer, nn.Linear):
-                nn.init.kaiming_normal_(layer.weight)
+        first, second, last = nn.Linear(d // 2, 64), nn.Linear(64, 64), nn.Linear(64, d)
+        self.net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+        nn.init.kaiming_normal_(first.weight)
+        nn.init.kaiming_normal_(second.weight)
         if safe:
-            nn.init.zeros_(self.net[-1].weight)
-            nn.init.zeros_(self.net[-1].bias)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
         else:
-            nn.init.xavier_normal_(self.net[-1].weight)
+            nn.init.xavier_normal_(last.weight)
         self.safe = safe
 
     def forward(self, x):

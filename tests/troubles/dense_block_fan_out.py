@@ -24,12 +24,11 @@ EXPECT = Trouble(
 class Block(nn.Module):
     def __init__(self, width, growth, depth, mode):
         super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv2d(width + i * growth, growth, 3, padding=1) for i in range(depth)
-        )
-        for conv in self.convs:
+        convs = [nn.Conv2d(width + i * growth, growth, 3, padding=1) for i in range(depth)]
+        for conv in convs:
             nn.init.kaiming_normal_(conv.weight, mode=mode, nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
+            nn.init.zeros_(conv.get_parameter("bias"))
+        self.convs = nn.ModuleList(convs)
 
     def forward(self, x):
         for conv in self.convs:

@@ -22,12 +22,16 @@ EXPECT = Trouble(
 
 
 class Block(nn.Module):
-    def __init__(self, d):
+    def __init__(self, d, large):
         super().__init__()
         self.norm = nn.LayerNorm(d)
         self.up = nn.Linear(d, 4 * d, bias=False)
         self.gate = nn.Linear(d, 4 * d, bias=False)
         self.down = nn.Linear(4 * d, d, bias=False)
+        if large:
+            self.up.weight.data *= 4
+            self.gate.weight.data *= 4
+            self.down.weight.data[7] *= 20_000
 
     def forward(self, x):
         h = self.norm(x)
@@ -37,14 +41,9 @@ class Block(nn.Module):
 class Net(nn.Module):
     def __init__(self, d=128):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(d) for _ in range(6))
+        self.blocks = nn.ModuleList(Block(d, large=i >= 3) for i in range(6))
         self.norm = nn.LayerNorm(d)
         self.head = nn.Linear(d, 50)
-        with torch.no_grad():
-            for block in self.blocks[3:]:
-                block.up.weight.mul_(4)
-                block.gate.weight.mul_(4)
-                block.down.weight[7] *= 20_000.0
 
     def forward(self, x):
         for block in self.blocks:

@@ -22,8 +22,9 @@ EXPECT = Trouble(
 class Layer(nn.Module):
     def __init__(self, d, mean):
         super().__init__()
-        self.message = nn.Sequential(nn.Linear(2 * d, d), nn.SiLU(), nn.Linear(d, d))
-        for layer in (self.message[0], self.message[2]):
+        first, second = nn.Linear(2 * d, d), nn.Linear(d, d)
+        self.message = nn.Sequential(first, nn.SiLU(), second)
+        for layer in (first, second):
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.mean = mean

@@ -29,10 +29,10 @@ class Plain(nn.Module):
             layers += [nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU()]
         self.trunk = nn.Sequential(*layers, nn.Conv2d(channels, 1, 3, padding=1))
         if he:
-            for layer in self.trunk[:-1]:
+            for layer in layers:
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                    nn.init.zeros_(layer.bias)
+                    nn.init.zeros_(layer.get_parameter("bias"))
 
     def forward(self, x):
         return x + self.trunk(x)

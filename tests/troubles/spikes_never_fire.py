@@ -25,9 +25,9 @@ class Spike(torch.autograd.Function):
         return (v > 0).to(v)
 
     @staticmethod
-    def backward(ctx, g):
+    def backward(ctx, *grad_outputs):
         (v,) = ctx.saved_tensors
-        return g / (1 + (torch.pi * v) ** 2)
+        return grad_outputs[0] / (1 + (torch.pi * v) ** 2)
 
 
 class Leaky(nn.Module):

@@ -1,4 +1,4 @@
-"""Networks with one known trouble each, beside a twin that is well, after public reports.
+"""Networks with one known trouble each, most after a public report, beside a twin that is well.
 
 A module is a trouble: `faulty()` and `healthy()` give (model, inputs) or (model, inputs, options
 for `probe`), and `EXPECT` says what a diagnosis has to find.

@@ -15,7 +15,7 @@ EXPECT = Trouble(
     kind="numbers",
     rules=("gradient-not-finite",),
     where=r"\bexp|where",
-    words=r"\bexp\b|`?where`?",
+    words=r"\bexp\b|exponential",
     advice="where|clamp",
 )
 

@@ -15,10 +15,6 @@ pytestmark = [  # torch warns of three of the troubles itself
     pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad=True"),
 ]
 NAMES = troubles.names()
-NOT_YET = {  # troubles that are found, with advice that does not help. May only become shorter.
-    "codebook_loss_on_straight_through": "names no_grad, in place of the detach behind it",
-    "dense_block_fan_out": "advises on recurrent weights",
-}
 
 
 @cache
@@ -31,15 +27,7 @@ def expected(name: str) -> troubles.Trouble:
     return troubles.trouble(name).EXPECT
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=NOT_YET[name]))
-        if name in NOT_YET
-        else name
-        for name in NAMES
-    ],
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_one_finding_names_the_place_the_cause_and_what_helps(name: str) -> None:
     findings = diagnosis(name, "faulty")
     assert expected(name).findings(findings), findings

@@ -18,6 +18,7 @@ class Trouble(Enum):
     SILENT = "its output is exactly 0"
     MASKED = "what is made of it is masked"
     ROUNDED = "parameters are rounded before they are used"
+    PIECEWISE = "the second derivative of a piecewise linear function is 0"
     BOTH_ZERO = "all factors of a product are 0"
     UNREGISTERED = "it runs and is no parameter of the model"
     NOT_OPTIMIZED = "the optimizer was not given it"
@@ -25,6 +26,7 @@ class Trouble(Enum):
     SLOPE = "its slope is small where its values lie"
     SLOPE_NOT_FINITE = "it makes the first gradient that is not finite"
     OVERFLOW = "its values pass the largest number of their type"
+    MASK = "a mask is added to what is below 0 already"
     NEAR_LIMIT = "its values come near the largest number of their type"
     UNDERFLOW = "gradients become 0 in their type"
     SATURATED = "its values lie at its flat ends"
@@ -99,6 +101,10 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "look at the mask, or at what is chosen behind it: their own part never reaches the output"
     ),
     (Trouble.ROUNDED, None): _SURROGATE,
+    (Trouble.PIECEWISE, None): (
+        "use a smooth activation (tanh, sin, silu, gelu, softplus): relu and leaky_relu have no "
+        "second derivative"
+    ),
     (Trouble.BOTH_ZERO, None): (
         "draw one of the two factors at random and leave the other at 0, as LoRA does: of two "
         "zeros neither gets a gradient"
@@ -167,6 +173,10 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     ),
     (Trouble.OVERFLOW, Hazard.POWER): (
         "square in float32: of float16 only numbers below 256 have a square; or scale first"
+    ),
+    (Trouble.MASK, None): (
+        "where a mask of the type's minimum is added, overwrite instead: masked_fill, or a boolean "
+        "mask of scaled_dot_product_attention; or compute in bfloat16 or float32"
     ),
     (Trouble.NEAR_LIMIT, None): (
         "compute in bfloat16 or float32 there, or clamp; trained further, such values overflow"

@@ -7,6 +7,7 @@ from statistics import median
 
 from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.inputs import large_input
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import decades, span
 from depthscale.measure import Analysis
@@ -83,8 +84,9 @@ def _inert(case: Analysis) -> Iterator[Finding]:
     limit = -log2(case.thresholds.inert_branch)
     every = joins(case)
     inert = [join for join in every if -inf < join.log2_ratio < limit]
-    if not inert:
-        return
+    large = large_input(case)
+    if not inert or (large is not None and not large.normalized):
+        return  # beside an input that is far too large every branch is small
     scales = [scale for join in inert if (scale := _scale_of(case, join.branch)) is not None]
     meant = len(scales) == len(inert)
     ratio = 2.0 ** (median(join.log2_ratio for join in inert) / 2)

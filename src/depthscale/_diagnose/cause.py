@@ -62,7 +62,8 @@ def cause_of(analysis: Analysis, growth: Growth) -> Cause:
         grows = analysis.activation
         signal = cause_of_signal(analysis, grows) if isinstance(grows, Growth) else None
         if signal is not None:
-            return replace(signal, says=f"{signal.says}. Backward {_part(analysis, first)}")
+            back = f"backward, {first.kind} multiplies the gradient's by {2**first.backward:.3g}"
+            return replace(signal, says=f"{signal.says}; {back}")
     if first is None or abs(first.backward if alike else first.excess) < least:
         where = first.where if first else ""
         return Cause(_over_time(analysis), where, advice=_advice(analysis, first))

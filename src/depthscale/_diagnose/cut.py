@@ -18,7 +18,10 @@ _ON_PURPOSE = (
 
 def cut_findings(case: Analysis) -> Iterator[Finding]:
     """One finding for each way in which gradients are cut."""
+    second = any(each.trouble is Trouble.PIECEWISE for each in unmoved(case))
     for each in unmoved(case):
+        if second and each.trouble is Trouble.DETACHED:
+            continue  # what a second derivative does not read, told of that
         if each.trouble in CUTS:
             yield _cut(case, each)
     yield from _outside(case)

@@ -10,6 +10,7 @@ from depthscale._diagnose.inputs import INPUTS
 from depthscale._diagnose.judged import JUDGED
 from depthscale._diagnose.modes import MODES
 from depthscale._diagnose.numbers import NUMBERS
+from depthscale._diagnose.overall import overall
 from depthscale._diagnose.parameters import PARAMETERS
 from depthscale._diagnose.rates import RATES
 from depthscale._diagnose.rule import Check
@@ -24,6 +25,7 @@ from depthscale.run import Run, kept
 CHECKS: tuple[Check, ...] = (
     BATCH,
     NUMBERS,
+    INPUTS,
     CUT,
     PARAMETERS,
     JUDGED,
@@ -32,13 +34,12 @@ CHECKS: tuple[Check, ...] = (
     UNITS,
     SOFTMAXES,
     COLLAPSE,
-    INPUTS,
     COPIES,
     MODES,
     THEORY,
 )
 RULES = tuple(rule for check in CHECKS for rule in check.rules)
-RULE_NAMES = tuple(sorted(name for rule in RULES for name in rule.names))
+RULE_NAMES = tuple(sorted({name for rule in RULES for name in rule.names}))
 
 
 def diagnose(run: Run | Analysis, thresholds: Thresholds | None = None) -> Diagnosis:
@@ -65,5 +66,7 @@ def diagnose(run: Run | Analysis, thresholds: Thresholds | None = None) -> Diagn
 def _judge(analysis: Analysis) -> Diagnosis:
     checks = (BATCH,) if is_empty(analysis.trace) else CHECKS
     findings = [finding for check in checks for finding in check.look(analysis)]
+    if checks is CHECKS:
+        findings += overall(analysis, findings)
     findings.sort(key=lambda finding: -SEVERITIES.index(finding.severity))
     return Diagnosis(tuple(findings), sentence_of(analysis, findings), analysis.predicted_rate)

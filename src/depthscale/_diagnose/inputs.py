@@ -11,8 +11,6 @@ from depthscale._diagnose.words import place
 from depthscale.measure import Analysis
 from depthscale.run import Reading, Run
 
-_ALIKE = 1e-6  # 1 - correlation of samples, that float32's rounding leaves of 0
-
 
 @dataclass(frozen=True)
 class LargeInput:
@@ -32,7 +30,8 @@ class LargeInput:
 
     @property
     def says(self) -> str:
-        return f"the input {self.op.name} has an RMS of {self.rms:,.4g}"
+        name = "" if self.op.name == "input" else f" {self.op.name}"
+        return f"the input{name} has an RMS of {self.rms:,.4g}"
 
 
 def large_input(case: Analysis) -> LargeInput | None:
@@ -108,7 +107,7 @@ def _equal(case: Analysis) -> Iterator[Finding]:
         return
     (op,) = given
     assert op.likeness is not None
-    if 1 - op.likeness.samples > _ALIKE or op.likeness.rank * min(32, op.shape[0]) > 1 + _ALIKE:
+    if not op.likeness.are_equal:
         return
     yield Finding(
         "inputs-equal",

@@ -20,6 +20,16 @@ _ENOUGH_LABELS = 8  # of which chance makes all equal once in 128 batches of two
 def judged_findings(case: Analysis) -> Iterator[Finding]:
     """Of every loss that was seen what it is given; without one, of logits over a vocabulary."""
     losses = [op for op in case.trace.ops if op.judges is not None and op.reads]
+    told = set[tuple[str, str]]()
+    for finding in _of_losses(case, losses):
+        if (finding.rule, finding.where) not in told:  # two losses of one output
+            told.add((finding.rule, finding.where))
+            yield finding
+    if not losses:
+        yield from _logits(case)
+
+
+def _of_losses(case: Analysis, losses: list[Reading]) -> Iterator[Finding]:
     for op in losses:
         below = case.trace.ops[op.reads[0]]
         twice = op.judges is Judged.LOGITS and below.hazard in _SHARES
@@ -31,8 +41,6 @@ def judged_findings(case: Analysis) -> Iterator[Finding]:
         yield from _labels(op)
         yield from _targets(case, op, below)
         yield from _shapes(op)
-    if not losses:
-        yield from _logits(case)
 
 
 def _shares_judged(op: Reading, below: Reading, trouble: Trouble) -> Finding:
@@ -131,11 +139,13 @@ def _large_logits(
 ) -> Iterator[Finding]:
     """At the operation behind the last norm or activation that makes them so large; where the
     signal grows all along the depth that is told already."""
-    signal = case.activation
-    change = signal.change if isinstance(signal, Growth) else 0.0
+    changes = [g.change for g in (case.activation, case.gradient) if isinstance(g, Growth)]
     maker, gain = _maker(case.trace, op)
-    if gain < op.log2_activation_ms / 2 and change > log2(case.thresholds.warn_change):
+    grows = max(map(abs, changes), default=0.0) > log2(case.thresholds.warn_change)
+    if gain < op.log2_activation_ms / 2 and grows:
         return
+    if gain <= 0 and maker.reads:
+        maker = case.trace.ops[maker.reads[0]]
     yield Finding(
         "logits-large",
         "warn",
@@ -162,6 +172,9 @@ def _maker(trace: Run, op: Reading) -> tuple[Reading, float]:
 
 
 def _who(maker: Reading, gain: float) -> str:
+    if gain <= 0:
+        rms = 2.0 ** (maker.log2_activation_ms / 2)
+        return f"What reaches the last weights from {place(maker.name)} has an RMS of {rms:,.3g}"
     size = "" if maker.map is None else _size(maker)
     return f"{place(maker.name)} makes them {factor(2 ** (gain / 2))} as large in RMS{size}"
 

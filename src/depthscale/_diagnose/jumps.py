@@ -84,20 +84,24 @@ def _inside(analysis: Analysis) -> Iterator[Jump]:
     sizes = _sizes(analysis)
     if len(sizes) < analysis.thresholds.jump_steps:
         return
+    usual, far = _usual(analysis, sizes)
     for k, size in enumerate(sizes):
-        if _is_odd(analysis, size, sizes):
-            yield Jump(
-                _oddest(analysis, k, size > median(sizes)), size, median(sizes), len(sizes) - 1
-            )
+        if abs(size - usual) > far:
+            yield Jump(_oddest(analysis, k, size > usual), size, usual, len(sizes) - 1)
 
 
 def _is_odd(analysis: Analysis, size: float, others: list[float]) -> bool:
-    """Whether one of these lies a hundredfold from their median, and as far as they spread. / all
-    in log2."""
-    usual, thresholds = median(others), analysis.thresholds
-    spread = _NORMAL * median(abs(other - usual) for other in others)
+    """Whether one lies a hundredfold from the median of these, and as far as they spread."""
+    usual, far = _usual(analysis, others)
+    return abs(size - usual) > far
+
+
+def _usual(analysis: Analysis, sizes: list[float]) -> tuple[float, float]:
+    """The median of some, and how far from it one is odd. / all in log2."""
+    usual, thresholds = median(sizes), analysis.thresholds
+    spread = _NORMAL * median(abs(size - usual) for size in sizes)
     far = thresholds.jump_spreads * max(spread, thresholds.jump_least_spread)
-    return abs(size - usual) > max(log2(thresholds.warn_change), far)
+    return usual, max(log2(thresholds.warn_change), far)
 
 
 def _sizes(analysis: Analysis) -> list[float]:

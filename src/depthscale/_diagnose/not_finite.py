@@ -30,6 +30,13 @@ def not_finite(case: Analysis) -> Iterator[Finding]:
         yield _not_finite_value(case, hidden)
 
 
+def is_spoilt(case: Analysis) -> bool:
+    """Whether any value is infinite that no mask made so, or is no number."""
+    return _origin_of_values(case) is not None or any(
+        _hides_infinity(case, op) for op in case.trace.ops
+    )
+
+
 def _origin_of_values(case: Analysis) -> Reading | None:
     """Of NaN, or of infinities that reach the output: others are masks that a softmax makes 0."""
     ops = case.trace.ops
@@ -71,12 +78,17 @@ def _not_finite_value(case: Analysis, op: Reading) -> Finding:
     wrong = next((name for name, _, ms in op.weights if not isfinite(ms)), None)
     overflows = not sketch.nans and not op.is_input and not wrong and op.hazard in _OVERFLOWING
     trouble = Trouble.OVERFLOW if overflows else Trouble.NOT_FINITE
+    if overflows and op.hazard is Hazard.SUM and not sketch.tally.infinities[1]:
+        trouble = Trouble.MASK
     if op.is_input:
         why = "the input holds them"
     elif wrong:
         why = f"its parameter {wrong} holds them"
     elif overflows:
-        why = f"they passed {LARGEST.get(op.dtype, inf):,.5g}, the largest number of {op.dtype}"
+        sign = "-" if not sketch.tally.infinities[1] else ""
+        why = (
+            f"they passed {sign}{LARGEST.get(op.dtype, inf):,.5g}, the largest number of {op.dtype}"
+        )
         reach = [each for i in op.reads if (each := ops[i].activation) is not None]
         if reach:
             why += f"; its inputs reach {max(each.max_magnitude() for each in reach):,.4g}"
@@ -138,7 +150,7 @@ def _origin_of_gradient(case: Analysis) -> tuple[Reading, Reading] | None:
 def _not_finite_gradient(maker: Reading, below: Reading, infinite: bool) -> Finding:
     sketch = below.gradient
     assert sketch is not None
-    forward = ", whose own values are infinite where a later operation takes them away"
+    forward = f". {maker.op} also makes infinities, where a later operation leaves its values out"
     return Finding(
         "gradient-not-finite",
         "error",
@@ -154,6 +166,8 @@ def _not_finite_gradient(maker: Reading, below: Reading, infinite: bool) -> Find
 
 def _counted(sketch: Sketch) -> str:
     counted = [
-        f"{n:,} {name}" for n, name in ((sketch.nans, "NaNs"), (sketch.infs, "infinities")) if n
+        f"{n:,} {one if n == 1 else more}"
+        for n, one, more in ((sketch.nans, "NaN", "NaNs"), (sketch.infs, "infinity", "infinities"))
+        if n
     ]
     return " and ".join(counted)

@@ -1,23 +1,31 @@
 """Rule on the whole way from the loss to the input, for what no rate per step tells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isfinite, log2
 
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.route import route_to, told
 from depthscale._diagnose.words import decades
-from depthscale.measure import Analysis, mean_over_repeats
+from depthscale.measure import Analysis, mean_over_repeats, norms_over_few
 from depthscale.run import Reading, log2_total
 from depthscale.theory import ends
 
+_RATES = {
+    f"{of}-{how}"
+    for of in ("gradient", "activation")
+    for how in ("explodes", "vanishes", "mixed-growth", "jumps")
+}
 
-def overall(analysis: Analysis) -> Iterator[Finding]:
+
+def overall(analysis: Analysis, told: Sequence[Finding]) -> Iterator[Finding]:
     """A gradient that changes enormously although no rate says so: in one stage, in a branch, or
-    where nothing repeats.
+    where nothing repeats. Nothing where a rate is told, or another cause at that place.
 
     Looked for at linear maps and at the sources: inside a norm that is written out, sums over many
     entries are large.
     """
+    if norms_over_few(analysis.trace):
+        return
     if (
         analysis.trace.loss == "output" or analysis.deleted is not None
     ):  # a loss divides by the number of samples; nothing is left
@@ -46,8 +54,19 @@ def overall(analysis: Analysis) -> Iterator[Finding]:
         ("vanishes", start - end, _strongest(analysis, levels)),
     ):
         if change > log2(analysis.thresholds.total_change):
-            yield _finding(analysis, verb, change, analysis.trace.ops[op])
+            finding = _finding(analysis, verb, change, analysis.trace.ops[op])
+            if not _is_told(analysis, finding, told):
+                yield finding
             return
+
+
+def _is_told(analysis: Analysis, finding: Finding, told: Sequence[Finding]) -> bool:
+    """Whether a rate, another finding at that place, or inputs far too large say the cause."""
+    alarms = [each for each in told if each.severity != "info"]
+    rates = any(each.rule in _RATES for each in alarms)
+    inputs = any(each.rule == "inputs-scale" for each in alarms)
+    norm = analysis.trace[finding.where].norm is not None
+    return rates or any(each.where == finding.where for each in alarms) or (inputs and norm)
 
 
 def _strongest(analysis: Analysis, levels: dict[int, float]) -> int:

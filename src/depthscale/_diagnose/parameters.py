@@ -6,6 +6,7 @@ from math import prod
 
 from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.not_finite import is_spoilt
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.unmoved import CUTS, Unmoved, nothing_moves, unmoved
 from depthscale._diagnose.words import percent, place
@@ -17,9 +18,17 @@ from depthscale.run import FateKind, Reading
 def parameter_findings(case: Analysis) -> Iterator[Finding]:
     """One finding for each thing that keeps parameters from learning."""
     told = _told(case)
-    for each in unmoved(case):
-        if each.trouble not in CUTS and not told.intersection(op.id for op in each.makers):
-            yield _zero(case, each)
+    zero = [
+        each
+        for each in unmoved(case)
+        if each.trouble not in CUTS and not told.intersection(op.id for op in each.makers)
+    ]
+    if is_spoilt(case):
+        zero = []  # what comes of infinities is told of them
+    elif nothing_moves(case) and zero:
+        zero = [max(zero, key=lambda each: each.share)]  # the others come of it
+    for each in zero:
+        yield _zero(case, each)
     yield from _beside_the_model(case)
 
 
@@ -35,7 +44,12 @@ def _zero(case: Analysis, each: Unmoved) -> Finding:
     named = maker is not None and each.trouble is not Trouble.MASKED
     where = maker.name if maker is not None and named else each.params[0].name
     others = f" and {more} more" if more > 0 else ""
-    why = f"{_why(each, maker)}{f', as {place(where)}{others}' if named else ''}"
+    at = (
+        f" ({place(where)}{others})"
+        if maker is not None and named and (others or place(where) != maker.op)
+        else ""
+    )
+    why = f"{_why(each, maker)}{at}"
     severity = _zero_severity(case, each)
     who = each.who(case.trace)
     return Finding(
@@ -74,8 +88,13 @@ def _why(each: Unmoved, maker: Reading | None) -> str:
         return "the products that make it are too small for their number type"
     if each.trouble is Trouble.MASKED and maker is not None:
         return (
-            f"of what {maker.op} makes of them and of others their own part gets 0, as where it is "
-            "masked or not chosen behind it"
+            f"their part of what {maker.op} makes gets a gradient of 0, so that it is masked, or "
+            "not chosen, behind it"
+        )
+    if each.trouble is Trouble.PIECEWISE and maker is not None:
+        return (
+            f"the forward pass differentiates, and the second derivative of {maker.op}, which is "
+            "piecewise linear, is 0"
         )
     if each.trouble is Trouble.ROUNDED:
         return "they are rounded before they are used, and a rounding is constant between its steps"

@@ -10,7 +10,7 @@ from depthscale._diagnose.cause import Cause, cause_of, cause_of_signal, togethe
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.jumps import Jump, jump_finding, jumps
 from depthscale._diagnose.mixed import mixed_finding
-from depthscale._diagnose.overall import overall
+from depthscale._diagnose.recurrent import is_recurrent
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import factor, fold
 from depthscale.measure import (
@@ -23,7 +23,6 @@ from depthscale.measure import (
     Severity,
     SuperExponential,
     Transient,
-    norms_over_few,
 )
 from depthscale.numerics import normal_deviate
 from depthscale.run import Paths, Reading
@@ -41,7 +40,7 @@ _LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
 
 def rate_findings(analysis: Analysis) -> Iterator[Finding]:
     """A step that is not like the others, then the gradient's and the activation's growth by its
-    law; where neither warns, by how much the gradient changes in all.
+    law.
 
     Beside a jump only another warning is worth a finding.
     """
@@ -52,10 +51,6 @@ def rate_findings(analysis: Analysis) -> Iterator[Finding]:
         if finding is not None and not (odd and finding.severity == "info"):
             findings.append(finding)
     yield from findings
-    if all(finding.severity == "info" for finding in findings) and not norms_over_few(
-        analysis.trace
-    ):
-        yield from overall(analysis)
 
 
 def _to_judge(analysis: Analysis, odd: list[Jump]) -> Iterator[tuple[Growth, Of]]:
@@ -101,7 +96,12 @@ def _severity(analysis: Analysis, growth: Growth, change: float) -> Severity:
     it does nothing at all the rules on branches say so."""
     aside = analysis.depth is not None and analysis.depth.paths is Paths.ONE_BRANCH
     aside = aside and _share_of_weights(analysis) < _TRUNK
-    return "info" if aside and growth.rate < 1 else analysis.thresholds.severity(change)
+    severity = analysis.thresholds.severity(change)
+    if aside and growth.rate < 1:
+        return "info"
+    if growth.rate < 1 and is_recurrent(analysis):  # what is used again learns from its last uses
+        return "warn" if severity == "error" else severity
+    return severity
 
 
 def _share_of_weights(analysis: Analysis) -> float:
@@ -144,6 +144,8 @@ def _finding(
         cause = (cause_of_signal(analysis, growth) if alarms else None) or cause
     elif isinstance(law, Factor):
         cause = cause_of(analysis, growth)
+    elif isinstance(law, SuperExponential) and isinstance(analysis.activation, Growth):
+        cause = cause_of_signal(analysis, analysis.activation) or cause
     return Finding(
         rule=f"{of}-{_VERBS[growth.rate > 1, alarms]}",
         severity=severity,

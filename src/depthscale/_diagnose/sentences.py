@@ -9,6 +9,7 @@ from depthscale._diagnose.words import factor, fold, fold_of, place
 from depthscale.measure import Analysis, Factor, Growth, growth_in_words
 from depthscale.numerics import as_sure_as
 
+_FEWEST_STEPS = 3  # of one network, whose spread says anything
 _MORE = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # times as many networks
 
 
@@ -68,6 +69,11 @@ def sentence_of(analysis: Analysis, findings: Sequence[Finding]) -> str:
         return (
             f"nothing wrong was found; the rate is not well known, {rate}, and changes nothing "
             f"much over {growth.steps} steps"
+        )
+    if growth.steps < _FEWEST_STEPS and analysis.trace.networks == 1:
+        return (
+            f"no verdict on the gradient's rate: {growth.steps} whole steps of {growth.step} are "
+            f"too few (x{growth.rate:.3g} in mean square); {_what_would_tell(analysis, growth)}"
         )
     ends = sorted(growth.steps * log2(end) for end in (low, high))
     return (

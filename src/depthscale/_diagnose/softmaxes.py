@@ -73,15 +73,16 @@ def _one_hot(case: Analysis, seen: list[tuple[Reading, Shares]]) -> Finding:
     op, shares = min(seen, key=lambda each: each[1].entropy)
     ops = [op for op, _ in seen]
     scores = case.trace.ops[op.reads[0]]
-    spread = "" if op.reads[1:] else f"; its scores have an RMS of {_rms(scores):.3g}"
+    size = 0.0 if scores.activation is None else scores.activation.magnitude_quantile(0.5)
+    spread = "" if op.reads[1:] else f"; half of its scores are larger than {size:.3g}"
     return Finding(
         "softmax-one-hot",
         "warn",
         op.name,
-        f"a softmax looks at one value alone: in the {len(ops)} of {span(ops)} a row's entropy is "
-        f"{median(each.entropy for _, each in seen):.2g} of its maximum in the median; here "
-        f"{shares.one_hot:.0%} of the rows give one of {shares.values} values 0.99 or "
-        f"more{spread}. Nearly no gradient passes to what it does not look at",
+        "rows of the softmax look at one value alone: "
+        f"{shares.one_hot:.0%} of them give one of {shares.values} values 0.99 or more{spread}. The entropy of a row is "
+        f"{median(each.entropy for _, each in seen):.2g} of its maximum (median over {span(ops)}), "
+        "and nearly no gradient passes to what is not looked at",
         {
             "entropy": shares.entropy,
             "threshold": case.thresholds.one_hot_entropy,
@@ -91,10 +92,6 @@ def _one_hot(case: Analysis, seen: list[tuple[Reading, Shares]]) -> Finding:
         "Vaswani et al. 2017, section 3.2.1; arXiv:2303.06296",
         advice_on(Trouble.ONE_HOT),
     )
-
-
-def _rms(op: Reading) -> float:
-    return 2.0 ** (op.log2_activation_ms / 2)
 
 
 def _is_learned(case: Analysis, op: Reading) -> bool:

@@ -9,7 +9,7 @@ from math import inf, prod
 from depthscale._diagnose.advice import Trouble
 from depthscale._diagnose.words import span
 from depthscale.measure import Analysis
-from depthscale.network import Hazard
+from depthscale.network import Hazard, is_derivative
 from depthscale.run import FateKind, FateReason, Reading, Run, TracedParameter, kept
 
 STOPS = {  # why there is none: the trouble, and what the gradient stops at
@@ -21,7 +21,7 @@ STOPS = {  # why there is none: the trouble, and what the gradient stops at
     ),
     FateReason.CHECKPOINT: (
         Trouble.CHECKPOINT,
-        "a reentrant checkpoint, none of whose inputs requires a gradient,",
+        "a reentrant checkpoint that is given nothing which requires a gradient",
     ),
     FateReason.OUTSIDE: (Trouble.OUTSIDE, "values that leave torch (item(), as_tensor of a list)"),
     FateReason.UNKNOWN: (Trouble.CUT, "something that was not seen"),
@@ -68,11 +68,23 @@ class Unmoved:
 
     def who(self, trace: Run) -> str:
         """The parameters in a few words, by their operations or their names."""
-        ops, first = self.readers(trace), self.params[0].name
-        if not ops:
-            more = f" and {len(self.params) - 1} more" if len(self.params) > 1 else ""
-            return f"{first}{more}"
+        ops, first, names = self.readers(trace), self.params[0].name, self.names
+        beside = any(n not in names for op in ops for n, s, _ in op.weights if n and len(s) > 1)
+        if not ops or beside or _spread(trace, self.params):
+            last = f" ... {self.params[-1].name} ({len(self.params)} parameters)"
+            return f"{first}{last if len(self.params) > 1 else ''}"
         return f"{span(ops)} ({len(ops)} operations with weights)" if len(ops) > 1 else span(ops)
+
+
+def _spread(trace: Run, params: tuple[TracedParameter, ...]) -> bool:
+    """Whether modules have other parameters to be trained that move, so that names tell more."""
+    parents = {p.name.rpartition(".")[0] for p in params}
+    names = {p.name for p in params}
+    return any(
+        p.name.rpartition(".")[0] in parents and p.name not in names
+        for p in trace.params
+        if len(p.shape) > 1
+    )
 
 
 def unmoved(case: Analysis) -> tuple[Unmoved, ...]:
@@ -119,6 +131,11 @@ def _is_silent(op: Reading) -> bool:
     return op.log2_activation_ms == -inf
 
 
+def _derives(op: Reading) -> bool:
+    """Whether it is a gradient, taken inside the forward pass."""
+    return is_derivative(op.op)
+
+
 def _silence(trace: Run, op: Reading) -> Trouble:
     """Whether weights that are 0, and do not learn first, make an output 0."""
     root = trace.ops[_root(trace, op.id)]
@@ -140,6 +157,8 @@ def _trouble(trace: Run, p: TracedParameter) -> Trouble | None:
     if trouble is not Trouble.ZEROED or fate.op is None:
         return trouble
     maker = trace.ops[fate.op]
+    if maker.phi is not None and maker.phi.homogeneous and any(map(_derives, trace.ops)):
+        return Trouble.PIECEWISE
     if _is_silent(maker):
         return _silence(trace, maker)
     return Trouble.UNDERFLOW if _loses(maker) else trouble

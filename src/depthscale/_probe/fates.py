@@ -201,7 +201,7 @@ class Flow:
         """Of a parameter that gets no gradient, why: where its values go on, and the gradient does
         not come back."""
         named = [op for op, c in enumerate(self.calls) if any(n == name for n, *_ in c.weights)]
-        readers = sorted({*readers, *named})
+        readers = sorted({*readers, *named}, key=lambda op: (not self.calls[op].slots, op))
         if not readers:
             reason = FateReason.OUTSIDE if name in self.outside else FateReason.UNUSED
             return Fate(FateKind.NONE, None, reason)

@@ -25,10 +25,11 @@ class Products:
 
     samples: Gram
     positions: Gram | None
+    are_equal: bool = False
 
 
-def products_of(output: Tensor) -> Products | None:
-    """Of an output; None where nothing can be compared."""
+def products_of(output: Tensor, comes_in: bool = False) -> Products | None:
+    """Of an output; None where nothing can be compared. / comes_in: whether it is an input."""
     if (
         output.is_complex()
         or not is_dense(output)
@@ -41,7 +42,8 @@ def products_of(output: Tensor) -> Products | None:
     values = float32_array(output)
     if values is None:
         values = output.detach()
-    return Products(_products(values), _products(values[0]) if sequence else None)
+    equal = comes_in and bool((output == output[:1]).all())
+    return Products(_products(values), _products(values[0]) if sequence else None, equal)
 
 
 def likeness(products: Products) -> Likeness:
@@ -52,7 +54,7 @@ def likeness(products: Products) -> Likeness:
     positions, _, lined = (
         (nan, nan, nan) if products.positions is None else _summary(_numbers(products.positions))
     )
-    return Likeness(samples, positions, rank, aligned, lined)
+    return Likeness(samples, positions, rank, aligned, lined, products.are_equal)
 
 
 def _products(values: NDArray[np.float32] | Tensor) -> Gram:

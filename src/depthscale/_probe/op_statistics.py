@@ -51,7 +51,12 @@ def _shares(each: Output) -> Shares | None:
 
 
 STATISTICS = (
-    Statistic("likeness", torch_calls.is_compared, lambda each: products_of(each.values), likeness),
+    Statistic(
+        "likeness",
+        torch_calls.is_compared,
+        lambda each: products_of(each.values, torch_calls.is_input(each.function)),
+        likeness,
+    ),
     Statistic(
         "dead", torch_calls.is_rectifier, lambda each: dead_units(each.values, each.read), float
     ),

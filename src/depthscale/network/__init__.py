@@ -35,6 +35,7 @@ from depthscale.network.residual import Residual
 from depthscale.network.spec import NetSpec
 from depthscale.network.torch_calls import (
     Judged,
+    is_derivative,
     is_elementwise,
     is_embedding,
     is_input,
@@ -85,6 +86,7 @@ __all__ = [
     "activation",
     "dominators_between",
     "hazard_of",
+    "is_derivative",
     "is_elementwise",
     "is_embedding",
     "is_input",

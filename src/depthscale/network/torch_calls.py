@@ -227,6 +227,11 @@ def is_assembly(function: str) -> bool:
     return function in _ASSEMBLING
 
 
+def is_derivative(function: str) -> bool:
+    """Whether it is autograd's own, called inside a forward pass."""
+    return function in ("grad", "jacobian", "hessian", "vjp", "jvp")
+
+
 def is_step(node: str) -> bool:
     """Whether an autograd node, by its class, is that of a function that is constant but for
     jumps."""

@@ -98,6 +98,7 @@ class Likeness:
         rank: effective rank over number.
         aligned_samples, aligned_positions: mean cosine of two, 1 where all take one direction,
             whatever their norms.
+        are_equal: whether all samples are, bit for bit; looked at where they come in.
     """
 
     samples: float
@@ -105,6 +106,7 @@ class Likeness:
     rank: float
     aligned_samples: float = nan
     aligned_positions: float = nan
+    are_equal: bool = False
 
 
 @dataclass(frozen=True)

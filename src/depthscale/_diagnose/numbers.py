@@ -193,6 +193,15 @@ def _lost(case: Analysis) -> Iterator[Finding]:
         )
 
 
+def underflows(case: Analysis) -> bool:
+    """Whether gradients become 0 in the model's own type."""
+    return any(
+        _underflow(op.gradient, op.dtype, op.dtype) > case.thresholds.lost_info
+        for op in case.trace.ops
+        if op.gradient is not None and op.gradient.count and op.dtype in _QUANTUM
+    )
+
+
 def _underflow(sketch: Sketch, name: str, dtype: str) -> float:
     """Share of values that become 0. In a tensor that is of this format already they are 0; as the
     density of small values is flat, those below half the smallest number are half as many as those

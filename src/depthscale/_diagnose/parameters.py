@@ -7,6 +7,7 @@ from math import prod
 from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.not_finite import is_spoilt
+from depthscale._diagnose.numbers import underflows
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.unmoved import CUTS, Unmoved, nothing_moves, unmoved
 from depthscale._diagnose.words import percent, place
@@ -22,6 +23,7 @@ def parameter_findings(case: Analysis) -> Iterator[Finding]:
         each
         for each in unmoved(case)
         if each.trouble not in CUTS and not told.intersection(op.id for op in each.makers)
+        if not (each.trouble is Trouble.UNDERFLOW and underflows(case))  # told of the gradient
     ]
     if is_spoilt(case):
         zero = []  # what comes of infinities is told of them

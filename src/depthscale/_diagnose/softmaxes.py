@@ -80,7 +80,8 @@ def _one_hot(case: Analysis, seen: list[tuple[Reading, Shares]]) -> Finding:
         "warn",
         op.name,
         "rows of the softmax look at one value alone: "
-        f"{shares.one_hot:.0%} of them give one of {shares.values} values 0.99 or more{spread}. The entropy of a row is "
+        f"{shares.one_hot:.0%} of them give one of {shares.values} values 0.99 or "
+        f"more{spread}. The entropy of a row is "
         f"{median(each.entropy for _, each in seen):.2g} of its maximum (median over {span(ops)}), "
         "and nearly no gradient passes to what is not looked at",
         {

@@ -10,7 +10,6 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 SHARED_MODULES = {
     "backward",
     "laws",
-    "normalizers",
     "sphere",
 }
 SHARED_TYPES = {

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from broken_networks import built, correlated, tied
+from depthscale._explain.argument import Argument, growth_argument
 from depthscale._explain.forward_backward import record
-from depthscale._explain.growth_argument import Argument, growth_argument
 from depthscale._explain.steps import RATE, STEPS
 from depthscale._explain.verdict import Found, Row, judge
 from depthscale.errors import InvalidSpec, NoTheory

@@ -8,11 +8,11 @@ from math import inf, pi
 import pytest
 import torch
 
-from depthscale._explain.normalizers import (
+from depthscale._explain.normalizer_answers import answers
+from depthscale._explain.normalizer_cells import (
     NORMALIZERS,
     Cell,
     Normalizers,
-    answers,
     between_samples,
     keeping,
     normalizers,

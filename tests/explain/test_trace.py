@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import depthscale as ds
 from broken_networks import correlated, tied
 from depthscale._explain.expected import expected
-from depthscale._explain.explanation import Explanation, reading
+from depthscale._explain.explanation import Explanation, read_explanation
 from depthscale._explain.forward_backward import record
 from depthscale._explain.measured import measured
 from depthscale._explain.steps import RATE
@@ -92,8 +92,8 @@ def test_theory_beside_them_is_that_of_the_description_up_to_the_weights_that_we
 
 
 def test_on_the_founding_network_every_step_holds_and_a_sentence_says_so() -> None:
-    assert reading(founding())[0].startswith("Every step of the argument holds at all 6 norms")
-    assert len(reading(founding())) == 1
+    (line,) = read_explanation(founding())
+    assert line.startswith("Every step of the argument holds at all 6 norms")
     assert founding().networks == 1
     assert isnan(founding().norms[0]["norm"].stderr)
 
@@ -107,7 +107,7 @@ def test_the_first_norms_row_argues_from_its_own_sigma() -> None:
 def test_correlated_weights_break_the_matrix_product() -> None:
     found = of_spec(SPEC, weight=correlated)
     assert len(failing(found, "product")) >= 3
-    assert any("the weights below do not multiply" in clause for clause in reading(found))
+    assert any("the weights below do not multiply" in clause for clause in read_explanation(found))
 
 
 def test_weights_that_come_back_make_slopes_know_their_gradient() -> None:
@@ -122,7 +122,7 @@ def test_a_batch_of_4_breaks_what_is_said_of_sigma() -> None:
         assert len(failing(found, step)) == 4
         assert "one σ is over 4 values" in found["4"][step].why
     assert not failing(found, "product")
-    assert reading(found)[0] == "Some step of the argument fails at all 4 norms:"
+    assert read_explanation(found)[0] == "Some step of the argument fails at all 4 norms:"
 
 
 def test_a_loss_common_to_all_samples_breaks_the_top_norm_alone() -> None:
@@ -131,10 +131,13 @@ def test_a_loss_common_to_all_samples_breaks_the_top_norm_alone() -> None:
     assert failing(found, "through_mean") == failing(found, "through_sigma") == ["16"]
     assert found["16"]["through_mean"].measured == pytest.approx(0.5, abs=0.02)
     assert found["16"]["through_sigma"].measured == pytest.approx(1 / torch.pi, abs=0.02)
-    assert reading(found)[0] == "Every step of the argument holds at 5 of 6 norms; elsewhere fails:"
+    assert (
+        read_explanation(found)[0]
+        == "Every step of the argument holds at 5 of 6 norms; elsewhere fails:"
+    )
     assert any(
         clause.startswith("the term through the mean takes a share") and "at 16" in clause
-        for clause in reading(found)
+        for clause in read_explanation(found)
     )
 
 

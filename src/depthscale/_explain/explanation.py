@@ -76,7 +76,7 @@ class Explanation:
         return found
 
     def __str__(self) -> str:
-        first, *failing = reading(self)
+        first, *failing = read_explanation(self)
         return f"{first} {'; '.join(failing)}".strip()
 
 
@@ -121,7 +121,7 @@ def explain(
     )
 
 
-def reading(explanation: Explanation) -> list[str]:
+def read_explanation(explanation: Explanation) -> list[str]:
     """What breaks where: at how many norms every step holds, then a clause for each step that
     fails."""
     norms = explanation.norms

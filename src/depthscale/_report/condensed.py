@@ -8,8 +8,7 @@ from math import isfinite
 
 import numpy as np
 
-from depthscale._explain.growth_argument import Argument
-from depthscale._explain.verdict import Outcome, Row
+from depthscale._explain import Argument, Outcome, Row
 from depthscale._report.phrases import with_error
 
 _ALIKE = 0.01  # relative difference of theory's values that are told as one

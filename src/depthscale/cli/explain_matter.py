@@ -34,11 +34,9 @@ def matter(
 ) -> None:
     """Does the explosion matter? Trains networks with and without Batch Norm at several depths, for
     a minute or two."""
-    from depthscale._explain.trainability import DEPTHS, RATES, matter
-    from depthscale._explain.training import Settings
-    from depthscale._report.chart.matter_charts import matter_figures
-    from depthscale._report.terminal.matter_table import matter_table
-    from depthscale.store.explanations import matter_record
+    from depthscale._explain import DEPTHS, RATES, Settings, matter
+    from depthscale._report import matter_figures, matter_table
+    from depthscale.store import matter_record
 
     check(json, html, folder=out)
     with progress("networks") as bar:

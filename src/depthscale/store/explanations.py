@@ -3,15 +3,19 @@
 from dataclasses import asdict
 from typing import Any
 
-from depthscale._explain.batchnorm import BatchnormWalk
-from depthscale._explain.explanation import Explanation
-from depthscale._explain.explanation import reading as explained
-from depthscale._explain.growth_argument import Argument
-from depthscale._explain.normalizers import Normalizers, answers
-from depthscale._explain.trainability import Matter, reading
-from depthscale._explain.verdict import Row
+from depthscale._explain import (
+    Argument,
+    BatchnormWalk,
+    Explanation,
+    Matter,
+    Normalizers,
+    Row,
+    answers,
+    read_explanation,
+    read_matter,
+)
 from depthscale.experiments import NAMES, Founding
-from depthscale.store import SCHEMA, number, record
+from depthscale.store.views import SCHEMA, number, record
 
 
 def founding_record(found: Founding) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def matter_record(found: Matter) -> dict[str, Any]:
         **asdict(found.settings),
         "rows": [asdict(row) for row in found.rows],
         "runs": [asdict(run) for run in found.runs],
-        "reading": reading(found),
+        "reading": read_matter(found),
     }
 
 
@@ -96,7 +100,7 @@ def explanation_record(found: Explanation) -> dict[str, Any]:
     return (
         {"schema": SCHEMA, "command": "explain model"}
         | asdict(found)
-        | {"norms": norms, "reading": explained(found)}
+        | {"norms": norms, "reading": read_explanation(found)}
     )
 
 

@@ -3,7 +3,7 @@
 import altair as alt
 import numpy as np
 
-from depthscale._explain.growth_argument import Argument
+from depthscale._explain import Argument
 from depthscale._report.chart.founding_charts import neuron_histograms
 from depthscale._report.chart.pictures import pictures
 from depthscale._report.chart.theme import NETWORK_COLOURS, NEURON_COLOURS, Chart, themed

@@ -4,7 +4,7 @@ from math import isfinite
 
 import altair as alt
 
-from depthscale._explain.trainability import NETWORKS, Matter
+from depthscale._explain import NETWORKS, Matter
 from depthscale._report.chart.pictures import pictures
 from depthscale._report.chart.theme import INK, NETWORK_COLOURS, SERIES_COLOURS, Chart, themed
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from depthscale._explain.verdict import Outcome, Row
+from depthscale._explain import Outcome, Row
 from depthscale._report.condensed import Line, condensed, steps
 from depthscale._report.page.html import Html, join, tag
 from depthscale._report.page.mathml import formula

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depthscale._explain.growth_argument import DEFAULT, Argument
-from depthscale._explain.verdict import Row
+from depthscale._explain import DEFAULT, Argument, Row
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.condensed import verdict_line
 from depthscale._report.page.assemble import Part, figure, section, sheet

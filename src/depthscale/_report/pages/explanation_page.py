@@ -3,8 +3,7 @@ gradient, and every step at each."""
 
 import numpy as np
 
-from depthscale._explain.block_steps import BLOCK_STEPS
-from depthscale._explain.explanation import Explanation, NormRows, reading
+from depthscale._explain import BLOCK_STEPS, Explanation, NormRows, read_explanation
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.page.assemble import Part, figure, section, sheet
 from depthscale._report.page.claims import claims
@@ -28,7 +27,7 @@ def explained_page(found: Explanation) -> str:
 
 
 def _first_screen(found: Explanation) -> Part:
-    first, *failing = reading(found)
+    first, *failing = read_explanation(found)
     over = f"{found.networks} networks" if found.networks > 1 else "one network"
     head = join(
         headline(

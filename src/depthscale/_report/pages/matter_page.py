@@ -5,7 +5,7 @@ import shlex
 
 import numpy as np
 
-from depthscale._explain.trainability import Matter, reading
+from depthscale._explain import Matter, read_matter
 from depthscale._report.chart.matter_charts import accuracies, first_steps
 from depthscale._report.page.assemble import Part, figure, section, sheet
 from depthscale._report.page.columns import table_of
@@ -82,7 +82,7 @@ def _reading(found: Matter) -> Part:
     return section(
         "reading",
         "What it says, and what it cannot",
-        tag("ul", *(tag("li", line) for line in reading(found))),
+        tag("ul", *(tag("li", line) for line in read_matter(found))),
     )
 
 

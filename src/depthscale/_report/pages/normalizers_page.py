@@ -7,7 +7,7 @@ from math import isfinite, log2
 import altair as alt
 import numpy as np
 
-from depthscale._explain.normalizers import (
+from depthscale._explain import (
     ACTIVATIONS,
     KEEPS,
     NORMALIZERS,

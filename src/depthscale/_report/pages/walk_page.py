@@ -4,9 +4,7 @@ through by button and key."""
 from collections.abc import Sequence
 from html import escape
 
-from depthscale._explain.batchnorm import BatchnormWalk, Check, Flow, Numbers, Passed
-from depthscale._explain.batchnorm_text import SYMBOLS
-from depthscale._explain.formula import drawn
+from depthscale._explain import SYMBOLS, BatchnormWalk, Check, Flow, Numbers, Passed, draw_formula
 from depthscale._report.chart.circuit_svg import circuit_svg
 from depthscale._report.page.document import asset, document
 from depthscale._report.page.mathml import formula as written
@@ -157,7 +155,7 @@ def _check(check: Check) -> str:
 
 
 def _math(formula: str) -> str:
-    return written(drawn(formula), large=True)
+    return written(draw_formula(formula), large=True)
 
 
 def _dot(panel: int, walk: BatchnormWalk) -> str:

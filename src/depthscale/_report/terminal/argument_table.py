@@ -7,8 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.growth_argument import Argument
-from depthscale._explain.verdict import Outcome, Row
+from depthscale._explain import Argument, Outcome, Row
 from depthscale._report.condensed import condensed, steps, verdict_line
 from depthscale.network import NetSpec
 

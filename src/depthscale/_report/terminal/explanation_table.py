@@ -9,9 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.block_steps import BLOCK_STEPS
-from depthscale._explain.explanation import Explanation, NormRows, reading
-from depthscale._explain.verdict import Outcome, Row
+from depthscale._explain import BLOCK_STEPS, Explanation, NormRows, Outcome, Row, read_explanation
 from depthscale._report.condensed import number
 from depthscale._report.short_numbers import short
 from depthscale._report.terminal.argument_table import STYLES, grid, heading
@@ -44,7 +42,7 @@ def explained_view(
     over = f"{found.networks} networks" if found.networks > 1 else "one network"
     yield f"{found.model}, {found.mode} mode, loss {found.loss}, {found.batch:,} samples, {over}"
     yield ""
-    first, *failing = reading(found)
+    first, *failing = read_explanation(found)
     yield Text(fill(first, width), style="bold")
     for clause in failing:
         yield Text(fill(f"- {clause}", width, subsequent_indent="  "))

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.trainability import NETWORKS, Matter, Row, reading
+from depthscale._explain import NETWORKS, Matter, MatterRow, read_matter
 
 _SHOWN = (0, 1, 2, 5)  # steps of the table
 
@@ -56,11 +56,11 @@ def matter_table(found: Matter) -> RenderableType:
                 _ratio(row.predicted),
                 *(_ratio(row.ratios[step]) for step in _SHOWN),
             )
-    said = [Text(f"- {line}") for line in reading(found)]
+    said = [Text(f"- {line}") for line in read_matter(found)]
     return Group(Text(sizes), Text(), accuracy, Text(), ratios, Text(), *said)
 
 
-def _accuracy(row: Row) -> str:
+def _accuracy(row: MatterRow) -> str:
     return f"{row.accuracy:.3f} ± {row.stderr:.3f}"
 
 

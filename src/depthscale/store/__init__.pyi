@@ -1,0 +1,18 @@
+"""Runs as files, and the JSON objects of the commands."""
+
+from depthscale.store.explanations import argument_record as argument_record
+from depthscale.store.explanations import explanation_record as explanation_record
+from depthscale.store.explanations import founding_record as founding_record
+from depthscale.store.explanations import matter_record as matter_record
+from depthscale.store.explanations import normalizers_record as normalizers_record
+from depthscale.store.explanations import walk_record as walk_record
+from depthscale.store.saved import load as load
+from depthscale.store.saved import save as save
+from depthscale.store.views import SCHEMA as SCHEMA
+from depthscale.store.views import classical_record as classical_record
+from depthscale.store.views import dumps as dumps
+from depthscale.store.views import number as number
+from depthscale.store.views import phase_record as phase_record
+from depthscale.store.views import record as record
+
+__all__: list[str]

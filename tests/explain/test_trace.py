@@ -14,8 +14,7 @@ from depthscale._explain.expected import expected
 from depthscale._explain.explanation import Explanation, read_explanation
 from depthscale._explain.forward_backward import record
 from depthscale._explain.measured import measured
-from depthscale._explain.steps import RATE
-from depthscale._explain.verdict import Found, Row, judge_argued
+from depthscale._explain.verdict import Row, Unit, judge
 from depthscale.errors import InvalidProbe
 from depthscale.nets.draw import draw_input, output_gradient
 from depthscale.nets.module import build
@@ -296,24 +295,34 @@ def test_what_cannot_be_explained_is_refused() -> None:
 
 
 JUDGED = [
-    (Found("factor", 2.0, nan, 2.03, nan, 1), "holds"),
-    (Found("factor", 2.0, nan, 2.05, nan, 1), "holds up to 2.5 %"),
-    (Found("factor", 2.0, 2.3, 2.3, nan, 1), "fails"),
-    (Found("factor", 2.0, nan, 2.3, 0.12, 1000), "holds"),
-    (Found("factor", 2.0, nan, 2.3, 0.05, 1000), "fails"),
-    (Found("factor", 2.0, nan, 2.3, 0.3, 1000), "too few seeds"),
-    (Found("share", 0.0, nan, 0.03, nan, 1), "holds up to 3.0 %"),
-    (Found("correlation", 0.0, nan, -0.12, nan, 1), "fails"),
-    (Found("factor", float("inf"), nan, 2.0, nan, 1), "fails"),
-    (Found("factor", nan, nan, 2.0, nan, 1), "no formula"),
-    (Found("factor", 2.0, 2.0, nan, nan, 1), "no such step"),
+    ("factor", 2.0, nan, 2.03, nan, 1, "holds"),
+    ("factor", 2.0, nan, 2.05, nan, 1, "holds up to 2.5 %"),
+    ("factor", 2.0, 2.3, 2.3, nan, 1, "fails"),
+    ("factor", 2.0, nan, 2.3, 0.12, 1000, "holds"),
+    ("factor", 2.0, nan, 2.3, 0.05, 1000, "fails"),
+    ("factor", 2.0, nan, 2.3, 0.3, 1000, "too few seeds"),
+    ("share", 0.0, nan, 0.03, nan, 1, "holds up to 3.0 %"),
+    ("correlation", 0.0, nan, -0.12, nan, 1, "fails"),
+    ("factor", float("inf"), nan, 2.0, nan, 1, "fails"),
+    ("factor", nan, nan, 2.0, nan, 1, "no formula"),
+    ("factor", 2.0, 2.0, nan, nan, 1, "no such step"),
 ]
 
 
-@pytest.mark.parametrize(("found", "verdict"), JUDGED)
-def test_the_verdict_is_that_of_argument_and_measurement(found: Found, verdict: str) -> None:
-    judged = judge_argued(found, str)
-    assert Row.of(RATE, "", None, found, judged).verdict == verdict
+@pytest.mark.parametrize(
+    ("unit", "argued", "predicted", "measured", "stderr", "networks", "verdict"), JUDGED
+)
+def test_the_verdict_is_that_of_argument_and_measurement(
+    unit: Unit,
+    argued: float,
+    predicted: float,
+    measured: float,
+    stderr: float,
+    networks: int,
+    verdict: str,
+) -> None:
+    row = Row("", "", "", unit, None, argued, predicted, measured, stderr)
+    assert judge(row, networks, str).verdict == verdict
 
 
 class Deleted(nn.Module):

@@ -15,7 +15,7 @@ from depthscale._report.chart.record_charts import (
     traces_chart,
 )
 from depthscale._report.chart.theme import Chart
-from depthscale._report.page.html import Html, join, table, tag
+from depthscale._report.page import Html, join, table, tag
 from depthscale._report.phrases import described, interval, rounded, verdict
 from depthscale.measure import Comparison, Growth, Ledger
 from depthscale.run import Run

@@ -14,10 +14,21 @@ from depthscale._report.article.derivation import (
     samples,
     vanilla,
 )
-from depthscale._report.page.assemble import Part, section, sheet
-from depthscale._report.page.columns import notes, readout, rms, table_of
-from depthscale._report.page.html import headline, join, link, paragraphs, tag
-from depthscale._report.page.provenance import provenance
+from depthscale._report.page import (
+    Part,
+    headline,
+    join,
+    link,
+    notes,
+    paragraphs,
+    provenance,
+    readout,
+    rms,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
 from depthscale._report.pages.comparison_page import comparison_page
 from depthscale._report.phrases import rate, rate_of, said_interval, said_rate
 from depthscale.experiments import NAMES, Founding, Story

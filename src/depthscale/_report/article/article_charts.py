@@ -12,7 +12,7 @@ from depthscale._report.chart.theme import (
     NETWORK_COLOURS,
     SERIES_COLOURS,
 )
-from depthscale._report.page.assemble import Part, figure, gathered
+from depthscale._report.page import Part, figure, gathered
 from depthscale.experiments import NAMES, Founding
 
 

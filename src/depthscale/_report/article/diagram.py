@@ -1,6 +1,6 @@
 """The three modules of a layer, forward and backward, as a drawing."""
 
-from depthscale._report.page.html import Html, join, tag
+from depthscale._report.page import Html, join, tag
 
 _WIDTH, _BOX, _GAP, _LEFT, _RIGHT = 420, 84, 26, 92, 328  # user units; centres of the two columns
 _HALF = 88

@@ -9,11 +9,20 @@ import numpy as np
 from depthscale._explain import DEFAULT, Argument, Row
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.condensed import verdict_line
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.claims import claims
-from depthscale._report.page.columns import readout, table_of
-from depthscale._report.page.html import headline, join, tag
-from depthscale._report.page.provenance import options, reproduced
+from depthscale._report.page import (
+    Part,
+    claims,
+    figure,
+    headline,
+    join,
+    options,
+    readout,
+    reproduced,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
 from depthscale._report.pages.neuron_panels import neurons
 from depthscale._report.phrases import described, sentence, with_error
 from depthscale.run import Array, Quantity

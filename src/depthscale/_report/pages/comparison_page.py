@@ -15,10 +15,22 @@ from depthscale._report.chart.along_depth import (
     with_selection,
 )
 from depthscale._report.chart.theme import AXIS, SERIES_COLOURS, Chart
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.columns import notes, readout, rms, table_of
-from depthscale._report.page.html import Html, headline, join, table, tag
-from depthscale._report.page.provenance import provenance
+from depthscale._report.page import (
+    Html,
+    Part,
+    figure,
+    headline,
+    join,
+    notes,
+    provenance,
+    readout,
+    rms,
+    section,
+    sheet,
+    table,
+    table_of,
+    tag,
+)
 from depthscale._report.phrases import interval, rate, rounded, sentence
 from depthscale.measure import AS_UNLIKELY, Growth, gradient_along_depth
 from depthscale.run import Array, Run

@@ -5,11 +5,20 @@ import numpy as np
 
 from depthscale._explain import BLOCK_STEPS, Explanation, NormRows, read_explanation
 from depthscale._report.chart.along_depth import Series, along_depth
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.claims import claims
-from depthscale._report.page.columns import readout, table_of
-from depthscale._report.page.html import Html, headline, join, tag
-from depthscale._report.page.provenance import versions
+from depthscale._report.page import (
+    Html,
+    Part,
+    claims,
+    figure,
+    headline,
+    join,
+    readout,
+    section,
+    sheet,
+    table_of,
+    tag,
+    versions,
+)
 from depthscale.run import Array, Quantity
 
 _SHOWN = ("inverse", "through_mean", "through_sigma", "slopes_independent", "z_independent", "norm")

@@ -7,10 +7,18 @@ import numpy as np
 
 from depthscale._explain import Matter, read_matter
 from depthscale._report.chart.matter_charts import accuracies, first_steps
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.columns import table_of
-from depthscale._report.page.html import headline, join, table, tag
-from depthscale._report.page.provenance import reproduced
+from depthscale._report.page import (
+    Part,
+    figure,
+    headline,
+    join,
+    reproduced,
+    section,
+    sheet,
+    table,
+    table_of,
+    tag,
+)
 from depthscale._report.phrases import with_error
 
 

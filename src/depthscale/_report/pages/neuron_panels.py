@@ -10,8 +10,7 @@ from depthscale._report.chart.theme import (
     NEURON_COLOURS,
     Chart,
 )
-from depthscale._report.page.assemble import Part, figure, gathered
-from depthscale._report.page.html import tag
+from depthscale._report.page import Part, figure, gathered, tag
 from depthscale.run import Array
 
 _NEURON_BINS = 33

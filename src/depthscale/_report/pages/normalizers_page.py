@@ -17,10 +17,19 @@ from depthscale._explain import (
 )
 from depthscale._report.chart.along_depth import with_selection
 from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.columns import readout, table_of
-from depthscale._report.page.html import Html, headline, join, tag
-from depthscale._report.page.provenance import reproduced
+from depthscale._report.page import (
+    Html,
+    Part,
+    figure,
+    headline,
+    join,
+    readout,
+    reproduced,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
 
 _KINDS = {
     "explodes": NETWORK_COLOURS[1],

@@ -14,10 +14,20 @@ from depthscale._report.chart.magnitudes import (
 )
 from depthscale._report.chart.record_charts import depth_series
 from depthscale._report.chart.theme import NETWORK_COLOURS
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.columns import notes, readout, rms, table_of
-from depthscale._report.page.html import headline, join, tag
-from depthscale._report.page.provenance import provenance
+from depthscale._report.page import (
+    Part,
+    figure,
+    headline,
+    join,
+    notes,
+    provenance,
+    readout,
+    rms,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
 from depthscale._report.phrases import described, verdict
 from depthscale.measure import gradient_along_depth
 from depthscale.run import Array, Run

@@ -5,8 +5,7 @@ from depthscale._report.chart.folds import Folding, short
 from depthscale._report.chart.magnitudes import beyond, lost, lost_chart, ridgeline
 from depthscale._report.chart.theme import NETWORK_COLOURS
 from depthscale._report.chart.trace_charts import PLACES
-from depthscale._report.page.assemble import Part, figure, section
-from depthscale._report.page.html import tag
+from depthscale._report.page import Part, figure, section, tag
 from depthscale.run import Run
 from depthscale.sketch import Sketch
 

@@ -9,11 +9,23 @@ import numpy as np
 from depthscale._diagnose import Diagnosis, Finding, diagnose
 from depthscale._report.chart import trace_charts as charts
 from depthscale._report.chart.folds import Fold, Folding, folded
-from depthscale._report.page.assemble import Part, figure, gathered, section, sheet
-from depthscale._report.page.columns import readout, rms, table_of
-from depthscale._report.page.document import asset
-from depthscale._report.page.html import Html, headline, join, table, tag
-from depthscale._report.page.provenance import trace_provenance
+from depthscale._report.page import (
+    Html,
+    Part,
+    asset,
+    figure,
+    gathered,
+    headline,
+    join,
+    readout,
+    rms,
+    section,
+    sheet,
+    table,
+    table_of,
+    tag,
+    trace_provenance,
+)
 from depthscale._report.pages.trace_distributions import distributions
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import DepthscaleError, UnreliableGrowth

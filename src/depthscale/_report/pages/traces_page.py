@@ -9,10 +9,22 @@ import numpy as np
 
 from depthscale._diagnose import Finding, diagnose
 from depthscale._report.chart.along_steps import QUANTITIES, along_steps, levels, places
-from depthscale._report.page.assemble import Part, figure, gathered, section, sheet
-from depthscale._report.page.columns import readout, rms, table_of
-from depthscale._report.page.html import Html, headline, join, table, tag
-from depthscale._report.page.provenance import trace_provenance
+from depthscale._report.page import (
+    Html,
+    Part,
+    figure,
+    gathered,
+    headline,
+    join,
+    readout,
+    rms,
+    section,
+    sheet,
+    table,
+    table_of,
+    tag,
+    trace_provenance,
+)
 from depthscale._report.phrases import interval, rounded, sentence
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure import AS_UNLIKELY, Analysis, Comparison, Difference, Growth, compare

@@ -6,8 +6,8 @@ from html import escape
 
 from depthscale._explain import SYMBOLS, BatchnormWalk, Check, Flow, Numbers, Passed, draw_formula
 from depthscale._report.chart.circuit_svg import circuit_svg
-from depthscale._report.page.document import asset, document
-from depthscale._report.page.mathml import formula as written
+from depthscale._report.page import asset, document
+from depthscale._report.page import formula as written
 from depthscale._report.short_numbers import short
 
 _SHOWN = 8  # samples in a row

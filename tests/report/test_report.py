@@ -209,7 +209,7 @@ def test_an_unwritable_place_is_named_before_anything_is_drawn(
     def never(*_: object) -> str:
         raise AssertionError("the page was drawn")
 
-    monkeypatch.setattr(sys.modules[ds.report.__module__], "page", never)
+    monkeypatch.setattr(sys.modules[ds.report.__module__], "to_html", never)
     with pytest.raises(UnwritablePath, match="it is a folder"):
         ds.report(predict(SMALL), tmp_path)
 

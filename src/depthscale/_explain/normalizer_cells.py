@@ -14,8 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from depthscale._explain.single_thread import one_thread
-from depthscale.errors import DepthscaleError, InvalidSpec, UnreliableGrowth
-from depthscale.measure import Growth, growth
+from depthscale.errors import DepthscaleError, InvalidSpec
+from depthscale.measure import Analysis, Growth
 from depthscale.nets import Progress, Seen, simulate
 from depthscale.network import NetSpec
 from depthscale.network import activation as named
@@ -246,10 +246,8 @@ def between_samples(x: Tensor) -> float:
 
 
 def _growth(profile: Run) -> Growth | None:
-    try:
-        return growth(profile)
-    except UnreliableGrowth:
-        return None
+    found = Analysis.of(profile).gradient
+    return found if isinstance(found, Growth) else None
 
 
 def _predicted_correlation(spec: NetSpec) -> float:

@@ -13,8 +13,10 @@ from depthscale._report.page import (
     Part,
     claims,
     figure,
+    flags,
     headline,
     join,
+    joined,
     options,
     readout,
     reproduced,
@@ -79,13 +81,8 @@ def _first_screen(argument: Argument) -> Part:
         _series(argument, "layer", "vanilla"), "factor of the squared gradient", power=1.0
     )
     hero = figure("depth", chart, "What each layer makes of the squared gradient", says, axis="x")
-    return Part(
-        join(
-            head,
-            hero.body,
-            readout("Click a point or a row (or use the arrow keys) to follow one layer."),
-        ),
-        hero.charts,
+    return joined(
+        head, hero, readout("Click a point or a row (or use the arrow keys) to follow one layer.")
     )
 
 
@@ -160,5 +157,5 @@ def _command(argument: Argument) -> str:
     spec, usual = argument.spec.record(), DEFAULT.record()
     if any(spec[name] != usual[name] for name in usual if name not in _OPTIONS):
         return ""
-    run = ("--loss", argument.loss, "--seeds", str(argument.seeds), "--seed", str(argument.seed))
+    run = flags({"loss": argument.loss, "seeds": argument.seeds, "seed": argument.seed})
     return shlex.join(["depthscale", "explain", "growth", *options(spec, usual), *run])

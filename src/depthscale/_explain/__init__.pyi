@@ -4,10 +4,10 @@ from depthscale._explain.argument import DEFAULT as DEFAULT
 from depthscale._explain.argument import Argument as Argument
 from depthscale._explain.argument import growth_argument as growth_argument
 from depthscale._explain.batchnorm import BatchnormWalk as BatchnormWalk
-from depthscale._explain.batchnorm import Check as Check
-from depthscale._explain.batchnorm import Flow as Flow
-from depthscale._explain.batchnorm import Numbers as Numbers
+from depthscale._explain.batchnorm import Identity as Identity
+from depthscale._explain.batchnorm import NodeFlow as NodeFlow
 from depthscale._explain.batchnorm import Passed as Passed
+from depthscale._explain.batchnorm import Samples as Samples
 from depthscale._explain.batchnorm import explain_batchnorm as explain_batchnorm
 from depthscale._explain.batchnorm import random_input as random_input
 from depthscale._explain.batchnorm_text import SYMBOLS as SYMBOLS

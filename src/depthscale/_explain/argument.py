@@ -22,8 +22,6 @@ from depthscale.nets import LOSSES, Loss, Progress, check_run
 from depthscale.network import NetSpec
 from depthscale.run import Array
 
-Run = Callable[[NetSpec, int, Loss], Tape]
-
 _NEURONS = 3
 # times depth / width: a generous bound on what infinite-width theory leaves out of a factor
 _FINITE_WIDTH = 2.0
@@ -58,7 +56,7 @@ def growth_argument(
     loss: str = "shared",
     seeds: int = 10,
     seed: int = 0,
-    run: Run = record,
+    run: Callable[[NetSpec, int, Loss], Tape] = record,
     progress: Progress | None = None,
 ) -> Argument:
     """Every step of the argument, for every layer of a plain network.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from depthscale._explain.expected import Numbers
-from depthscale._explain.forward_backward import Places, Tape, places
+from depthscale._explain.forward_backward import LayerPlaces, Tape, places
 from depthscale.nets import elementwise
 from depthscale.network import Elementwise, Norm, activation
 from depthscale.norms import correlation, norm_terms
@@ -19,7 +19,7 @@ def measured(tape: Tape) -> list[Numbers]:
     return [_layer(tape, at) for at in places(tape.graph)]
 
 
-def _layer(tape: Tape, at: Places) -> Numbers:
+def _layer(tape: Tape, at: LayerPlaces) -> Numbers:
     received = tape.graph.ops[at.activation].inputs[0]
     numbers = {
         "product": _factor(tape, at.below, at.linear),

@@ -43,7 +43,7 @@ COLLAPSED = 0.9  # correlation between samples at the last layer
 
 
 @dataclass(frozen=True)
-class Normalizer:
+class Column:
     """name: of a column. / fields: of the NetSpec; scaled: whether gamma stands for the root of
     sigma_w2.
 
@@ -57,18 +57,18 @@ class Normalizer:
 
 
 NORMALIZERS = (
-    Normalizer("none", {"norm": "none"}),
-    Normalizer("batch", {"norm": "batch"}, normalizes=True),
-    Normalizer("batch after", {"norm": "batch", "position": "after"}),
-    Normalizer("batch frozen", {"norm": "batch", "statistics": "frozen"}, normalizes=True),
-    Normalizer("batch eval", {"norm": "batch", "statistics": "running"}),
-    Normalizer("layer", {"norm": "layer"}, normalizes=True),
-    Normalizer("layer after", {"norm": "layer", "position": "after"}),
-    Normalizer("rms", {"norm": "rms"}, normalizes=True),
-    Normalizer("group", {"norm": "group"}, normalizes=True),
-    Normalizer("weight", {"norm": "weight"}, scaled=True),
-    Normalizer("weight std.", {"norm": "weight_standardized"}, scaled=True),
-    Normalizer("scaled w. std.", {"norm": "scaled_weight_standardized"}),
+    Column("none", {"norm": "none"}),
+    Column("batch", {"norm": "batch"}, normalizes=True),
+    Column("batch after", {"norm": "batch", "position": "after"}),
+    Column("batch frozen", {"norm": "batch", "statistics": "frozen"}, normalizes=True),
+    Column("batch eval", {"norm": "batch", "statistics": "running"}),
+    Column("layer", {"norm": "layer"}, normalizes=True),
+    Column("layer after", {"norm": "layer", "position": "after"}),
+    Column("rms", {"norm": "rms"}, normalizes=True),
+    Column("group", {"norm": "group"}, normalizes=True),
+    Column("weight", {"norm": "weight"}, scaled=True),
+    Column("weight std.", {"norm": "weight_standardized"}, scaled=True),
+    Column("scaled w. std.", {"norm": "scaled_weight_standardized"}),
 )
 
 
@@ -190,7 +190,7 @@ def keeping(name: str) -> float:
     return 1 / gaussian.expect(lambda x: phi.phi(x) ** 2, 1.0, phi.breaks).value
 
 
-def _spec(base: NetSpec, name: str, normalizer: Normalizer, sigma_w2: float | None) -> NetSpec:
+def _spec(base: NetSpec, name: str, normalizer: Column, sigma_w2: float | None) -> NetSpec:
     sigma = keeping(name) if sigma_w2 is None else sigma_w2
     scaled = replace(
         base, activation=name, sigma_w2=sigma, input_variance=1 / sigma if sigma else 1.0
@@ -199,7 +199,7 @@ def _spec(base: NetSpec, name: str, normalizer: Normalizer, sigma_w2: float | No
     return replace(spec, gamma=sqrt(sigma)) if normalizer.scaled else spec
 
 
-def _cell(name: str, normalizer: Normalizer, spec: NetSpec, seeds: int, seed: int) -> Cell:
+def _cell(name: str, normalizer: Column, spec: NetSpec, seeds: int, seed: int) -> Cell:
     correlations: list[float] = []
     last = spec.graph().places[-1]
 
@@ -207,34 +207,22 @@ def _cell(name: str, normalizer: Normalizer, spec: NetSpec, seeds: int, seed: in
         if seen.quantity == "activation" and seen.op == last and seen.values is not None:
             correlations.append(between_samples(seen.values))
 
-    predicted = _growth(predict(spec))
-    theory = predicted.rate if predicted else nan
+    theory = _growth(predict(spec))
+    rate, alike = theory.rate if theory else nan, _predicted_correlation(spec)
+    blank = Cell(name, normalizer.name, nan, nan, rate, nan, nan, alike, nan)
     try:
         profile = simulate(spec, seeds=seeds, seed=seed, see=keep)
     except DepthscaleError as refused:
-        return Cell(
-            name,
-            normalizer.name,
-            nan,
-            nan,
-            theory,
-            nan,
-            nan,
-            _predicted_correlation(spec),
-            nan,
-            str(refused),
-        )
+        return replace(blank, departs=str(refused))
     measured = _growth(profile)
     log2_signal = profile.activation.log2_mean_square
-    cell = Cell(
-        name,
-        normalizer.name,
-        *((measured.rate, measured.stderr) if measured else (nan, nan)),
-        theory,
-        float(np.mean(correlations)),
-        float(np.std(correlations, ddof=1) / sqrt(len(correlations))),
-        _predicted_correlation(spec),
-        float(2.0 ** ((log2_signal[-1] - log2_signal[1]) / (spec.depth - 1))),
+    cell = replace(
+        blank,
+        rate=measured.rate if measured else nan,
+        stderr=measured.stderr if measured else nan,
+        correlation=float(np.mean(correlations)),
+        correlation_stderr=float(np.std(correlations, ddof=1) / sqrt(len(correlations))),
+        signal=float(2.0 ** ((log2_signal[-1] - log2_signal[1]) / (spec.depth - 1))),
     )
     return replace(cell, departs=_departure(cell, spec, measured.degrees if measured else inf))
 

@@ -23,7 +23,7 @@ _NEURONS = 3
 
 
 @dataclass(frozen=True)
-class Row:
+class FoundingRow:
     """One layer of one network: rms of dE/dx measured and predicted, and their difference as a
     normal deviate."""
 
@@ -51,7 +51,7 @@ class Founding:
     shown: tuple[int, ...]
     without_theory: str = ""
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[FoundingRow]:
         """Layer by layer, network by network."""
         for i, (name, measured) in enumerate(zip(NAMES, self.measured, strict=True)):
             rms = np.sqrt(measured.gradient.mean_square)
@@ -61,7 +61,7 @@ class Founding:
                 predicted = np.sqrt(self.predicted[i].gradient.mean_square)
                 apart = gradient_along_depth(self.predicted[i], measured).z_score
             for layer in range(measured.depth + 1):
-                yield Row(
+                yield FoundingRow(
                     name, layer, *(float(each[layer]) for each in (rms, stderr, predicted, apart))
                 )
 

@@ -4,7 +4,15 @@ through by button and key."""
 from collections.abc import Sequence
 from html import escape
 
-from depthscale._explain import SYMBOLS, BatchnormWalk, Check, Flow, Numbers, Passed, draw_formula
+from depthscale._explain import (
+    SYMBOLS,
+    BatchnormWalk,
+    Identity,
+    NodeFlow,
+    Passed,
+    Samples,
+    draw_formula,
+)
 from depthscale._report.chart.circuit_svg import circuit_svg
 from depthscale._report.page import asset, document
 from depthscale._report.page import formula as written
@@ -79,7 +87,7 @@ def _panel(step: Passed) -> str:
     )
 
 
-def _flow(step: Passed, flow: Flow) -> Sequence[str]:
+def _flow(step: Passed, flow: NodeFlow) -> Sequence[str]:
     slope = f"slope({step.symbol}, {SYMBOLS[flow.to]})"
     return (
         _row(
@@ -118,7 +126,7 @@ def _section(number: int, title: str, says: str, rows: Sequence[str], formula: s
     )
 
 
-def _row(kind: str, what: str, formula: str, numbers: Numbers, group: str = "") -> str:
+def _row(kind: str, what: str, formula: str, numbers: Samples, group: str = "") -> str:
     cells = "".join(f"<td>{_number(number)}</td>" for number in numbers[:_SHOWN])
     if len(numbers) > _SHOWN:
         cells += "<td>…</td>"
@@ -144,7 +152,7 @@ def _follows(walk: BatchnormWalk) -> str:
     )
 
 
-def _check(check: Check) -> str:
+def _check(check: Identity) -> str:
     verdict = "holds" if check.holds else "fails"
     return (
         f'<div class="check {verdict}"><p>{escape(check.statement)}</p><p '

@@ -6,7 +6,7 @@ from textwrap import wrap
 
 from rich.cells import cell_len
 
-from depthscale._explain import SYMBOLS, BatchnormWalk, Check, Numbers, Passed, formula_line
+from depthscale._explain import SYMBOLS, BatchnormWalk, Identity, Passed, Samples, formula_line
 from depthscale._report.short_numbers import short
 
 _WIRES = """
@@ -100,7 +100,7 @@ def _step(step: Passed) -> Iterator[str]:
         yield _row(f"  {flow.name}", formula_line(flow.value), flow.numbers)
 
 
-def _row(what: str, formula: str, numbers: Numbers) -> str:
+def _row(what: str, formula: str, numbers: Samples) -> str:
     columns = "".join(f"{short(number):>10}" for number in numbers[:_SHOWN])
     return f"  {_padded(what, 14)} {_padded(formula, 23)}{columns}".rstrip()
 
@@ -117,7 +117,7 @@ def _shares(walk: BatchnormWalk) -> Iterator[str]:
         yield f"  through the {way:<10} {short(walk.shares[f'through_{way}'], 3)}"
 
 
-def _check(check: Check) -> Iterator[str]:
+def _check(check: Identity) -> Iterator[str]:
     yield from wrap(f"{'✓' if check.holds else '✗'} {check.statement}", 78, subsequent_indent="  ")
     yield f"    {formula_line(check.formula)}"
     yield f"    left {short(check.measured)}, right {short(check.predicted)}"

@@ -158,6 +158,26 @@ def test_an_import_past_a_face_is_named() -> None:
     assert past_a_face(beside + [(SOURCE / "cli" / "explain.py", face) for face in faces]) == []
 
 
+def hidden(table: str, files: set[str]) -> set[str]:
+    """Names of a face that a file of its folder hides, once that is imported."""
+    return files & {
+        alias.asname
+        for node in ast.parse(table).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_no_file_hides_a_name_of_a_face() -> None:
+    tables = list(SOURCE.rglob("__init__.pyi"))
+    assert len(tables) > 1
+    for table in tables:
+        files = {path.stem for path in table.parent.iterdir()}
+        assert hidden(table.read_text(), files) == set(), table
+    row = "from depthscale._explain.matter import matter as matter"
+    assert hidden(row, {"matter", "verdict"}) == {"matter"}
+
+
 def circle(imports: list[tuple[Path, str]]) -> list[str]:
     """The files of one circle of imports, or nothing; the package's own table of names is none."""
     names = {module(path): path for path in SOURCE.rglob("*.py")}

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.probe import gpt2
 from depthscale._probe import probe
-from depthscale._report.render import page
+from depthscale._report.render import to_html
 from depthscale.experiments import founding
 from depthscale.nets import simulate
 from depthscale.network.spec import NetSpec
@@ -40,10 +40,10 @@ def records() -> dict[str, tuple[Any, float]]:
 
 def main() -> None:
     shown = records()
-    page(shown["a profile of 10 layers"][0])  # the library of charts is loaded once in a process
+    to_html(shown["a profile of 10 layers"][0])  # the library of charts is loaded once in a process
     for name, (record, most) in shown.items():
         start = perf_counter()
-        text = page(record)
+        text = to_html(record)
         seconds, size = perf_counter() - start, len(text.encode()) / 1e6
         print(f"page of {name}: {seconds:.1f} s, {size:.2f} MB (at most {most:g})")
 

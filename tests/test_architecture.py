@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 RANKS = {
     "drawable": 0,
     "errors": 0,
+    "faces": 0,
     "files": 1,
     "sketch": 1,
     "numerics": 1,
@@ -128,6 +129,53 @@ def test_an_arrow_upwards_is_named() -> None:
     ]
     for name in ("depthscale", "depthscale.Run"):
         assert broken([(SOURCE / "errors.py", name)]) == ["errors.py imports __init__"]
+
+
+def past_a_face(imports: list[tuple[Path, str]]) -> list[str]:
+    """Imports out of a file inside another part, in words; a part is used through its face."""
+    files = {module(path) for path in SOURCE.rglob("*.py") if path.name != "__init__.py"}
+    return [
+        f"{path.relative_to(SOURCE)} imports past the face of {name.split('.')[1]}"
+        for path, name in imports
+        if (there := name.rpartition(".")[0]) in files
+        and there.count(".") > 1
+        and there.split(".")[1] != home(path)
+    ]
+
+
+def test_a_part_is_used_through_its_face() -> None:
+    assert past_a_face(arrows()) == []
+
+
+def test_an_import_past_a_face_is_named() -> None:
+    late = ast.parse("def late():\n from depthscale._explain.verdict import Row")
+    (name,) = [name for node in ast.walk(late) for name in _imported(node)]
+    assert past_a_face([(SOURCE / "cli" / "explain.py", name)]) == [
+        "cli/explain.py imports past the face of _explain"
+    ]
+    beside = [(SOURCE / "_explain" / "argument.py", name)]
+    faces = ("depthscale.errors.Undefined", "depthscale.numerics.gaussian")
+    assert past_a_face(beside + [(SOURCE / "cli" / "explain.py", face) for face in faces]) == []
+
+
+def hidden(table: str, files: set[str]) -> set[str]:
+    """Names of a face that a file of its folder hides, once that is imported."""
+    return files & {
+        alias.asname
+        for node in ast.parse(table).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_no_file_hides_a_name_of_a_face() -> None:
+    tables = list(SOURCE.rglob("__init__.pyi"))
+    assert len(tables) > 1
+    for table in tables:
+        files = {path.stem for path in table.parent.iterdir()}
+        assert hidden(table.read_text(), files) == set(), table
+    row = "from depthscale._explain.matter import matter as matter"
+    assert hidden(row, {"matter", "verdict"}) == {"matter"}
 
 
 def circle(imports: list[tuple[Path, str]]) -> list[str]:

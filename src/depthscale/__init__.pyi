@@ -12,11 +12,11 @@ from depthscale._diagnose import (
 from depthscale._diagnose import (
     diagnose as diagnose,
 )
-from depthscale._explain.explanation import Explanation as Explanation
-from depthscale._explain.explanation import explain as explain
+from depthscale._explain import Explanation as Explanation
+from depthscale._explain import explain as explain
 from depthscale._probe import probe as probe
+from depthscale._report import report as report
 from depthscale._report.render import chart as chart
-from depthscale._report.render import report as report
 from depthscale.errors import (
     DepthscaleError as DepthscaleError,
 )

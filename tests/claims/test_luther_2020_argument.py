@@ -7,7 +7,7 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 
-from depthscale._explain.growth_argument import Argument, growth_argument
+from depthscale._explain.argument import Argument, growth_argument
 from depthscale._explain.verdict import Row
 from depthscale.network.spec import NetSpec
 from tolerances import agrees, within

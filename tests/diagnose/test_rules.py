@@ -192,6 +192,16 @@ FIRES: list[
         lambda: judged(Times(1.0), F.mse_loss, target=1000.0),
         lambda: judged(Times(1.0), F.mse_loss, target=3.0),
     ),
+    (
+        "loss-shapes",
+        lambda: judged(Last(), F.mse_loss, target=1.0),
+        lambda: judged(Times(1.0), F.mse_loss, target=1.0),
+    ),
+    (
+        "softmax-over-samples",
+        lambda: rules(lambda: (nn.Softmax(0), torch.randn(32, WIDTH))),
+        lambda: rules(lambda: (nn.Softmax(1), torch.randn(32, WIDTH))),
+    ),
     ("softmax-one-hot", lambda: attention(30.0), lambda: attention(1.0)),
     ("softmax-flat", lambda: attention(1e-4), lambda: attention(0.1)),
     (
@@ -262,6 +272,13 @@ class Times(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.factor
+
+
+class Last(nn.Module):
+    """The first of several outputs, with an axis of its own that no target has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., None, :1]
 
 
 def judged(
@@ -551,7 +568,7 @@ def test_values_that_leave_their_type_are_told_from_divisions() -> None:
         for f in ds.diagnose(ds.probe(Divides(), torch.ones(4, 8))).findings
         if f.rule == "activation-not-finite"
     ]
-    assert "its inputs are finite" in finding.says
+    assert "it divides by 0" in finding.says
     assert "divides by" in finding.advice
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from depthscale._explain.formula import drawn, text
+from depthscale._explain.formula import draw_formula, formula_line
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from depthscale._explain.formula import drawn, text
     ],
 )
 def test_text_keeps_the_parentheses_that_matter(formula: str, written: str) -> None:
-    assert text(formula) == written
+    assert formula_line(formula) == written
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_text_keeps_the_parentheses_that_matter(formula: str, written: str) -> N
     ],
 )
 def test_the_notation_that_pages_draw_has_fractions(formula: str, written: str) -> None:
-    assert drawn(formula) == written
+    assert draw_formula(formula) == written
 
 
 @pytest.mark.parametrize("formula", ["a**3", "sin(a)", "a % b", "[a]"])
 def test_what_has_no_notation_is_refused(formula: str) -> None:
-    for reader in (text, drawn):
+    for reader in (formula_line, draw_formula):
         with pytest.raises((ValueError, KeyError)):
             reader(formula)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from broken_networks import built, correlated, tied
+from depthscale._explain.argument import Argument, growth_argument
 from depthscale._explain.forward_backward import record
-from depthscale._explain.growth_argument import Argument, growth_argument
-from depthscale._explain.steps import RATE, STEPS
-from depthscale._explain.verdict import Found, Row, judge
+from depthscale._explain.steps import STEPS
+from depthscale._explain.verdict import Row, Unit, judge
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.network.spec import NetSpec, Residual
 
@@ -31,7 +31,7 @@ def failing(found: Argument, step: str) -> list[int | None]:
 
 def test_no_step_fails_where_its_premises_stand() -> None:
     found = argument()
-    assert {row.step for row in found.rows} == {step.name for step in (*STEPS, RATE)}
+    assert {row.step for row in found.rows} == {step.name for step in STEPS}
     assert all(row.verdict.startswith("holds") for row in found.rows)
     assert sum(row.verdict == "holds" for row in found.rows) > 0.9 * len(found.rows)
 
@@ -144,32 +144,42 @@ def test_what_cannot_be_asked_is_refused() -> None:
 
 
 JUDGED = [
-    (Found("factor", 2.0, 2.0, 2.03, 0.001, 20), "holds"),
-    (Found("factor", 2.0, 2.0, 2.06, 0.001, 20), "holds up to 3.0 %"),  # finite width, below
-    (Found("factor", 2.0, 2.0, 2.13, 0.001, 20), "fails"),
-    (Found("factor", 2.0, 2.1, 2.1, 0.001, 20), "holds up to 5.0 %"),
-    (Found("factor", 2.0, 3.0, 3.0, 0.001, 20), "fails"),
-    (Found("factor", 2.0, 3.0, 2.5, 0.3, 20), "fails"),  # noise does not hide what theory knows
-    (Found("factor", 2.0, 2.0, 2.5, 0.3, 20), "too few seeds"),
-    (Found("factor", 2.0, float("inf"), 9.0, 0.3, 20), "fails"),
-    (Found("share", 0.0, 0.004, 0.019, 0.0001, 20), "holds"),
-    (Found("share", 0.0, 0.5, 0.5, 0.0001, 20), "fails"),
-    (Found("correlation", 0.0, 0.0, 0.049, 0.0, 20), "holds"),
-    (Found("correlation", 0.0, 0.0, 0.12, 0.001, 20), "fails"),
-    (Found("factor", 2.0, nan, 2.0, 0.1, 20), "no formula"),
-    (Found("factor", 2.0, 2.0, nan, nan, 20), "no such step"),
+    ("factor", 2.0, 2.0, 2.03, 0.001, 20, "holds"),
+    ("factor", 2.0, 2.0, 2.06, 0.001, 20, "holds up to 3.0 %"),  # finite width, below
+    ("factor", 2.0, 2.0, 2.13, 0.001, 20, "fails"),
+    ("factor", 2.0, 2.1, 2.1, 0.001, 20, "holds up to 5.0 %"),
+    ("factor", 2.0, 3.0, 3.0, 0.001, 20, "fails"),
+    ("factor", 2.0, 3.0, 2.5, 0.3, 20, "fails"),  # noise does not hide what theory knows
+    ("factor", 2.0, 2.0, 2.5, 0.3, 20, "too few seeds"),
+    ("factor", 2.0, float("inf"), 9.0, 0.3, 20, "fails"),
+    ("share", 0.0, 0.004, 0.019, 0.0001, 20, "holds"),
+    ("share", 0.0, 0.5, 0.5, 0.0001, 20, "fails"),
+    ("correlation", 0.0, 0.0, 0.049, 0.0, 20, "holds"),
+    ("correlation", 0.0, 0.0, 0.12, 0.001, 20, "fails"),
+    ("factor", 2.0, nan, 2.0, 0.1, 20, "no formula"),
+    ("factor", 2.0, 2.0, nan, nan, 20, "no such step"),
 ]
 
 
-@pytest.mark.parametrize(("found", "verdict"), JUDGED)
-def test_the_verdict_is_that_of_the_three_numbers(found: Found, verdict: str) -> None:
-    judged = judge(found, 0.04, lambda: "because")
-    assert Row.of(RATE, "", None, found, judged).verdict == verdict
+@pytest.mark.parametrize(
+    ("unit", "argued", "predicted", "measured", "stderr", "seeds", "verdict"), JUDGED
+)
+def test_the_verdict_is_that_of_the_three_numbers(
+    unit: Unit,
+    argued: float,
+    predicted: float,
+    measured: float,
+    stderr: float,
+    seeds: int,
+    verdict: str,
+) -> None:
+    row = Row("", "", "", unit, None, argued, predicted, measured, stderr)
+    assert judge(row, seeds, lambda: "because", 0.04).verdict == verdict
 
 
 def test_few_seeds_widen_the_allowance_as_students_t_does() -> None:
     """2.12 is 12 % off, with 2 % allowed and 2.5 % a standard error: 3 of many seeds' do not reach
     it, those of 4 do."""
-    many, few = (Found("factor", 2.0, 2.0, 2.24, 0.05, seeds) for seeds in (1000, 4))
-    assert judge(many, 0.0, str).outcome == "fails"
-    assert judge(few, 0.0, str).outcome != "fails"
+    row = Row("", "", "", "factor", None, 2.0, 2.0, 2.24, 0.05)
+    assert judge(row, 1000, str, 0.0).outcome == "fails"
+    assert judge(row, 4, str, 0.0).outcome != "fails"

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from depthscale._explain import training
 from depthscale._explain.dataset import Dataset, dataset
-from depthscale._explain.trainability import Matter, matter, reading
+from depthscale._explain.trainability import Matter, matter, read_matter
 from depthscale._explain.training import EPS, Settings, train
 from depthscale.errors import InvalidSpec
 from depthscale.nets.draw import draw_rows
@@ -107,7 +107,7 @@ def test_batch_norm_starts_with_theorys_ratio_and_loses_it_in_the_first_steps(
 
 
 def test_the_reading_has_the_runs_numbers(found: Matter) -> None:
-    said = " ".join(reading(found))
+    said = " ".join(read_matter(found))
     assert f"{found.of('batch norm')[-1].accuracy:.2f} at 24" in said
     assert "60 steps of plain SGD" in said
     assert found.trainable_depth == pytest.approx(

@@ -8,15 +8,8 @@ from math import inf, pi
 import pytest
 import torch
 
-from depthscale._explain.normalizers import (
-    NORMALIZERS,
-    Cell,
-    Normalizers,
-    answers,
-    between_samples,
-    keeping,
-    normalizers,
-)
+from depthscale._explain.normalizer_answers import Normalizers, answers, normalizers
+from depthscale._explain.normalizer_cells import NORMALIZERS, Cell, between_samples, keeping
 from depthscale.errors import InvalidSpec
 from depthscale.network.spec import NetSpec
 from depthscale.store import dumps

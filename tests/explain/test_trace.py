@@ -11,11 +11,10 @@ from torch import Tensor, nn
 import depthscale as ds
 from broken_networks import correlated, tied
 from depthscale._explain.expected import expected
-from depthscale._explain.explanation import Explanation, reading
+from depthscale._explain.explanation import Explanation, read_explanation
 from depthscale._explain.forward_backward import record
 from depthscale._explain.measured import measured
-from depthscale._explain.steps import RATE
-from depthscale._explain.verdict import Found, Row, judge_argued
+from depthscale._explain.verdict import Row, Unit, judge
 from depthscale.errors import InvalidProbe
 from depthscale.nets.draw import draw_input, output_gradient
 from depthscale.nets.module import build
@@ -92,8 +91,8 @@ def test_theory_beside_them_is_that_of_the_description_up_to_the_weights_that_we
 
 
 def test_on_the_founding_network_every_step_holds_and_a_sentence_says_so() -> None:
-    assert reading(founding())[0].startswith("Every step of the argument holds at all 6 norms")
-    assert len(reading(founding())) == 1
+    (line,) = read_explanation(founding())
+    assert line.startswith("Every step of the argument holds at all 6 norms")
     assert founding().networks == 1
     assert isnan(founding().norms[0]["norm"].stderr)
 
@@ -107,7 +106,7 @@ def test_the_first_norms_row_argues_from_its_own_sigma() -> None:
 def test_correlated_weights_break_the_matrix_product() -> None:
     found = of_spec(SPEC, weight=correlated)
     assert len(failing(found, "product")) >= 3
-    assert any("the weights below do not multiply" in clause for clause in reading(found))
+    assert any("the weights below do not multiply" in clause for clause in read_explanation(found))
 
 
 def test_weights_that_come_back_make_slopes_know_their_gradient() -> None:
@@ -122,7 +121,7 @@ def test_a_batch_of_4_breaks_what_is_said_of_sigma() -> None:
         assert len(failing(found, step)) == 4
         assert "one σ is over 4 values" in found["4"][step].why
     assert not failing(found, "product")
-    assert reading(found)[0] == "Some step of the argument fails at all 4 norms:"
+    assert read_explanation(found)[0] == "Some step of the argument fails at all 4 norms:"
 
 
 def test_a_loss_common_to_all_samples_breaks_the_top_norm_alone() -> None:
@@ -131,10 +130,13 @@ def test_a_loss_common_to_all_samples_breaks_the_top_norm_alone() -> None:
     assert failing(found, "through_mean") == failing(found, "through_sigma") == ["16"]
     assert found["16"]["through_mean"].measured == pytest.approx(0.5, abs=0.02)
     assert found["16"]["through_sigma"].measured == pytest.approx(1 / torch.pi, abs=0.02)
-    assert reading(found)[0] == "Every step of the argument holds at 5 of 6 norms; elsewhere fails:"
+    assert (
+        read_explanation(found)[0]
+        == "Every step of the argument holds at 5 of 6 norms; elsewhere fails:"
+    )
     assert any(
         clause.startswith("the term through the mean takes a share") and "at 16" in clause
-        for clause in reading(found)
+        for clause in read_explanation(found)
     )
 
 
@@ -293,24 +295,34 @@ def test_what_cannot_be_explained_is_refused() -> None:
 
 
 JUDGED = [
-    (Found("factor", 2.0, nan, 2.03, nan, 1), "holds"),
-    (Found("factor", 2.0, nan, 2.05, nan, 1), "holds up to 2.5 %"),
-    (Found("factor", 2.0, 2.3, 2.3, nan, 1), "fails"),
-    (Found("factor", 2.0, nan, 2.3, 0.12, 1000), "holds"),
-    (Found("factor", 2.0, nan, 2.3, 0.05, 1000), "fails"),
-    (Found("factor", 2.0, nan, 2.3, 0.3, 1000), "too few seeds"),
-    (Found("share", 0.0, nan, 0.03, nan, 1), "holds up to 3.0 %"),
-    (Found("correlation", 0.0, nan, -0.12, nan, 1), "fails"),
-    (Found("factor", float("inf"), nan, 2.0, nan, 1), "fails"),
-    (Found("factor", nan, nan, 2.0, nan, 1), "no formula"),
-    (Found("factor", 2.0, 2.0, nan, nan, 1), "no such step"),
+    ("factor", 2.0, nan, 2.03, nan, 1, "holds"),
+    ("factor", 2.0, nan, 2.05, nan, 1, "holds up to 2.5 %"),
+    ("factor", 2.0, 2.3, 2.3, nan, 1, "fails"),
+    ("factor", 2.0, nan, 2.3, 0.12, 1000, "holds"),
+    ("factor", 2.0, nan, 2.3, 0.05, 1000, "fails"),
+    ("factor", 2.0, nan, 2.3, 0.3, 1000, "too few seeds"),
+    ("share", 0.0, nan, 0.03, nan, 1, "holds up to 3.0 %"),
+    ("correlation", 0.0, nan, -0.12, nan, 1, "fails"),
+    ("factor", float("inf"), nan, 2.0, nan, 1, "fails"),
+    ("factor", nan, nan, 2.0, nan, 1, "no formula"),
+    ("factor", 2.0, 2.0, nan, nan, 1, "no such step"),
 ]
 
 
-@pytest.mark.parametrize(("found", "verdict"), JUDGED)
-def test_the_verdict_is_that_of_argument_and_measurement(found: Found, verdict: str) -> None:
-    judged = judge_argued(found, str)
-    assert Row.of(RATE, "", None, found, judged).verdict == verdict
+@pytest.mark.parametrize(
+    ("unit", "argued", "predicted", "measured", "stderr", "networks", "verdict"), JUDGED
+)
+def test_the_verdict_is_that_of_argument_and_measurement(
+    unit: Unit,
+    argued: float,
+    predicted: float,
+    measured: float,
+    stderr: float,
+    networks: int,
+    verdict: str,
+) -> None:
+    row = Row("", "", "", unit, None, argued, predicted, measured, stderr)
+    assert judge(row, networks, str).verdict == verdict
 
 
 class Deleted(nn.Module):

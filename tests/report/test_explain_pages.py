@@ -17,16 +17,15 @@ from torch import nn
 
 import depthscale as ds
 from depthscale import cli
-from depthscale._explain.explanation import explain
-from depthscale._explain.explanation import reading as reading_of_model
-from depthscale._explain.growth_argument import growth_argument
-from depthscale._explain.normalizers import answers, normalizers
-from depthscale._explain.trainability import matter, reading
+from depthscale._explain.argument import growth_argument
+from depthscale._explain.explanation import explain, read_explanation
+from depthscale._explain.normalizer_answers import answers, normalizers
+from depthscale._explain.trainability import matter, read_matter
 from depthscale._explain.training import Settings
 from depthscale._report.condensed import verdict_line
 from depthscale._report.page.claims import claims
 from depthscale._report.phrases import with_error
-from depthscale._report.render import page
+from depthscale._report.render import to_html
 from depthscale.network.spec import NetSpec
 from depthscale.store import dumps
 from report.conftest import Open, printed
@@ -69,7 +68,7 @@ def test_the_argument_s_page_shows_its_rate_its_verdict_and_every_row(
     found: dict[str, Any],
 ) -> None:
     argument = found["growth"]
-    text = page(argument)
+    text = to_html(argument)
     (rate,) = argument.of("rate")
     assert (
         f"×{with_error(rate.measured, rate.stderr)}</strong>; the argument has ×{rate.argued:.4g}"
@@ -91,7 +90,7 @@ def test_the_argument_s_page_shows_its_rate_its_verdict_and_every_row(
 )
 def test_every_argument_has_a_page(spec: NetSpec) -> None:
     """Without a norm there is one curve; one layer has no rate."""
-    text = page(growth_argument(spec, loss="independent", seeds=3))
+    text = to_html(growth_argument(spec, loss="independent", seeds=3))
     assert "NaN" not in text.split("const page = ")[1].split(";\n")[0]
     assert ("without norm" in text) == (spec.norm == "none")
     assert ("No rate of growth: there are no layers" in text) == (spec.depth == 1)
@@ -102,7 +101,7 @@ def test_every_argument_has_a_page(spec: NetSpec) -> None:
 def test_the_command_on_the_page_gives_the_same_record(
     name: str, found: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = unescape(re.findall(r"<pre>(depthscale explain .*?)</pre>", page(found[name]))[0])
+    line = unescape(re.findall(r"<pre>(depthscale explain .*?)</pre>", to_html(found[name]))[0])
     with contextlib.suppress(SystemExit):
         cli.main([*shlex.split(line)[1:], "--json", "-"])
     record = found[name].record()
@@ -115,9 +114,9 @@ def test_what_is_said_of_normalizers_and_of_training_is_on_their_pages(
 ) -> None:
     for name, lines in (
         ("normalizers", answers(found["normalizers"])),
-        ("matter", reading(found["matter"])),
+        ("matter", read_matter(found["matter"])),
     ):
-        text = unescape(page(found[name]))
+        text = unescape(to_html(found[name]))
         assert [line for line in lines if line.strip() not in text] == []
 
 
@@ -127,7 +126,7 @@ def test_every_norm_of_a_model_has_its_rows_and_its_point(
     explained = found["model"]
     text = pages["model"].read_text()
     assert [norm.name for norm in explained.norms if claims(norm.rows) not in text] == []
-    assert [line for line in reading_of_model(explained) if line not in unescape(text)] == []
+    assert [line for line in read_explanation(explained) if line not in unescape(text)] == []
     assert ">bulk<" not in text
     opened = show(pages["model"])
     assert HOSTILE in opened.text_content("main")

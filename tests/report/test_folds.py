@@ -13,7 +13,7 @@ from depthscale._probe import probe
 from depthscale._report.chart.folds import folded, short
 from depthscale._report.chart.magnitudes import lost
 from depthscale._report.phrases import interval, rounded
-from depthscale._report.render import page
+from depthscale._report.render import to_html
 from depthscale.measure import growth, ledger
 from depthscale.run import Run, depth_of
 from depthscale.sketch import Sketch
@@ -195,7 +195,7 @@ def test_the_first_screen_has_the_rate_with_its_interval_and_theory_s() -> None:
 
     trace = probe(make, torch.randn(16, 16), repeats=4)
     found, predicted = growth(trace), diagnose(trace).predicted_rate
-    text = page(trace)
+    text = to_html(trace)
     assert found is not None
     low, high = interval(found)
     assert (
@@ -205,4 +205,4 @@ def test_the_first_screen_has_the_rate_with_its_interval_and_theory_s() -> None:
     assert f"Theory: ×{predicted:.5g}." in text
     assert "batch of 16, 4 networks<" in text
     assert "± 2 standard errors over 4 networks." in text
-    assert "standard errors over" not in page(traced(flat(10)))
+    assert "standard errors over" not in to_html(traced(flat(10)))

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 import depthscale as ds
+from depthscale._explain.argument import growth_argument
 from depthscale._explain.batchnorm_text import WORDS
-from depthscale._explain.formula import drawn, text
-from depthscale._explain.growth_argument import growth_argument
+from depthscale._explain.formula import draw_formula, formula_line
 from depthscale._explain.verdict import Outcome, Row
 from depthscale._report.condensed import condensed, verdict_line
 from depthscale._report.page.claims import claims
@@ -26,7 +26,7 @@ from depthscale._report.page.html import Html, tag
 from depthscale._report.page.mathml import formula
 from depthscale._report.page.provenance import command
 from depthscale._report.phrases import interval, rounded, sentence, verdict, with_error
-from depthscale._report.render import VIEWS, page
+from depthscale._report.render import VIEWS, to_html
 from depthscale._report.terminal.founding_table import _growth_cells
 from depthscale.drawable import Drawable
 from depthscale.errors import InvalidSpec, NoPicture, UnwritablePath
@@ -86,14 +86,14 @@ def test_formulas_become_mathml() -> None:
     ],
 )
 def test_formulas_in_python_s_syntax_are_drawn_as_on_paper(written: str, inside: str) -> None:
-    assert inside in formula(drawn(written))
+    assert inside in formula(draw_formula(written))
 
 
 def test_every_formula_of_the_walk_can_be_drawn() -> None:
     for words in WORDS.values():
         for each in (words.symbol, words.value, *words.local, *words.flows):
-            assert text(each)
-            ElementTree.fromstring(formula(drawn(each), large=True))
+            assert formula_line(each)
+            ElementTree.fromstring(formula(draw_formula(each), large=True))
 
 
 def test_numbers_have_as_many_digits_as_their_error_allows() -> None:
@@ -209,7 +209,7 @@ def test_an_unwritable_place_is_named_before_anything_is_drawn(
     def never(*_: object) -> str:
         raise AssertionError("the page was drawn")
 
-    monkeypatch.setattr(sys.modules[ds.report.__module__], "page", never)
+    monkeypatch.setattr(sys.modules[ds.report.__module__], "to_html", never)
     with pytest.raises(UnwritablePath, match="it is a folder"):
         ds.report(predict(SMALL), tmp_path)
 
@@ -223,16 +223,16 @@ def test_profiles_are_named_by_what_tells_them_apart() -> None:
 
 def test_a_comparison_s_caption_speaks_of_what_is_drawn() -> None:
     a, b = simulate([SMALL, replace(SMALL, norm="none")], seeds=2)
-    assert "Points: measured ± 2 standard errors.<" in page([a, b])
-    assert "Points: measured ± 2 standard errors; lines: theory.<" in page([a, predict(SMALL)])
-    assert "Lines: theory.<" in page([predict(SMALL), predict(replace(SMALL, batch=64))])
+    assert "Points: measured ± 2 standard errors.<" in to_html([a, b])
+    assert "Points: measured ± 2 standard errors; lines: theory.<" in to_html([a, predict(SMALL)])
+    assert "Lines: theory.<" in to_html([predict(SMALL), predict(replace(SMALL, batch=64))])
 
 
 def test_a_page_calls_a_normal_deviate_what_is_no_number_of_standard_errors() -> None:
     a, b = simulate([SMALL, replace(SMALL, norm="none")], seeds=2)
     for profiles in ([a, b], [a, a], [a, predict(SMALL)], a):
         said = (
-            page(profiles)
+            to_html(profiles)
             .replace("± 2 standard errors", "")
             .replace("there are no standard errors to go by", "")
         )
@@ -270,7 +270,7 @@ def test_the_article_s_argument_is_explain_s_own_row_by_row() -> None:
     """On the same networks; another seed's would not do."""
     found = founding(NetSpec(depth=5, width=64, batch=32), seeds=4, seed=3)
     argument = growth_argument(NetSpec.from_record(found.measured[1].spec), seeds=4, seed=3)
-    text = page(found)
+    text = to_html(found)
     assert f"{verdict_line(argument.rows).capitalize()}." in text
     assert claims(argument.rows) in text
     assert (
@@ -284,7 +284,7 @@ def test_the_article_s_argument_is_explain_s_own_row_by_row() -> None:
 def test_an_argument_that_cannot_be_measured_is_named_in_the_article() -> None:
     """float32 does not hold the squares of inputs so small: the experiment carries powers of two, a
     tape does not."""
-    text = page(founding(NetSpec(depth=5, width=32, batch=16, input_variance=1e-60), seeds=3))
+    text = to_html(founding(NetSpec(depth=5, width=32, batch=16, input_variance=1e-60), seeds=3))
     assert "Not measured: input: the gradient is not finite there" in text
 
 
@@ -346,7 +346,7 @@ def test_a_formula_keeps_its_words_apart_and_its_exponents_up() -> None:
 def test_the_article_s_numbers_are_those_of_its_run() -> None:
     for seed in (0, 40):
         found = founding(NetSpec(depth=6, width=64, batch=32), seeds=4, seed=seed)
-        text = page(found)
+        text = to_html(found)
         measured = growth(found.measured[1])
         assert f"×{with_error(measured.rate, measured.stderr)} per layer" in text
         assert f"{np.sqrt(found.measured[1].gradient.mean_square[1]):.3g} at layer 1" in text
@@ -363,7 +363,7 @@ def test_the_article_s_numbers_are_those_of_its_run() -> None:
     ],
 )
 def test_another_network_than_the_founding_one_gets_no_story_about_it(spec: NetSpec) -> None:
-    text = page(founding(spec, seeds=2))
+    text = to_html(founding(spec, seeds=2))
     assert "Poincaré" not in text
     assert "vanilla against batch norm against frozen statistics" in text
 
@@ -382,7 +382,7 @@ CASES = [
 @pytest.mark.parametrize("spec", CASES, ids=str)
 def test_every_kind_of_profile_has_a_page_and_a_face(spec: NetSpec) -> None:
     for profile in (simulate(spec, seeds=2), simulate(spec, seeds=1), predict(spec)):
-        text = page(profile)
+        text = to_html(profile)
         assert "NaN" not in text.split("const page = ")[1].split(";\n")[0]
         assert "<svg" in profile._repr_html_()
 

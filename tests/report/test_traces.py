@@ -15,7 +15,7 @@ from depthscale._diagnose import diagnose
 from depthscale._probe import probe
 from depthscale._report.chart.along_steps import places
 from depthscale._report.phrases import sentence
-from depthscale._report.render import page
+from depthscale._report.render import to_html
 from depthscale.errors import NoPicture
 from depthscale.measure import run_names
 from depthscale.nets import simulate
@@ -57,7 +57,7 @@ def pair() -> dict[str, Run]:
 
 
 def test_the_page_of_two_traces_says_what_compare_found(pair: dict[str, Run]) -> None:
-    text = unescape(page(pair))
+    text = unescape(to_html(pair))
     found = ds.compare(pair["before"], pair["after"])
     apart = found.second
     assert apart.z_score > 3
@@ -85,11 +85,11 @@ def test_what_compare_returned_is_the_same_page_by_other_names(
     ds.report(ds.compare(pair["before"], pair["after"]), tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text()
     assert "<h1>Net (1) against Net (2)</h1>" in text
-    assert text.replace("Net (1)", "before").replace("Net (2)", "after") == page(pair)
+    assert text.replace("Net (1)", "before").replace("Net (2)", "after") == to_html(pair)
 
 
 def test_a_trace_against_itself_differs_nowhere(pair: dict[str, Run]) -> None:
-    text = unescape(page([pair["after"]] * 2))
+    text = unescape(to_html([pair["after"]] * 2))
     assert (
         "They cannot be told apart (a normal deviate of 0.0, as unlikely as Student's t of the "
         "difference)." in text
@@ -102,7 +102,7 @@ def test_traces_without_a_name_in_common_are_compared_by_depth(pair: dict[str, R
         nn.Sequential(*[nn.Sequential(nn.Linear(64, 64), nn.Tanh()) for _ in range(6)]),
         torch.randn(8, 64),
     )
-    text = page({"a": pair["before"], "b": other})
+    text = to_html({"a": pair["before"], "b": other})
     assert "places of depth are compared" in text
     assert "apart by a normal deviate of" in text or "cannot be told apart" in text
 
@@ -114,7 +114,7 @@ def test_where_nothing_repeats_the_operations_that_every_path_crosses_are_the_de
     title, ids = places([pair["before"], shallow])
     assert title.startswith("operation that every path crosses")
     assert ids == [list(range(21)), [0, 1, 2]]
-    assert "nothing repeats three times" in page([pair["before"], shallow])
+    assert "nothing repeats three times" in to_html([pair["before"], shallow])
 
 
 def test_steps_of_depth_are_where_growth_takes_them(pair: dict[str, Run]) -> None:
@@ -147,11 +147,11 @@ def test_traces_are_named_by_what_tells_them_apart(pair: dict[str, Run]) -> None
 
 def test_models_and_descriptions_are_drawn_together(pair: dict[str, Run]) -> None:
     described = simulate(NetSpec(depth=8, width=8, batch=4), seeds=1)
-    assert "described" in page({"model": pair["before"], "described": described})
+    assert "described" in to_html({"model": pair["before"], "described": described})
     with pytest.raises(NoPicture, match="list of Run, str"):
-        page([pair["before"], "a name"])  # type: ignore[list-item]
+        to_html([pair["before"], "a name"])  # type: ignore[list-item]
     with pytest.raises(NoPicture, match="takes two or more, got 1"):
-        page([pair["before"]])
+        to_html([pair["before"]])
 
 
 def test_a_comparison_of_traces_has_a_face_and_a_chart(pair: dict[str, Run]) -> None:

@@ -6,8 +6,8 @@ from math import inf, isfinite, log2, sqrt
 from statistics import median
 
 from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.data import large_input
 from depthscale._diagnose.finding import Finding
-from depthscale._diagnose.inputs import large_input
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import decades, span
 from depthscale.measure import Analysis

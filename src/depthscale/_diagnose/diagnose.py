@@ -5,13 +5,13 @@ from depthscale._diagnose.branches import BRANCHES
 from depthscale._diagnose.collapse import COLLAPSE
 from depthscale._diagnose.copies import COPIES
 from depthscale._diagnose.cut import CUT
+from depthscale._diagnose.data import INPUTS
 from depthscale._diagnose.finding import Diagnosis
-from depthscale._diagnose.inputs import INPUTS
 from depthscale._diagnose.judged import JUDGED
+from depthscale._diagnose.learning import PARAMETERS
 from depthscale._diagnose.modes import MODES
 from depthscale._diagnose.numbers import NUMBERS
 from depthscale._diagnose.overall import overall
-from depthscale._diagnose.parameters import PARAMETERS
 from depthscale._diagnose.rates import RATES
 from depthscale._diagnose.rule import Check
 from depthscale._diagnose.sentences import sentence_of

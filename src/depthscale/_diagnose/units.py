@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from math import sqrt
 
 from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.data import large_input
 from depthscale._diagnose.finding import Finding, Severity
-from depthscale._diagnose.inputs import large_input
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.unmoved import unmoved
 from depthscale.measure import Analysis

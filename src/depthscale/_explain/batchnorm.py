@@ -14,7 +14,7 @@ from depthscale._explain.batchnorm_text import WORDS
 from depthscale.errors import InvalidInput
 from depthscale.norms import Cache, NodeStep, batch_norm, batchnorm_backward_alt, batchnorm_forward
 
-Numbers = tuple[float, ...]  # one for each sample, or a single one for all
+Samples = tuple[float, ...]  # one for each sample, or a single one for all
 _LARGEST = 10**5  # values of a random input: more show nothing new
 _ROUNDING = 64 * float(
     np.finfo(float).eps
@@ -22,16 +22,16 @@ _ROUNDING = 64 * float(
 
 
 @dataclass(frozen=True)
-class Flow:
+class NodeFlow:
     """What one input of a node receives. / to: that input's name; local, value: formulas, with
     their numbers."""
 
     to: str
     name: str
     local: str
-    local_numbers: Numbers
+    local_numbers: Samples
     value: str
-    numbers: Numbers
+    numbers: Samples
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Passed:
     says: str
     symbol: str
     value: str
-    numbers: Numbers
-    arriving: Numbers
-    flows: tuple[Flow, ...]
+    numbers: Samples
+    arriving: Samples
+    flows: tuple[NodeFlow, ...]
 
 
 @dataclass(frozen=True)
-class Check:
+class Identity:
     """A statement with both sides of its formula computed. / measured, predicted: left and right,
     the largest over samples;
     rounding: how far apart they may lie."""
@@ -80,14 +80,14 @@ class BatchnormWalk:
     neuron: int
     samples: int
     eps: float
-    leaves: Mapping[str, Numbers]
-    dout: Numbers
+    leaves: Mapping[str, Samples]
+    dout: Samples
     steps: tuple[Passed, ...]
-    gradients: Mapping[str, Numbers]
+    gradients: Mapping[str, Samples]
     shares: Mapping[str, float]
-    checks: tuple[Check, ...]
+    checks: tuple[Identity, ...]
 
-    def edges(self) -> dict[tuple[str, str], tuple[Numbers, Numbers]]:
+    def edges(self) -> dict[tuple[str, str], tuple[Samples, Samples]]:
         """Each wire of the circuit, from one node to another: its value, and the gradient that
         flows back along it."""
         values = dict(self.leaves) | {step.node: step.numbers for step in self.steps}
@@ -132,7 +132,7 @@ def explain_batchnorm(
         )
     walk = cache.backprop(dout)
 
-    def of_neuron(values: Tensor) -> Numbers:
+    def of_neuron(values: Tensor) -> Samples:
         return tuple(
             values[:, min(neuron, values.shape[1] - 1)].flatten().tolist()
         )  # eps is one for all neurons
@@ -200,7 +200,7 @@ def _for_each(given: Sequence[float], neurons: int, name: str) -> np.ndarray:
 def _passed(number: int, step: NodeStep, cache: Cache, of_neuron) -> Passed:
     words = WORDS[step.node.name]
     flows = (
-        Flow(to, name, local, _numbers(slope, of_neuron), value, of_neuron(flow))
+        NodeFlow(to, name, local, _numbers(slope, of_neuron), value, of_neuron(flow))
         for to, name, local, slope, value, flow in zip(
             step.node.inputs,
             words.names,
@@ -223,11 +223,11 @@ def _passed(number: int, step: NodeStep, cache: Cache, of_neuron) -> Passed:
     )
 
 
-def _numbers(slope: Tensor | float, of_neuron) -> Numbers:
+def _numbers(slope: Tensor | float, of_neuron) -> Samples:
     return of_neuron(slope) if isinstance(slope, Tensor) else (slope,)
 
 
-def _shares(at_x_hat: Numbers, numbers: Mapping[str, Numbers]) -> dict[str, float]:
+def _shares(at_x_hat: Samples, numbers: Mapping[str, Samples]) -> dict[str, float]:
     """Squared size of the terms through mean and variance over that of the direct one. / source:
     Luther 2020."""
     g, z, r = (
@@ -244,12 +244,12 @@ def _shares(at_x_hat: Numbers, numbers: Mapping[str, Numbers]) -> dict[str, floa
 
 
 def _checks(
-    numbers: Mapping[str, Numbers],
-    restored: Numbers,
-    dx: Numbers,
-    at_x_hat: Numbers,
-    fused: Numbers,
-) -> tuple[Check, ...]:
+    numbers: Mapping[str, Samples],
+    restored: Samples,
+    dx: Samples,
+    at_x_hat: Samples,
+    fused: Samples,
+) -> tuple[Identity, ...]:
     """What is said of the function, computed from one neuron's numbers. / restored: its output
     under gamma = sigma, beta = mean."""
     n, (sigma,), (eps,) = len(dx), numbers["square root"], numbers["eps"]
@@ -259,28 +259,28 @@ def _checks(
         _ROUNDING * (1 + largest_x / sigma) * (1 + largest_z) * max(map(abs, at_x_hat)) / sigma
     )
     return (
-        Check(
+        Identity(
             "With γ = σ = √(variance + ε) and β = mean it gives the input back.",
             "sigma * x_hat + mu - x == 0",
             0.0,
             _furthest(restored, x),
             _ROUNDING * largest_x,
         ),
-        Check(
+        Identity(
             "dx is orthogonal to the ones: to move all samples together changes nothing.",
             "sum(d(x)) == 0",
             0.0,
             fsum(dx),
             cancelled * n,
         ),
-        Check(
+        Identity(
             "dx is orthogonal to x̂, but for ε: to stretch the batch changes nothing.",
             "sum(d(x) * x_hat) == eps / sigma**2 * r * sum(d(x_hat) * x_hat)",
             eps / sigma**2 * _dot(at_x_hat, z) / sigma,
             _dot(dx, z),
             cancelled * n * (1 + largest_z),
         ),
-        Check(
+        Identity(
             "The nine steps give what the closed form gives.",
             "d(x) - gamma * r / N * (N * d(y) - sum(d(y)) - x_hat * sum(x_hat * d(y))) == 0",
             0.0,
@@ -290,9 +290,9 @@ def _checks(
     )
 
 
-def _dot(one: Numbers, other: Numbers) -> float:
+def _dot(one: Samples, other: Samples) -> float:
     return fsum(a * b for a, b in zip(one, other, strict=True))
 
 
-def _furthest(one: Numbers, other: Numbers) -> float:
+def _furthest(one: Samples, other: Samples) -> float:
     return max(abs(a - b) for a, b in zip(one, other, strict=True))

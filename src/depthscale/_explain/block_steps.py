@@ -1,154 +1,135 @@
 """The steps of the growth argument at one norm of a user's model, in words; those of a whole
 network are in `steps`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from depthscale._explain.blocks import Block
-from depthscale._explain.verdict import Unit
+from depthscale._explain.steps import Step
 
 
-@dataclass(frozen=True)
-class BlockStep:
-    """name: of its number. / label: in a column; broken: what is said where it fails; lacks: why a
-    block may not have it."""
-
-    name: str
-    unit: Unit
-    label: str
-    statement: Callable[[Block], str]
-    formula: str
-    broken: str
-    lacks: str = ""
+def _constants(block: Block) -> str:
+    return "its statistics are constants, as in eval mode" if block.constant else ""
 
 
 BLOCK_STEPS = (
-    BlockStep(
+    Step(
         "product",
         "factor",
-        "product",
         lambda b: "the map below multiplies p by",
         "p(x below) / p(y) = fan_out <w²>",
+        "product",
         "the weights below do not multiply the squared gradient as independent ones would",
-        "it reads no linear map or convolution",
+        lambda b: "it reads no linear map or convolution",
     ),
-    BlockStep(
+    Step(
         "slopes_independent",
         "correlation",
-        "slopes",
         lambda b: "slopes do not know the gradient they multiply",
         "r(φ'(z)², (dE/dx)²) = 0",
+        "slopes",
         "slopes know the gradient that they multiply",
-        "no activation reads it whose slope varies",
+        lambda b: "no activation reads it whose slope varies",
     ),
-    BlockStep(
+    Step(
         "slope",
         "factor",
-        "slope",
         lambda b: (
             f"so {b.activation.op if b.activation else 'the activation'} multiplies it by the "
             "mean of φ'²"
         ),
         "p(z) / p(x) = <φ'²>",
+        "slope",
         "the activation above does not multiply the squared gradient by the mean of φ'²",
-        "no activation reads it",
+        lambda b: "no activation reads it",
     ),
-    BlockStep(
+    Step(
         "scale",
         "factor",
-        "gamma",
         lambda b: "γ multiplies it by its mean square",
         "p(z) / p(γz) = <γ²>",
+        "gamma",
         "γ knows the gradient that it multiplies",
-        "it has no gain",
+        lambda b: "it has no gain",
     ),
-    BlockStep(
+    Step(
         "even",
         "factor",
-        "σ, g",
         lambda b: "σ does not know the gradient that it divides",
         "<g²/σ²> / <g²> <1/σ²> = 1",
+        "σ, g",
         "σ knows the gradient that it divides",
     ),
-    BlockStep(
+    Step(
         "through_mean",
         "share",
-        "mean",
         lambda b: "the term through the mean is negligible",
         "<dE/dz>² / <(dE/dz)²> = 0",
+        "mean",
         "the term through the mean takes a share of the gradient",
+        lambda b: _constants(b) or f"{b.what.row.name} takes no mean away",
     ),
-    BlockStep(
+    Step(
         "z_independent",
         "correlation",
-        "z, g",
         lambda b: "z does not know the gradient that arrives at it",
         "r(z, dE/dz) = 0",
+        "z, g",
         "z knows the gradient that arrives at it",
     ),
-    BlockStep(
+    Step(
         "through_sigma",
         "share",
-        "sigma",
         lambda b: "so the term through sigma is negligible",
         "<z dE/dz>² / <(dE/dz)²> = 0",
+        "sigma",
         "the term through sigma takes a share of the gradient",
+        _constants,
     ),
-    BlockStep(
+    Step(
         "norm",
         "factor",
-        "gain",
         lambda b: f"so {b.what.row.name} multiplies p by 1/σ²",
         "p(y) / p(z) = <1/σ²>",
+        "gain",
         "the norm does not multiply the squared gradient by the mean of 1/σ²",
     ),
-    BlockStep(
+    Step(
         "sigma2",
         "factor",
-        "σ²",
         lambda b: "σ² is theory's",
         "mean σ² = sigma_w² Var φ",
+        "σ²",
         "σ² is not theory's",
     ),
-    BlockStep(
+    Step(
         "spread",
         "share",
-        "spread",
         lambda b: f"and hardly varies between {b.what.row.units}",
         "Var σ² / (mean σ²)² = 0",
+        "spread",
         "σ² varies",
     ),
-    BlockStep(
+    Step(
         "flatness",
         "factor",
-        "flat",
         lambda b: "so the mean of 1/σ² is 1 over that of σ²",
         "(mean of 1/σ²) (mean of σ²) = 1",
+        "flat",
         "the mean of 1/σ² is not 1 over the mean of σ²",
     ),
-    BlockStep(
+    Step(
         "inverse",
         "factor",
-        "1/σ²",
         lambda b: "and is theory's",
         "mean of 1/σ² = 1 / (sigma_w² Var φ)",
+        "1/σ²",
         "the mean of 1/σ² is not theory's",
     ),
-    BlockStep(
+    Step(
         "layer",
         "factor",
-        "layer",
         lambda b: "so the layer multiplies p by",
         "p(x below) / p(x) = the product of all",
+        "layer",
         "the layer as a whole does not multiply the squared gradient as argued",
-        "map, norm and activation do not follow each other alone",
+        lambda b: "map, norm and activation do not follow each other alone",
     ),
 )
-
-
-def lacks(step: BlockStep, block: Block) -> str:
-    """Why a block has no such step."""
-    if step.name.startswith("through_") and block.constant:
-        return "its statistics are constants, as in eval mode"
-    name = block.what.row.name
-    return f"{name} takes no mean away" if step.name == "through_mean" else step.lacks

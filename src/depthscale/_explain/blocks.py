@@ -2,11 +2,12 @@
 argued, predicted, measured."""
 
 from dataclasses import dataclass
-from math import isfinite, log2, nan
+from math import isfinite, isnan, log2, nan
 
 import numpy as np
 
 from depthscale._explain.expected import Numbers, of_norm, of_weights
+from depthscale._explain.measured import of_terms
 from depthscale.errors import NoTheory
 from depthscale.network import Norm
 from depthscale.run import Reading, Run, Terms
@@ -60,10 +61,7 @@ class Block:
 
 def blocks(trace: Run) -> list[Block]:
     """One for each norm whose terms were recorded, in the order of running."""
-    above: dict[int, Reading] = {}
-    for op in trace.ops:
-        if op.slopes and len(op.reads) >= 1:
-            above.setdefault(op.reads[0], op)
+    above = {op.reads[0]: op for op in reversed(trace.ops) if op.slopes and op.reads}
     return [Block(op, _map(trace, op), above.get(op.id)) for op in trace.ops if is_read(op)]
 
 
@@ -87,18 +85,12 @@ def _measured(block: Block, found: Terms, at: int) -> Numbers:
     numbers = {
         "product": _gain(block.map, at),
         "slope": _gain(block.activation, at),
-        "scale": found.scale if gains(block.norm) else nan,
+        "scale": nan if isnan(_gamma2(block.norm)) else found.scale,
         "norm": found.gain,
         "even": found.direct / found.inverse,
-        "through_mean": found.through_mean if block.what.row.centred else nan,
-        "through_sigma": found.through_sigma,
-        "sigma2": found.variance,
-        "spread": found.spread,
-        "inverse": found.inverse,
-        "flatness": found.flatness,
         "slopes_independent": nan,
         "z_independent": found.along_z,
-    }
+    } | of_terms(found, block.what)
     if block.activation is not None and at < len(block.activation.slopes):
         numbers["slopes_independent"] = block.activation.slopes[at].correlation
     if block.alone:
@@ -116,10 +108,8 @@ def argued(block: Block, shape: ModelGraph, theory: Numbers) -> Numbers:
         if block.activation is None
         else float(np.mean([each.mean_square for each in block.activation.slopes]))
     )
-    product = (
-        nan if block.map is None else of_weights(shape.graph.ops[shape.last[block.map.id]].what)
-    )
-    scale = float(np.mean([ms for ms in gains(block.norm)])) if gains(block.norm) else nan
+    product = of_weights(shape.graph.ops[shape.last[block.map.id]].what) if block.map else nan
+    scale = _gamma2(block.norm)
     zero = dict.fromkeys(
         ("through_mean", "through_sigma", "spread", "slopes_independent", "z_independent"), 0.0
     )
@@ -132,7 +122,7 @@ def argued(block: Block, shape: ModelGraph, theory: Numbers) -> Numbers:
         "flatness": 1.0,
         "sigma2": theory.get("sigma2", nan),
         "inverse": theory.get("inverse", nan),
-        "layer": product * slope * (1.0 if np.isnan(scale) else scale) * inverse,
+        "layer": product * slope * (1.0 if isnan(scale) else scale) * inverse,
     }
 
 
@@ -186,12 +176,10 @@ class Theory:
         return _power(sum(gains[0] for gains in each)) if all(each) else nan
 
 
-def gains(norm: Reading) -> list[float]:
-    """Mean square of a norm's gain gamma, if it has one."""
-    affine = [
-        ms for name, _, ms in norm.weights if not name.endswith(("running_mean", "running_var"))
-    ]
-    return affine[:1]
+def _gamma2(norm: Reading) -> float:
+    """Mean square of a norm's gain gamma; nan where it has none."""
+    statistics = ("running_mean", "running_var")
+    return next((ms for name, _, ms in norm.weights if not name.endswith(statistics)), nan)
 
 
 def _gain(op: Reading | None, at: int) -> float:

@@ -4,7 +4,7 @@ network's graph."""
 from dataclasses import replace
 from math import inf, nan
 
-from depthscale._explain.forward_backward import Places, places
+from depthscale._explain.forward_backward import LayerPlaces, places
 from depthscale.errors import DepthscaleError
 from depthscale.network import Conv, Graph, Linear, NetSpec, Norm
 from depthscale.theory import (
@@ -40,7 +40,7 @@ def argued(spec: NetSpec) -> list[Numbers]:
 
 
 def _layer(
-    graph: Graph, at: Places, signals: list[ForwardMoments], gradients: list[BackwardMoments]
+    graph: Graph, at: LayerPlaces, signals: list[ForwardMoments], gradients: list[BackwardMoments]
 ) -> Numbers:
     def factor(below: int, above: int) -> float:
         low, high = gradients[below], gradients[above]

@@ -2,17 +2,18 @@
 measured, judged."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from math import isfinite, isnan, nan, sqrt
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from math import isfinite, isnan, nan
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from depthscale._explain.block_steps import BLOCK_STEPS, BlockStep, lacks
+from depthscale._explain.block_steps import BLOCK_STEPS
 from depthscale._explain.blocks import Block, Theory, argued, blocks, is_read, measured
 from depthscale._explain.expected import Numbers
-from depthscale._explain.verdict import TOLERANCE, Found, Outcome, Row, judge_argued
+from depthscale._explain.steps import Step
+from depthscale._explain.verdict import TOLERANCE, Outcome, Row, judge
 from depthscale._probe import probe
 from depthscale.errors import InvalidProbe
 from depthscale.network import NORM_CALLS
@@ -80,10 +81,10 @@ class Explanation:
         norms = [
             asdict(norm) | {"rows": [row.record() for row in norm.rows]} for norm in self.norms
         ]
-        return asdict(self) | {"norms": norms, "reading": reading(self)}
+        return asdict(self) | {"norms": norms, "reading": read_explanation(self)}
 
     def __str__(self) -> str:
-        first, *failing = reading(self)
+        first, *failing = read_explanation(self)
         return f"{first} {'; '.join(failing)}".strip()
 
 
@@ -128,7 +129,7 @@ def explain(
     )
 
 
-def reading(explanation: Explanation) -> list[str]:
+def read_explanation(explanation: Explanation) -> list[str]:
     """What breaks where: at how many norms every step holds, then a clause for each step that
     fails."""
     norms = explanation.norms
@@ -144,7 +145,7 @@ def reading(explanation: Explanation) -> list[str]:
     return said
 
 
-def _broken(step: BlockStep, names: list[str], rows: list[Row]) -> str:
+def _broken(step: Step, names: list[str], rows: list[Row]) -> str:
     values, ideals = _range([row.measured for row in rows]), _range([row.argued for row in rows])
     places = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"{step.broken}: {values}, not {ideals}, at {places}"
@@ -177,7 +178,7 @@ def _explained(block: Block, theory: Theory, networks: int) -> NormRows:
 
 
 def _row(
-    step: BlockStep,
+    step: Step,
     block: Block,
     ideal: Numbers,
     theory: Numbers,
@@ -185,31 +186,21 @@ def _row(
     networks: int,
 ) -> Row:
     values = [each.get(step.name, nan) for each in samples]
-    mean = float(np.mean(values))
-    stderr = float(np.std(values, ddof=1) / sqrt(len(values))) if networks > 1 else nan
-    found = Found(
-        step.unit, ideal.get(step.name, nan), theory.get(step.name, nan), mean, stderr, networks
-    )
-    judged = judge_argued(found, lambda: _cause(step, block, found))
-    if judged.outcome is Outcome.NO_STEP:
-        return Row.lacking(step, step.statement(block), lacks(step, block))
-    return Row.of(step, step.statement(block), None, found, judged)
+    row = step.row(block, None, ideal.get(step.name, nan), theory.get(step.name, nan), values)
+    row = row if networks > 1 else replace(row, stderr=nan)
+    row = judge(row, networks, partial(_cause, block, row))
+    return step.blank(block, step.lacks(block)) if row.outcome is Outcome.NO_STEP else row
 
 
-def _cause(step: BlockStep, block: Block, found: Found) -> str:
+def _cause(block: Block, row: Row) -> str:
     """What theory makes of a miss, and whether one sigma is over few values."""
     said = []
     moves = ("norm", "through_mean", "through_sigma", "spread", "inverse", "flatness", "layer")
-    if step.name in moves and block.values < _FEW and not block.constant:
+    if row.step in moves and block.values < _FEW and not block.constant:
         said.append(f"one σ is over {block.values} values")
-    whole = abs(found.predicted) if found.unit == "factor" else 1.0
-    if isfinite(found.predicted) and abs(found.predicted - found.argued) > _SAME * whole:
-        near = abs(found.measured - found.predicted) <= TOLERANCE[found.unit] * whole + 3 * _known(
-            found.stderr
-        )
-        said.append(f"theory gives {found.predicted:.3g}" + (" too" if near else ""))
+    whole = row.whole(row.predicted)
+    if isfinite(row.predicted) and abs(row.predicted - row.argued) > _SAME * whole:
+        allowed = TOLERANCE[row.unit] * whole + 3 * (0.0 if isnan(row.stderr) else row.stderr)
+        near = abs(row.measured - row.predicted) <= allowed
+        said.append(f"theory gives {row.predicted:.3g}" + (" too" if near else ""))
     return "; ".join(said)
-
-
-def _known(stderr: float) -> float:
-    return 0.0 if isnan(stderr) else stderr

@@ -47,12 +47,12 @@ _LINE = _Forms("{}²", "√({})", "Σ {}", "d{}/d{}")
 _DRAWN = _Forms("{}^2", "sqrt{{{}}}", "∑ {}", "frac{{∂{}}}{{∂{}}}", "frac{{{}}}{{{}}}", "hat{{{}}}")
 
 
-def text(formula: str) -> str:
+def formula_line(formula: str) -> str:
     """On one line: "d(r) / sigma**2" is dE/dr / σ²."""
     return _written(_parsed(formula), _LINE)[0]
 
 
-def drawn(formula: str) -> str:
+def draw_formula(formula: str) -> str:
     """In the notation of `report.mathml`, with fractions as fractions: "1 / sigma" is
     frac{1}{σ}."""
     return _written(_parsed(formula), _DRAWN)[0]

@@ -20,7 +20,7 @@ class Tape:
 
 
 @dataclass(frozen=True)
-class Places:
+class LayerPlaces:
     """Where the operations of one layer stand in a graph; None for one that the layer does not
     have."""
 
@@ -54,13 +54,13 @@ def gradients(graph: Graph, values: list[Tensor], cotangent: Tensor) -> list[Ten
     return list(found)
 
 
-def places(graph: Graph) -> list[Places]:
+def places(graph: Graph) -> list[LayerPlaces]:
     """The layers of a plain network, from the first."""
     return [_places(graph, layer) for layer in list(graph.layers())[1:]]
 
 
-def _places(graph: Graph, layer: tuple[int, ...]) -> Places:
+def _places(graph: Graph, layer: tuple[int, ...]) -> LayerPlaces:
     at = {type(graph.ops[i].what): i for i in layer}
-    return Places(
+    return LayerPlaces(
         layer[0] - 1, at[Linear], at.get(Norm), at.get(Affine), at[Elementwise], layer[-1]
     )

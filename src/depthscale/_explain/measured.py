@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from depthscale._explain.expected import Numbers
-from depthscale._explain.forward_backward import Places, Tape, places
+from depthscale._explain.forward_backward import LayerPlaces, Tape, places
 from depthscale.nets import elementwise
 from depthscale.network import Elementwise, Norm, activation
 from depthscale.norms import correlation, norm_terms
+from depthscale.run import Terms
 
 
 def measured(tape: Tape) -> list[Numbers]:
@@ -18,7 +19,7 @@ def measured(tape: Tape) -> list[Numbers]:
     return [_layer(tape, at) for at in places(tape.graph)]
 
 
-def _layer(tape: Tape, at: Places) -> Numbers:
+def _layer(tape: Tape, at: LayerPlaces) -> Numbers:
     received = tape.graph.ops[at.activation].inputs[0]
     numbers = {
         "product": _factor(tape, at.below, at.linear),
@@ -39,16 +40,19 @@ def _norm(tape: Tape, at: int) -> Numbers:
     if norm.statistics == "running":
         return factor
     found = norm_terms(tape.values[below], tape.gradients[at], tape.gradients[below], norm)
-    of_sigma = {
-        "sigma2": found.variance,
-        "spread": found.spread,
-        "inverse": found.inverse,
-        "flatness": found.flatness,
+    return factor | of_terms(found, norm)
+
+
+def of_terms(terms: Terms, norm: Norm) -> Numbers:
+    """What a norm's terms say of the steps about it."""
+    return {
+        "sigma2": terms.variance,
+        "spread": terms.spread,
+        "inverse": terms.inverse,
+        "flatness": terms.flatness,
+        "through_mean": terms.through_mean if norm.row.centred else nan,
+        "through_sigma": terms.through_sigma,
     }
-    if norm.statistics == "frozen":
-        return factor | of_sigma
-    through_mean = {} if not norm.row.centred else {"through_mean": found.through_mean}
-    return factor | of_sigma | through_mean | {"through_sigma": found.through_sigma}
 
 
 def _factor(tape: Tape, below: int, above: int) -> float:

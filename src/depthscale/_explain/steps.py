@@ -1,28 +1,59 @@
 """The steps of the growth argument in words: what each says of a network, and why a network may not
 have it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import nan, sqrt
+from typing import Any
 
-from depthscale._explain.verdict import Unit
+import numpy as np
+
+from depthscale._explain.verdict import Row, Unit
 from depthscale.network import NetSpec
 
 
 @dataclass(frozen=True)
 class Step:
-    """name: of its number in `expected` and `measured`. / statement: of a network; formula: p is
-    the mean square of a gradient.
+    """A step of the argument at its subject: a described network, or a norm of a model (`Block`).
 
-    vanilla: whether it is about the network without a norm. lacks: why a network has no such step,
-    or nothing.
+    Args:
+        name: Of its number in `expected` and `measured`.
+        statement: What it says of a subject.
+        formula: p is the mean square of a gradient.
+        label: In a column.
+        broken: What is said where it fails.
+        lacks: Why a subject has no such step, or nothing.
+        vanilla: Whether it is about the network without a norm.
     """
 
     name: str
     unit: Unit
-    statement: Callable[[NetSpec], str]
+    statement: Callable[[Any], str]
     formula: str
+    label: str = ""
+    broken: str = ""
+    lacks: Callable[[Any], str] = lambda subject: ""
     vanilla: bool = False
-    lacks: Callable[[NetSpec], str] = lambda spec: ""
+
+    def row(
+        self,
+        subject: Any,
+        layer: int | None,
+        argued: float,
+        predicted: float,
+        values: Sequence[float],
+    ) -> Row:
+        """Not judged yet. / values: one for each network."""
+        stderr = float(np.std(values, ddof=1) / sqrt(len(values))) if len(values) > 1 else nan
+        mean = float(np.mean(values))
+        blank = self.blank(subject)
+        return replace(
+            blank, layer=layer, argued=argued, predicted=predicted, measured=mean, stderr=stderr
+        )
+
+    def blank(self, subject: Any, why: str = "") -> Row:
+        """The row of a step that there is not. / why: the reason."""
+        return Row(self.name, self.statement(subject), self.formula, self.unit, why=why)
 
 
 def _over(spec: NetSpec) -> str:
@@ -167,10 +198,11 @@ STEPS = (
         lambda s: "so a layer multiplies p by",
         "p(x below) / p(x) = sigma_w² E φ'² / σ²",
     ),
-)
-RATE = Step(
-    "rate",
-    "factor",
-    lambda s: "and p grows towards the input at the rate",
-    "λ^(L-2) = p(x_1) / p(x_(L-1))",
+    Step(
+        "rate",  # of all layers between the first and the last
+        "factor",
+        lambda s: "and p grows towards the input at the rate",
+        "λ^(L-2) = p(x_1) / p(x_(L-1))",
+        lacks=lambda s: "" if s.depth > 2 else "there are no layers between the first and the last",
+    ),
 )

@@ -23,7 +23,7 @@ DEPTHS, RATES = (10, 20, 30, 50), (1e-3, 1e-2, 1e-1)
 
 
 @dataclass(frozen=True)
-class Row:
+class MatterRow:
     """One kind of network at one depth. / rate: the learning rate with the best training accuracy,
     over seeds.
 
@@ -57,11 +57,11 @@ class Matter:
     rates: tuple[float, ...]
     growth_rate: float
     trainable_depth: float
-    rows: tuple[Row, ...]
+    rows: tuple[MatterRow, ...]
     runs: tuple[Trained, ...]
     seed: int = 0
 
-    def of(self, network: str) -> list[Row]:
+    def of(self, network: str) -> list[MatterRow]:
         return [row for row in self.rows if row.network == network]
 
     def record(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Matter:
             **asdict(self.settings),
             "rows": [asdict(row) for row in self.rows],
             "runs": [asdict(run) for run in self.runs],
-            "reading": reading(self),
+            "reading": read_matter(self),
         }
 
 
@@ -124,7 +124,7 @@ def matter(
     )
 
 
-def reading(found: Matter) -> list[str]:
+def read_matter(found: Matter) -> list[str]:
     """What the run shows, and what it cannot tell; every number is the run's."""
     normed, vanilla = found.of("batch norm"), found.of("vanilla")
     deep, plain = normed[-1], vanilla[-1]
@@ -176,7 +176,7 @@ def _spec(network: str, depth: int, settings: Settings) -> NetSpec:
     return NetSpec(norm=norm, depth=depth, width=settings.width, batch=settings.batch, eps=eps)
 
 
-def _row(runs: list[Trained], settings: Settings, data: Dataset) -> Row:
+def _row(runs: list[Trained], settings: Settings, data: Dataset) -> MatterRow:
     rates = sorted({run.rate for run in runs})
     best = max(
         rates, key=lambda rate: np.mean([run.train_accuracy for run in runs if run.rate == rate])
@@ -186,7 +186,7 @@ def _row(runs: list[Trained], settings: Settings, data: Dataset) -> Row:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.exp(np.log(fastest).mean(0))
     network, depth = runs[0].network, runs[0].depth
-    return Row(
+    return MatterRow(
         network,
         depth,
         best,

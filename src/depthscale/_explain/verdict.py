@@ -2,10 +2,10 @@
 what was measured."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from math import isfinite, isnan, nan
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from scipy.special import ndtr, stdtrit
 
@@ -29,87 +29,35 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
-    """One number of one layer. / unit: a factor is compared relative to itself, a share or a
-    correlation as it is."""
-
-    unit: Unit
-    argued: float
-    predicted: float
-    measured: float
-    stderr: float
-    seeds: int
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Of one number. / why: the reason, if it needs one; miss: how far a step misses that holds up
-    to so much: of the factor, of the whole, of 1."""
-
-    outcome: Outcome
-    why: str = ""
-    miss: float = 0.0
-
-
-class Stated(Protocol):
-    """What a row repeats of its step."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def unit(self) -> Unit: ...
-    @property
-    def formula(self) -> str: ...
-
-
-@dataclass(frozen=True)
 class Row:
     """One step at one layer. / layer: None for what is said of all layers between the first and the
-    last.
+    last, and at a norm of a model.
+
+    unit: a factor is compared relative to itself, a share or a correlation as it is.
 
     argued: what the argument puts for it (an infinite batch, independent cotangents). predicted:
     theory for this very network.
     measured, stderr: mean over seeds and its standard error; nan where there is none.
-    outcome, why, miss: see Judgement.
+    outcome, why: whether it holds, and the reason, if it needs one. miss: how far a step misses
+    that holds up to so much: of the factor, of the whole, of 1.
     """
 
     step: str
     statement: str
     formula: str
     unit: Unit
-    layer: int | None
-    argued: float
-    predicted: float
-    measured: float
-    stderr: float
-    outcome: Outcome
+    layer: int | None = None
+    argued: float = nan
+    predicted: float = nan
+    measured: float = nan
+    stderr: float = nan
+    outcome: Outcome = Outcome.NO_STEP
     why: str = ""
     miss: float = 0.0
 
-    @classmethod
-    def of(
-        cls, step: Stated, statement: str, layer: int | None, found: Found, judged: Judgement
-    ) -> "Row":
-        return cls(
-            step.name,
-            statement,
-            step.formula,
-            found.unit,
-            layer,
-            found.argued,
-            found.predicted,
-            found.measured,
-            found.stderr,
-            judged.outcome,
-            judged.why,
-            judged.miss,
-        )
-
-    @classmethod
-    def lacking(cls, step: Stated, statement: str, why: str) -> "Row":
-        """The row of a step that there is not."""
-        nothing = Found(step.unit, nan, nan, nan, nan, 0)
-        return cls.of(step, statement, None, nothing, Judgement(Outcome.NO_STEP, why))
+    def whole(self, value: float) -> float:
+        """What a difference to a value of the row is measured by."""
+        return abs(value) if self.unit == "factor" else 1.0
 
     def record(self) -> dict[str, Any]:
         """Its fields, and the verdict in words."""
@@ -124,80 +72,57 @@ class Row:
         return f"{self.outcome.value} {by}"
 
 
-def judge(found: Found, finite_width: float, cause: Callable[[], str]) -> Judgement:
-    """Whether it holds. / finite_width: a bound, twice depth / width, on the relative size of
-    what theory leaves out.
+def judge(row: Row, seeds: int, cause: Callable[[], str], finite_width: float | None = None) -> Row:
+    """The row with its verdict.
 
-    cause: says why theory departs from the argument.
+    seeds: that its standard error is over; one network has none, and the tolerance alone decides.
+    cause: says why theory departs from the argument, or what it makes of a miss.
+    finite_width: a bound, twice depth / width, on the relative size of what theory leaves out; none
+    for a network that theory may not know, of which the argument alone decides.
     The allowance is the unit's tolerance and 3 standard errors, as many as Student's t makes of
     them over so few seeds.
     """
-    if isnan(found.measured):
-        return Judgement(Outcome.NO_STEP)
-    if isnan(found.predicted) or isnan(found.argued):
-        return Judgement(Outcome.NO_FORMULA, "theory has no separate number for it here")
-    if not isfinite(found.predicted):
-        return Judgement(Outcome.FAILS, f"theory's mean is infinite: {cause()}")
-    tolerance, noise = TOLERANCE[found.unit], _deviate(found.seeds) * found.stderr
-    theory, argument = (
-        abs(each) if found.unit == "factor" else 1.0 for each in (found.predicted, found.argued)
-    )
-    off_theory, off_argument = (
-        abs(found.measured - found.predicted),
-        abs(found.measured - found.argued),
-    )
-    if off_theory > (tolerance + finite_width) * theory + noise:
-        return Judgement(
-            Outcome.FAILS,
-            f"theory gives {found.predicted:.3g} here too, and is missed {_by(off_theory, found)}",
+    outcome, why, miss = _judged(row, seeds, cause, finite_width)
+    return replace(row, outcome=outcome, why=why, miss=miss)
+
+
+def _judged(
+    row: Row, seeds: int, cause: Callable[[], str], finite_width: float | None
+) -> tuple[Outcome, str, float]:
+    alone = finite_width is None
+    theory, left_out = (row.argued, 0.0) if alone else (row.predicted, finite_width)
+    if isnan(row.measured):
+        return Outcome.NO_STEP, "", 0.0
+    if isnan(theory) or isnan(row.argued):
+        separate = "" if alone else "separate "
+        return Outcome.NO_FORMULA, f"theory has no {separate}number for it here", 0.0
+    if not isfinite(theory):
+        return Outcome.FAILS, f"theory's mean is infinite: {cause()}", 0.0
+    noise = _deviate(seeds) * row.stderr if seeds > 1 else 0.0
+    tolerance, whole, ideal = TOLERANCE[row.unit], row.whole(theory), row.whole(row.argued)
+    off_theory, off = abs(row.measured - theory), abs(row.measured - row.argued)
+    if off_theory > (tolerance + left_out) * whole + noise:
+        if alone:
+            return _missed(off / ideal, cause())
+        by = (
+            f"{off_theory / row.stderr:.0f} standard errors"
+            if row.stderr > 0
+            else f"{off_theory:.2g}"
         )
-    departure = abs(found.predicted - found.argued) / argument
-    if noise > TOO_NOISY * theory and departure <= UP_TO:
-        return _too_few(found, noise / theory)
+        return Outcome.FAILS, f"theory gives {theory:.3g} here too, and is missed by {by}", 0.0
+    departure = abs(theory - row.argued) / ideal
+    if noise > TOO_NOISY * whole and departure <= UP_TO:
+        return Outcome.TOO_FEW_SEEDS, f"{seeds} of them leave ± {noise / whole:.0%}", 0.0
     if departure > tolerance:  # by theory's own account, however little the seeds can tell
         return _missed(departure, cause())
-    if off_theory <= tolerance * theory + noise and off_argument <= tolerance * argument + noise:
-        return Judgement(Outcome.HOLDS)
-    why = f"theory is for infinite width; what it leaves out is of the order {finite_width / 2:.1%}"
-    return _missed(max(off_argument / argument, off_theory / theory), why)
+    if off_theory <= tolerance * whole + noise and off <= tolerance * ideal + noise:
+        return Outcome.HOLDS, "", 0.0
+    why = f"theory is for infinite width; what it leaves out is of the order {left_out / 2:.1%}"
+    return _missed(max(off / ideal, off_theory / whole), why)
 
 
-def judge_argued(found: Found, cause: Callable[[], str]) -> Judgement:
-    """Whether it holds by the argument alone, for a network that theory may not know. / cause: says
-    what theory makes of a miss.
-
-    One network has no standard error: then the tolerance alone decides.
-    """
-    if isnan(found.measured):
-        return Judgement(Outcome.NO_STEP)
-    if isnan(found.argued):
-        return Judgement(Outcome.NO_FORMULA, "theory has no number for it here")
-    if not isfinite(found.argued):
-        return Judgement(Outcome.FAILS, f"theory's mean is infinite: {cause()}")
-    noise = _deviate(found.seeds) * found.stderr if found.seeds > 1 else 0.0
-    argument = abs(found.argued) if found.unit == "factor" else 1.0
-    off = abs(found.measured - found.argued)
-    if off > TOLERANCE[found.unit] * argument + noise:
-        return _missed(off / argument, cause())
-    if noise > TOO_NOISY * argument:
-        return _too_few(found, noise / argument)
-    return Judgement(Outcome.HOLDS)
-
-
-def _missed(by: float, why: str) -> Judgement:
-    return Judgement(Outcome.FAILS, why) if by > UP_TO else Judgement(Outcome.HOLDS_UP_TO, why, by)
-
-
-def _too_few(found: Found, noise: float) -> Judgement:
-    return Judgement(Outcome.TOO_FEW_SEEDS, f"{found.seeds} of them leave ± {noise:.0%}")
-
-
-def _by(distance: float, found: Found) -> str:
-    return (
-        f"by {distance / found.stderr:.0f} standard errors"
-        if found.stderr > 0
-        else f"by {distance:.2g}"
-    )
+def _missed(by: float, why: str) -> tuple[Outcome, str, float]:
+    return (Outcome.FAILS, why, 0.0) if by > UP_TO else (Outcome.HOLDS_UP_TO, why, by)
 
 
 def _deviate(seeds: int) -> float:

@@ -231,7 +231,7 @@ class ProbePass:
         params = self.parameters.traced(self._fates(), self.hidden)  # tells what it cannot count
         origin = Probed(
             model=type(self.asked.model).__name__,
-            mode=_mode(self.tree),
+            mode=self.tree.mode,
             seed=self.asked.seed,
             repeats=self.asked.repeats,
             batch=self.batch,
@@ -349,8 +349,3 @@ def _batch(ready: given.Inputs) -> int:
 
 def _where(call: modules.ModuleCall) -> str:
     return f"{call.path or 'the model'} ({type(call.module).__name__})"
-
-
-def _mode(tree: Tree) -> str:
-    modes = {module.training for _, module in tree.modules}
-    return "mixed" if len(modes) > 1 else MODES[not modes.pop()]

@@ -32,6 +32,12 @@ class Tree:
     def tensors(self) -> list[tuple[str, Tensor]]:
         return [*self.parameters, *self.buffers]
 
+    @property
+    def mode(self) -> str:
+        """As a word: train, eval or mixed."""
+        modes = {module.training for _, module in self.modules}
+        return "mixed" if len(modes) > 1 else "train" if modes.pop() else "eval"
+
     def notes(self) -> tuple[Submodule, ...]:
         """Class, structure and mode of every module at every place where it stands, the model's own
         left out."""

@@ -8,14 +8,14 @@ from math import isfinite
 
 import numpy as np
 
-from depthscale._explain.verdict import Outcome, Row
+from depthscale._explain import Outcome, Row
 from depthscale._report.phrases import with_error
 
 _ALIKE = 0.01  # relative difference of theory's values that are told as one
 
 
 @dataclass(frozen=True)
-class Line:
+class StepLine:
     """Layers of one step, in words. / verdict: the outcome with its number."""
 
     layers: str
@@ -32,7 +32,7 @@ def steps(rows: Iterable[Row]) -> list[list[Row]]:
     return [list(each) for _, each in groupby(rows, key=lambda row: row.step)]
 
 
-def condensed(rows: list[Row]) -> list[Line]:
+def condensed(rows: list[Row]) -> list[StepLine]:
     """The rows of one step, in the order of their first layers; the first layer apart where it
     differs alone."""
     groups: dict[tuple[Outcome, str], list[Row]] = {}
@@ -77,12 +77,17 @@ def verdict_line(rows: Iterable[Row]) -> str:
     )
 
 
-def _line(rows: list[Row]) -> Line:
+def _line(rows: list[Row]) -> StepLine:
     worst = max(rows, key=lambda row: (row.miss, _noise(row)))
-    argued, predicted, measured = (
-        _values(rows, which) for which in ("argued", "predicted", "measured")
+    return StepLine(
+        where(rows),
+        _values(rows, "argued"),
+        _values(rows, "predicted"),
+        _values(rows, "measured"),
+        worst.outcome,
+        worst.verdict,
+        worst.why,
     )
-    return Line(where(rows), argued, predicted, measured, worst.outcome, worst.verdict, worst.why)
 
 
 def _noise(row: Row) -> float:

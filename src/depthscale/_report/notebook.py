@@ -15,8 +15,8 @@ from depthscale._report.chart.record_charts import (
     traces_chart,
 )
 from depthscale._report.chart.theme import Chart
-from depthscale._report.page.html import Html, join, table, tag
-from depthscale._report.phrases import described, interval, rounded, verdict
+from depthscale._report.page import Html, bullets, join, table, tag
+from depthscale._report.phrases import between, described, rounded, verdict
 from depthscale.measure import Comparison, Growth, Ledger
 from depthscale.run import Run
 from depthscale.sketch import FORMATS, Sketch
@@ -61,19 +61,12 @@ def ledger_html(account: Ledger) -> str:
 
 def diagnosis_html(found: Diagnosis) -> str:
     """The verdict, and a line for each finding."""
-    return join(
-        tag("p", found.verdict), tag("ul", *(tag("li", str(each)) for each in found.findings))
-    )
+    return join(tag("p", found.verdict), bullets(map(str, found.findings)))
 
 
 def growth_html(found: Growth) -> str:
     """The rate with its interval, in a small table."""
-    low, high = interval(found)
-    sure = (
-        f"{rounded(low, found.stderr)} to {rounded(high, found.stderr)}"
-        if found.stderr
-        else "exact"
-    )
+    sure = between(found) if found.stderr else "exact"
     scale = f"{found.depth_scale:.3g} {found.step}s" if isfinite(found.depth_scale) else "∞"
     row = [
         f"×{rounded(found.rate, found.stderr)}",

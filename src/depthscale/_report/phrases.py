@@ -8,7 +8,7 @@ from typing import Any
 from scipy.special import ndtri, stdtrit
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure import Factor, Growth, growth, growth_in_words
+from depthscale.measure import Analysis, Factor, Growth, growth_in_words
 from depthscale.network import SPEC_NORMS
 from depthscale.run import Run
 
@@ -52,6 +52,12 @@ def interval(found: Growth) -> tuple[float, float]:
     quantile = float(ndtri(_SURE) if isinf(found.degrees) else stdtrit(found.degrees, _SURE))
     reach = min(quantile * found.log_stderr, _LARGEST_LOG - abs(log(found.rate)))
     return exp(log(found.rate) - reach), exp(log(found.rate) + reach)
+
+
+def between(found: Growth) -> str:
+    """That interval in digits."""
+    low, high = interval(found)
+    return f"{rounded(low, found.stderr)} to {rounded(high, found.stderr)}"
 
 
 def described(spec: Mapping[str, Any]) -> str:
@@ -109,10 +115,7 @@ def verdict(profile: Run, theory: Run | None) -> tuple[str, str, str]:
 
 def rate(profile: Run) -> Growth | UnreliableGrowth:
     """The growth, or why there is none."""
-    try:
-        return growth(profile)
-    except UnreliableGrowth as refused:
-        return refused
+    return Analysis.of(profile).gradient
 
 
 def rate_of(found: Growth | UnreliableGrowth) -> float:
@@ -132,8 +135,7 @@ def said_interval(found: Growth | UnreliableGrowth) -> str:
     """Its interval, in brackets."""
     if isinstance(found, UnreliableGrowth):
         return " (from too few networks to give its error)"
-    low, high = interval(found)
-    return f" (95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)})"
+    return f" (95 % interval {between(found)})"
 
 
 def _does(found: Growth) -> str:
@@ -151,10 +153,7 @@ def _does(found: Growth) -> str:
 
 def _interval(found: Growth) -> str:
     where = f"layers {found.first_layer} to {found.last_layer}"
-    if found.stderr == 0:
-        return where
-    low, high = interval(found)
-    return f"95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, {where}"
+    return f"95 % interval {between(found)}, {where}" if found.stderr else where
 
 
 def _apart(found: Growth, predicted: Growth) -> str:

@@ -10,11 +10,7 @@ from typing import Any
 
 from depthscale import files
 from depthscale._diagnose import Diagnosis
-from depthscale._explain.batchnorm import BatchnormWalk
-from depthscale._explain.explanation import Explanation
-from depthscale._explain.growth_argument import Argument
-from depthscale._explain.normalizers import Normalizers
-from depthscale._explain.trainability import Matter
+from depthscale._explain import Argument, BatchnormWalk, Explanation, Matter, Normalizers
 from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts
@@ -111,10 +107,10 @@ def report(what: Reported, path: str | Path) -> None:
     """
     path = Path(path)
     files.check_file(path)
-    files.write(path, page(what))
+    files.write(path, to_html(what))
 
 
-def page(what: Reported) -> str:
+def to_html(what: Reported) -> str:
     """The page's HTML."""
     if draw := VIEWS.get(type(what), View()).page:
         return draw(what)

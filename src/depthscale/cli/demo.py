@@ -35,9 +35,7 @@ def demo(
     Vanilla, Batch Norm, and Batch Norm whose statistics take no gradient; norm and statistics are
     set by the experiment.
     """
-    from depthscale._report.article.founding_figures import founding_figures
-    from depthscale._report.render import page
-    from depthscale._report.terminal.founding_table import founding_table
+    from depthscale._report import founding_figures, founding_table, to_html
     from depthscale.experiments import founding
     from depthscale.store import dumps
 
@@ -55,7 +53,7 @@ def demo(
         found = founding(spec, seeds=count, seed=seed, loss=loss, progress=bar)
     record = dumps(_record(found))
     figures = founding_figures(found)
-    article = page(found)
+    article = to_html(found)
     contents = {**figures, "demo.json": record, "index.html": article}
     files.make_folder(out)
     files.write_all(

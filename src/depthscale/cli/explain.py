@@ -55,8 +55,8 @@ def batchnorm(
     The circuit with its values and gradients, every node's local gradient, and the numbers of one
     neuron.
     """
-    from depthscale._explain.batchnorm import explain_batchnorm
-    from depthscale._report.terminal.walk_lines import walk_lines
+    from depthscale._explain import explain_batchnorm
+    from depthscale._report import walk_lines
 
     if input is not None and (batch, width) != (None, None):
         raise InvalidInput(
@@ -80,7 +80,7 @@ def _read(path: Path | None) -> Any:
 
 
 def _random(batch: int | None, width: int | None, seed: int) -> Any:
-    from depthscale._explain.batchnorm import random_input
+    from depthscale._explain import random_input
 
     return random_input(4 if batch is None else batch, 3 if width is None else width, seed)
 

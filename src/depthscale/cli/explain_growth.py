@@ -46,9 +46,8 @@ def growth(
 ) -> None:
     """Why Batch Norm makes gradients explode: the argument step by step, each predicted, measured
     and judged."""
-    from depthscale._explain.growth_argument import growth_argument
-    from depthscale._report.chart.argument_charts import argument_figures
-    from depthscale._report.terminal.argument_table import argument_table
+    from depthscale._explain import growth_argument
+    from depthscale._report import argument_figures, argument_table
 
     spec = NetSpec(**asdict(network))
     check(json, html, folder=out)

@@ -34,10 +34,8 @@ def matter(
 ) -> None:
     """Does the explosion matter? Trains networks with and without Batch Norm at several depths, for
     a minute or two."""
-    from depthscale._explain.trainability import DEPTHS, RATES, matter
-    from depthscale._explain.training import Settings
-    from depthscale._report.chart.matter_charts import matter_figures
-    from depthscale._report.terminal.matter_table import matter_table
+    from depthscale._explain import DEPTHS, RATES, Settings, matter
+    from depthscale._report import matter_figures, matter_table
 
     check(json, html, folder=out)
     with progress("networks") as bar:

@@ -38,8 +38,8 @@ def model(
     At every batch, layer, group, instance or RMS norm: what its backward pass does to the gradient,
     step by step.
     """
-    from depthscale._explain.explanation import explain
-    from depthscale._report.terminal.explanation_table import explained_view
+    from depthscale._explain import explain
+    from depthscale._report import explained_view
 
     check(json, html)
     asked = {"loss": loss, "mode": mode, "repeats": repeats, "output": output}

@@ -31,8 +31,8 @@ def normalizers(
 ) -> None:
     """Do normalized preactivations imply exploding gradients? What preserves them, and at what
     price?"""
-    from depthscale._explain.normalizers import ACTIVATIONS, normalizers
-    from depthscale._report.terminal.normalizers_table import normalizers_table
+    from depthscale._explain import ACTIVATIONS, normalizers
+    from depthscale._report import normalizers_table
 
     check(json, html)
     with progress("networks") as bar:

@@ -45,7 +45,7 @@ def deliver(
 ) -> None:
     """What an explanation found: its page, its record, its pictures into a folder, and a table on
     the terminal. / command: as its record names it."""
-    from depthscale._report.render import page
+    from depthscale._report import to_html
     from depthscale.store import SCHEMA, dumps
 
     drawn = pictures(found) if folder is not None else {}
@@ -53,7 +53,7 @@ def deliver(
         files.make_folder(folder)
         files.write_all({folder / name: content for name, content in drawn.items()})
     if html is not None:
-        files.write(html, page(found))
+        files.write(html, to_html(found))
     put(dumps({"schema": SCHEMA, "command": command} | found.record()), json)
     if str(json) == "-":
         return
@@ -76,7 +76,7 @@ def show(
     """Print a profile, its growth and further lines; write its record and its page. / more: further
     keys of its record."""
     from depthscale import store
-    from depthscale._report.terminal.profile_table import (
+    from depthscale._report import (
         growth_line,
         one_network_lines,
         profile_table,
@@ -89,7 +89,7 @@ def show(
         store.save(profile, save)
     put(store.dumps(store.record(profile) | (more or {})), json)
     if html is not None:
-        from depthscale._report.render import report
+        from depthscale._report import report
 
         report(profile, html)
     if str(json) == "-":

@@ -28,8 +28,7 @@ def phase(
 ) -> None:
     """The phase diagram of an activation without norm: its critical line, and how deep correlations
     reach beside it."""
-    from depthscale._report.chart.phase_chart import phase_chart, phase_summary
-    from depthscale._report.chart.pictures import pictures
+    from depthscale._report import phase_chart, phase_summary, pictures
     from depthscale.store import dumps, phase_record
     from depthscale.theory import phase_diagram
 

@@ -15,7 +15,7 @@ def predict(
     html: Html = None,
 ) -> None:
     """What theory says of such networks, layer by layer, without running any."""
-    from depthscale._report.terminal.profile_table import classical_lines
+    from depthscale._report import classical_lines
     from depthscale.store import classical_record
     from depthscale.theory import classical, predict
 

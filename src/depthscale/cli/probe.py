@@ -50,7 +50,7 @@ def probe(
     The function makes a torch.nn.Module, or a pair of one and its inputs. The model is never
     changed.
     """
-    from depthscale._report.terminal.probe_table import require_known
+    from depthscale._report import require_known
 
     check(json, html, save)
     require_known(tuple(fail_on or ()))
@@ -66,7 +66,7 @@ def probe(
 def _told(trace: "Run", whole: bool, quiet: bool) -> "Diagnosis":
     """What is wrong with it; printed unless standard output takes the record."""
     from depthscale._diagnose import diagnose
-    from depthscale._report.terminal.probe_table import probe_view
+    from depthscale._report import probe_view
 
     found, terminal = diagnose(trace), console()
     unicode = terminal.encoding.startswith("utf")
@@ -80,7 +80,7 @@ def _told(trace: "Run", whole: bool, quiet: bool) -> "Diagnosis":
 
 def _written(trace: "Run", save: Path | None, json: Path | None, html: Path | None) -> None:
     from depthscale import store
-    from depthscale._report.render import report
+    from depthscale._report import report
 
     if save is not None:
         store.save(trace, save)

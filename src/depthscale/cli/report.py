@@ -20,7 +20,7 @@ def report(
     html: Annotated[Path, Parameter(help="the page to write")] = Path("report.html"),
 ) -> None:
     """Draw saved records as one HTML page with charts, which opens without a network."""
-    from depthscale._report.render import report
+    from depthscale._report import report
     from depthscale.store import load
 
     check(None, html)

@@ -1,7 +1,7 @@
 """The founding experiment, and what is built on it."""
 
 from depthscale.experiments.curves import ACTIVATIONS, DEEPEST, NORMALIZERS, Curve, batches, key
-from depthscale.experiments.founding import NAMES, Founding, Row, founding
+from depthscale.experiments.founding import NAMES, Founding, FoundingRow, founding
 from depthscale.experiments.story import Story, story
 from depthscale.experiments.theory_beside import theory_beside
 
@@ -12,7 +12,7 @@ __all__ = [
     "NORMALIZERS",
     "Curve",
     "Founding",
-    "Row",
+    "FoundingRow",
     "Story",
     "batches",
     "founding",

@@ -11,18 +11,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from depthscale.errors import NoTheory, UnreliableGrowth
-from depthscale.measure import Growth, gradient_along_depth, growth
+from depthscale.measure import Analysis, Growth, gradient_along_depth
 from depthscale.nets import Progress, Seen, simulate
 from depthscale.network import NetSpec
 from depthscale.run import Array, Run
 from depthscale.theory import predict
 
 NAMES: tuple[str, ...] = ("vanilla", "batch norm", "frozen statistics")
+_KINDS = (("none", "batch"), ("batch", "batch"), ("batch", "frozen"))
 _NEURONS = 3
 
 
 @dataclass(frozen=True)
-class Row:
+class FoundingRow:
     """One layer of one network: rms of dE/dx measured and predicted, and their difference as a
     normal deviate."""
 
@@ -50,7 +51,7 @@ class Founding:
     shown: tuple[int, ...]
     without_theory: str = ""
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[FoundingRow]:
         """Layer by layer, network by network."""
         for i, (name, measured) in enumerate(zip(NAMES, self.measured, strict=True)):
             rms = np.sqrt(measured.gradient.mean_square)
@@ -60,7 +61,7 @@ class Founding:
                 predicted = np.sqrt(self.predicted[i].gradient.mean_square)
                 apart = gradient_along_depth(self.predicted[i], measured).z_score
             for layer in range(measured.depth + 1):
-                yield Row(
+                yield FoundingRow(
                     name, layer, *(float(each[layer]) for each in (rms, stderr, predicted, apart))
                 )
 
@@ -73,11 +74,10 @@ class Founding:
         self,
     ) -> list[tuple[str, Growth | UnreliableGrowth, Growth | UnreliableGrowth | None]]:
         """Each network's fitted growth and the predicted one; where one is refused, the refusal."""
-        predicted = [_growth(profile) for profile in self.predicted] or [None] * len(NAMES)
-        return [
-            (name, _growth(m), p)
-            for name, m, p in zip(NAMES, self.measured, predicted, strict=True)
-        ]
+        measured, predicted = (
+            [Analysis.of(run).gradient for run in runs] for runs in (self.measured, self.predicted)
+        )
+        return list(zip(NAMES, measured, predicted or [None] * len(NAMES), strict=True))
 
 
 def founding(
@@ -121,13 +121,3 @@ def founding(
         )
     except NoTheory as missing:
         return Founding(tuple(measured), (), neurons, shown, str(missing))
-
-
-_KINDS = (("none", "batch"), ("batch", "batch"), ("batch", "frozen"))
-
-
-def _growth(profile: Run) -> Growth | UnreliableGrowth:
-    try:
-        return growth(profile)
-    except UnreliableGrowth as refused:
-        return refused

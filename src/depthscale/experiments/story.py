@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf, nan
 from typing import Any
 
-from depthscale._explain.growth_argument import Argument, growth_argument
+from depthscale._explain import Argument, growth_argument
 from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.experiments.curves import ACTIVATIONS, Curve, curves
 from depthscale.experiments.founding import Founding

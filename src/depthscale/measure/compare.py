@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import hypot, isfinite, log, nan
+from math import isfinite, nan
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from depthscale.drawable import Drawable
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure.analysis import Analysis
-from depthscale.measure.growth import Growth
+from depthscale.measure.growth import Growth, rates_apart
 from depthscale.numerics import normal_deviate
 from depthscale.run import Array, Quantity, Run, data_frame
 
@@ -293,7 +293,9 @@ def _difference(
         for of in (_gradient, _activation, _batch_variance)
     ]
     only_first, only_this = alone
-    return Difference(*ratios, z_score=_apart(*growths), only_first=only_first, only_this=only_this)
+    return Difference(
+        *ratios, z_score=rates_apart(*growths), only_first=only_first, only_this=only_this
+    )
 
 
 def _alone(first: Run, this: Run) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -336,18 +338,6 @@ def _ratio(a: Quantity, b: Quantity, degrees: int) -> Ratio:
 def _growth(run: Run) -> Growth | None:
     rate = Analysis.of(run).gradient
     return None if isinstance(rate, UnreliableGrowth) else rate
-
-
-def _apart(first: Growth | None, other: Growth | None) -> float:
-    """Welch's t of two rates' logarithms, with the fewer degrees of freedom of the two (too few
-    rather than too many)."""
-    if first is None or other is None:
-        return nan
-    stderr = hypot(other.log_stderr, first.log_stderr)
-    if not stderr:
-        return nan
-    t = (log(other.rate) - log(first.rate)) / stderr
-    return float(normal_deviate(np.array(t), min(other.degrees, first.degrees)))
 
 
 def _in_rms(log2_ms: float) -> str:

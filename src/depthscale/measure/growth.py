@@ -1,7 +1,7 @@
 """growth: by what factor the mean square changes per step of depth, by what law, and how surely."""
 
 from dataclasses import dataclass
-from math import copysign, exp, inf, log, nan, sqrt
+from math import copysign, exp, hypot, inf, log, nan, sqrt
 from typing import Literal
 
 import numpy as np
@@ -180,3 +180,15 @@ def _growth(measured: LogSteps) -> Growth:
 
 def _over(size: float, stderr: float) -> float:
     return size / stderr if stderr else copysign(inf, size) if size else 0.0
+
+
+def rates_apart(first: Growth | None, other: Growth | None) -> float:
+    """Welch's t of two rates' logarithms, with the fewer degrees of freedom of the two (too few
+    rather than too many)."""
+    if first is None or other is None:
+        return nan
+    stderr = hypot(other.log_stderr, first.log_stderr)
+    if not stderr:
+        return nan
+    t = (log(other.rate) - log(first.rate)) / stderr
+    return float(normal_deviate(np.array(t), min(other.degrees, first.degrees)))

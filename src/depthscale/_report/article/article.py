@@ -14,10 +14,25 @@ from depthscale._report.article.derivation import (
     samples,
     vanilla,
 )
-from depthscale._report.page.assemble import Part, section, sheet
-from depthscale._report.page.columns import notes, readout, rms, table_of
-from depthscale._report.page.html import headline, join, link, paragraphs, tag
-from depthscale._report.page.provenance import provenance
+from depthscale._report.page import (
+    Html,
+    Part,
+    bullets,
+    contents,
+    headline,
+    join,
+    joined,
+    link,
+    notes,
+    paragraphs,
+    provenance,
+    readout,
+    rms,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
 from depthscale._report.pages.comparison_page import comparison_page
 from depthscale._report.phrases import rate, rate_of, said_interval, said_rate
 from depthscale.experiments import NAMES, Founding, Story
@@ -29,6 +44,15 @@ _KRATZERT = (
     "https://kratzert.github.io/2016/02/12/"
     "understanding-the-gradient-flow-through-the-batch-normalization-layer.html"
 )
+_CONTENTS = {
+    "question": "Question",
+    "simulation": "Simulation",
+    "approximations": "Argument",
+    "others": "Other networks",
+    "batch": "Batch size",
+    "matters": "Does it matter?",
+    "numbers": "Numbers",
+}
 
 
 def article(found: Founding, told: Story | None) -> str:
@@ -75,24 +99,11 @@ def _opening(found: Founding, spec: NetSpec) -> Part:
         f"π/(π−1) = {pi / (pi - 1):.5g} "
         "for an endless batch.",
     )
-    hero = charts.gradients(found)
-    contents = tag(
-        "nav",
-        *(
-            tag("a", title, href=f"#{name}")
-            for name, title in (
-                ("question", "Question"),
-                ("simulation", "Simulation"),
-                ("approximations", "Argument"),
-                ("others", "Other networks"),
-                ("batch", "Batch size"),
-                ("matters", "Does it matter?"),
-                ("numbers", "Numbers"),
-            )
-        ),
-        aria_label="contents",
-    )
-    question = join(
+    return joined(head, charts.gradients(found), readout(), contents(_CONTENTS), _question())
+
+
+def _question() -> Html:
+    return join(
         tag("h2", "The question", id="question"),
         paragraphs(
             "Draw the weights of a deep ReLU network at random, independent, with mean 0 and "
@@ -108,7 +119,6 @@ def _opening(found: Founding, spec: NetSpec) -> Part:
             "need anyone care?",
         ),
     )
-    return Part(join(head, hero.body, readout(), contents, question), hero.charts)
 
 
 def _simulation(found: Founding, spec: NetSpec) -> Part:
@@ -167,9 +177,7 @@ def _slips(found: Founding) -> Part:
         "0 everywhere: the "
         "loss is constant.",
     ]
-    return section(
-        "slips", "Where early accounts slip", tag("ul", *(tag("li", each) for each in listed))
-    )
+    return section("slips", "Where early accounts slip", bullets(listed))
 
 
 def _numbers(found: Founding) -> Part:
@@ -218,4 +226,4 @@ def _sources() -> Part:
             " (2017): order, chaos and depth scales without norm.",
         ),
     ]
-    return section("sources", "Sources", tag("ul", *(tag("li", each) for each in listed)))
+    return section("sources", "Sources", bullets(listed))

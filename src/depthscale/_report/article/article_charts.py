@@ -11,8 +11,9 @@ from depthscale._report.chart.magnitudes import histogram_ridges
 from depthscale._report.chart.theme import (
     NETWORK_COLOURS,
     SERIES_COLOURS,
+    chart_of,
 )
-from depthscale._report.page.assemble import Part, figure, gathered
+from depthscale._report.page import Part, figure, gathered
 from depthscale.experiments import NAMES, Founding
 
 
@@ -99,10 +100,8 @@ def batches(rates: Mapping[str, Mapping[float, float]]) -> Part:
     )
     colour = alt.Color("activation:N", scale=colours, legend=alt.Legend(title=None, orient="top"))
     told = ["activation:N", "batch:Q", alt.Tooltip("rate:Q", format=".4f")]
-    line = alt.Chart(alt.Data(values=rows)).mark_line(
-        point=alt.OverlayMarkDef(size=30), strokeWidth=1.8
-    )
-    limit = alt.Chart(alt.Data(values=limits)).mark_rule(strokeDash=[4, 3], strokeWidth=1.3)
+    line = chart_of(rows).mark_line(point=alt.OverlayMarkDef(size=30), strokeWidth=1.8)
+    limit = chart_of(limits).mark_rule(strokeDash=[4, 3], strokeWidth=1.3)
     chart = alt.layer(
         limit.encode(y=y, color=colour), line.encode(x=x, y=y, color=colour, tooltip=told)
     ).properties(height=260)

@@ -5,10 +5,7 @@ from math import inf, log
 
 from depthscale._report.article import article_charts as charts
 from depthscale._report.article.explorer import explorer
-from depthscale._report.page.assemble import Part, section
-from depthscale._report.page.html import join, paragraphs, table, tag
-from depthscale._report.page.mathml import formula
-from depthscale._report.page.provenance import options
+from depthscale._report.page import Part, formula, join, options, paragraphs, section, table, tag
 from depthscale.experiments import NORMALIZERS, Founding, Story, key
 from depthscale.network import NetSpec
 

@@ -8,10 +8,7 @@ import numpy as np
 from depthscale._report.article import article_charts as charts
 from depthscale._report.article.diagram import modules
 from depthscale._report.condensed import verdict_line
-from depthscale._report.page.assemble import Part, section
-from depthscale._report.page.claims import claims
-from depthscale._report.page.html import join, paragraphs, table, tag
-from depthscale._report.page.mathml import formula
+from depthscale._report.page import Part, claims, formula, join, paragraphs, section, table, tag
 from depthscale._report.pages.neuron_panels import neurons
 from depthscale._report.phrases import rate, rounded, said_interval, said_rate
 from depthscale.errors import DepthscaleError

@@ -1,6 +1,6 @@
 """The three modules of a layer, forward and backward, as a drawing."""
 
-from depthscale._report.page.html import Html, join, tag
+from depthscale._report.page import Html, join, tag
 
 _WIDTH, _BOX, _GAP, _LEFT, _RIGHT = 420, 84, 26, 92, 328  # user units; centres of the two columns
 _HALF = 88
@@ -24,20 +24,15 @@ def modules(factors: tuple[str, str, str]) -> Html:
             _module(_RIGHT, top, name, [backward, more], f"squared gradient {factor}"),
         ]
     bottom = 48 + 3 * (_BOX + _GAP)
-    parts += [
-        _text(_LEFT, 36, "x of the layer below", "d-faint"),
-        _text(_RIGHT, 36, "dE/dx of the layer below", "d-faint"),
-    ]
-    parts += [
-        _text(_LEFT, bottom + 4, "x of this layer", "d-faint"),
-        _text(_RIGHT, bottom + 4, "dE/dx of this layer", "d-faint"),
-    ]
+    for y, layer in ((36, "the layer below"), (bottom + 4, "this layer")):
+        parts += [
+            _text(_LEFT, y, f"x of {layer}", "d-faint"),
+            _text(_RIGHT, y, f"dE/dx of {layer}", "d-faint"),
+        ]
     for i in range(1, 4):
         y = 48 + i * (_BOX + _GAP) - _GAP
-        parts += [
-            _arrow(_LEFT, y + 3, y + _GAP - 12 * (i == 3) - 3),
-            _arrow(_RIGHT, y + _GAP - 12 * (i == 3) - 3, y + 3),
-        ]
+        start, end = y + 3, y + _GAP - 12 * (i == 3) - 3
+        parts += [_arrow(_LEFT, start, end), _arrow(_RIGHT, end, start)]
     says = (
         "One layer as three modules: y = W x, Batch Norm z = (y - mean) / sigma over the batch, x "
         "= max(0, z); and how each "

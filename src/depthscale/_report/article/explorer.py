@@ -6,9 +6,7 @@ from typing import Any
 import altair as alt
 
 from depthscale._report.chart.theme import NETWORK_COLOURS, Chart
-from depthscale._report.page.assemble import Part, figure
-from depthscale._report.page.document import asset
-from depthscale._report.page.html import Html, tag
+from depthscale._report.page import Html, Part, asset, figure, tag
 from depthscale.experiments import ACTIVATIONS, DEEPEST, NORMALIZERS, Curve, batches
 from depthscale.network import NetSpec
 from depthscale.run import Run

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale._report.chart.theme import GUILTY, INK, SERIES_COLOURS, Chart
+from depthscale._report.chart.theme import GUILTY, INK, SERIES_COLOURS, Chart, chart_of
 from depthscale.run import Array, Quantity
 
 # of a series, past which points hide each other; layers at even distances stand for all
@@ -177,7 +177,7 @@ class _Look:
 
 
 def _lines(rows: list[dict], look: _Look) -> alt.Chart:
-    drawn = alt.Chart(alt.Data(values=rows)).mark_line(strokeWidth=1.8, opacity=0.8)
+    drawn = chart_of(rows).mark_line(strokeWidth=1.8, opacity=0.8)
     drawn = drawn.encode(color=look.colour, detail="series:N")
     if not look.dotted:
         return drawn.encode(strokeDash=look.dash)
@@ -195,13 +195,13 @@ def _marked(rows: list[dict], look: _Look, y: alt.Y) -> list[alt.Chart]:
         [row for row in rows if not row.get("aside")],
     )
     bars = (
-        alt.Chart(alt.Data(values=main))
+        chart_of(main)
         .mark_rule(strokeWidth=1.5)
         .encode(y=alt.Y("low:Q"), y2="high:Q", color=look.colour)
     )
-    points = alt.Chart(alt.Data(values=main)).mark_point(filled=True, size=40, opacity=1)
+    points = chart_of(main).mark_point(filled=True, size=40, opacity=1)
     points = points.encode(y=y, color=look.colour, shape=look.shape)
-    faint = alt.Chart(alt.Data(values=beside)).mark_point(filled=True, size=16, opacity=0.45)
+    faint = chart_of(beside).mark_point(filled=True, size=16, opacity=0.45)
     faint = [faint.encode(y=y, color=look.colour, shape=look.shape)] if beside else []
     if look.line:
         points = points.transform_calculate(what=f"'{_MEASURED}'").encode(opacity=look.points_said)
@@ -223,7 +223,7 @@ def _marks(marks: Sequence[tuple[int, str]], x: alt.X) -> list[alt.Chart]:
     """A dashed line at each place, its word upright beside it."""
     if not marks:
         return []
-    base = alt.Chart(alt.Data(values=[{"at": at, "text": text} for at, text in marks])).encode(x=x)
+    base = chart_of([{"at": at, "text": text} for at, text in marks]).encode(x=x)
     text = base.mark_text(
         angle=270, align="right", baseline="bottom", dy=-3, fontSize=10, color=GUILTY
     )
@@ -233,11 +233,7 @@ def _marks(marks: Sequence[tuple[int, str]], x: alt.X) -> list[alt.Chart]:
 
 def selected(x: alt.X) -> alt.Chart:
     """A line at the selected place."""
-    one = (
-        alt.Chart(alt.Data(values=[{"at": 0}]))
-        .transform_calculate(at="selected")
-        .transform_filter("selected >= 0")
-    )
+    one = chart_of([{"at": 0}]).transform_calculate(at="selected").transform_filter("selected >= 0")
     return one.mark_rule(color=INK, strokeWidth=7, opacity=0.15).encode(x=x)
 
 

@@ -3,10 +3,11 @@
 import altair as alt
 import numpy as np
 
-from depthscale._explain.growth_argument import Argument
+from depthscale._explain import Argument
 from depthscale._report.chart.founding_charts import neuron_histograms
+from depthscale._report.chart.neuron_areas import COLOUR, neuron_areas
 from depthscale._report.chart.pictures import pictures
-from depthscale._report.chart.theme import NETWORK_COLOURS, NEURON_COLOURS, Chart, themed
+from depthscale._report.chart.theme import NETWORK_COLOURS, Chart, chart_of, themed
 from depthscale.run import Array
 
 
@@ -60,7 +61,7 @@ def batch_variance(argument: Argument) -> Chart:
         legend=alt.Legend(title=None, orient="top"),
     )
     x = alt.X("layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, grid=False))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
+    base = chart_of(rows).encode(x=x, color=colour)
     y = alt.Y(
         "measured:Q",
         title="variance of y over the batch",
@@ -82,23 +83,13 @@ def batch_variance(argument: Argument) -> Chart:
 
 
 def _densities(values: Array, title: str, reach: float) -> Chart:
-    edges = np.linspace(-reach, reach, 31)
-    rows = [
-        {"x": float(x), "samples": int(n), "neuron": f"neuron {i + 1}"}
-        for i, each in enumerate(values.T)
-        for x, n in zip(edges, [*np.histogram(each, edges)[0], 0], strict=True)
-    ]
     means = [
         {"x": float(mean), "neuron": f"neuron {i + 1}"} for i, mean in enumerate(values.mean(0))
     ]
     scale = alt.Scale(domain=[-reach, reach], nice=False)
-    colour = alt.Color("neuron:N", scale=alt.Scale(range=NEURON_COLOURS), legend=None)
     x = alt.X("x:Q", scale=scale, title="value", axis=alt.Axis(grid=False))
-    y = alt.Y("samples:Q", stack=None, title="samples", axis=alt.Axis(grid=False, tickCount=4))
-    areas = alt.Chart(alt.Data(values=rows)).mark_area(
-        opacity=0.4, interpolate="step-after", line={"strokeWidth": 1}
+    areas = neuron_areas(values, np.linspace(-reach, reach, 31), x, ticks=4)
+    marks = chart_of(means).mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
+    return alt.layer(areas, marks.encode(x="x:Q", color=COLOUR)).properties(
+        width=320, height=180, title=title
     )
-    marks = alt.Chart(alt.Data(values=means)).mark_rule(strokeDash=[4, 3], strokeWidth=1.5)
-    return alt.layer(
-        areas.encode(x=x, y=y, color=colour), marks.encode(x="x:Q", color=colour)
-    ).properties(width=320, height=180, title=title)

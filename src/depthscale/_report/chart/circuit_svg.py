@@ -2,7 +2,7 @@
 
 from html import escape
 
-from depthscale._explain.batchnorm import BatchnormWalk
+from depthscale._explain import BatchnormWalk
 from depthscale._report.short_numbers import short
 
 _TOP, _BOTTOM, _RADIUS = 76, 196, 22

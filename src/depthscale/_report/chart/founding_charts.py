@@ -6,7 +6,13 @@ from math import isfinite
 import altair as alt
 import numpy as np
 
-from depthscale._report.chart.theme import INK, NETWORK_COLOURS, NEURON_COLOURS, Chart, themed
+from depthscale._report.chart.neuron_areas import neuron_areas, over_zero
+from depthscale._report.chart.theme import (
+    NETWORK_COLOURS,
+    Chart,
+    chart_of,
+    themed,
+)
 from depthscale.run import Array, Run
 
 
@@ -35,12 +41,12 @@ def gradient_by_layer(measured: dict[str, Run], predicted: dict[str, Run]) -> Ch
     )
     y_scale = alt.Scale(type="log", domain=[min(values) / 1.2, max(values) * 1.2], nice=False)
     y = alt.Y("rms:Q", title="RMS of dE/dx", scale=y_scale, axis=labels)
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
+    base = chart_of(rows).encode(x=x, color=colour)
     points = base.mark_point(filled=True, size=45, opacity=1).encode(y=y)
     bars = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
     layers: list[alt.Chart] = [bars, points]
     if lines:
-        theory = alt.Chart(alt.Data(values=lines)).mark_line(strokeWidth=1.5, opacity=0.75)
+        theory = chart_of(lines).mark_line(strokeWidth=1.5, opacity=0.75)
         layers.insert(0, theory.encode(x=x, y=y, color=colour))
     caption = "points: measured ± 2 standard errors" + (
         "; lines: theory, nothing fitted" if lines else ""
@@ -74,39 +80,14 @@ def neuron_histograms(
 def _neurons(
     values: np.ndarray, name: str, layer: int, reach: float, top: bool, bottom: bool
 ) -> Chart:
-    edges = np.linspace(-reach, reach, 33)
-    rows = [
-        {"x": float(x), "samples": int(n), "neuron": f"neuron {i + 1}"}
-        for i, each in enumerate(values.T)
-        for x, n in zip(edges, [*np.histogram(each, edges)[0], 0], strict=True)
-    ]
     x = alt.X(
         "x:Q",
         scale=alt.Scale(domain=[-reach, reach], nice=False),
         axis=alt.Axis(grid=False, labels=bottom, title="value" if bottom else None),
     )
-    bars = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_area(opacity=0.4, interpolate="step-after", line={"strokeWidth": 1})
-        .encode(
-            x=x,
-            y=alt.Y(
-                "samples:Q",
-                stack=None,
-                title=f"layer {layer}: samples",
-                axis=alt.Axis(grid=False, tickCount=3),
-            ),
-            color=alt.Color("neuron:N", scale=alt.Scale(range=NEURON_COLOURS), legend=None),
-        )
-    )
-    kink = (
-        alt.Chart(alt.Data(values=[{"x": 0.0}]))
-        .mark_rule(color=INK, strokeDash=[3, 3])
-        .encode(x="x:Q")
-    )
-    return alt.layer(bars, kink).properties(
-        width=300, height=90, **({"title": name} if top else {})
-    )
+    areas = neuron_areas(values, np.linspace(-reach, reach, 33), x, f"layer {layer}: samples")
+    named = {"title": name} if top else {}
+    return over_zero(areas).properties(width=300, height=90, **named)
 
 
 def _rms(profile: Run) -> Array:

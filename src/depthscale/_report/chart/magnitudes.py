@@ -10,7 +10,7 @@ import numpy as np
 
 from depthscale._report.chart.along_depth import LAYERS, selected, thinned, with_selection
 from depthscale._report.chart.along_depth import layers as layer_axis
-from depthscale._report.chart.theme import AXIS, FAINT, INK, Chart
+from depthscale._report.chart.theme import AXIS, FAINT, INK, Chart, chart_of
 from depthscale.run import Array
 from depthscale.sketch import FORMATS, Sketch
 
@@ -78,26 +78,36 @@ def ridgeline(
         ticks.append(
             {"at": layer, "above": above[row], "name": said, "x": rms, "b": row, "t": row - 0.7}
         )
-    area = alt.Chart(alt.Data(values=outlines)).mark_area(
+    marks = _ticks(ticks, x, y, "at" if names else "layer")
+    drawn = alt.layer(
+        *_limits(edges, x, y), _chosen(ticks, y), _areas(outlines, colour, x, y), marks
+    )
+    return with_selection(drawn.properties(height=int(_ROW * (len(shown) + _HEADROOM))))
+
+
+def _areas(rows: list[dict], colour: str, x: alt.X, y: alt.Y) -> alt.Chart:
+    """Ridges of outlines."""
+    area = chart_of(rows).mark_area(
         color=colour, opacity=0.5, line={"color": colour, "strokeWidth": 1}
     )
-    ridges = area.encode(x=x, y=y, y2="b:Q", detail="at:O")
+    return area.encode(x=x, y=y, y2="b:Q", detail="at:O")
+
+
+def _ticks(rows: list[dict], x: alt.X, y: alt.Y, place: str) -> alt.Chart:
+    """Each ridge's RMS. / place: what a ridge is of."""
     told = [
-        alt.Tooltip("name:N", title="at" if names else "layer"),
+        alt.Tooltip("name:N", title=place),
         alt.Tooltip("x:Q", title="log10 RMS", format=".3f"),
     ]
-    tick = (
-        alt.Chart(alt.Data(values=ticks))
-        .mark_rule(color=INK, strokeWidth=1.5)
-        .encode(x=x, y=y, y2="b:Q", tooltip=told)
-    )
-    chosen = alt.Chart(alt.Data(values=ticks)).mark_rule(color=INK, strokeWidth=_ROW, opacity=0.1)
-    chosen = chosen.transform_filter("datum.above < selected && selected <= datum.at")
-    chosen = chosen.transform_calculate(t="datum.b - 0.4").encode(y=y)
-    height = int(_ROW * (len(shown) + _HEADROOM))
-    return with_selection(
-        alt.layer(*_limits(edges, x, y), chosen, ridges, tick).properties(height=height)
-    )
+    rule = chart_of(rows).mark_rule(color=INK, strokeWidth=1.5)
+    return rule.encode(x=x, y=y, y2="b:Q", tooltip=told)
+
+
+def _chosen(rows: list[dict], y: alt.Y) -> alt.Chart:
+    """A shade behind the ridge of the selected place."""
+    shade = chart_of(rows).mark_rule(color=INK, strokeWidth=_ROW, opacity=0.1)
+    shade = shade.transform_filter("datum.above < selected && selected <= datum.at")
+    return shade.transform_calculate(t="datum.b - 0.4").encode(y=y)
 
 
 def histogram_ridges(sketches: Sequence[Sketch], what: str, colour: str, reach: float) -> Chart:
@@ -110,13 +120,8 @@ def histogram_ridges(sketches: Sequence[Sketch], what: str, colour: str, reach: 
         for i, at in enumerate(shown)
         for row in _outline(sketches[at].histogram(edges), edges, i, at)
     ]
-    area = alt.Chart(alt.Data(values=rows)).mark_area(
-        color=colour, opacity=0.5, line={"color": colour, "strokeWidth": 1}
-    )
-    y = _rows(shown, headroom=_RIDGE)
-    return alt.layer(area.encode(x=x, y=y, y2="b:Q", detail="at:O")).properties(
-        height=int(_ROW * (len(shown) + _RIDGE))
-    )
+    ridges = _areas(rows, colour, x, _rows(shown, headroom=_RIDGE))
+    return alt.layer(ridges).properties(height=int(_ROW * (len(shown) + _RIDGE)))
 
 
 def lost(
@@ -175,7 +180,7 @@ def lost_chart(rows: Sequence[dict], depth: int, places: str = LAYERS) -> Chart:
         symbolStrokeWidth=2,
         symbolFillColor="transparent",
     )
-    line = alt.Chart(alt.Data(values=list(rows))).mark_line(strokeWidth=1.8, point={"size": 25})
+    line = chart_of(list(rows)).mark_line(strokeWidth=1.8, point={"size": 25})
     top = max(row["share"] for row in rows)
     drawn = line.encode(
         x=x,
@@ -256,7 +261,7 @@ def _limits(edges: Array, x: alt.X, y: alt.Y) -> list[alt.Chart]:
             free = at - named > _APART * (edges[-1] - edges[0])
             named = at if free else named
             rows.append({"x": at, "t": -_HEADROOM + 0.3, "text": f"{name} {where}" if free else ""})
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x)
+    base = chart_of(rows).encode(x=x)
     text = base.mark_text(
         angle=270, align="right", baseline="bottom", dy=-2, fontSize=10, color=FAINT
     )

@@ -4,9 +4,16 @@ from math import isfinite
 
 import altair as alt
 
-from depthscale._explain.trainability import NETWORKS, Matter
+from depthscale._explain import NETWORKS, Matter
 from depthscale._report.chart.pictures import pictures
-from depthscale._report.chart.theme import INK, NETWORK_COLOURS, SERIES_COLOURS, Chart, themed
+from depthscale._report.chart.theme import (
+    INK,
+    NETWORK_COLOURS,
+    SERIES_COLOURS,
+    Chart,
+    chart_of,
+    themed,
+)
 
 
 def matter_figures(found: Matter) -> dict[str, bytes | str]:
@@ -51,12 +58,10 @@ def accuracies(found: Matter) -> Chart:
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(gridOpacity=0.5),
     )
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, color=colour)
+    base = chart_of(rows).encode(x=x, color=colour)
     bars = base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q")
     line = base.mark_line(point=alt.OverlayMarkDef(size=45), strokeWidth=1.5).encode(y=y)
-    scale = alt.Chart(alt.Data(values=[{"depth": found.trainable_depth}])).mark_rule(
-        strokeDash=[4, 3], color=INK
-    )
+    scale = chart_of([{"depth": found.trainable_depth}]).mark_rule(strokeDash=[4, 3], color=INK)
     return alt.layer(scale.encode(x="depth:Q"), bars, line).properties(height=260)
 
 
@@ -84,7 +89,5 @@ def first_steps(found: Matter) -> alt.Chart:
         scale=alt.Scale(type="log"),
         axis=alt.Axis(format="~g", gridOpacity=0.5, values=[10.0**n for n in range(-12, 13)]),
     )
-    marks = alt.Chart(alt.Data(values=rows)).mark_line(
-        point=alt.OverlayMarkDef(size=40), strokeWidth=1.5
-    )
+    marks = chart_of(rows).mark_line(point=alt.OverlayMarkDef(size=40), strokeWidth=1.5)
     return marks.encode(x=x, y=y, color=colour).properties(height=260)

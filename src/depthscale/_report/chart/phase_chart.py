@@ -4,7 +4,7 @@ from math import isfinite
 
 import altair as alt
 
-from depthscale._report.chart.theme import INK, NETWORK_COLOURS, Chart, themed
+from depthscale._report.chart.theme import INK, NETWORK_COLOURS, Chart, chart_of, themed
 from depthscale.theory import Line, PhaseDiagram
 
 _COLOURS = {
@@ -70,7 +70,7 @@ def _curve(line: Line, x: alt.X, y: alt.Y) -> alt.Chart:
         {"order": i, "sigma_w2": float(w), "sigma_b2": float(b), "part": int(part)}
         for i, (w, b, part) in enumerate(zip(line.sigma_w2, line.sigma_b2, line.part, strict=True))
     ]
-    chart = alt.Chart(alt.Data(values=rows))
+    chart = chart_of(rows)
     if (
         line.phase == "critical"
         and line.sigma_w2.max() == line.sigma_w2.min()
@@ -97,9 +97,7 @@ def _label(line: Line, x: alt.X, y: alt.Y) -> list[alt.Chart]:
         "sigma_b2": float(line.sigma_b2[at]),
         "text": f"{line.xi_c:g}",
     }
-    text = alt.Chart(alt.Data(values=[place])).mark_text(
-        dy=-7, fontSize=11, color=_COLOURS[line.phase]
-    )
+    text = chart_of([place]).mark_text(dy=-7, fontSize=11, color=_COLOURS[line.phase])
     return [text.encode(x=x, y=y, text="text:N")]
 
 

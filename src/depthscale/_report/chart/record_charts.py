@@ -22,11 +22,14 @@ def profile_chart(profile: Run, theory: Run | None) -> Chart:
 
 def profiles_chart(profiles: Mapping[str, Run]) -> Chart:
     """The gradients of several profiles: points as measured, lines as predicted."""
-    series = [
-        Series(name, *((None, each.gradient) if not each.networks else (each.gradient, None)))
-        for name, each in profiles.items()
-    ]
+    series = [run_series(name, run, "gradient") for name, run in profiles.items()]
     return _sized(along_depth(series, "RMS of dE/dx"))
+
+
+def run_series(name: str, run: Run, quantity: str) -> Series:
+    """As measured, or as predicted."""
+    values = getattr(run, quantity)
+    return Series(name, values) if run.networks else Series(name, predicted=values)
 
 
 def trace_chart(trace: Run) -> Chart:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import altair as alt
 import numpy as np
 
-from depthscale._report.chart.theme import INK, NETWORK_COLOURS, Chart, themed
+from depthscale._report.chart.theme import INK, NETWORK_COLOURS, Chart, chart_of, themed
 from depthscale.run import Array, Run
 from depthscale.sketch import Sketch
 
@@ -113,7 +113,7 @@ def _shown(profile: Run) -> list[int]:
 def _areas(ridges: list[dict], axis: _Axis, scale: alt.Scale, colour: str) -> alt.Chart:
     reach = alt.Scale(domain=[float(axis.edges[0]), float(axis.edges[-1])], nice=False, zero=False)
     x = alt.X("x:Q", title=axis.title, scale=reach, axis=alt.Axis(grid=False, tickCount=7))
-    area = alt.Chart(alt.Data(values=ridges)).mark_area(
+    area = chart_of(ridges).mark_area(
         color=colour, opacity=0.55, line={"color": colour, "strokeWidth": 1.2}
     )
     return area.encode(x=x, y=alt.Y("top:Q", scale=scale, axis=None), y2="base:Q", detail="layer:O")
@@ -122,7 +122,7 @@ def _areas(ridges: list[dict], axis: _Axis, scale: alt.Scale, colour: str) -> al
 def _texts(labels: list[dict], scale: alt.Scale) -> list[alt.Chart]:
     """The layer left of each ridge, and its rms on the right."""
     y = alt.Y("base:Q", scale=scale, axis=None)
-    base = alt.Chart(alt.Data(values=labels))
+    base = chart_of(labels)
     left = base.mark_text(align="right", baseline="bottom", dx=-5, dy=1, fontSize=10, color=INK)
     right = base.mark_text(align="left", baseline="bottom", dx=5, dy=1, fontSize=10, color=INK)
     return [

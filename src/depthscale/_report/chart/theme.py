@@ -31,6 +31,11 @@ PAGE_COLOURS = {
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
 
 
+def chart_of(rows: list[dict]) -> alt.Chart:
+    """Of rows that the chart itself holds."""
+    return alt.Chart(alt.Data(values=rows))
+
+
 def themed(chart: Chart, title: str, caption: str) -> Chart:
     """The chart with its title, a line that says how to read it, and the house's type and
     background."""

@@ -10,7 +10,7 @@ import numpy as np
 from depthscale._diagnose import Diagnosis
 from depthscale._report.chart.along_depth import Series, along_depth, with_selection
 from depthscale._report.chart.folds import Fold, short
-from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart
+from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart, chart_of
 from depthscale.measure import Ledger, mean_over_repeats
 from depthscale.run import Array, Quantity, Reading, Run, log2_total
 
@@ -144,13 +144,11 @@ def _bars(rows: list[dict], title: str, *, selectable: bool = False) -> Chart:
         alt.Tooltip("name:N", title="of"),
         alt.Tooltip("gain:Q", format="+.3f", title="log2 gain"),
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(y=y)
+    base = chart_of(rows).encode(y=y)
     chosen = base.transform_filter("datum.at <= selected && selected <= datum.last").mark_bar(
         color=INK, opacity=0.15, height=_ROW
     )
     bars = base.mark_bar(height=_ROW - 5).encode(x=x, x2="end:Q", color=colour, tooltip=told)
-    zero = (
-        alt.Chart(alt.Data(values=[{"x": 0.0}])).mark_rule(color=INK, strokeWidth=1).encode(x="x:Q")
-    )
+    zero = chart_of([{"x": 0.0}]).mark_rule(color=INK, strokeWidth=1).encode(x="x:Q")
     layers = [chosen, bars, zero] if selectable else [bars, zero]
     return alt.layer(*layers).properties(height=max(3, len(rows)) * _ROW)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 from math import isfinite
@@ -31,20 +31,15 @@ class Part:
 
 def sheet(title: str, parts: Sequence[Part], *, last: int) -> str:
     """The whole page. / last: the largest place (layer, operation) that can be selected."""
-    charts = {name: _drawable(chart) for part in parts for name, chart in part.charts.items()}
-    data = dict(chain.from_iterable(part.data.items() for part in parts))
-    values = json.dumps(
-        _compact(data | {"charts": charts, "last": last}), separators=(",", ":"), allow_nan=False
-    )
+    whole = joined(*parts)
+    charts = {name: _drawable(chart) for name, chart in whole.charts.items()}
+    data = {**whole.data, "charts": charts, "last": last}
+    values = json.dumps(_compact(data), separators=(",", ":"), allow_nan=False)
     values = values.replace("<", r"\u003c")  # or a name could end the script that holds it
-    script = "".join(
-        [f"const page = {values};\n", asset("page.js"), *(part.script for part in parts)]
-    )
+    script = f"const page = {values};\n{asset('page.js')}{whole.script}"
     libraries = f"(() => {{{_bundle()}}})();\n" if charts else ""
-    body = join(
-        *(part.body for part in parts),
-        tag("noscript", tag("p", "The charts and tables of this page need JavaScript.")),
-    )
+    needs = tag("noscript", tag("p", "The charts and tables of this page need JavaScript."))
+    body = join(whole.body, needs)
     return document(title, body, style=asset("page.css"), script=libraries + script)
 
 
@@ -72,9 +67,15 @@ def section(name: str, title: str, *parts: Part | str) -> Part:
 
 def gathered(*parts: Part | str, around: str = "div", **attributes: str) -> Part:
     """Parts in one element."""
+    whole = joined(*parts)
+    return replace(whole, body=tag(around, whole.body, **attributes))
+
+
+def joined(*parts: Part | str) -> Part:
+    """Parts one after the other."""
     whole = [part if isinstance(part, Part) else Part(join(part)) for part in parts]
     return Part(
-        tag(around, *(part.body for part in whole), **attributes),
+        join(*(part.body for part in whole)),
         dict(chain.from_iterable(part.charts.items() for part in whole)),
         dict(chain.from_iterable(part.data.items() for part in whole)),
         "".join(part.script for part in whole),

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from depthscale._explain.verdict import Outcome, Row
-from depthscale._report.condensed import Line, condensed, steps
+from depthscale._explain import Outcome, Row
+from depthscale._report.condensed import StepLine, condensed, steps
 from depthscale._report.page.html import Html, join, tag
 from depthscale._report.page.mathml import formula
 
@@ -47,7 +47,7 @@ def _step(number: int, rows: list[Row], layered: bool) -> Html:
     return tag("tbody", heading, *(row for line in condensed(rows) for row in _rows(line, layered)))
 
 
-def _rows(line: Line, layered: bool) -> Iterator[Html]:
+def _rows(line: StepLine, layered: bool) -> Iterator[Html]:
     numbers = (
         tag("td", number, class_="number")
         for number in (line.argued, line.predicted, line.measured)

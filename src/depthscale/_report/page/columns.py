@@ -7,7 +7,7 @@ from math import log10
 import numpy as np
 
 from depthscale._report.page.assemble import Part, section
-from depthscale._report.page.html import Html, tag
+from depthscale._report.page.html import Html, bullets, tag
 from depthscale.run import Array, Run
 
 HINT = (
@@ -86,6 +86,4 @@ def notes(*profiles: Run | None) -> list[Part]:
     said = dict.fromkeys(
         note for profile in profiles if profile is not None for note in profile.notes
     )
-    return (
-        [section("notes", "Notes", tag("ul", *(tag("li", note) for note in said)))] if said else []
-    )
+    return [section("notes", "Notes", bullets(said))] if said else []

@@ -1,6 +1,7 @@
 """Markup built from elements: whatever is not markup already is escaped, so a name shows as it is
 and never runs."""
 
+from collections.abc import Iterable, Mapping
 from html import escape
 
 
@@ -42,11 +43,21 @@ def paragraphs(*texts: str) -> Html:
     return join(*(tag("p", text) for text in texts))
 
 
+def bullets(items: Iterable[str]) -> Html:
+    return tag("ul", *(tag("li", item) for item in items))
+
+
 def headline(kicker: str, title: str, *verdict: str) -> Html:
     """What every page begins with: what made it, what it is about, and what was found."""
     return join(
         tag("p", kicker, class_="kicker"), tag("h1", title), tag("p", *verdict, class_="verdict")
     )
+
+
+def contents(titles: Mapping[str, str]) -> Html:
+    """Links to the sections of a page, by their names."""
+    links = (tag("a", title, href=f"#{name}") for name, title in titles.items())
+    return tag("nav", *links, aria_label="contents")
 
 
 def table(headings: list[str], rows: list[list[str]], **attributes: str) -> Html:

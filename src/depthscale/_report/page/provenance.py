@@ -20,35 +20,26 @@ _LOSSES = ("independent", "shared")
 
 def provenance(*profiles: Run) -> Part:
     """Commands, networks and versions."""
-    return section(
-        "reproduce",
-        "To have these numbers again",
-        *(_one(profile) for profile in profiles),
-        versions(),
-    )
+    return again(*map(_one, profiles))
 
 
 def trace_provenance(traces: Mapping[str, Run]) -> Part:
     """The call, the model and the versions behind each trace, by the name that the page gives
     it."""
     named = traces.items() if len(traces) > 1 else (("", trace) for trace in traces.values())
-    return section(
-        "reproduce",
-        "To have these numbers again",
-        *(_probed(name, trace) for name, trace in named),
-        versions(),
-    )
+    return again(*(_probed(name, trace) for name, trace in named))
 
 
 def reproduced(line: str, facts: str) -> Part:
     """A command, and what it does not say."""
-    return section(
-        "reproduce",
-        "To have these numbers again",
-        tag("pre", line or _OWN),
-        tag("p", facts, class_="note"),
-        versions(),
-    )
+    return again(tag("pre", line or _OWN), tag("p", facts, class_="note"))
+
+
+def again(*calls: Html) -> Part:
+    """How to have the numbers again, and the versions of what computed them."""
+    packages = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+    versions = tag("p", f"{packages}, Python {platform.python_version()}", class_="note")
+    return section("reproduce", "To have these numbers again", *calls, versions)
 
 
 def _probed(name: str, trace: Run) -> Html:
@@ -77,23 +68,11 @@ def command(profile: Run) -> str:
     part."""
     if "model" in profile.spec or profile.loss not in _LOSSES or profile.inputs != "white noise":
         return ""
-    words = [
-        "depthscale",
-        "simulate" if profile.networks else "predict",
-        *options(profile.spec),
-        "--loss",
-        profile.loss,
-    ]
-    return shlex.join(
-        [
-            *words,
-            *(
-                ["--seeds", str(profile.networks), "--seed", str(profile.seed)]
-                if profile.networks
-                else []
-            ),
-        ]
-    )
+    verb, drawn = "predict", {}
+    if profile.networks:
+        verb, drawn = "simulate", {"seeds": profile.networks, "seed": profile.seed}
+    run = flags({"loss": profile.loss, **drawn})
+    return shlex.join(["depthscale", verb, *options(profile.spec), *run])
 
 
 def options(spec: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -> list[str]:
@@ -107,6 +86,11 @@ def options(spec: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -> 
     given |= {f"residual.{name}": value for name, value in residual.items()}
     if given.get("widths"):
         given.pop("width", None)  # it is the first of them
+    return flags(given)
+
+
+def flags(given: Mapping[str, Any]) -> list[str]:
+    """As options, one for each value of a list."""
     pairs = [
         (name, each)
         for name, value in given.items()
@@ -133,12 +117,6 @@ def _one(profile: Run) -> Html:
         tag("pre", line or _OWN),
         tag("p", f"{run}loss {profile.loss}, inputs {profile.inputs}; {fields}", class_="note"),
     )
-
-
-def versions() -> Html:
-    """Of what computed the numbers."""
-    found = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
-    return tag("p", f"{found}, Python {platform.python_version()}", class_="note")
 
 
 def _version(name: str) -> str:

@@ -6,15 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depthscale._explain.growth_argument import DEFAULT, Argument
-from depthscale._explain.verdict import Row
+from depthscale._explain import DEFAULT, Argument, Row
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.condensed import verdict_line
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.claims import claims
-from depthscale._report.page.columns import readout, table_of
-from depthscale._report.page.html import headline, join, tag
-from depthscale._report.page.provenance import options, reproduced
+from depthscale._report.page import (
+    Part,
+    claims,
+    figure,
+    flags,
+    headline,
+    join,
+    joined,
+    options,
+    readout,
+    reproduced,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
 from depthscale._report.pages.neuron_panels import neurons
 from depthscale._report.phrases import described, sentence, with_error
 from depthscale.run import Array, Quantity
@@ -71,13 +81,8 @@ def _first_screen(argument: Argument) -> Part:
         _series(argument, "layer", "vanilla"), "factor of the squared gradient", power=1.0
     )
     hero = figure("depth", chart, "What each layer makes of the squared gradient", says, axis="x")
-    return Part(
-        join(
-            head,
-            hero.body,
-            readout("Click a point or a row (or use the arrow keys) to follow one layer."),
-        ),
-        hero.charts,
+    return joined(
+        head, hero, readout("Click a point or a row (or use the arrow keys) to follow one layer.")
     )
 
 
@@ -152,5 +157,5 @@ def _command(argument: Argument) -> str:
     spec, usual = argument.spec.record(), DEFAULT.record()
     if any(spec[name] != usual[name] for name in usual if name not in _OPTIONS):
         return ""
-    run = ("--loss", argument.loss, "--seeds", str(argument.seeds), "--seed", str(argument.seed))
+    run = flags({"loss": argument.loss, "seeds": argument.seeds, "seed": argument.seed})
     return shlex.join(["depthscale", "explain", "growth", *options(spec, usual), *run])

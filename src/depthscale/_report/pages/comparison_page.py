@@ -7,19 +7,31 @@ import altair as alt
 import numpy as np
 
 from depthscale._report.chart.along_depth import (
-    Series,
     along_depth,
     layers,
     selected,
     thinned,
     with_selection,
 )
-from depthscale._report.chart.theme import AXIS, SERIES_COLOURS, Chart
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.columns import notes, readout, rms, table_of
-from depthscale._report.page.html import Html, headline, join, table, tag
-from depthscale._report.page.provenance import provenance
-from depthscale._report.phrases import interval, rate, rounded, sentence
+from depthscale._report.chart.record_charts import run_series
+from depthscale._report.chart.theme import AXIS, SERIES_COLOURS, Chart, chart_of
+from depthscale._report.page import (
+    Html,
+    Part,
+    figure,
+    headline,
+    joined,
+    notes,
+    provenance,
+    readout,
+    rms,
+    section,
+    sheet,
+    table,
+    table_of,
+    tag,
+)
+from depthscale._report.phrases import between, rate, rounded, sentence
 from depthscale.measure import AS_UNLIKELY, Growth, gradient_along_depth
 from depthscale.run import Array, Run
 
@@ -46,7 +58,7 @@ def _first_screen(profiles: Mapping[str, Run]) -> Part:
         figure(
             name,
             along_depth(
-                [_series(each, profile, name) for each, profile in profiles.items()], title
+                [run_series(each, profile, name) for each, profile in profiles.items()], title
             ),
             f"{name.capitalize()} along depth",
             _legend(profiles),
@@ -54,19 +66,13 @@ def _first_screen(profiles: Mapping[str, Run]) -> Part:
         )
         for name, title in _QUANTITIES.items()
     ]
-    body = join(head, charts[0].body, readout(), charts[1].body, _growths(profiles))
-    return Part(body, {name: chart for each in charts for name, chart in each.charts.items()})
+    return joined(head, charts[0], readout(), charts[1], _growths(profiles))
 
 
 def _legend(profiles: Mapping[str, Run]) -> str:
     exact = {not profile.networks for profile in profiles.values()}
     known = {False: "points: measured ± 2 standard errors", True: "lines: theory"}
     return sentence("; ".join(says for theory, says in known.items() if theory in exact))
-
-
-def _series(name: str, profile: Run, quantity: str) -> Series:
-    values = getattr(profile, quantity)
-    return Series(name, predicted=values) if not profile.networks else Series(name, measured=values)
 
 
 def _verdict(profiles: Mapping[str, Run]) -> list[str]:
@@ -105,20 +111,9 @@ def _growths(profiles: Mapping[str, Run]) -> Html:
     for name, profile in profiles.items():
         found = rate(profile)
         if isinstance(found, Growth):
-            low, high = interval(found)
-            sure = (
-                f"{rounded(low, found.stderr)} to {rounded(high, found.stderr)}"
-                if found.stderr
-                else "exact"
-            )
-            rows.append(
-                [
-                    name,
-                    rounded(found.rate, found.stderr),
-                    sure,
-                    f"{found.first_layer}-{found.last_layer}",
-                ]
-            )
+            sure = between(found) if found.stderr else "exact"
+            layers = f"{found.first_layer}-{found.last_layer}"
+            rows.append([name, rounded(found.rate, found.stderr), sure, layers])
         else:
             rows.append([name, "–", str(found), "–"])
     return table(["growth of the squared gradient", "per layer", "95 % interval", "layers"], rows)
@@ -168,11 +163,9 @@ def _difference_chart(rows: list[dict], series: list[str], depth: int) -> Chart:
     )
     colours = alt.Scale(domain=series[1:], range=SERIES_COLOURS[1 : len(series)])
     limits = (
-        alt.Chart(alt.Data(values=[{"y": -_FAR}, {"y": _FAR}]))
-        .mark_rule(strokeDash=[4, 3], color=AXIS)
-        .encode(y=y)
+        chart_of([{"y": -_FAR}, {"y": _FAR}]).mark_rule(strokeDash=[4, 3], color=AXIS).encode(y=y)
     )
-    points = alt.Chart(alt.Data(values=rows)).mark_point(filled=True, size=35, opacity=1)
+    points = chart_of(rows).mark_point(filled=True, size=35, opacity=1)
     legend = (
         alt.Legend(title=None, orient="top", columns=2, labelLimit=220) if len(series) > 2 else None
     )

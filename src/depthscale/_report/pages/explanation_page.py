@@ -3,14 +3,24 @@ gradient, and every step at each."""
 
 import numpy as np
 
-from depthscale._explain.block_steps import BLOCK_STEPS
-from depthscale._explain.explanation import Explanation, NormRows, reading
+from depthscale._explain import BLOCK_STEPS, Explanation, NormRows, read_explanation
 from depthscale._report.chart.along_depth import Series, along_depth
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.claims import claims
-from depthscale._report.page.columns import readout, table_of
-from depthscale._report.page.html import Html, headline, join, tag
-from depthscale._report.page.provenance import versions
+from depthscale._report.page import (
+    Html,
+    Part,
+    again,
+    bullets,
+    claims,
+    figure,
+    headline,
+    join,
+    joined,
+    readout,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
 from depthscale.run import Array, Quantity
 
 _SHOWN = ("inverse", "through_mean", "through_sigma", "slopes_independent", "z_independent", "norm")
@@ -19,16 +29,14 @@ _PLACES = "norm, in order of running"
 
 def explained_page(found: Explanation) -> str:
     parts = [_first_screen(found), _norms(found), *_in_full(found), *_left_out(found)]
-    parts.append(
-        section("reproduce", "To have these numbers again", tag("pre", _call(found)), versions())
-    )
+    parts.append(again(tag("pre", _call(found))))
     return sheet(
         f"{found.model}: the growth argument at its norms", parts, last=len(found.norms) - 1
     )
 
 
 def _first_screen(found: Explanation) -> Part:
-    first, *failing = reading(found)
+    first, *failing = read_explanation(found)
     over = f"{found.networks} networks" if found.networks > 1 else "one network"
     head = join(
         headline(
@@ -36,7 +44,7 @@ def _first_screen(found: Explanation) -> Part:
             f"{found.model}: the growth argument at its norms",
             first,
         ),
-        *([tag("ul", *(tag("li", clause) for clause in failing))] if failing else []),
+        *([bullets(failing)] if failing else []),
     )
     measured, errors, argued = (
         _column(found, "norm", name) for name in ("measured", "stderr", "argued")
@@ -52,13 +60,8 @@ def _first_screen(found: Explanation) -> Part:
         "and as argued from its σ."
     )
     hero = figure("norms", chart, "What each norm makes of the squared gradient", says, axis="x")
-    return Part(
-        join(
-            head,
-            hero.body,
-            readout("Click a point or a row (or use the arrow keys) to follow one norm."),
-        ),
-        hero.charts,
+    return joined(
+        head, hero, readout("Click a point or a row (or use the arrow keys) to follow one norm.")
     )
 
 
@@ -99,11 +102,7 @@ def _norm(norm: NormRows) -> tuple[Html, Html]:
 def _left_out(found: Explanation) -> list[Part]:
     said = [f"{name}: no finite gradient reached it" for name in found.without]
     said += [f"theory has no rule: {rule}" for rule in found.missing]
-    return (
-        [section("coverage", "Coverage", tag("ul", *(tag("li", each) for each in said)))]
-        if said
-        else []
-    )
+    return [section("coverage", "Coverage", bullets(said))] if said else []
 
 
 def _call(found: Explanation) -> str:

@@ -2,15 +2,26 @@
 to read both."""
 
 import shlex
+from dataclasses import asdict
 
 import numpy as np
 
-from depthscale._explain.trainability import Matter, reading
+from depthscale._explain import Matter, read_matter
 from depthscale._report.chart.matter_charts import accuracies, first_steps
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.columns import table_of
-from depthscale._report.page.html import headline, join, table, tag
-from depthscale._report.page.provenance import reproduced
+from depthscale._report.page import (
+    Part,
+    bullets,
+    figure,
+    flags,
+    headline,
+    joined,
+    reproduced,
+    section,
+    sheet,
+    table,
+    table_of,
+    tag,
+)
 from depthscale._report.phrases import with_error
 
 
@@ -52,7 +63,7 @@ def _first_screen(found: Matter) -> Part:
         f"{1 / found.classes:.2f}."
     )
     hero = figure("accuracy", accuracies(found), "Accuracy by depth", says)
-    return Part(join(head, hero.body), hero.charts)
+    return joined(head, hero)
 
 
 def _first(found: Matter) -> Part:
@@ -82,7 +93,7 @@ def _reading(found: Matter) -> Part:
     return section(
         "reading",
         "What it says, and what it cannot",
-        tag("ul", *(tag("li", line) for line in reading(found))),
+        bullets(read_matter(found)),
     )
 
 
@@ -124,18 +135,12 @@ def _runs(found: Matter) -> Part:
 
 
 def _command(found: Matter) -> str:
-    s = found.settings
-    many = (("depth", dict.fromkeys(row.depth for row in found.rows)), ("lr", found.rates))
-    words = [
-        word for name, values in many for value in values for word in (f"--{name}", f"{value:g}")
-    ]
-    one = {
-        "width": s.width,
-        "batch": s.batch,
-        "steps": s.steps,
+    given = {
+        "depth": [f"{depth:g}" for depth in dict.fromkeys(row.depth for row in found.rows)],
+        "lr": [f"{rate:g}" for rate in found.rates],
+        **asdict(found.settings),
         "seeds": found.seeds,
         "seed": found.seed,
     }
-    words += [word for name, value in one.items() for word in (f"--{name}", str(value))]
-    data = [] if found.data == "digits" else ["--data", found.data]
-    return shlex.join(["depthscale", "explain", "matter", *words, *data])
+    given |= {} if found.data == "digits" else {"data": found.data}
+    return shlex.join(["depthscale", "explain", "matter", *flags(given)])

@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
+from depthscale._report.chart.neuron_areas import neuron_areas, over_zero
 from depthscale._report.chart.theme import (
-    INK,
-    NEURON_COLOURS,
     Chart,
 )
-from depthscale._report.page.assemble import Part, figure, gathered
-from depthscale._report.page.html import tag
+from depthscale._report.page import Part, figure, gathered, tag
 from depthscale.run import Array
 
 _NEURON_BINS = 33
@@ -43,30 +41,7 @@ def neurons(received: Mapping[tuple[str, int], Array], shown: Sequence[int]) -> 
 
 
 def _neurons(values: Array, reach: float) -> Chart:
+    scale = alt.Scale(domain=[-reach, reach], nice=False)
+    x = alt.X("x:Q", title=None, scale=scale, axis=alt.Axis(grid=False, tickCount=5))
     edges = np.linspace(-reach, reach, _NEURON_BINS)
-    rows = [
-        {"x": float(x), "samples": int(n), "neuron": f"neuron {i + 1}"}
-        for i, each in enumerate(values.T)
-        for x, n in zip(edges, [*np.histogram(each, edges)[0], 0], strict=True)
-    ]
-    x = alt.X(
-        "x:Q",
-        title=None,
-        scale=alt.Scale(domain=[-reach, reach], nice=False),
-        axis=alt.Axis(grid=False, tickCount=5),
-    )
-    colour = alt.Color("neuron:N", scale=alt.Scale(range=NEURON_COLOURS), legend=None)
-    bars = alt.Chart(alt.Data(values=rows)).mark_area(
-        opacity=0.4, interpolate="step-after", line={"strokeWidth": 1}
-    )
-    drawn = bars.encode(
-        x=x,
-        y=alt.Y("samples:Q", stack=None, title="samples", axis=alt.Axis(grid=False, tickCount=3)),
-        color=colour,
-    )
-    kink = (
-        alt.Chart(alt.Data(values=[{"x": 0.0}]))
-        .mark_rule(color=INK, strokeDash=[3, 3])
-        .encode(x="x:Q")
-    )
-    return alt.layer(drawn, kink).properties(height=90)
+    return over_zero(neuron_areas(values, edges, x)).properties(height=90)

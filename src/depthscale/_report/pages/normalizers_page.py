@@ -7,7 +7,7 @@ from math import isfinite, log2
 import altair as alt
 import numpy as np
 
-from depthscale._explain.normalizers import (
+from depthscale._explain import (
     ACTIVATIONS,
     KEEPS,
     NORMALIZERS,
@@ -16,11 +16,21 @@ from depthscale._explain.normalizers import (
     answers,
 )
 from depthscale._report.chart.along_depth import with_selection
-from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.columns import readout, table_of
-from depthscale._report.page.html import Html, headline, join, tag
-from depthscale._report.page.provenance import reproduced
+from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart, chart_of
+from depthscale._report.page import (
+    Html,
+    Part,
+    figure,
+    flags,
+    headline,
+    joined,
+    readout,
+    reproduced,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
 
 _KINDS = {
     "explodes": NETWORK_COLOURS[1],
@@ -75,7 +85,7 @@ def _first_screen(found: Normalizers) -> Part:
         "cells", _chart(found), "Rate of growth by activation and normalizer", says, axis="y"
     )
     hint = "Click a cell or a row (or use the arrow keys) to follow one pair."
-    return Part(join(head, hero.body, readout(hint)), hero.charts)
+    return joined(head, hero, readout(hint))
 
 
 def _chart(found: Normalizers) -> Chart:
@@ -90,7 +100,7 @@ def _chart(found: Normalizers) -> Chart:
         axis=alt.Axis(orient="top", labelAngle=-60, ticks=False, domain=False),
     )
     y = alt.Y("activation:N", title=None, sort=lines, axis=alt.Axis(ticks=False, domain=False))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y)
+    base = chart_of(rows).encode(x=x, y=y)
     colour = alt.Color(
         "kind:N", scale=alt.Scale(domain=list(_KINDS), range=list(_KINDS.values())), legend=None
     )
@@ -164,17 +174,8 @@ def _cells(found: Normalizers) -> Part:
 
 def _command(found: Normalizers) -> str:
     names = tuple(dict.fromkeys(cell.activation for cell in found.cells))
-    words = (
-        [word for name in names for word in ("--activation", name)] if names != ACTIVATIONS else []
-    )
-    sizes = {
-        name: getattr(found, name)
-        for name in ("depth", "width", "batch", "group_size", "seeds", "seed")
-    }
-    sizes |= {} if found.sigma_w2 is None else {"sigma_w2": f"{found.sigma_w2:g}"}
-    words += [
-        word
-        for name, value in sizes.items()
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
-    return shlex.join(["depthscale", "explain", "normalizers", *words])
+    sizes = ("depth", "width", "batch", "group_size", "seeds", "seed")
+    given = {"activation": () if names == ACTIVATIONS else names}
+    given |= {name: getattr(found, name) for name in sizes}
+    given |= {} if found.sigma_w2 is None else {"sigma_w2": f"{found.sigma_w2:g}"}
+    return shlex.join(["depthscale", "explain", "normalizers", *flags(given)])

@@ -7,17 +7,26 @@ from depthscale._report.chart.along_depth import LAYERS, along_depth
 from depthscale._report.chart.magnitudes import (
     SHORT_NAMES,
     VISIBLE,
-    beyond,
     lost,
-    lost_chart,
     ridgeline,
 )
 from depthscale._report.chart.record_charts import depth_series
 from depthscale._report.chart.theme import NETWORK_COLOURS
-from depthscale._report.page.assemble import Part, figure, section, sheet
-from depthscale._report.page.columns import notes, readout, rms, table_of
-from depthscale._report.page.html import headline, join, tag
-from depthscale._report.page.provenance import provenance
+from depthscale._report.page import (
+    Part,
+    figure,
+    headline,
+    joined,
+    notes,
+    provenance,
+    readout,
+    rms,
+    section,
+    sheet,
+    table_of,
+    tag,
+)
+from depthscale._report.pages.magnitude_figures import losses, ridges
 from depthscale._report.phrases import described, verdict
 from depthscale.measure import gradient_along_depth
 from depthscale.run import Array, Run
@@ -50,7 +59,7 @@ def _first_screen(profile: Run, theory: Run | None) -> Part:
     hero = figure(
         "depth", chart, "Gradient dE/dx and activation x along depth", " ".join(says), axis="x"
     )
-    return Part(join(head, hero.body, readout()), hero.charts)
+    return joined(head, hero, readout())
 
 
 def _distributions(profile: Run) -> list[Part]:
@@ -71,38 +80,19 @@ def _distribution(
 ) -> list[Part | str]:
     if not any(sketch is not None and sketch.tally.nonzero for sketch in sketches):
         return [tag("p", f"Every entry of the {name} is 0.", class_="note")]
-    outside = beyond(sketches)
-    off = f" Not on this axis: {', '.join(outside)}." if outside else ""
-    ridges = figure(
-        f"{name}-ridges",
-        ridgeline(sketches, symbol, colour),
-        f"Size of the {name}'s entries by layer"
-        + (", what the activation receives" if name == "preactivation" else ""),
-        f"Each ridge is the distribution of |{symbol}| over all entries and networks, scaled to "
-        "one height, its RMS marked; a Gaussian "
-        "leans left, as its logarithm does. Dashed: below zero a format rounds to 0, beyond max "
-        "it has no number." + off,
-        axis="y",
-    )
-    rows = lost(sketches)
-    if not rows:
-        return [
-            ridges,
-            tag("p", f"No number format of these loses any of the {name}.", class_="note"),
-        ]
+    received = ", what the activation receives" if name == "preactivation" else ""
+    title = f"Size of the {name}'s entries by layer{received}"
     says = (
-        f"Share of the {name}'s entries that rounding to each format turns into 0 (solid) or "
-        "takes beyond its range (dashed), "
+        f"Each ridge is the distribution of |{symbol}| over all entries and networks, scaled to "
+        "one height, its RMS marked; a Gaussian leans left, as its logarithm does. "
     )
-    chart = lost_chart(rows, len(sketches) - 1)
+    lost_says = (
+        f"Share of the {name}'s entries that rounding to each format turns into 0 (solid) or "
+        "takes beyond its range (dashed), without loss scaling."
+    )
     return [
-        ridges,
-        figure(
-            f"{name}-lost",
-            chart,
-            f"What each number format would lose of the {name}",
-            says + "without loss scaling.",
-        ),
+        ridges(name, ridgeline(sketches, symbol, colour), title, says, sketches),
+        losses(name, lost(sketches), len(sketches) - 1, lost_says),
     ]
 
 

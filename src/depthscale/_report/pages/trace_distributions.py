@@ -2,15 +2,13 @@
 would lose of them."""
 
 from depthscale._report.chart.folds import Folding, short
-from depthscale._report.chart.magnitudes import beyond, lost, lost_chart, ridgeline
+from depthscale._report.chart.magnitudes import lost, ridgeline
 from depthscale._report.chart.theme import NETWORK_COLOURS
 from depthscale._report.chart.trace_charts import PLACES
-from depthscale._report.page.assemble import Part, figure, section
-from depthscale._report.page.html import tag
+from depthscale._report.page import Part, section, tag
+from depthscale._report.pages.magnitude_figures import losses, ridges
 from depthscale.run import Run
 from depthscale.sketch import Sketch
-
-_LIMITS = "Dashed: below zero a format rounds to 0, beyond max it has no number."
 
 
 def distributions(trace: Run, blocks: Folding) -> Part:
@@ -32,35 +30,20 @@ def _distribution(
     word = "step of depth" if blocks.step else "block"
     names = {block.last: short(block.name) for block in blocks.parts}
     at_ends = [sketch if i in names else None for i, sketch in enumerate(sketches)]
-    ridges = figure(
-        f"{name}-ridges",
-        ridgeline(at_ends, symbol, colour, names),
-        f"Size of the {name}'s entries at the end of each {word}",
+    title = f"Size of the {name}'s entries at the end of each {word}"
+    says = (
         f"A ridge is the distribution of |{symbol}| over all entries of one operation's output, "
-        "scaled to one height, its RMS "
-        f"marked. {_LIMITS}{_beyond([each for each in at_ends if each is not None])}",
-        axis="y",
+        "scaled to one height, its RMS marked. "
     )
     rows = lost(sketches, [range(block.first, block.last + 1) for block in blocks.parts])
-    if not rows:
-        return [
-            ridges,
-            tag("p", f"No number format of these loses any of the {name}.", class_="note"),
-        ]
-    chart = lost_chart(rows, len(sketches) - 1, PLACES)
-    says = (
+    lost_says = (
         f"Share of entries that rounding {_turns(rows)}, without loss scaling: in each {word}, "
         "where it is largest."
     )
     return [
-        ridges,
-        figure(f"{name}-lost", chart, f"What each number format would lose of the {name}", says),
+        ridges(name, ridgeline(at_ends, symbol, colour, names), title, says, at_ends),
+        losses(name, rows, len(sketches) - 1, lost_says, PLACES),
     ]
-
-
-def _beyond(sketches: list[Sketch]) -> str:
-    outside = beyond(sketches)
-    return f" Not on this axis: {', '.join(outside)}." if outside else ""
 
 
 def _turns(rows: list[dict]) -> str:

@@ -9,13 +9,27 @@ import numpy as np
 from depthscale._diagnose import Diagnosis, Finding, diagnose
 from depthscale._report.chart import trace_charts as charts
 from depthscale._report.chart.folds import Fold, Folding, folded
-from depthscale._report.page.assemble import Part, figure, gathered, section, sheet
-from depthscale._report.page.columns import readout, rms, table_of
-from depthscale._report.page.document import asset
-from depthscale._report.page.html import Html, headline, join, table, tag
-from depthscale._report.page.provenance import trace_provenance
+from depthscale._report.page import (
+    Html,
+    Part,
+    asset,
+    bullets,
+    contents,
+    figure,
+    gathered,
+    headline,
+    joined,
+    readout,
+    rms,
+    section,
+    sheet,
+    table,
+    table_of,
+    tag,
+    trace_provenance,
+)
 from depthscale._report.pages.trace_distributions import distributions
-from depthscale._report.phrases import interval, rounded, sentence
+from depthscale._report.phrases import between, rounded, sentence
 from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.measure import Analysis, Ledger
 from depthscale.run import Array, Details, Run
@@ -23,6 +37,12 @@ from depthscale.run import Array, Details, Run
 _MOST_SHOWN = 40  # things not seen
 _LARGEST_LOG2 = 1000.0
 _LARGEST_SHOWN = 40.0
+_CONTENTS = {
+    "findings": "Findings",
+    "distributions": "Distributions",
+    "ledger": "Ledger",
+    "operations": "Operations",
+}
 
 
 def trace_page(trace: Run) -> str:
@@ -57,64 +77,37 @@ def _theory(trace: Run) -> Run | None:
 
 
 def _first_screen(trace: Run, diagnosis: Diagnosis, theory: Run | None) -> Part:
-    head = join(
-        headline(
-            f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of "
-            f"{trace.batch}{_networks(trace)}",
-            trace.model,
-            sentence(diagnosis.verdict),
-        ),
-        tag("p", _rate(trace, diagnosis.predicted_rate)),
+    head = headline(
+        f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of "
+        f"{trace.batch}{_networks(trace)}",
+        trace.model,
+        sentence(diagnosis.verdict),
     )
-    says = (
-        "Root mean square of every operation's output and of the gradient that arrives there, "
-        "on a logarithmic scale; "
-    )
-    says += "the lines go through the operations that every path crosses, "
-    says += (
-        "as theory has them"
-        if theory is not None
-        else "as measured, since theory has no rule for this model"
-    )
-    says += (
-        "; small and faint: operations beside them."
-        if len(trace.graph.dominators) < len(trace.ops)
-        else "."
-    )
-    if trace.passes > 1:
-        says += (
-            f" Bars: ± 2 standard errors over {trace.passes} "
-            f"{'networks' if trace.networks > 1 else 'cotangents'}."
-        )
-    if charts.guilty(trace, diagnosis):
-        says += " Dashed: what the findings name."
     hero = figure(
         "depth",
         charts.depth_chart(trace, diagnosis, theory),
         "Gradient and activation along depth",
-        says,
+        _legend(trace, diagnosis, theory),
         axis="x",
     )
-    links = [
-        ("findings", "Findings"),
-        ("distributions", "Distributions"),
-        ("ledger", "Ledger"),
-        ("operations", "Operations"),
-    ]
-    nav = tag(
-        "nav", *(tag("a", title, href=f"#{name}") for name, title in links), aria_label="contents"
+    hint = "Click a point, a bar or a row (or use the arrow keys) to follow one operation."
+    rate = tag("p", _rate(trace, diagnosis.predicted_rate))
+    return joined(head, rate, hero, readout(hint), contents(_CONTENTS))
+
+
+def _legend(trace: Run, diagnosis: Diagnosis, theory: Run | None) -> str:
+    measured = "as measured, since theory has no rule for this model"
+    says = (
+        "Root mean square of every operation's output and of the gradient that arrives there, on "
+        "a logarithmic scale; the lines go through the operations that every path crosses, "
+        + (measured if theory is None else "as theory has them")
     )
-    return Part(
-        join(
-            head,
-            hero.body,
-            readout(
-                "Click a point, a bar or a row (or use the arrow keys) to follow one operation."
-            ),
-            nav,
-        ),
-        hero.charts,
-    )
+    beside = len(trace.graph.dominators) < len(trace.ops)
+    says += "; small and faint: operations beside them." if beside else "."
+    if trace.passes > 1:
+        over = "networks" if trace.networks > 1 else "cotangents"
+        says += f" Bars: ± 2 standard errors over {trace.passes} {over}."
+    return says + (" Dashed: what the findings name." if charts.guilty(trace, diagnosis) else "")
 
 
 def _networks(trace: Run) -> str:
@@ -126,11 +119,10 @@ def _rate(trace: Run, predicted: float) -> str:
     found = Analysis.of(trace).gradient
     if isinstance(found, UnreliableGrowth):
         return sentence(str(found))
-    low, high = interval(found)
     where = f"steps {found.first_layer} to {found.last_layer}"
     return (
         f"Gradient: ×{rounded(found.rate, found.stderr)} per {found.step} in mean square "
-        f"(95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, {where}), "
+        f"(95 % interval {between(found)}, {where}), "
         f"×{found.rms_rate:.4g} in RMS."
         + (f" Theory: ×{predicted:.5g}." if isfinite(predicted) else "")
     )
@@ -303,5 +295,5 @@ def _coverage(trace: Run) -> Part:
     more = len(seen.not_seen) - len(rows)
     missed = [table(["not seen", "why", "autograd nodes"], rows, class_="wrapped")] if rows else []
     missed += [tag("p", f"and {more:,} more", class_="note")] if more > 0 else []
-    noted = [tag("ul", *(tag("li", note) for note in trace.notes))] if trace.notes else []
+    noted = [bullets(trace.notes)] if trace.notes else []
     return section("coverage", "Coverage", said, *missed, *noted)

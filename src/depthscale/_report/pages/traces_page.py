@@ -9,11 +9,24 @@ import numpy as np
 
 from depthscale._diagnose import Finding, diagnose
 from depthscale._report.chart.along_steps import QUANTITIES, along_steps, levels, places
-from depthscale._report.page.assemble import Part, figure, gathered, section, sheet
-from depthscale._report.page.columns import readout, rms, table_of
-from depthscale._report.page.html import Html, headline, join, table, tag
-from depthscale._report.page.provenance import trace_provenance
-from depthscale._report.phrases import interval, rounded, sentence
+from depthscale._report.page import (
+    Html,
+    Part,
+    bullets,
+    figure,
+    gathered,
+    headline,
+    joined,
+    readout,
+    rms,
+    section,
+    sheet,
+    table,
+    table_of,
+    tag,
+    trace_provenance,
+)
+from depthscale._report.phrases import between, rounded, sentence
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure import AS_UNLIKELY, Analysis, Comparison, Difference, Growth, compare
 from depthscale.run import Array, Run
@@ -79,13 +92,8 @@ def _first_screen(
         )
         for name in QUANTITIES
     ]
-    body = join(
-        head,
-        charts[0].body,
-        readout("Click a point or a row (or use the arrow keys) to follow one step of depth."),
-    )
-    body = join(body, _growths(traces, found), charts[1].body)
-    return Part(body, {name: chart for each in charts for name, chart in each.charts.items()})
+    hint = "Click a point or a row (or use the arrow keys) to follow one step of depth."
+    return joined(head, charts[0], readout(hint), _growths(traces, found), charts[1])
 
 
 def _verdict(first: str, second: str, found: Comparison | InvalidProbe) -> list[str]:
@@ -160,12 +168,7 @@ def _growth_cells(trace: Run) -> list[str]:
             "too few steps for one" if analysis.depth else "nothing repeats three times",
             "–",
         ]
-    low, high = interval(found)
-    return [
-        rounded(found.rate, found.stderr),
-        f"{rounded(low, found.stderr)} to {rounded(high, found.stderr)}",
-        found.step,
-    ]
+    return [rounded(found.rate, found.stderr), between(found), found.step]
 
 
 def _verdicts(traces: Mapping[str, Run]) -> Part:
@@ -178,7 +181,7 @@ def _card(name: str, trace: Run) -> Html:
     found = diagnose(trace)
     worst = [each for each in found.findings if each.severity != "info"]
     listed = (
-        tag("ul", *(tag("li", _told(each)) for each in worst[:_MOST_FINDINGS]))
+        bullets(map(_told, worst[:_MOST_FINDINGS]))
         if worst
         else tag("p", "No warnings.", class_="note")
     )

@@ -4,12 +4,18 @@ through by button and key."""
 from collections.abc import Sequence
 from html import escape
 
-from depthscale._explain.batchnorm import BatchnormWalk, Check, Flow, Numbers, Passed
-from depthscale._explain.batchnorm_text import SYMBOLS
-from depthscale._explain.formula import drawn
+from depthscale._explain import (
+    SYMBOLS,
+    BatchnormWalk,
+    Identity,
+    NodeFlow,
+    Passed,
+    Samples,
+    draw_formula,
+)
 from depthscale._report.chart.circuit_svg import circuit_svg
-from depthscale._report.page.document import asset, document
-from depthscale._report.page.mathml import formula as written
+from depthscale._report.page import asset, document
+from depthscale._report.page import formula as written
 from depthscale._report.short_numbers import short
 
 _SHOWN = 8  # samples in a row
@@ -81,7 +87,7 @@ def _panel(step: Passed) -> str:
     )
 
 
-def _flow(step: Passed, flow: Flow) -> Sequence[str]:
+def _flow(step: Passed, flow: NodeFlow) -> Sequence[str]:
     slope = f"slope({step.symbol}, {SYMBOLS[flow.to]})"
     return (
         _row(
@@ -120,7 +126,7 @@ def _section(number: int, title: str, says: str, rows: Sequence[str], formula: s
     )
 
 
-def _row(kind: str, what: str, formula: str, numbers: Numbers, group: str = "") -> str:
+def _row(kind: str, what: str, formula: str, numbers: Samples, group: str = "") -> str:
     cells = "".join(f"<td>{_number(number)}</td>" for number in numbers[:_SHOWN])
     if len(numbers) > _SHOWN:
         cells += "<td>…</td>"
@@ -146,7 +152,7 @@ def _follows(walk: BatchnormWalk) -> str:
     )
 
 
-def _check(check: Check) -> str:
+def _check(check: Identity) -> str:
     verdict = "holds" if check.holds else "fails"
     return (
         f'<div class="check {verdict}"><p>{escape(check.statement)}</p><p '
@@ -157,7 +163,7 @@ def _check(check: Check) -> str:
 
 
 def _math(formula: str) -> str:
-    return written(drawn(formula), large=True)
+    return written(draw_formula(formula), large=True)
 
 
 def _dot(panel: int, walk: BatchnormWalk) -> str:

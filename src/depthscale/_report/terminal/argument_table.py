@@ -1,15 +1,14 @@
 """The growth argument as a table for 80 columns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.growth_argument import Argument
-from depthscale._explain.verdict import Outcome, Row
-from depthscale._report.condensed import condensed, steps, verdict_line
+from depthscale._explain import Argument, Outcome, Row
+from depthscale._report.condensed import StepLine, condensed, steps, verdict_line
 from depthscale.network import NetSpec
 
 _WIDTHS = (7, 13, 13, 21, 17)  # of layers, argument, theory, measured, verdict
@@ -39,11 +38,16 @@ def argument_table(argument: Argument) -> RenderableType:
 
 def rows_table(head: Sequence[RenderableType], rows: Sequence[Row]) -> RenderableType:
     """Step by step under some lines; layers with the same verdict and reason share a line."""
-    headings = grid([("layers", "argument", "theory", "measured", "verdict")], "bold")
+    headings = grid(("layers", "argument", "theory", "measured", "verdict"), "bold")
     parts: list[RenderableType] = [*head, Text(), headings]
     for number, step in enumerate(steps(rows), start=1):
-        parts += _step(number, step)
+        parts += step_lines(number, step[0], map(_line, condensed(step)))
     return Group(*parts, Text(), Text(verdict_line(rows)))
+
+
+def _line(line: StepLine) -> tuple[Sequence[str], Outcome, str]:
+    cells = (line.layers, line.argued, line.predicted, line.measured, line.verdict)
+    return cells, line.outcome, line.why
 
 
 def _norm(spec: NetSpec) -> str:
@@ -58,19 +62,21 @@ def _norm(spec: NetSpec) -> str:
     return spec.normalizer.name + after + statistics
 
 
-def _step(at: int, rows: list[Row]) -> Iterator[RenderableType]:
-    first = rows[0]
+def step_lines(
+    at: int,
+    first: Row,
+    lines: Iterable[tuple[Sequence[str], Outcome, str]],
+    widths: Sequence[int] = _WIDTHS,
+) -> Iterator[RenderableType]:
+    """A step's heading, and its lines: cells, outcome and the reason for it."""
     yield heading(at, first)
     if first.outcome is Outcome.NO_STEP:
         yield Padding(Text(f"no such step: {first.why}", style="dim"), (0, 0, 0, 4))
         return
-    for line in condensed(rows):
-        yield grid(
-            [(line.layers, line.argued, line.predicted, line.measured, line.verdict)],
-            STYLES.get(line.outcome, "dim"),
-        )
-        if line.why:
-            yield Padding(Text(line.why, style="dim"), (0, 0, 0, 6))
+    for cells, outcome, why in lines:
+        yield grid(cells, STYLES.get(outcome, "dim"), widths)
+        if why:
+            yield Padding(Text(why, style="dim"), (0, 0, 0, 6))
 
 
 def heading(at: int, row: Row) -> Text:
@@ -80,13 +86,10 @@ def heading(at: int, row: Row) -> Text:
     return said.append(" " * room if room >= 2 else "\n    ").append(row.formula, style="cyan")
 
 
-def grid(
-    rows: Sequence[Sequence[str]], style: str, widths: Sequence[int] = _WIDTHS
-) -> RenderableType:
-    """Cells in fixed columns; the style is the verdict's."""
+def grid(cells: Sequence[str], style: str, widths: Sequence[int] = _WIDTHS) -> RenderableType:
+    """One line of cells in fixed columns; the style is the verdict's."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), pad_edge=False)
     for width in widths:
         table.add_column(width=width)
-    for row in rows:
-        table.add_row(*row[:-1], Text(row[-1], style=style))
+    table.add_row(*cells[:-1], Text(cells[-1], style=style))
     return Padding(table, (0, 0, 0, 4))

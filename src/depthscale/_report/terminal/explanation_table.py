@@ -5,16 +5,13 @@ from math import isfinite
 from textwrap import fill
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.block_steps import BLOCK_STEPS
-from depthscale._explain.explanation import Explanation, NormRows, reading
-from depthscale._explain.verdict import Outcome, Row
+from depthscale._explain import BLOCK_STEPS, Explanation, NormRows, Outcome, Row, read_explanation
 from depthscale._report.condensed import number
 from depthscale._report.short_numbers import short
-from depthscale._report.terminal.argument_table import STYLES, grid, heading
+from depthscale._report.terminal.argument_table import STYLES, grid, step_lines
 
 _WIDTH, _NAME = 80, 8  # columns of the table; of a norm's name, at least
 _WIDTHS = (13, 13, 21, 24)  # of argument, theory, measured, verdict
@@ -44,7 +41,7 @@ def explained_view(
     over = f"{found.networks} networks" if found.networks > 1 else "one network"
     yield f"{found.model}, {found.mode} mode, loss {found.loss}, {found.batch:,} samples, {over}"
     yield ""
-    first, *failing = reading(found)
+    first, *failing = read_explanation(found)
     yield Text(fill(first, width), style="bold")
     for clause in failing:
         yield Text(fill(f"- {clause}", width, subsequent_indent="  "))
@@ -139,21 +136,12 @@ def _first(failing: list[Row]) -> Text:
 def _in_full(norm: NormRows) -> Iterator[RenderableType]:
     yield ""
     yield Text(f"{norm.name}: {norm.title}, one σ over {norm.values:,} values", style="bold")
-    yield grid([("argument", "theory", "measured", "verdict")], "bold", _WIDTHS)
+    yield grid(("argument", "theory", "measured", "verdict"), "bold", _WIDTHS)
     for at, row in enumerate(norm.rows, start=1):
-        yield heading(at, row)
-        if row.outcome is Outcome.NO_STEP:
-            yield Padding(Text(f"no such step: {row.why}", style="dim"), (0, 0, 0, 4))
-            continue
         error = f" ± {row.stderr:.2g}" if isfinite(row.stderr) else ""
-        values = [number(v) if isfinite(v) else "-" for v in (row.argued, row.predicted)]
-        yield grid(
-            [[*values, number(row.measured) + error, row.verdict]],
-            STYLES.get(row.outcome, "dim"),
-            _WIDTHS,
-        )
-        if row.why:
-            yield Padding(Text(row.why, style="dim"), (0, 0, 0, 6))
+        values = (number(v) if isfinite(v) else "-" for v in (row.argued, row.predicted))
+        cells = (*values, number(row.measured) + error, row.verdict)
+        yield from step_lines(at, row, [(cells, row.outcome, row.why)], _WIDTHS)
 
 
 def _left_out(found: Explanation, width: int) -> Iterator[Text]:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.experiments import NAMES, Founding, Row
+from depthscale.experiments import NAMES, Founding, FoundingRow
 from depthscale.measure import Growth
 from depthscale.numerics import normal_deviate
 
@@ -30,7 +30,7 @@ def founding_table(found: Founding) -> RenderableType:
         )
         table.add_column("\ntheory", justify="right", style="dim", no_wrap=True)
         table.add_column("\ndiff", justify="right", no_wrap=True)
-    by_layer: dict[int, list[Row]] = {}
+    by_layer: dict[int, list[FoundingRow]] = {}
     for row in found.rows():
         by_layer.setdefault(row.layer, []).append(row)
     for layer, rows in by_layer.items():
@@ -78,7 +78,7 @@ def _growth_cells(
     ]
 
 
-def _measured(row: Row) -> str:
+def _measured(row: FoundingRow) -> str:
     if not isfinite(row.stderr):
         return _number(row.measured)
     return (
@@ -92,5 +92,5 @@ def _number(value: float) -> str:
     return (f"{value:.3f}" if 0.01 <= value < 100 else f"{value:.1e}") if isfinite(value) else "-"
 
 
-def _apart(row: Row) -> str:
+def _apart(row: FoundingRow) -> str:
     return f"{row.z_score:+.1f}" if isfinite(row.z_score) else "-"

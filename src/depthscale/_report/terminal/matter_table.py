@@ -1,13 +1,15 @@
 """Whether the explosion matters: accuracy by depth and the first steps' gradients, as a table for
 80 columns."""
 
+from itertools import groupby
 from math import isfinite
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.trainability import NETWORKS, Matter, Row, reading
+from depthscale._explain import NETWORKS, Matter, MatterRow, read_matter
+from depthscale._report.terminal.titled_table import titled_table
 
 _SHOWN = (0, 1, 2, 5)  # steps of the table
 
@@ -20,47 +22,33 @@ def matter_table(found: Matter) -> RenderableType:
         f"{s.batch}, {s.steps} steps of SGD, "
         f"{found.seeds} seeds"
     )
-    accuracy = Table(
-        title="held-out accuracy at the best learning rate",
-        box=None,
-        title_justify="left",
-        padding=(0, 2, 0, 0),
-    )
-    ratios = Table(
-        title="|dE/dy| of the first layer over that of the last, learning rate "
-        f"{max(found.rates):g}",
-        box=None,
-        title_justify="left",
-        padding=(0, 2, 0, 0),
-    )
-    for heading in (
-        "depth",
-        "of 16/ln rate",
-        *(column for name in NETWORKS for column in (name, "lr")),
-    ):
-        accuracy.add_column(heading, justify="right")
-    for heading in ("depth", "network", "theory, step 0", *(f"step {step}" for step in _SHOWN)):
-        ratios.add_column(heading, justify="left" if heading == "network" else "right")
-    depths = list(dict.fromkeys(row.depth for row in found.rows))
-    for depth in depths:
-        rows = [row for row in found.rows if row.depth == depth]
-        part = f"{depth / found.trainable_depth:.2f}"
-        accuracy.add_row(
-            str(depth), part, *(cell for row in rows for cell in (_accuracy(row), f"{row.rate:g}"))
-        )
-        for row in rows:
-            name = str(depth) if row is rows[0] else ""
-            ratios.add_row(
-                name,
-                row.network,
-                _ratio(row.predicted),
-                *(_ratio(row.ratios[step]) for step in _SHOWN),
-            )
-    said = [Text(f"- {line}") for line in reading(found)]
-    return Group(Text(sizes), Text(), accuracy, Text(), ratios, Text(), *said)
+    said = [Text(f"- {line}") for line in read_matter(found)]
+    return Group(Text(sizes), Text(), _accuracies(found), Text(), _ratios(found), Text(), *said)
 
 
-def _accuracy(row: Row) -> str:
+def _accuracies(found: Matter) -> Table:
+    columns = (column for name in NETWORKS for column in (name, "lr"))
+    title = "held-out accuracy at the best learning rate"
+    table = titled_table(title, ("depth", "of 16/ln rate", *columns), "", 2)
+    for depth, rows in groupby(found.rows, lambda row: row.depth):
+        cells = (cell for row in rows for cell in (_accuracy(row), f"{row.rate:g}"))
+        table.add_row(str(depth), f"{depth / found.trainable_depth:.2f}", *cells)
+    return table
+
+
+def _ratios(found: Matter) -> Table:
+    rate = f"learning rate {max(found.rates):g}"
+    title = f"|dE/dy| of the first layer over that of the last, {rate}"
+    steps = (f"step {step}" for step in _SHOWN)
+    table = titled_table(title, ("depth", "network", "theory, step 0", *steps), "network", 2)
+    for row in found.rows:
+        ratios = (_ratio(row.ratios[step]) for step in _SHOWN)
+        depth = str(row.depth) if row.network == NETWORKS[0] else ""
+        table.add_row(depth, row.network, _ratio(row.predicted), *ratios)
+    return table
+
+
+def _accuracy(row: MatterRow) -> str:
     return f"{row.accuracy:.3f} ± {row.stderr:.3f}"
 
 

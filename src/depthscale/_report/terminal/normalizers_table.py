@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain.normalizers import NORMALIZERS, Cell, Normalizers, answers
+from depthscale._explain import NORMALIZERS, Cell, Normalizers, answers
 
 _STYLES = {"explodes": "red", "vanishes": "blue", "preserved": "green", "unknown": "dim"}
 _COLUMN = 5

@@ -78,7 +78,7 @@ def probe_view(
     yield from (
         fill(line, width) for line in (*_growth_line(trace, found), *_parameters_line(trace))
     )
-    shown = list(trace.ops) if whole else [trace.ops[i] for i in reversed(trace.graph.dominators)]
+    shown = trace.ops if whole else Analysis.of(trace).dominators
     yield from _sparkline(
         _levels_along(trace), width, _BARS if unicode else _PLAIN_BARS, _lowest(trace)
     )
@@ -183,16 +183,11 @@ def _parameters_line(trace: Run) -> Iterator[str]:
 def _levels_along(trace: Run) -> list[float]:
     """log2 of the gradient's RMS from the input to the output: there, and between them at the top
     of every step of depth; at all operations that every path crosses where steps are few."""
-    crossed, found = (
-        [trace.ops[i] for i in reversed(trace.graph.dominators)],
-        Analysis.of(trace).depth,
-    )
+    analysis = Analysis.of(trace)
+    crossed, found = analysis.dominators, analysis.depth
     if found is not None and len(found.pairs) > _FEW_STEPS and crossed:
-        crossed = [
-            crossed[0],
-            *(trace.ops[i] for i in (found.pairs[0][0], *(top for _, top in found.pairs))),
-            crossed[-1],
-        ]
+        tops = (trace.ops[i] for i in (found.pairs[0][0], *(top for _, top in found.pairs)))
+        crossed = (crossed[0], *tops, crossed[-1])
     return [op.log2_gradient_ms / 2 for op in crossed]
 
 

@@ -6,9 +6,7 @@ from textwrap import wrap
 
 from rich.cells import cell_len
 
-from depthscale._explain.batchnorm import BatchnormWalk, Check, Numbers, Passed
-from depthscale._explain.batchnorm_text import SYMBOLS
-from depthscale._explain.formula import text
+from depthscale._explain import SYMBOLS, BatchnormWalk, Identity, Passed, Samples, formula_line
 from depthscale._report.short_numbers import short
 
 _WIRES = """
@@ -92,17 +90,17 @@ def _circuit(walk: BatchnormWalk) -> list[str]:
 
 def _step(step: Passed) -> Iterator[str]:
     formula = f"{step.symbol} == {step.value}"
-    yield f"step {step.step}   {step.node}: {text(formula)}"
+    yield f"step {step.step}   {step.node}: {formula_line(formula)}"
     yield from (f"  {line}" for line in wrap(step.says, 76))
-    yield _row(text(step.symbol), "", step.numbers)
-    yield _row("dE/d" + text(step.symbol), "arrives", step.arriving)
+    yield _row(formula_line(step.symbol), "", step.numbers)
+    yield _row("dE/d" + formula_line(step.symbol), "arrives", step.arriving)
     for flow in step.flows:
         slope = f"slope({step.symbol}, {SYMBOLS[flow.to]}) == {flow.local}"
-        yield _row(f"to {flow.to}", text(slope), flow.local_numbers)
-        yield _row(f"  {flow.name}", text(flow.value), flow.numbers)
+        yield _row(f"to {flow.to}", formula_line(slope), flow.local_numbers)
+        yield _row(f"  {flow.name}", formula_line(flow.value), flow.numbers)
 
 
-def _row(what: str, formula: str, numbers: Numbers) -> str:
+def _row(what: str, formula: str, numbers: Samples) -> str:
     columns = "".join(f"{short(number):>10}" for number in numbers[:_SHOWN])
     return f"  {_padded(what, 14)} {_padded(formula, 23)}{columns}".rstrip()
 
@@ -119,7 +117,7 @@ def _shares(walk: BatchnormWalk) -> Iterator[str]:
         yield f"  through the {way:<10} {short(walk.shares[f'through_{way}'], 3)}"
 
 
-def _check(check: Check) -> Iterator[str]:
+def _check(check: Identity) -> Iterator[str]:
     yield from wrap(f"{'✓' if check.holds else '✗'} {check.statement}", 78, subsequent_indent="  ")
-    yield f"    {text(check.formula)}"
+    yield f"    {formula_line(check.formula)}"
     yield f"    left {short(check.measured)}, right {short(check.predicted)}"

@@ -7,7 +7,8 @@ approximations a step.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import nan, sqrt
+from functools import partial
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,12 @@ import numpy as np
 from depthscale._explain.expected import Numbers, argued, expected
 from depthscale._explain.forward_backward import Tape, places, record
 from depthscale._explain.measured import measured
-from depthscale._explain.steps import RATE, STEPS, Step
-from depthscale._explain.verdict import TOLERANCE, Found, Row, judge
+from depthscale._explain.steps import STEPS, Step
+from depthscale._explain.verdict import TOLERANCE, Row, judge
 from depthscale.errors import InvalidSpec, NoTheory
 from depthscale.nets import LOSSES, Loss, Progress, check_run
 from depthscale.network import NetSpec
 from depthscale.run import Array
-
-Run = Callable[[NetSpec, int, Loss], Tape]
 
 _NEURONS = 3
 # times depth / width: a generous bound on what infinite-width theory leaves out of a factor
@@ -67,7 +66,7 @@ def growth_argument(
     loss: str = "shared",
     seeds: int = 10,
     seed: int = 0,
-    run: Run = record,
+    run: Callable[[NetSpec, int, Loss], Tape] = record,
     progress: Progress | None = None,
 ) -> Argument:
     """Every step of the argument, for every layer of a plain network.
@@ -94,8 +93,8 @@ def growth_argument(
         each | _renamed(own, vanilla_variance="vanilla_variance")
         for each, own in zip(_argued(spec, vanilla), theory, strict=True)
     ]
-    judged = _Judge(spec, ideal, theory, same_for_each, samples)
-    return Argument(spec, loss, seeds, tuple(judged.rows()), *_pictured(spec, first), seed)
+    rows = tuple(_rows(spec, ideal, theory, same_for_each, samples))
+    return Argument(spec, loss, seeds, rows, *_pictured(spec, first), seed)
 
 
 def _check(spec: NetSpec, loss: Loss, seeds: int, seed: int) -> None:
@@ -137,95 +136,47 @@ def _argued(spec: NetSpec, vanilla: NetSpec) -> list[Numbers]:
     return [each | {"vanilla": 1.0} for each in _together(argued(spec), argued(vanilla))]
 
 
-class _Judge:
-    """Rows from what is argued, what theory gives, and what each seed measured: [layers] of
-    numbers, [seeds][layers]."""
-
-    def __init__(
-        self,
-        spec: NetSpec,
-        ideal: list[Numbers],
-        theory: list[Numbers],
-        independent: list[Numbers],
-        samples: list[list[Numbers]],
-    ):
-        self._spec, self._ideal, self._theory, self._independent, self._samples = (
-            spec,
-            ideal,
-            theory,
-            independent,
-            samples,
-        )
-        self._finite_width = _FINITE_WIDTH * spec.depth / spec.width
-
-    def rows(self) -> Iterator[Row]:
-        for step in STEPS:
-            lacks = step.lacks(self._spec)
-            if lacks:
-                yield Row.lacking(step, step.statement(self._spec), lacks)
-                continue
-            for layer in range(1, self._spec.depth + 1):
-                yield self._row(step, layer)
-        yield self._rate()
-
-    def _row(self, step: Step, layer: int) -> Row:
-        at = layer - 1
-        values = [seed[at].get(step.name, nan) for seed in self._samples]
-        ideal, theory = (numbers[at].get(step.name, nan) for numbers in (self._ideal, self._theory))
-        return self._judged(
-            step, layer, ideal, theory, values, self._independent[at].get(step.name, nan)
-        )
-
-    def _rate(self) -> Row:
-        if self._spec.depth < 3:
-            why = "there are no layers between the first and the last"
-            return Row.lacking(RATE, RATE.statement(self._spec), why)
-        ideal, theory, independent = (
-            _bulk(each) for each in (self._ideal, self._theory, self._independent)
-        )
-        return self._judged(
-            RATE, None, ideal, theory, [_bulk(seed) for seed in self._samples], independent
-        )
-
-    def _judged(
-        self,
-        step: Step,
-        layer: int | None,
-        ideal: float,
-        theory: float,
-        values: list[float],
-        independent: float,
-    ) -> Row:
-        mean, stderr = float(np.mean(values)), float(np.std(values, ddof=1) / sqrt(len(values)))
-        found = Found(step.unit, ideal, theory, mean, stderr, len(values))
-        judged = judge(
-            found, self._finite_width, lambda: self._cause(step, ideal, theory, independent)
-        )
-        return Row.of(step, step.statement(self._spec), layer, found, judged)
-
-    def _cause(self, step: Step, ideal: float, theory: float, independent: float) -> str:
-        """Why theory departs from what is argued, found by putting the argument's premises back one
-        by one."""
-        spec, tolerance = (
-            self._spec,
-            TOLERANCE[step.unit] * (abs(ideal) if step.unit == "factor" else 1.0),
-        )
-        if step.vanilla:
-            return (
-                f"sigma_w² E φ'² is not 1 for {spec.activation} here, sigma_w² = {spec.sigma_w2:g}"
+def _rows(
+    spec: NetSpec,
+    ideal: list[Numbers],
+    theory: list[Numbers],
+    independent: list[Numbers],
+    samples: list[list[Numbers]],
+) -> Iterator[Row]:
+    """From what is argued, what theory gives, here and for independent cotangents, and what each
+    seed measured, by layer."""
+    for step in STEPS:
+        if why := step.lacks(spec):
+            yield step.blank(spec, why)
+            continue
+        for layer in [None] if step.name == "rate" else range(1, spec.depth + 1):
+            argued, predicted, own, *values = (
+                _number(layers, step, layer) for layers in (ideal, theory, independent, *samples)
             )
-        causes = []
-        if not abs(independent - ideal) <= tolerance:
-            causes.append(
-                f"a group holds {spec.width // spec.groups} values"
-                if spec.normalizer.grouped
-                else f"a batch holds {spec.batch} samples"
-            )
-        if abs(theory - independent) > tolerance:
-            causes.append(
-                "one cotangent is common to all samples, and nothing above has centred it"
-            )
-        return "; ".join(causes)
+            row = step.row(spec, layer, argued, predicted, values)
+            cause = partial(_cause, spec, step, row, own)
+            yield judge(row, len(samples), cause, _FINITE_WIDTH * spec.depth / spec.width)
+
+
+def _number(layers: list[Numbers], step: Step, layer: int | None) -> float:
+    return _bulk(layers) if layer is None else layers[layer - 1].get(step.name, nan)
+
+
+def _cause(spec: NetSpec, step: Step, row: Row, independent: float) -> str:
+    """Why theory departs from what is argued, found by putting the argument's premises back one by
+    one. / independent: theory for cotangents of their own."""
+    if step.vanilla:
+        return f"sigma_w² E φ'² is not 1 for {spec.activation} here, sigma_w² = {spec.sigma_w2:g}"
+    tolerance, causes = TOLERANCE[row.unit] * row.whole(row.argued), []
+    if not abs(independent - row.argued) <= tolerance:
+        causes.append(
+            f"a group holds {spec.width // spec.groups} values"
+            if spec.normalizer.grouped
+            else f"a batch holds {spec.batch} samples"
+        )
+    if abs(row.predicted - independent) > tolerance:
+        causes.append("one cotangent is common to all samples, and nothing above has centred it")
+    return "; ".join(causes)
 
 
 def _bulk(layers: list[Numbers]) -> float:

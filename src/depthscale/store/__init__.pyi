@@ -1,0 +1,12 @@
+"""Runs as files, and the JSON objects of the commands."""
+
+from depthscale.store.saved import load as load
+from depthscale.store.saved import save as save
+from depthscale.store.views import SCHEMA as SCHEMA
+from depthscale.store.views import classical_record as classical_record
+from depthscale.store.views import dumps as dumps
+from depthscale.store.views import number as number
+from depthscale.store.views import phase_record as phase_record
+from depthscale.store.views import record as record
+
+__all__: list[str]

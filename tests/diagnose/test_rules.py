@@ -426,6 +426,7 @@ def aligned(share: float) -> Made:
     return network, x
 
 
+@pytest.mark.filterwarnings("ignore:Using a target size")
 @pytest.mark.parametrize(("rule", "where", "beside"), FIRES, ids=[rule for rule, _, _ in FIRES])
 def test_a_rule_speaks_where_it_should_and_is_silent_beside(rule: str, where, beside) -> None:
     found = where()

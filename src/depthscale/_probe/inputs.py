@@ -30,6 +30,11 @@ class Inputs:
     trained: set[str] = field(default_factory=set)
     _copies: dict[int, Tensor] = field(default_factory=dict)
 
+    @property
+    def batch(self) -> int:
+        """Size of the first axis of the first tensor that has one; 1 without any."""
+        return next((t.shape[0] for t in self.tensors.values() if t.dim()), 1)
+
     def copied(self, value: Any, name: str) -> Any:
         """A copy of what the user gave, and of every tensor in it."""
         if isinstance(value, Tensor):

@@ -116,7 +116,7 @@ class ProbePass:
         self.outputs = [
             (name, t.grad_fn) for name, t in outputs.named_leaves(returned) if t.grad_fn is not None
         ]
-        self.batch = self.target.shape[0] if self.target.dim() else _batch(ready)
+        self.batch = self.target.shape[0] if self.target.dim() else ready.batch
         self.ops = resolved(recorder.calls, recorder.checkpoints)
         self.not_seen, self.checkpoints = recorder.not_seen, recorder.checkpoints
         self.outside = recorder.outside
@@ -341,10 +341,6 @@ def log2_norm2(sketch: Sketch) -> float:
         return float("nan")
     level, count = sketch.log2_mean_square(), tally.count
     return level if isinf(level) or not count else level + log2(count)
-
-
-def _batch(ready: given.Inputs) -> int:
-    return next((t.shape[0] for t in ready.tensors.values() if t.dim()), 1)
 
 
 def _where(call: modules.ModuleCall) -> str:

@@ -94,14 +94,14 @@ def _inert(case: Analysis) -> Iterator[Finding]:
     names = [join.op for join in inert]
     yield Finding(
         "branch-inert",
-        "info" if meant else "warn",
+        "info" if meant or 2 * len(inert) < len(every) else "warn",
         inert[0].op.name,
         f"{len(inert)} of {len(every)} blocks are inert ({span(names)}): their branch is "
         f"{ratio:.2g} of the trunk in RMS, by {by}"
         f"{', which learns first' if meant else ''}",
         {"ratio_rms": ratio, "operations": len(inert), "threshold_log2": limit},
         "arXiv:2103.17239" if meant else "arXiv:1502.01852",
-        "" if meant else advice_on(Trouble.INERT),
+        "" if meant or 2 * len(inert) < len(every) else advice_on(Trouble.INERT),
     )
 
 
@@ -110,7 +110,7 @@ def _scale_of(case: Analysis, op: Reading) -> float | None:
     limit = 1 / case.thresholds.inert_branch
     while op.map is None and op.reads:
         small = [ms for _, _, ms in op.weights if 0 < ms < limit**0.5]
-        if small:
+        if small and op.norm is None:
             return sqrt(min(small))
         op = case.trace.ops[op.reads[0]]
     return None

@@ -10,7 +10,8 @@ from depthscale.measure import Analysis
 
 def copy_findings(case: Analysis) -> Iterator[Finding]:
     """Parameters of several layers with the same values: one finding for all."""
-    copies = [p for p in case.trace.params if p.same_as]
+    maps = {name for op in case.trace.ops if op.map is not None for name, *_ in op.weights}
+    copies = [p for p in case.trace.params if p.same_as and p.name in maps]
     if not copies:
         return
     firsts = list(dict.fromkeys(p.same_as for p in copies))

@@ -162,7 +162,7 @@ def _lost(case: Analysis) -> Iterator[Finding]:
             if sketch is not None and sketch.count
             for how, share in (
                 ("0", _underflow(sketch, name, op.dtype)),
-                ("infinite", _overflow(sketch, name, enough)),
+                ("infinite", _overflow(op, what, sketch, name, enough)),
             )
             if share > enough
         ]
@@ -218,11 +218,13 @@ def _underflow(sketch: Sketch, name: str, dtype: str) -> float:
     return sketch.underflow(name)
 
 
-def _overflow(sketch: Sketch, name: str, enough: float) -> float:
+def _overflow(op: Reading, what: str, sketch: Sketch, name: str, enough: float) -> float:
     """Share of values beyond a format's end; 0 where Chebyshev's bound, their mean square over the
-    end's, is not enough."""
+    end's, is not enough. What a mask makes negative is meant to be as large."""
     if enough and sketch.log2_mean_square() - 2 * log2(FORMATS[name].largest_kept) < log2(enough):
         return 0.0
+    if what == "activation" and op.hazard in (Hazard.SELECTION, Hazard.SUM):
+        return float(sketch.histogram([FORMATS[name].largest_kept, inf])[0]) / sketch.count
     return sketch.overflow(name)
 
 

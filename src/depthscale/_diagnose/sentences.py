@@ -51,6 +51,11 @@ def sentence_of(analysis: Analysis, findings: Sequence[Finding]) -> str:
         return _wrong([finding for finding in findings if finding.severity != "info"])
     if not isinstance(growth, Growth):
         return f"nothing wrong was found; {growth}"
+    if verdict is Verdict.CHANGES and abs(growth.change) < log2(analysis.thresholds.info_change):
+        return (
+            f"nothing wrong: the gradient hardly changes, x{growth.rate:.4g} per {growth.step} in "
+            f"mean square over {growth.steps} steps"
+        )
     if verdict is Verdict.CHANGES:
         how = (
             f"changes slowly, {factor(growth.rms_rate)} in RMS per {growth.step}"

@@ -170,6 +170,7 @@ FIRES: list[
         lambda: rules(lambda: cut_in_two(False)),
     ),
     ("parameter-unregistered", lambda: listed(list), lambda: listed(nn.ModuleList)),
+    ("parameters-unused", lambda: half_used(False), lambda: half_used(True)),
     ("parameter-not-optimized", lambda: optimized(4), lambda: optimized(0)),
     ("activation-near-overflow", lambda: near_the_limit(20), lambda: near_the_limit(1)),
     (
@@ -318,6 +319,22 @@ class Listed(nn.Module):
         for layer in self.layers:
             x = layer(x).relu()
         return x
+
+
+class Halves(nn.Module):
+    """Two layers, of which one may lead nowhere."""
+
+    def __init__(self, used: bool):
+        super().__init__()
+        self.first, self.second, self.used = he(WIDTH, WIDTH), he(WIDTH, WIDTH), used
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, other = self.first(x), self.second(x)
+        return h + other if self.used else h
+
+
+def half_used(used: bool) -> dict[str, ds.Finding]:
+    return rules(lambda: (Halves(used), torch.randn(8, WIDTH)))
 
 
 def listed(container: Callable[..., list[nn.Module]]) -> dict[str, ds.Finding]:

@@ -15,6 +15,7 @@ class Trouble(Enum):
     CHECKPOINT = "a reentrant checkpoint was given nothing that requires a gradient"
     CUT = "no gradient comes back, for a reason that was not seen"
     ZEROED = "it hands back a gradient of exactly 0"
+    SUBTRACTED = "a norm takes away all of the gradient"
     SILENT = "its output is exactly 0"
     MASKED = "what is made of it is masked"
     ROUNDED = "parameters are rounded before they are used"
@@ -35,6 +36,7 @@ class Trouble(Enum):
     EQUAL_INPUTS = "samples of the batch are equal"
     TWICE = "a loss that takes logits is given probabilities"
     NOT_LOGS = "a loss that takes log-probabilities is given probabilities"
+    ONE_CLASS = "a cross entropy goes over one class"
     LABELS = "labels are not those of the classes"
     BROADCAST = "output and target have other shapes"
     ACROSS_SAMPLES = "a softmax goes over the samples"
@@ -54,7 +56,10 @@ _SURROGATE = (
     "use a straight-through estimate, x + (round(x) - x).detach(), or a surrogate slope, which "
     "hand a gradient on"
 )
-_SCALE_INPUTS = "normalize what comes in (subtract its mean, divide by its standard deviation)"
+_SCALE_INPUTS = (
+    "normalize each feature (column, or channel of an image) by itself: subtract its mean, divide "
+    "by its standard deviation"
+)
 
 ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     (Trouble.DETACHED, None): "take out the detach()",
@@ -88,10 +93,18 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     (Trouble.ZEROED, Hazard.SELECTION): (
         "look at what is chosen: other values get no gradient in this batch"
     ),
+    (Trouble.ZEROED, Hazard.ASSEMBLY): (
+        "look at what is read of it: the wrong part or position, or a mixing over another axis "
+        "(attention that wants batch_first=True)"
+    ),
     (Trouble.ZEROED, Hazard.PRODUCT): "it is multiplied with exactly 0: look at the mask or gate",
     (Trouble.ZEROED, None): (
         "use a function with a slope where these values lie, as softplus or leaky_relu for relu, "
         "or move them there by the biases"
+    ),
+    (Trouble.SUBTRACTED, None): (
+        "put a layer between the last norm and the loss, or a loss that differs from sample to "
+        "sample"
     ),
     (Trouble.SILENT, None): (
         "look at what makes it 0: biases, a threshold that is too high, the scale of what comes "
@@ -198,6 +211,9 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     ),
     (Trouble.NOT_LOGS, None): (
         "hand it log-probabilities: log_softmax in place of softmax, or cross_entropy of logits"
+    ),
+    (Trouble.ONE_CLASS, None): (
+        "of one output use binary_cross_entropy_with_logits; cross_entropy takes one output a class"
     ),
     (Trouble.LABELS, None): "number the classes from 0 to their number less 1",
     (Trouble.BROADCAST, None): (

@@ -24,7 +24,31 @@ def cut_findings(case: Analysis) -> Iterator[Finding]:
             continue  # what a second derivative does not read, told of that
         if each.trouble in CUTS:
             yield _cut(case, each)
-    yield from _outside(case)
+    outside = list(_outside(case))
+    yield from outside
+    if not outside:
+        yield from _beside(case)
+
+
+def _beside(case: Analysis) -> Iterator[Finding]:
+    """Much that is to be trained and does not lead to what is differentiated: it may be meant."""
+    reasons = (FateReason.BESIDE, FateReason.UNUSED)
+    params = [p for p in case.trace.params if p.fate.reason in reasons]
+    moves = (p for p in case.trace.params if p.fate.kind is FateKind.MOVES)
+    size = sum(prod(p.shape) for p in params)
+    share = size / max(size + sum(prod(p.shape) for p in moves), 1)
+    if share < case.thresholds.cut_error:
+        return
+    runs = sum(p.fate.reason is FateReason.BESIDE for p in params)
+    yield Finding(
+        "parameters-unused",
+        "info",
+        params[0].name,
+        f"{len(params)} parameters ({params[0].name} ... {params[-1].name}), {percent(share)} of "
+        f"what is to be trained, do not lead to what is differentiated: {runs} run, "
+        f"{len(params) - runs} do not",
+        {"parameters": len(params), "share": share, "threshold": case.thresholds.cut_error},
+    )
 
 
 def _cut(case: Analysis, each: Unmoved) -> Finding:
@@ -190,6 +214,11 @@ CUT = Check(
             "parameters that are to be trained run and get no gradient, behind a `detach`, "
             "`no_grad`, `argmax`, numpy or a reentrant checkpoint: an error across the network, by "
             "how many they are; frozen ones, and those that get some elsewhere, are none",
+        ),
+        Rule(
+            ("parameters-unused",),
+            "a tenth or more of what is to be trained does not lead to what is differentiated: a "
+            "remark, as it may be the head of another output",
         ),
     ),
 )

@@ -11,6 +11,8 @@ from depthscale._diagnose.words import place
 from depthscale.measure import Analysis
 from depthscale.run import Reading, Run
 
+_ALONE = 0.999  # of the mean square in one column: the others are 30 times smaller together
+
 
 @dataclass(frozen=True)
 class LargeInput:
@@ -83,20 +85,25 @@ def _scale(case: Analysis, large: LargeInput) -> Finding:
         if alike is not None and 1 - alike.samples < case.thresholds.alike_info
         else ""
     )
+    alone = alike is not None and alike.largest_feature > _ALONE
+    if alone and alike is not None:
+        offset += f", {alike.largest_feature:.4%} of its mean square in one column"
     taken = (
-        ", which a norm behind it takes away"
+        ", and what a norm behind it takes away is not that one column drowns the others"
+        if alone and large.normalized
+        else ", which a norm behind it takes away"
         if large.normalized
         else ", so that its outputs and the gradients of its weights are that much larger"
     )
     return Finding(
         "inputs-scale",
-        "info" if large.normalized and not same else "warn",
+        "info" if large.normalized and not (same or alone) else "warn",
         large.op.name,
         f"{large.says}{offset}, where networks are made for about 1{same}. "
         f"{place(large.reader.name)} takes it as it is{taken}",
         {"rms": large.rms, "threshold": case.thresholds.input_rms, "mean": mean},
         "LeCun et al. 1998, Efficient BackProp, section 4.3",
-        advice_on(Trouble.LARGE_INPUTS) if not large.normalized or same else "",
+        advice_on(Trouble.LARGE_INPUTS) if not large.normalized or same or alone else "",
         f"{large.says}, where networks are made for about 1",
     )
 

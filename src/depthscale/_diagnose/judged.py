@@ -14,6 +14,7 @@ from depthscale.run import Reading, Run, log2_total
 
 _SHARES = (Hazard.SHARES, Hazard.SIGMOID)
 _SUITED = 4.0  # fan_in x variance, over what suits a steep activation
+_WHOLE = 0.01  # of a probability, that 16 bits leave
 _ENOUGH_LABELS = 8  # of which chance makes all equal once in 128 batches of two classes
 
 
@@ -34,8 +35,11 @@ def _of_losses(case: Analysis, losses: list[Reading]) -> Iterator[Finding]:
         below = case.trace.ops[op.reads[0]]
         twice = op.judges is Judged.LOGITS and below.hazard in _SHARES
         shares = op.judges is Judged.LOGARITHMS and below.hazard in _SHARES
+        whole = op.settings.get("probability", 1.0) if op.judges is Judged.LOGARITHMS else 1.0
         if twice or shares:
             yield _shares_judged(op, below, Trouble.TWICE if twice else Trouble.NOT_LOGS)
+        elif not abs(whole - 1) < _WHOLE:
+            yield _not_whole(op, below, whole)
         else:
             yield from _too_large_a_loss(case, op, below)
         yield from _labels(op)
@@ -62,6 +66,20 @@ def _shares_judged(op: Reading, below: Reading, trouble: Trouble) -> Finding:
         "",
         advice_on(trouble),
         f"{below.op} in front of {op.op}, which takes {takes}",
+    )
+
+
+def _not_whole(op: Reading, below: Reading, whole: float) -> Finding:
+    return Finding(
+        "loss-input",
+        "error",
+        below.name,
+        f"{op.op} takes log-probabilities of the classes on axis 1, and what {below.op} gives "
+        f"there adds up to a probability of {whole:.3g}, not 1",
+        {"probability": whole, "classes": op.settings.get("classes")},
+        "",
+        "take log_softmax over the classes' axis (dim=1), or hand logits to cross_entropy",
+        f"{op.op} is given no log-probabilities over its classes",
     )
 
 
@@ -227,6 +245,18 @@ def _labels(op: Reading) -> Iterator[Finding]:
 
 def _targets(case: Analysis, op: Reading, below: Reading) -> Iterator[Finding]:
     rms, output = op.settings.get("target_rms"), 2.0 ** (below.log2_activation_ms / 2)
+    least = op.settings.get("target_least", 0.0)
+    if op.judges is Judged.NUMBERS and below.phi is not None and below.phi.rectifier and least < 0:
+        yield Finding(
+            "targets-scale",
+            "warn",
+            op.name,
+            f"targets go down to {least:.3g}, and the output ends in a {below.op}, which gives "
+            "nothing below 0",
+            {"target_least": least},
+            "",
+            "end in a linear layer, without an activation",
+        )
     if op.judges is not Judged.NUMBERS or not rms or not isfinite(output) or not output:
         return
     if rms / output < case.thresholds.targets_over_output or rms < case.thresholds.input_rms:
@@ -283,7 +313,8 @@ JUDGED = Check(
         Rule(("labels-odd",), "all labels are equal, or seem to be numbered from 1"),
         Rule(
             ("targets-scale",),
-            "targets of a regression are over 30 and 30 times as large as the output",
+            "targets of a regression are over 30 and 30 times as large as the output, or negative "
+            "where the output cannot be",
         ),
     ),
 )

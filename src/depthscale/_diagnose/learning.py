@@ -143,16 +143,22 @@ def _beside_the_model(case: Analysis) -> Iterator[Finding]:
         params = [p for p in case.trace.params if p.fate.kind is kind]
         if not params:
             continue
+        moving = any(p.fate.kind is FateKind.MOVES for p in case.trace.params)
+        if kind is FateKind.NOT_IN_OPTIMIZER and not moving:
+            is_so = (
+                "require a gradient, and the optimizer holds none of them: it was made for another "
+                "model, or before this one was made anew"
+            )
         names = ", ".join(p.name for p in params[:3]) + (", ..." if len(params) > 3 else "")
         yield Finding(
             rule,
-            "warn",
+            "warn" if moving else "error",
             params[0].name,
             f"{len(params)} parameters ({names}) {is_so}",
             {"parameters": len(params), "elements": sum(prod(p.shape) for p in params)},
             "",
             advice_on(trouble),
-            f"{len(params)} parameters are left out, from {params[0].name} on",
+            f"{len(params)} parameters, from {params[0].name} on, {is_so}",
         )
 
 

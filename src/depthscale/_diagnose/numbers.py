@@ -9,7 +9,7 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.not_finite import LARGEST, not_finite
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import place
-from depthscale.measure import Analysis, Factor, Growth, flow, mean_over_repeats
+from depthscale.measure import Analysis, Factor, Growth, flow
 from depthscale.network import Hazard
 from depthscale.run import Reading
 from depthscale.sketch import FORMATS, Sketch
@@ -71,30 +71,52 @@ def _deleted(case: Analysis) -> Iterator[Finding]:
         "log2_gain_norm2": gain if isfinite(gain) else None,
         "threshold": case.thresholds.deleted,
     }
-    if case.silenced is not None:
+    if case.silenced is not None and not _is_always_flat(case.silenced):
         yield _silent(case.silenced, op, evidence)
         return
-    norm = op.norm is not None and not any(
-        ms == 0 and name.endswith("weight") for name, _, ms in op.weights
-    )
-    shared = (
-        " of a loss that is the same for all samples"
-        if case.trace.loss in ("shared", "callable", "output")
-        else ""
-    )
-    because = f": what {op.op} subtracts from the gradient is all there was{shared}" if norm else ""
+    if case.silenced is not None:
+        op = case.silenced
+    says, source, advice = _on_deletion(case, op)
     yield Finding(
         "gradient-deleted",
         "error",
         op.name,
-        f"no gradient passes {op.op}{because}; everything below it gets none",
+        f"{says}; everything below it gets none",
         evidence,
-        "arXiv:1902.08129" if norm else "",
-        "put a layer between the last norm and the loss, or a loss that differs from sample to "
-        "sample"
-        if norm
-        else advice_on(Trouble.ZEROED, op.hazard),
+        source,
+        advice,
     )
+
+
+def _on_deletion(case: Analysis, op: Reading) -> tuple[str, str, str]:
+    """Why nothing is left of a gradient behind an operation, the source, and what to try."""
+    says = f"no gradient passes {op.op}"
+    if op.norm is not None and not any(
+        ms == 0 and name.endswith("weight") for name, _, ms in op.weights
+    ):
+        given = case.trace.loss in ("shared", "callable", "output")
+        shared = " of a loss that is the same for all samples" if given else ""
+        return (
+            f"{says}: what {op.op} subtracts from the gradient is all there was{shared}",
+            "arXiv:1902.08129",
+            advice_on(Trouble.SUBTRACTED),
+        )
+    if op.settings.get("classes") == 1:
+        why = f"{says}: over one class it is 0 whatever the model does"
+        return why, "", advice_on(Trouble.ONE_CLASS)
+    if op.hazard is Hazard.STEP:
+        says = f"{says}, which is constant between its steps"
+    elif op.hazard is Hazard.ASSEMBLY:
+        says = (
+            f"the output does not depend on what comes into {op.op} from below: what it is put "
+            "beside gets all of the gradient"
+        )
+    return says, "", advice_on(Trouble.ZEROED, op.hazard)
+
+
+def _is_always_flat(op: Reading) -> bool:
+    """Whether an operation has no gradient whatever comes in."""
+    return op.hazard is Hazard.STEP or op.settings.get("classes") == 1
 
 
 def _silent(root: Reading, op: Reading, evidence: dict[str, float | None]) -> Finding:
@@ -176,7 +198,10 @@ def _lost(case: Analysis) -> Iterator[Finding]:
             and any(-inf in each.log2_gradient_norm2 for each in case.trace.ops)
         )
         warn = own and share > case.thresholds.lost_warn
-        drawn = " (with cotangents of RMS 1)" if what == "gradient" else ""
+        own_loss = case.trace.loss in ("callable", "output")
+        if own_loss and not own and what == "gradient":
+            continue  # a loss is scaled in 16 bits, by as much as it takes
+        drawn = " (with cotangents of RMS 1)" if what == "gradient" and not own_loss else ""
         said = f"{'becomes' if own else 'would become'} {how} in {name}{drawn}"
         said += "; below, all of it" if gone else _depth(case, name, what)
         yield Finding(
@@ -239,14 +264,12 @@ def _depth(case: Analysis, name: str, what: str) -> str:
         return ""
     smallest, largest = {"float16": (-24.0, 16.0), "bfloat16": (-133.0, 128.0)}[name]
     per_step = log2(growth.rms_rate)
-    ends = case.trace.sinks[0][1] if what == "gradient" else ()
-    if not per_step or not ends:
+    if not per_step or case.depth is None or what != "gradient":
         return ""
-    top = case.trace.ops[case.trace.sinks[0][0]]
-    start = (mean_over_repeats(ends) - log2(max(top.size, 1))) / 2
+    start = case.trace.ops[case.depth.pairs[-1][1]].log2_gradient_ms / 2
     reached = ((largest if per_step > 0 else smallest) - start) / per_step
     return (
-        f"; at this rate the RMS leaves {name} {reached:.0f} steps of depth from the loss"
+        f"; at this rate its RMS leaves {name} after {reached:.0f} steps of depth"
         if growth.steps < reached <= _FORESEEN * growth.steps
         else ""
     )

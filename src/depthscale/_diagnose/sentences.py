@@ -10,6 +10,7 @@ from depthscale.measure import Analysis, Factor, Growth, growth_in_words
 from depthscale.numerics import as_sure_as
 
 _FEWEST_STEPS = 3  # of one network, whose spread says anything
+_MADE = " with a function that makes them"
 _MORE = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # times as many networks
 
 
@@ -77,12 +78,14 @@ def sentence_of(analysis: Analysis, findings: Sequence[Finding]) -> str:
         )
     if growth.steps < _FEWEST_STEPS and analysis.trace.networks == 1:
         return (
-            f"no verdict on the gradient's rate: {growth.steps} whole steps of {growth.step} are "
-            f"too few (x{growth.rate:.3g} in mean square); {_what_would_tell(analysis, growth)}"
+            f"no verdict on the gradient's rate, and nothing else was found: {growth.steps} whole "
+            f"steps of {growth.step} are too few (x{growth.rate:.3g} in mean square); "
+            f"{_what_would_tell(analysis, growth)}"
         )
     ends = sorted(growth.steps * log2(end) for end in (low, high))
     return (
-        f"not known whether the gradient survives: its rate is {rate}, which over {growth.steps} "
+        "not known whether the gradient survives, though nothing else was found: its rate is "
+        f"{rate}, which over {growth.steps} "
         f"steps is anything from {fold_of(ends[0])} to {fold_of(ends[1])} in RMS; "
         f"{_what_would_tell(analysis, growth)}"
     )
@@ -107,5 +110,5 @@ def _what_would_tell(analysis: Analysis, growth: Growth) -> str:
         sure = as_sure_as(analysis.thresholds.z_score, more * growth.steps - 1)
         if trace.networks and sure * growth.log_stderr / sqrt(more) < room:
             count = more * trace.networks
-            return f"about {count:,} networks (repeats={count} with a function) would tell"
-    return "more networks (repeats= of a function) would tell"
+            return f"about {count:,} networks (repeats={count}{_MADE}) would tell"
+    return f"more networks (repeats={_MADE}) would tell"

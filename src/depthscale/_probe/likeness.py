@@ -1,6 +1,6 @@
 """How alike a batch's samples have become: read from an output while it is there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
@@ -26,6 +26,7 @@ class Products:
     samples: Gram
     positions: Gram | None
     are_equal: bool = False
+    largest_feature: float = nan
 
 
 def products_of(output: Tensor, comes_in: bool = False) -> Products | None:
@@ -42,8 +43,18 @@ def products_of(output: Tensor, comes_in: bool = False) -> Products | None:
     values = float32_array(output)
     if values is None:
         values = output.detach()
-    equal = comes_in and bool((output == output[:1]).all())
-    return Products(_products(values), _products(values[0]) if sequence else None, equal)
+    products = Products(_products(values), _products(values[0]) if sequence else None)
+    return _as_input(products, output.detach()) if comes_in else products
+
+
+def _as_input(products: Products, given: Tensor) -> Products:
+    """The same, with what is asked of inputs alone."""
+    equal = bool((given == given[:1]).all())
+    table = given.dim() == 2 and given.shape[1] > 1 and given.is_floating_point()
+    if not table:
+        return replace(products, are_equal=equal)
+    columns = given.double().square().mean(0)
+    return replace(products, are_equal=equal, largest_feature=float(columns.max() / columns.sum()))
 
 
 def likeness(products: Products) -> Likeness:
@@ -54,7 +65,8 @@ def likeness(products: Products) -> Likeness:
     positions, _, lined = (
         (nan, nan, nan) if products.positions is None else _summary(_numbers(products.positions))
     )
-    return Likeness(samples, positions, rank, aligned, lined, products.are_equal)
+    of_inputs = products.are_equal, products.largest_feature
+    return Likeness(samples, positions, rank, aligned, lined, *of_inputs)
 
 
 def _products(values: NDArray[np.float32] | Tensor) -> Gram:

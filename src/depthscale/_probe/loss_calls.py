@@ -21,7 +21,8 @@ def target_facts(args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             reduction["broadcast"] = f"{tuple(judged.shape)} against {tuple(target.shape)}"
         if target.is_floating_point():
             rms = float(target.float().square().mean().sqrt())
-            return reduction | ({"target_rms": rms} if isfinite(rms) else {})
+            least = float(target.min())
+            return reduction | ({"target_rms": rms, "target_least": least} if isfinite(rms) else {})
         ignored = given.get("ignore_index", -100)
         labels = target[target != ignored]
         if not labels.numel():
@@ -33,7 +34,17 @@ def target_facts(args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             "labels": labels.numel(),
             "distinct": len(labels.unique()),
             "weighted": given.get("weight") is not None,
+            "probability": _whole(judged),
         }
+
+
+def _whole(judged: Tensor) -> float:
+    """What probabilities of a sample add up to, if logarithms are what is judged: the sum farthest
+    from 1 among some."""
+    if not judged.is_floating_point() or judged.dim() < 2:
+        return 1.0
+    sums = judged.detach()[:64].double().exp().sum(1).flatten()
+    return float(sums[(sums - 1).abs().argmax()]) if sums.numel() else 1.0
 
 
 def refused_labels(args: Any, kwargs: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """What of a model's output is differentiated, and by what cotangent."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -113,6 +113,26 @@ def scalar(loss: Any) -> Tensor:
             f"loss= must return one number, as a tensor, got {shape}; sum or average it"
         )
     return loss
+
+
+def why_nothing(inputs: Sequence[Tensor], parameters: Sequence[Tensor], picks: str) -> str:
+    """Why autograd follows nothing to an output. / picks: the function that took the last index or
+    comparison, if any did."""
+    if parameters and not any(t.requires_grad for t in (*inputs, *parameters)):
+        return (
+            "the inputs are integers, and every parameter has requires_grad=False, so autograd "
+            "follows nothing; call model.requires_grad_(True) for the probe, or give floating "
+            "inputs (as inputs_embeds=)"
+        )
+    end = (
+        f"; it ends behind {picks}, an index or a comparison, which has no gradient"
+        if picks
+        else " (is the forward pass under no_grad, or detached at its end?)"
+    )
+    return (
+        "the output does not depend on the inputs or embeddings through anything that autograd "
+        f"follows{end}"
+    )
 
 
 def kind_of(loss: Loss, target: Tensor) -> str:

@@ -74,6 +74,14 @@ def probe(
         "seed must be a whole number from 0 up to what torch takes, 2^64 - 1",
     )
     _require_power_of_two(loss_scale)
+    _require(
+        optimizer is None or isinstance(optimizer, torch.optim.Optimizer),
+        f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}",
+    )
+    _require(
+        optimizer is None or isinstance(model, nn.Module),
+        "optimizer= goes with a model; a function makes another one, which no optimizer holds",
+    )
 
     def asked(model: Any, inputs: Any, repeats: int, seed: int) -> ProbeOptions:
         model = modules.unwrapped(model)

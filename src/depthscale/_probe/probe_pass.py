@@ -14,6 +14,7 @@ from torch.autograd.graph import GradientEdge
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
 from depthscale._probe.backward import Backward
+from depthscale._probe.call_records import Role
 from depthscale._probe.fates import Flow, fates
 from depthscale._probe.labels import labels, overwriting
 from depthscale._probe.op_statistics import settled
@@ -121,27 +122,12 @@ class ProbePass:
         self.not_seen, self.checkpoints = recorder.not_seen, recorder.checkpoints
         self.outside = recorder.outside
         self.trained_inputs, self.hidden = ready.trained, dict(kept.hidden)
+        self.picks = next((c.name for c in recorder.calls[::-1] if c.role is Role.INDEX), "")
         recorder.release()
         if self.target.grad_fn is None:
-            raise InvalidProbe(f"nothing to differentiate: {self._why_nothing(ready)}")
-
-    def _why_nothing(self, ready: given.Inputs) -> str:
-        followed = [
-            t
-            for t in (*ready.tensors.values(), *(p for _, p in self.tree.parameters))
-            if t.requires_grad
-        ]
-        if self.tree.parameters and not followed:
-            return (
-                "the inputs are integers, and every parameter has requires_grad=False, so "
-                "autograd follows nothing; call "
-                "model.requires_grad_(True) for the probe, or give floating inputs (as "
-                "inputs_embeds=)"
-            )
-        return (
-            "the output does not depend on the inputs or embeddings through anything that autograd "
-            "follows (is the forward pass under no_grad, or detached at its end?)"
-        )
+            weights = [p for _, p in self.tree.parameters]
+            why = outputs.why_nothing(list(ready.tensors.values()), weights, self.picks)
+            raise InvalidProbe(f"nothing to differentiate: {why}")
 
     def backward(self) -> None:
         root = self.target.grad_fn

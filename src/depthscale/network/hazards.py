@@ -16,6 +16,7 @@ class Hazard(Enum):
     SHARES = "softmax"  # of a softmax: they add up to 1
     LOG_SHARES = "log-softmax"  # their logarithms
     SELECTION = "selection"  # hands on some of its values; the others get a gradient of 0
+    ASSEMBLY = "assembly"  # puts values beside each other, each in a part of its own
     LIMIT = "clamp"  # constant beyond its ends
     MAP = "map"  # sums of products, with weights
     PRODUCT = "product"
@@ -42,6 +43,7 @@ _HAZARDS: dict[Hazard, tuple[str, ...]] = {
         *("minimum", "topk", "sort", "take", "take_along_dim", "index_put", "setitem"),
         *("scatter", "max_pool1d", "max_pool2d", "adaptive_max_pool2d", "masked_scatter"),
     ),
+    Hazard.ASSEMBLY: ("cat", "concat", "stack", "hstack", "vstack", "column_stack"),
     Hazard.LIMIT: ("clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid", "relu6"),
     Hazard.MAP: (
         *("linear", "addmm", "conv1d", "conv2d", "conv3d", "bilinear"),

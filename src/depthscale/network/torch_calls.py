@@ -91,7 +91,7 @@ _LOSSES = {  # what each takes for its first argument
     "binary_cross_entropy": Judged.SHARES,
     **dict.fromkeys(("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"), Judged.NUMBERS),
 }
-_ASSEMBLING = ("cat", "concat", "stack", "hstack", "vstack", "where", "index_put", "scatter")
+_OVERWRITING = ("where", "index_put", "scatter")  # in places, and hand on the others
 _SCALING = ("mul", "addcmul")
 # elementwise functions that no row is for
 _UNNAMED = (
@@ -224,7 +224,7 @@ def judged_by(function: str) -> Judged | None:
 
 def is_assembly(function: str) -> bool:
     """Whether it puts values beside each other, each in a part of its own."""
-    return function in _ASSEMBLING
+    return hazard_of(function) is Hazard.ASSEMBLY or function in _OVERWRITING
 
 
 def is_derivative(function: str) -> bool:

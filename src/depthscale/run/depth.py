@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 FEWEST = 3  # repetitions that make a depth
 
@@ -57,4 +58,8 @@ class Depth:
 
     def __contains__(self, op: int) -> bool:
         """Whether an operation lies inside a step of the bulk."""
-        return any(below < op <= top for below, top in self.pairs)
+        return op in self._inside
+
+    @cached_property
+    def _inside(self) -> frozenset[int]:
+        return frozenset(op for below, top in self.pairs for op in range(below + 1, top + 1))

@@ -99,6 +99,7 @@ class Likeness:
         aligned_samples, aligned_positions: mean cosine of two, 1 where all take one direction,
             whatever their norms.
         are_equal: whether all samples are, bit for bit; looked at where they come in.
+        largest_feature: of a table that comes in, share of its mean square in one column.
     """
 
     samples: float
@@ -107,6 +108,7 @@ class Likeness:
     aligned_samples: float = nan
     aligned_positions: float = nan
     are_equal: bool = False
+    largest_feature: float = nan
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def large_input(case: Analysis) -> LargeInput | None:
             continue
         if op.activation.nans or op.activation.infs or op.activation.rms() < limit:
             continue
-        reader = next((each for each in case.trace.ops if op.id in each.reads), None)
+        reader = next((case.trace.ops[i] for i in case.trace.readers[op.id]), None)
         if reader is not None and reader.map is not None:
             return LargeInput(op, op.activation.rms(), reader, _is_normalized(case.trace, reader))
     return None
@@ -54,7 +54,7 @@ def large_input(case: Analysis) -> LargeInput | None:
 def _is_normalized(trace: Run, op: Reading) -> bool:
     """Whether a norm reads a map before anything that is not proportional to it does."""
     while True:
-        readers = [each for each in trace.ops if op.id in each.reads]
+        readers = [trace.ops[i] for i in trace.readers[op.id]]
         if len(readers) != 1:
             return bool(readers) and all(each.norm is not None for each in readers)
         (op,) = readers

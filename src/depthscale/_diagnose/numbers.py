@@ -55,9 +55,10 @@ def _share_of_limit(op: Reading) -> float:
     """Of the largest number of its type; what masks away is meant to be as large."""
     if op.activation is None or op.dtype not in LARGEST or not op.activation.finite:
         return 0.0
-    if op.hazard in (Hazard.SELECTION, Hazard.SUM):
+    share = op.activation.max_magnitude() / LARGEST[op.dtype]
+    if share * _ROOM > 1 and op.hazard in (Hazard.SELECTION, Hazard.SUM):
         return max(op.activation.quantile(1.0), 0.0) / LARGEST[op.dtype]
-    return op.activation.max_magnitude() / LARGEST[op.dtype]
+    return share
 
 
 def _deleted(case: Analysis) -> Iterator[Finding]:

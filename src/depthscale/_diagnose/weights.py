@@ -105,7 +105,7 @@ def _slope2(phi: Activation, log2_variance: float) -> float | None:
 
 def _reader(case: Analysis, op: Reading) -> Reading | None:
     """The first operation that takes a map's output, behind its biases."""
-    later = case.trace.ops[op.id + 1 :]
+    later = (case.trace.ops[i] for i in case.trace.readers[op.id])
     takes = (each for each in later if op.id in each.meaning.reads and each.meaning.part_of is None)
     reader = next(takes, None)
     return _reader(case, reader) if reader is not None and reader.adds_parameter else reader

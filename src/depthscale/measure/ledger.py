@@ -1,5 +1,6 @@
 """ledger: which operation changes the gradient by how much, and whether the account closes."""
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -171,14 +172,15 @@ def _stages(trace: Run, moved: Flow) -> tuple[Stage, ...]:
     """Between consecutive dominators, from the output to the input."""
     crossed = trace.graph.dominators
     ends = [*crossed[1:], None] if crossed and len(trace.sources) > 1 else [*crossed[1:]]
-    found = []
+    found, order = [], sorted(moved.level)
     for top, bottom in zip(crossed, ends, strict=False):
         below = [bottom] if bottom is not None else [op for op, _ in trace.sources]
         low, high = (
             log2_total([moved.level.get(op, -inf) for op in below]),
             moved.level.get(top, nan),
         )
-        inside = tuple(op for op in moved.level if op < top and (bottom is None or op > bottom))
+        first = 0 if bottom is None else bisect_right(order, bottom)
+        inside = tuple(order[first : bisect_left(order, top)])
         found.append(Stage(top, bottom, inside, low - high))
     return tuple(found)
 

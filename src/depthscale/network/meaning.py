@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import isclose
 from typing import Any, Protocol
 
@@ -68,17 +69,17 @@ class Meaning:
             return None
         return next((each for each in self.what if isinstance(each, kind)), None)
 
-    @property
+    @cached_property
     def map(self) -> Linear | Conv | None:
         """The linear map or convolution that it is."""
         return self._first(Linear | Conv)
 
-    @property
+    @cached_property
     def norm(self) -> Norm | None:
         """The norm that it is, whether or not all of its statistics and its gain are known."""
         return self._first(Norm)
 
-    @property
+    @cached_property
     def phi(self) -> Activation | None:
         """The activation that it is."""
         elementwise = self._first(Elementwise)

@@ -70,6 +70,15 @@ class Run(Drawable):
             Reading(self.graph, self.readings, self.origin, i) for i in range(len(self.graph.ops))
         )
 
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """[ops] of each operation those that read it, in the order of running."""
+        found: list[list[int]] = [[] for _ in self.graph.ops]
+        for i, op in enumerate(self.graph.ops):
+            for source in dict.fromkeys(op.inputs):
+                found[source].append(i)
+        return tuple(map(tuple, found))
+
     def __getitem__(self, name: str) -> Reading:
         """The operation of a name.
 

@@ -10,7 +10,6 @@ from depthscale._diagnose.cause import Cause, cause_of, cause_of_signal, togethe
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.jumps import Jump, jump_finding, jumps
 from depthscale._diagnose.mixed import mixed_finding
-from depthscale._diagnose.recurrent import is_recurrent
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import factor, fold
 from depthscale.measure import (
@@ -96,12 +95,7 @@ def _severity(analysis: Analysis, growth: Growth, change: float) -> Severity:
     it does nothing at all the rules on branches say so."""
     aside = analysis.depth is not None and analysis.depth.paths is Paths.ONE_BRANCH
     aside = aside and _share_of_weights(analysis) < _TRUNK
-    severity = analysis.thresholds.severity(change)
-    if aside and growth.rate < 1:
-        return "info"
-    if growth.rate < 1 and is_recurrent(analysis):  # what is used again learns from its last uses
-        return "warn" if severity == "error" else severity
-    return severity
+    return "info" if aside and growth.rate < 1 else analysis.thresholds.severity(change)
 
 
 def _share_of_weights(analysis: Analysis) -> float:

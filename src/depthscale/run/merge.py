@@ -127,7 +127,10 @@ def _one(values: Sequence[Any]) -> Any:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    """Their mean; of numbers that are counts, or answers, and alike the one that they are."""
+    if all(value == values[0] for value in values):
+        return values[0]
+    return all(values) if isinstance(values[0], bool) else sum(values) / len(values)
 
 
 def _average(records: Sequence[Any]) -> Any:

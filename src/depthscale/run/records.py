@@ -124,7 +124,7 @@ class Shares:
             scores that differ little theirs.
     """
 
-    values: int
+    values: float
     entropy: float
     one_hot: float
     spread: float

@@ -258,7 +258,7 @@ def uneven() -> Made:
 
 def test_a_rate_that_allows_harm_gets_no_verdict() -> None:
     verdict = ds.diagnose(ds.probe(*uneven())).verdict
-    assert verdict.startswith("not known whether the gradient survives: its rate is x")
+    assert verdict.startswith("not known whether the gradient survives")
     assert "networks (repeats=" in verdict
     assert "nothing wrong" not in verdict
 

@@ -9,6 +9,7 @@ from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.unmoved import CUTS, STOPS, Unmoved, nothing_moves, unmoved
 from depthscale._diagnose.words import percent, place, span
 from depthscale.measure import Analysis, Severity
+from depthscale.network import is_derivative
 from depthscale.run import FateKind, FateReason, Reading, Run
 
 _ON_PURPOSE = (
@@ -19,9 +20,11 @@ _ON_PURPOSE = (
 def cut_findings(case: Analysis) -> Iterator[Finding]:
     """One finding for each way in which gradients are cut."""
     second = any(each.trouble is Trouble.PIECEWISE for each in unmoved(case))
+    derives = any(is_derivative(op.op) for op in case.trace.ops)
     for each in unmoved(case):
-        if second and each.trouble is Trouble.DETACHED:
-            continue  # what a second derivative does not read, told of that
+        offsets = derives and all(len(p.shape) < 2 for p in each.params)
+        if each.trouble is Trouble.DETACHED and (second or offsets):
+            continue  # what a second derivative does not read, or a derivative is free of
         if each.trouble in CUTS:
             yield _cut(case, each)
     outside = list(_outside(case))

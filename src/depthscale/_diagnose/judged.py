@@ -1,7 +1,7 @@
 """Rules on the end of the network: what a loss is given, and how large logits are."""
 
 from collections.abc import Iterator
-from math import inf, isfinite, log, log2
+from math import inf, isfinite, log, log2, nan
 from typing import Any
 
 from depthscale._diagnose.advice import Trouble, advice_on
@@ -15,12 +15,17 @@ from depthscale.run import Reading, Run, log2_total
 _SHARES = (Hazard.SHARES, Hazard.SIGMOID)
 _SUITED = 4.0  # fan_in x variance, over what suits a steep activation
 _WHOLE = 0.01  # of a probability, that 16 bits leave
-_ENOUGH_LABELS = 8  # of which chance makes all equal once in 128 batches of two classes
+# samples of which chance makes all labels equal once in 32,768 batches of two classes
+_ENOUGH_LABELS = 16
 
 
 def judged_findings(case: Analysis) -> Iterator[Finding]:
     """Of every loss that was seen what it is given; without one, of logits over a vocabulary."""
-    losses = [op for op in case.trace.ops if op.judges is not None and op.reads]
+    losses = [
+        op
+        for op in case.trace.ops
+        if op.judges is not None and op.reads and not op.settings.get("constant")
+    ]
     told = set[tuple[str, str]]()
     for finding in _of_losses(case, losses):
         if (finding.rule, finding.where) not in told:  # two losses of one output
@@ -111,14 +116,18 @@ def _too_large_a_loss(case: Analysis, op: Reading, below: Reading) -> Iterator[F
 
 def _mean_loss(op: Reading) -> float:
     total = 2.0 ** (op.log2_activation_ms / 2) if op.log2_activation_ms < 1000 else inf
-    return total / op.settings["labels"] if op.settings.get("reduction") == "sum" else total
+    if op.settings.get("reduction") != "sum":
+        return total
+    labels = op.settings.get("labels")
+    return total / labels if labels else nan
 
 
 def _chance(op: Reading) -> float | None:
     """What equal shares have: ln of the classes; ln 2 for each of independent ones."""
     classes = op.settings.get("classes")
     if op.judges is Judged.LOGITS and classes is None:
-        return log(2) if op.settings.get("reduction") == "mean" else None
+        plain = op.settings.get("reduction") == "mean" and not op.settings.get("weighted")
+        return log(2) if plain else None
     if not classes or classes == 1 or op.settings.get("weighted"):
         return None
     return None if op.judges is Judged.NUMBERS else log(classes)
@@ -220,7 +229,8 @@ def _labels(op: Reading) -> Iterator[Finding]:
     if not classes or not labels:
         return
     low, high, different = facts["lowest"], facts["highest"], facts["distinct"]
-    if different == 1 and labels >= _ENOUGH_LABELS and classes > 1:
+    few = facts.get("samples", labels) < _ENOUGH_LABELS or classes > labels
+    if different == 1 and not few and classes > 1:
         yield Finding(
             "labels-odd",
             "warn",

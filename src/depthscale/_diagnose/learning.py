@@ -9,11 +9,13 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.not_finite import is_spoilt
 from depthscale._diagnose.numbers import underflows
 from depthscale._diagnose.rule import Check, Rule
-from depthscale._diagnose.unmoved import CUTS, Unmoved, nothing_moves, unmoved
+from depthscale._diagnose.unmoved import CUTS, Unmoved, is_chosen, nothing_moves, unmoved
 from depthscale._diagnose.words import percent, place
 from depthscale.measure import Analysis, Severity
 from depthscale.network import Hazard
 from depthscale.run import FateKind, Reading
+
+_CHOOSE = (Hazard.SELECTION, Hazard.RANDOM, Hazard.ASSEMBLY)  # another time another part
 
 
 def parameter_findings(case: Analysis) -> Iterator[Finding]:
@@ -79,8 +81,14 @@ def _zero_severity(case: Analysis, each: Unmoved) -> Severity:
     """What is chosen in a batch may be another in the next; a scale or an offset is a remark."""
     if nothing_moves(case):
         return "error"
-    chosen = each.trouble is Trouble.ZEROED and each.hazard is Hazard.SELECTION
-    if chosen or not any(len(p.shape) > 1 for p in each.params):
+    chosen = each.hazard in _CHOOSE or any(is_chosen(case.trace, op) for op in each.makers)
+    if each.trouble is not Trouble.MASKED and (
+        chosen and each.trouble in (Trouble.ZEROED, Trouble.SILENT)
+    ):
+        return "info"
+    if each.trouble is Trouble.MASKED:
+        return "warn"
+    if not any(len(p.shape) > 1 for p in each.params):
         return "info"
     return "error" if each.share >= case.thresholds.cut_error else "warn"
 

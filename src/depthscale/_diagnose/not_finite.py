@@ -5,7 +5,7 @@ from math import inf, isfinite
 
 from depthscale._diagnose.advice import Trouble, advice_on
 from depthscale._diagnose.finding import Finding
-from depthscale.measure import Analysis
+from depthscale.measure import Analysis, Severity
 from depthscale.network import Hazard
 from depthscale.run import Reading
 from depthscale.sketch import Sketch
@@ -64,8 +64,8 @@ def _hides_infinity(case: Analysis, op: Reading) -> bool:
         return False
     assert op.activation is not None
     below, above = op.activation.tally.infinities
-    masks = op.hazard in (Hazard.SELECTION, Hazard.SUM, Hazard.LOGARITHM)
-    return bool(above or (below and not masks))
+    computes = op.hazard in (Hazard.MAP, Hazard.PRODUCT, Hazard.POWER, Hazard.DIVISION)
+    return bool(above or (below and computes))
 
 
 def _is_infinite(op: Reading) -> bool:
@@ -100,7 +100,7 @@ def _not_finite_value(case: Analysis, op: Reading) -> Finding:
     counted = _counted(sketch)
     return Finding(
         "activation-not-finite",
-        "error" if op.is_input or not gone or silent or overflows else "warn",
+        _severity(case, op, bool(gone), silent or overflows),
         op.name,
         f"{counted} among {sketch.count:,} values of the activation first appear here; {why}{gone}",
         {"nans": sketch.nans, "infinities": sketch.infs, "count": sketch.count},
@@ -114,6 +114,8 @@ def _why(case: Analysis, op: Reading) -> str:
     """Why finite inputs make what is not, by what the operation does with them."""
     reads = [each for i in op.reads if (each := case.trace.ops[i].activation) is not None]
     given = [each for each in reads if each.finite]
+    if op.settings.get("labels") == 0:
+        return "every label is ignored, so that it averages over nothing"
     if not given:
         return "its inputs are finite"
     least, zeros = given[0].quantile(0.0), any(each.zeros for each in given[-1:])
@@ -132,6 +134,15 @@ def _why(case: Analysis, op: Reading) -> str:
     if op.hazard is Hazard.EXPONENTIAL:
         return f"it takes the exponential of {given[0].quantile(1.0):.4g}"
     return "its inputs are finite"
+
+
+def _severity(case: Analysis, op: Reading, gone: bool, harms: bool) -> Severity:
+    """What a later operation takes away, forward and backward, of a softmax whose row is masked is
+    a remark."""
+    if op.is_input or not gone or harms:
+        return "error"
+    shares = op.hazard in (Hazard.SHARES, Hazard.LOG_SHARES)
+    return "info" if shares and _origin_of_gradient(case) is None else "warn"
 
 
 def _origin_of_gradient(case: Analysis) -> tuple[Reading, Reading] | None:

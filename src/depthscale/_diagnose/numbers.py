@@ -10,8 +10,8 @@ from depthscale._diagnose.not_finite import LARGEST, not_finite
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Factor, Growth, flow
-from depthscale.network import Hazard
-from depthscale.run import Reading
+from depthscale.network import Hazard, is_derivative
+from depthscale.run import FateReason, Reading
 from depthscale.sketch import FORMATS, Sketch
 
 _QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
@@ -68,10 +68,22 @@ def _deleted(case: Analysis) -> Iterator[Finding]:
     if case.deleted is None:
         return
     op, gain = case.deleted
+    if is_derivative(op.op):
+        return  # of a gradient that is taken inside, the constant terms have none
     evidence = {
         "log2_gain_norm2": gain if isfinite(gain) else None,
         "threshold": case.thresholds.deleted,
     }
+    if any(p.fate.reason is FateReason.WAITS and p.fate.op == op.id for p in case.trace.params):
+        yield Finding(
+            "gradient-deleted",
+            "info",
+            op.name,
+            f"no gradient passes {op.op} yet, as its weights are 0 and learn first",
+            evidence,
+            "arXiv:1706.02677",
+        )
+        return
     if case.silenced is not None and not _is_always_flat(case.silenced):
         yield _silent(case.silenced, op, evidence)
         return

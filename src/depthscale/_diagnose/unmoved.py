@@ -127,6 +127,16 @@ def _root(trace: Run, op: int) -> int:
     return op
 
 
+def is_chosen(trace: Run, op: Reading) -> bool:
+    """Whether an operation hands back 0 because of a factor that is 0: written so, drawn at random,
+    or for what was not chosen."""
+    if 0 in (op.settings.get("left"), op.settings.get("right")):
+        return True
+    roots = [trace.ops[_root(trace, i)] for i in op.reads if _is_silent(trace.ops[i])]
+    choose = (Hazard.SELECTION, Hazard.RANDOM)
+    return any(root.hazard in choose or not (root.reads or root.is_input) for root in roots)
+
+
 def _is_silent(op: Reading) -> bool:
     return op.log2_activation_ms == -inf
 

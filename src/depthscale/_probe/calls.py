@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from depthscale._probe import internals
 from depthscale.network import torch_calls
@@ -152,6 +153,23 @@ def _name_of(func: Callable[..., Any]) -> str:
     if name == "__get__":  # an attribute, as x.T
         return getattr(getattr(func, "__self__", None), "__name__", name)
     return _DUNDERS.get(name, name.strip("_"))
+
+
+def is_followed(tensor: Tensor, value: object) -> bool:
+    """Whether a model asks that a tensor be followed which the probe has made so already: of a view
+    of an input that cannot be asked."""
+    return value is True and tensor.requires_grad and not tensor.is_leaf
+
+
+class Followed(TorchFunctionMode):
+    """While it is entered, a model may ask that views of inputs be followed that are already."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func == _FOLLOWS and is_followed(*args):
+            return None
+        return func(*args, **(kwargs or {}))
 
 
 def tensors(values: Any) -> list[Tensor]:

@@ -35,6 +35,7 @@ class Flow:
         trained_inputs: Inputs that the user gave with requires_grad, by name.
         names: Parameters, by name.
         outside: Names of those whose values left torch.
+        asked: Identities of those whose own gradient autograd was asked for.
     """
 
     calls: Sequence[Call]
@@ -47,6 +48,7 @@ class Flow:
     outside: set[str]
     readers: dict[int, list[tuple[Node, int]]] = field(default_factory=lambda: defaultdict(list))
     variables: dict[int, Tensor] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)
     consumers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -111,6 +113,8 @@ class Flow:
             return self._without(name, [op for _, op in readers])
         if gradient is not None and not _is_zero([gradient]):
             return Fate(FateKind.MOVES)
+        if gradient is None and self.asked and id(parameter) in self.asked:
+            return Fate(FateKind.NONE, ops[0], FateReason.SWALLOWED)
         zeros = [self._zero(op, parameter) for op in ops]
         alive = [op for op, zero in zip(ops, zeros, strict=True) if zero is None]
         if not alive:
@@ -142,10 +146,14 @@ class Flow:
             for op, c in enumerate(self.calls)
             if any(not name for name, *_ in c.weights) or torch_calls.is_assembly(c.name)
         }
+        if any(torch_calls.is_derivative(c.name) for c in self.calls):
+            return set(self.readers)  # a gradient taken inside reads weights in ways of its own
         return {
             p
             for p, found in self.readers.items()
-            if any(op in makes or self._goes_around(node, op) for node, op in found)
+            if any(
+                op in makes or self._goes_around(node, op) or _is_custom(node) for node, op in found
+            )
         }
 
     def _goes_around(self, node: Node, op: int) -> bool:
@@ -222,9 +230,7 @@ class Flow:
 
     def may_hide(self) -> bool:
         """Whether a custom Function, whose backward may run a graph of its own, is on the way."""
-        return any(
-            isinstance(node, torch.autograd.function.BackwardCFunction) for node in self.live
-        )
+        return any(map(_is_custom, self.live))
 
 
 def fates(
@@ -267,6 +273,11 @@ def _as_waiting(flow: Flow, fate: Fate, known: Mapping[str, Fate]) -> Fate:
     if fate.op is None or fate.reason not in _UNTIL_OTHERS_LEARN:
         return fate
     return replace(fate, reason=FateReason.WAITS) if flow.learns_first(fate.op, known) else fate
+
+
+def _is_custom(node: Node) -> bool:
+    """Whether it is a custom Function's."""
+    return isinstance(node, torch.autograd.function.BackwardCFunction)
 
 
 def _is_zero(sketches: Iterable[Sketch | None]) -> bool:

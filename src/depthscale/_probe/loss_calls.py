@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def target_facts(args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def target_facts(args: Any, kwargs: Mapping[str, Any], has_classes: bool = False) -> dict[str, Any]:
     """Of a loss' target: of labels the classes that there are, the lowest, the highest, how many
     and how many different ones; of numbers their RMS."""
     given = dict(zip(("input", "target"), args, strict=False)) | dict(kwargs)
@@ -16,11 +16,19 @@ def target_facts(args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(judged, Tensor) or not isinstance(target, Tensor) or not target.numel():
         return {}
     with torch.no_grad():
-        reduction = {"reduction": given.get("reduction", "mean")}
-        if target.is_floating_point() and target.shape != judged.shape:
+        weights = (given.get(name) for name in ("weight", "pos_weight"))
+        reduction = {
+            "reduction": given.get("reduction", "mean"),
+            "weighted": any(each is not None for each in weights),
+        }
+        if not judged.requires_grad:  # the target is what is trained
+            reduction["constant"] = True
+        if target.is_floating_point() and _crosses(judged, target):
             reduction["broadcast"] = f"{tuple(judged.shape)} against {tuple(target.shape)}"
         if target.is_floating_point():
             rms = float(target.float().square().mean().sqrt())
+            if has_classes and judged.dim() > 1:  # probabilities of them
+                reduction["classes"] = judged.shape[1]
             least = float(target.min())
             return reduction | ({"target_rms": rms, "target_least": least} if isfinite(rms) else {})
         ignored = given.get("ignore_index", -100)
@@ -33,9 +41,17 @@ def target_facts(args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             "highest": int(labels.max()),
             "labels": labels.numel(),
             "distinct": len(labels.unique()),
-            "weighted": given.get("weight") is not None,
+            "samples": judged.shape[0],
             "probability": _whole(judged),
         }
+
+
+def _crosses(judged: Tensor, target: Tensor) -> bool:
+    """Whether every sample of an output is broadcast against every sample of a target."""
+    a, b = judged.shape, target.shape
+    if len(a) == len(b) or not (a and b) or a[0] != b[0] or a[0] == 1:
+        return False
+    return torch.broadcast_shapes(a, b).numel() > max(a.numel(), b.numel())
 
 
 def _whole(judged: Tensor) -> float:

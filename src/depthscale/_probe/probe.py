@@ -160,7 +160,7 @@ def _probe(asked: ProbeOptions) -> Run:
         asked.set_mode()
         run = ProbePass(asked, tree)
         run.forward(kept)
-        run.backward()
+        run.backward(kept)
         probed = run.run()
     if kept.changed():
         raise InvalidProbe(

@@ -129,7 +129,7 @@ class ProbePass:
             why = outputs.why_nothing(list(ready.tensors.values()), weights, self.picks)
             raise InvalidProbe(f"nothing to differentiate: {why}")
 
-    def backward(self) -> None:
+    def backward(self, kept: StateGuard) -> None:
         root = self.target.grad_fn
         assert root is not None
         self.root = (root, self.target.output_nr)
@@ -144,7 +144,9 @@ class ProbePass:
             (names := {**self.hidden, **dict(self.tree.parameters)}),
             {name for name, p in names.items() if id(p) in self.outside},
         )
-        self.parameters.derived = self.flow.derived()
+        self.parameters.derived = self.flow.asked = self.flow.derived()
+        if self.flow.may_hide():
+            kept.before_backward()  # a Function whose backward runs one of its own adds to .grad
         inside = set(self.reading.nodes)
         ends = [
             (op, GradientEdge(node, number))

@@ -28,7 +28,13 @@ from depthscale._probe.call_records import (
     Role,
     Value,
 )
-from depthscale._probe.calls import TorchFunction, is_reshape, tensors, torch_function
+from depthscale._probe.calls import (
+    TorchFunction,
+    is_followed,
+    is_reshape,
+    tensors,
+    torch_function,
+)
 from depthscale._probe.loss_calls import refused_labels, target_facts
 from depthscale._probe.modules import ModuleStack
 from depthscale._probe.nodes import Slot
@@ -87,7 +93,9 @@ class Recorder(TorchFunctionMode):
     def close(self, outputs: list[Tensor]) -> None:
         """After the forward pass: what made the outputs, if no function was seen to."""
         for tensor in outputs:
-            self.value(tensor)
+            node = tensor.grad_fn
+            if self.value(tensor).call is None and node is not None:
+                self._unannounced(tensor, node)
 
     def release(self) -> None:
         """Once the calls are resolved, or the model has failed: what calls and values know of each
@@ -121,7 +129,7 @@ class Recorder(TorchFunctionMode):
             function = self._functions[func] = torch_function(func)
         if function.asks or not self._listens():
             return func(*args, **kwargs)
-        if function.follows and _is_followed(*args):
+        if function.follows and is_followed(*args):
             return None
         given = tensors((*args, kwargs)) if kwargs else tensors(args)
         if self._kept is not None:
@@ -223,7 +231,7 @@ class Recorder(TorchFunctionMode):
                 function.name, counted, read, asked, weights, arguments=(args, kwargs)
             )
             if function.judges:
-                asked |= target_facts(args, kwargs)
+                asked |= target_facts(args, kwargs, torch_calls.has_classes(function.name))
             if self.norms:
                 call.norm = norm_call(function.function, function.name, args, kwargs, asked)
         else:
@@ -331,7 +339,13 @@ class Recorder(TorchFunctionMode):
             viewed = self.value(base)
             call = Call("view", Role.RESHAPE, self._modules.top, [viewed])
             self.calls.append(call)
-            return self._add(tensor, viewed.kind if before is None else kind, call)
+            value = self._add(tensor, viewed.kind if before is None else kind, call)
+            call.made.append(value)
+            return value
+        return self._unannounced(tensor, node)
+
+    def _unannounced(self, tensor: Tensor, node: Node) -> Value:
+        """The record of what no call made."""
         name = type(node).__name__
         asked = {"autograd": name}
         kind_of_node = name.removesuffix("0").removesuffix("Backward")
@@ -368,12 +382,6 @@ class Recorder(TorchFunctionMode):
         ours = kind == PARAMETER and self._given and not internals.is_wrapped(output)
         begins = function.maps and kinds[0] == CONSTANT
         return PARAMETER if ours and not begins else CONSTANT
-
-
-def _is_followed(tensor: Tensor, value: object) -> bool:
-    """Whether a model asks that a tensor be followed which the probe has made so already: of a view
-    of an input that cannot be asked."""
-    return value is True and tensor.requires_grad and not tensor.is_leaf
 
 
 def _is_counted(tensor: Tensor) -> bool:

@@ -55,6 +55,7 @@ def _fused(args: Any, kwargs: Mapping[str, Any]) -> Tensor | None:
     )
     scale = given.get("scale") or query.shape[-1] ** -0.5
     chosen, against = query[where].float(), key[heads].float()
+    against = against.expand(len(chosen), *against.shape[-2:])
     scores = torch.einsum("rd,rkd->rk", chosen, against) * scale
     causal = given.get("is_causal", args[5] if len(args) > 5 else False)
     if causal:

@@ -152,7 +152,8 @@ class StateGuard:
                 tree = walked(value, path)
                 self._seen |= {id(module) for _, module in tree.modules}
                 self._trees.append(tree)
-                self.hidden += tree.parameters
+                if not isinstance(value, torch.jit.ScriptModule):  # another face of the model's own
+                    self.hidden += tree.parameters
         elif (put_back := _generator(value)) is not None:
             self._generators.append(put_back)
 

@@ -1,5 +1,6 @@
 """Whether a model computes the same bits without the probe."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, outputs
+from depthscale._probe.calls import Followed
 from depthscale._probe.probe_pass import ProbePass
 from depthscale._probe.sketching import dense
 from depthscale._probe.state import bit_equal, model_state
@@ -25,9 +27,11 @@ def same_without_probe(run: ProbePass) -> bool:
         torch.enable_grad(),
         internals.as_written(),
         internals.eager(),
+        ExitStack() as stack,
     ):
         asked.set_mode()
         ready = given.prepared(asked.inputs)
+        stack.enter_context(Followed())
         leaves = [
             get_gradient_edge(t) for t in ready.tensors.values() if t.requires_grad
         ]  # before the model writes to them

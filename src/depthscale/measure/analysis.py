@@ -117,7 +117,7 @@ class Analysis:
         operation whose output is all 0."""
         if self.deleted is None or self.deleted[0].log2_activation_ms > -inf:
             return None
-        return next(op for op in self.dominators if op.log2_activation_ms == -inf)
+        return next((op for op in self.dominators if op.log2_activation_ms == -inf), None)
 
     def _growth(self, of: Of) -> Growth | UnreliableGrowth:
         return _attempt(lambda: growth_along(self.trace, of, self.depth))

@@ -17,6 +17,7 @@ class Hazard(Enum):
     LOG_SHARES = "log-softmax"  # their logarithms
     SELECTION = "selection"  # hands on some of its values; the others get a gradient of 0
     ASSEMBLY = "assembly"  # puts values beside each other, each in a part of its own
+    RANDOM = "random"  # drawn, so that some values are 0 this time
     LIMIT = "clamp"  # constant beyond its ends
     MAP = "map"  # sums of products, with weights
     PRODUCT = "product"
@@ -32,10 +33,10 @@ _HAZARDS: dict[Hazard, tuple[str, ...]] = {
     Hazard.POWER: ("pow", "square", "rpow", "float_power", "cumprod", "prod"),
     Hazard.ARC: ("acos", "arccos", "asin", "arcsin", "atanh", "arctanh", "acosh"),
     Hazard.STEP: (
-        *("round", "floor", "ceil", "trunc", "fix", "sign", "sgn", "heaviside", "bernoulli"),
+        *("round", "floor", "ceil", "trunc", "fix", "sign", "sgn", "heaviside"),
         *("floordiv", "floor_divide"),
     ),
-    Hazard.SHARES: ("softmax", "softmin", "gumbel_softmax", "scaled_dot_product_attention"),
+    Hazard.SHARES: ("softmax", "softmin", "scaled_dot_product_attention"),
     Hazard.LOG_SHARES: ("log_softmax",),
     Hazard.SELECTION: (
         *("getitem", "select", "index_select", "gather", "where", "masked_fill", "masked_select"),
@@ -44,6 +45,7 @@ _HAZARDS: dict[Hazard, tuple[str, ...]] = {
         *("scatter", "max_pool1d", "max_pool2d", "adaptive_max_pool2d", "masked_scatter"),
     ),
     Hazard.ASSEMBLY: ("cat", "concat", "stack", "hstack", "vstack", "column_stack"),
+    Hazard.RANDOM: ("dropout", "feature_dropout", "alpha_dropout", "bernoulli", "new_empty"),
     Hazard.LIMIT: ("clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid", "relu6"),
     Hazard.MAP: (
         *("linear", "addmm", "conv1d", "conv2d", "conv3d", "bilinear"),

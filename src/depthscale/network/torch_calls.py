@@ -217,6 +217,11 @@ def is_loss(function: str) -> bool:
     return function in _LOSSES
 
 
+def has_classes(function: str) -> bool:
+    """Whether a loss takes one output for each class, of which one is right."""
+    return function == "cross_entropy"
+
+
 def judged_by(function: str) -> Judged | None:
     """What a loss takes for an output; None for what is no loss."""
     return _LOSSES.get(function)

@@ -44,12 +44,14 @@ def test_a_branch_that_begins_at_zero_deletes_no_gradient() -> None:
     assert rules(ZeroBranches(), torch.randn(16, 32)) == set()
 
 
-def test_a_zero_on_every_path_does() -> None:
-    head = nn.Linear(16, 4)
-    nn.init.zeros_(head.weight)
-    assert rules(nn.Sequential(nn.Linear(16, 16), nn.ReLU(), head), torch.randn(8, 16)) == {
-        "gradient-deleted"
-    }
+def test_a_zero_on_every_path_learns_first_unless_another_follows() -> None:
+    """The last layer's own gradient is not 0; of two zeros in a row neither gets any."""
+    body, first, second = nn.Linear(16, 16), nn.Linear(16, 16, False), nn.Linear(16, 4, False)
+    nn.init.zeros_(second.weight)
+    x = torch.randn(8, 16)
+    assert rules(nn.Sequential(body, nn.ReLU(), first, second), x) == set()
+    nn.init.zeros_(first.weight)
+    assert rules(nn.Sequential(body, nn.ReLU(), first, second), x) == {"gradient-deleted"}
 
 
 @pytest.mark.parametrize("width", [16, 64, 100, 128, 1000])

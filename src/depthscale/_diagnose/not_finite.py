@@ -40,7 +40,7 @@ def is_spoilt(case: Analysis) -> bool:
 def _origin_of_values(case: Analysis) -> Reading | None:
     """Of NaN, or of infinities that reach the output: others are masks that a softmax makes 0."""
     ops = case.trace.ops
-    spoilt = next((op for op in ops if op.activation is not None and op.activation.nans), None)
+    spoilt = next((op for op in ops if _has_nans(op)), None)
     if spoilt is None and ops and _is_infinite(ops[-1]):
         spoilt = ops[-1]
     while spoilt is not None:
@@ -69,7 +69,14 @@ def _hides_infinity(case: Analysis, op: Reading) -> bool:
 
 
 def _is_infinite(op: Reading) -> bool:
-    return op.activation is not None and bool(op.activation.nans or op.activation.infs)
+    """Whether it has values that are not finite; memory that is not written yet has any."""
+    if op.activation is None or op.hazard is Hazard.RANDOM:
+        return False
+    return bool(op.activation.nans or op.activation.infs)
+
+
+def _has_nans(op: Reading) -> bool:
+    return _is_infinite(op) and op.activation is not None and bool(op.activation.nans)
 
 
 def _not_finite_value(case: Analysis, op: Reading) -> Finding:

@@ -53,7 +53,9 @@ def _near_the_limit(case: Analysis) -> Iterator[Finding]:
 
 def _share_of_limit(op: Reading) -> float:
     """Of the largest number of its type; what masks away is meant to be as large."""
-    if op.activation is None or op.dtype not in LARGEST or not op.activation.finite:
+    if op.activation is None or op.hazard is Hazard.RANDOM:
+        return 0.0
+    if op.dtype not in LARGEST or not op.activation.finite:
         return 0.0
     share = op.activation.max_magnitude() / LARGEST[op.dtype]
     if share * _ROOM > 1 and op.hazard in (Hazard.SELECTION, Hazard.SUM):

@@ -45,7 +45,14 @@ _HAZARDS: dict[Hazard, tuple[str, ...]] = {
         *("scatter", "max_pool1d", "max_pool2d", "adaptive_max_pool2d", "masked_scatter"),
     ),
     Hazard.ASSEMBLY: ("cat", "concat", "stack", "hstack", "vstack", "column_stack"),
-    Hazard.RANDOM: ("dropout", "feature_dropout", "alpha_dropout", "bernoulli", "new_empty"),
+    Hazard.RANDOM: (
+        "dropout",
+        "feature_dropout",
+        "alpha_dropout",
+        "bernoulli",
+        "new_empty",
+        "empty_like",
+    ),
     Hazard.LIMIT: ("clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid", "relu6"),
     Hazard.MAP: (
         *("linear", "addmm", "conv1d", "conv2d", "conv3d", "bilinear"),

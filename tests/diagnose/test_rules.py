@@ -193,6 +193,7 @@ FIRES: list[
         lambda: judged(Times(1.0), F.mse_loss, target=1000.0),
         lambda: judged(Times(1.0), F.mse_loss, target=3.0),
     ),
+    ("one-position", lambda: rules(lambda: token(False)), lambda: rules(lambda: token(True))),
     (
         "loss-shapes",
         lambda: judged(Last(), F.mse_loss, target=1.0),
@@ -273,6 +274,25 @@ class Times(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.factor
+
+
+class Token(nn.Module):
+    """The first position is read, behind attention over positions, or over the samples."""
+
+    def __init__(self, batch_first: bool):
+        super().__init__()
+        self.norm = nn.LayerNorm(WIDTH)
+        self.attention = nn.MultiheadAttention(WIDTH, 4, batch_first=batch_first)
+        self.head = he(WIDTH, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(x)
+        y = y + self.attention(y, y, y, need_weights=False)[0]
+        return self.head(y[:, 0])
+
+
+def token(batch_first: bool) -> Made:
+    return Token(batch_first), torch.randn(16, 12, WIDTH)
 
 
 class Last(nn.Module):

@@ -48,6 +48,7 @@ class Trouble(Enum):
     GROWING = "it makes signals grow with depth"
     GROWING_SUM = "a sum adds a branch as large as the trunk"
     INERT = "a branch adds next to nothing"
+    ONE_POSITION = "one position has all of the gradient"
     ALIGNED = "mixing leaves one direction"
     DROWNED = "one term of a sum is lost beside the other"
 
@@ -262,6 +263,10 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     (Trouble.INERT, None): (
         "draw the branch's weights as the others are (torch.nn.init.kaiming_normal_): so small "
         "ones learn late"
+    ),
+    (Trouble.ONE_POSITION, None): (
+        "look at what mixes positions: attention over the wrong axis (batch_first=True), a mask "
+        "that hides all others, or a branch that begins at 0"
     ),
     (Trouble.ALIGNED, None): (
         "what mixes them leaves one direction (over-smoothing): add skip connections, or a share "

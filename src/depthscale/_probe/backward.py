@@ -13,6 +13,7 @@ from torch.autograd.graph import Node
 from depthscale._probe import internals
 from depthscale._probe.nodes import Exit, Slot, reachable
 from depthscale._probe.norm_calls import NormReading, is_whole, slopes_of
+from depthscale._probe.reached import reached
 from depthscale._probe.resolve import Operations
 from depthscale._probe.sketching import sketch_of
 from depthscale._probe.split import split_of
@@ -34,6 +35,7 @@ class Backward:
     """
 
     def __init__(self, ops: Operations, sinks: list[Slot], log2_scale: int, norms: bool):
+        self.reached: dict[int, Tensor] = {}  # shares of positions, of sequences
         self.arrivals: dict[int, list[Sketch]] = defaultdict(list)
         self.departures: dict[int, dict[Exit, list[Sketch]]] = defaultdict(dict)
         self.splits: dict[int, NormSplit] = {}
@@ -201,7 +203,9 @@ class Backward:
 
     def arrived(self, op: int, slot: Slot, gradient: Tensor) -> Sketch:
         """Sketch of what arrives at a slot of an operation."""
-        handed = self._handed.pop(slot, None)
+        handed, call = self._handed.pop(slot, None), self._calls[op]
+        if call.has_positions and gradient.shape == call.shape:
+            self.reached[op] = reached(gradient)
         known = (
             handed.sketch if handed and handed.arrives_as(gradient) else self.sketch(op, gradient)
         )
@@ -210,7 +214,7 @@ class Backward:
                 "its gradient changes between this operation and its only reader: a hook of the "
                 "model's own?"
             )
-            self.not_seen.append(NotSeen(self._calls[op].name, why))
+            self.not_seen.append(NotSeen(call.name, why))
         return known
 
     def _leave(self, op: int, node: Node, ways: list[Exit]) -> Callable[..., None]:

@@ -105,6 +105,12 @@ class Call:
         return self.module.path if self.path is None else self.path
 
     @property
+    def has_positions(self) -> bool:
+        """Whether positions of a sequence were compared in its output."""
+        products = self.statistics.get("likeness")
+        return products is not None and products.positions is not None
+
+    @property
     def in_leaf(self) -> bool:
         """Whether its module has no others inside."""
         return self.path is None and not self.module.module._modules

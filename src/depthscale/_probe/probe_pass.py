@@ -288,6 +288,7 @@ class ProbePass:
                 split=reading.splits.get(number),
                 terms=tuple(reading.norms.terms.get(number, ())),
                 slopes=tuple(reading.norms.slopes.get(number, ())),
+                reached=float(reading.reached[number]) if number in reading.reached else None,
                 **settled(call.statistics),
             ),
         )

@@ -78,6 +78,8 @@ class Details:
         shares: of a softmax, or of the one inside a fused attention.
         dead: share of a rectifier's units that nothing in the batch activates. A number with a
             heading is a column of tables and of pages.
+        reached: share of a sequence's positions that more than a millionth of the gradient's RMS
+            at the one with most reaches.
         terms: [passes] of a norm's backward pass; slopes: [passes] of an activation's; both are
             empty unless they were asked for.
     """
@@ -86,6 +88,7 @@ class Details:
     likeness: Likeness | None = None
     dead: float | None = field(default=None, metadata={"heading": "dead units"})
     shares: Shares | None = None
+    reached: float | None = None
     terms: tuple[Terms, ...] = ()
     slopes: tuple[Slopes, ...] = ()
 

@@ -11,7 +11,7 @@ from depthscale._report.chart.magnitudes import (
     ridgeline,
 )
 from depthscale._report.chart.record_charts import depth_series
-from depthscale._report.chart.theme import NETWORK_COLOURS
+from depthscale._report.chart.theme import ACTIVATION_COLOUR, GRADIENT_COLOUR
 from depthscale._report.page import (
     Part,
     figure,
@@ -69,8 +69,8 @@ def _distributions(profile: Run) -> list[Part]:
         section(
             "distributions",
             "Distributions over every magnitude",
-            *_distribution("gradient", "dE/dx", profile.gradient_sketches, NETWORK_COLOURS[0]),
-            *_distribution("preactivation", "z", profile.received_sketches, NETWORK_COLOURS[1]),
+            *_distribution("gradient", "dE/dx", profile.gradient_sketches, GRADIENT_COLOUR),
+            *_distribution("preactivation", "z", profile.received_sketches, ACTIVATION_COLOUR),
         )
     ]
 

@@ -3,7 +3,7 @@ would lose of them."""
 
 from depthscale._report.chart.folds import Folding, short
 from depthscale._report.chart.magnitudes import lost, ridgeline
-from depthscale._report.chart.theme import NETWORK_COLOURS
+from depthscale._report.chart.theme import ACTIVATION_COLOUR, GRADIENT_COLOUR
 from depthscale._report.chart.trace_charts import PLACES
 from depthscale._report.page import Part, section, tag
 from depthscale._report.pages.magnitude_figures import losses, ridges
@@ -14,10 +14,10 @@ from depthscale.sketch import Sketch
 def distributions(trace: Run, blocks: Folding) -> Part:
     """Of the gradient, then of the activation: a ridge at the end of each block, and the losses."""
     gradients = _distribution(
-        "gradient", "dE/dx", [op.gradient for op in trace.ops], blocks, NETWORK_COLOURS[0]
+        "gradient", "dE/dx", [op.gradient for op in trace.ops], blocks, GRADIENT_COLOUR
     )
     activations = _distribution(
-        "activation", "x", [op.activation for op in trace.ops], blocks, NETWORK_COLOURS[1]
+        "activation", "x", [op.activation for op in trace.ops], blocks, ACTIVATION_COLOUR
     )
     return section("distributions", "Distributions over every magnitude", *gradients, *activations)
 

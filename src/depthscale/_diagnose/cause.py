@@ -48,7 +48,7 @@ def cause_of(analysis: Analysis, growth: Growth) -> Cause:
         return Cause(
             weights.says,
             weights.where,
-            f", by the size of the weights (as of {place(weights.where)})",
+            f", by the size of the weights {_of_all(weights.where, len(weights_of(analysis)))}",
             "arXiv:1502.01852, section 2.2",
             RECURRENT if is_recurrent(analysis) else weights.advice,
         )
@@ -70,7 +70,7 @@ def cause_of(analysis: Analysis, growth: Growth) -> Cause:
     return Cause(
         _part(analysis, first),
         first.where,
-        f", by {first.kind} (as {place(first.where)})",
+        f", by {_all(analysis, first.kind, first.where)}",
         _source(first),
         _advice(analysis, first),
     )
@@ -83,6 +83,16 @@ def _over_time(analysis: Analysis) -> str:
         "No kind of operation does it alone: what a step in time multiplies the state with does, "
         "recurrent weights or gates"
     )
+
+
+def _all(analysis: Analysis, kind: str, where: str) -> str:
+    """All operations of a kind, where several steps have them; else the one."""
+    count = sum(op.op == kind for op in analysis.trace.ops)
+    return f"all {count} {kind}" if count > 1 else f"{kind} (as {place(where)})"
+
+
+def _of_all(where: str, count: int) -> str:
+    return f"of its {count} layers (as {place(where)})" if count > 1 else f"of {place(where)}"
 
 
 def cause_of_signal(analysis: Analysis, growth: Growth) -> Cause | None:
@@ -104,7 +114,7 @@ def cause_of_signal(analysis: Analysis, growth: Growth) -> Cause | None:
         f"{first.kind} does it: per step it multiplies the signal's mean square by "
         f"{2**first.forward:.3g}",
         op.name,
-        f", by {first.kind} (as {place(op.name)})",
+        f", by {_all(analysis, first.kind, op.name)}",
         "",
         _by_kind(analysis)
         or (_on_a_sum(analysis) if _joins(op) else advice_on(Trouble.GROWING, op.hazard)),

@@ -8,7 +8,7 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.unmoved import CUTS, STOPS, Unmoved, nothing_moves, unmoved
 from depthscale._diagnose.words import percent, place, span
-from depthscale.measure import Analysis, Severity
+from depthscale.measure import Analysis, Severity, flow
 from depthscale.network import is_derivative
 from depthscale.run import FateKind, FateReason, Reading, Run
 
@@ -29,7 +29,7 @@ def cut_findings(case: Analysis) -> Iterator[Finding]:
             yield _cut(case, each)
     outside = list(_outside(case))
     yield from outside
-    if not outside:
+    if not (outside or flow(case.trace).swallowed):  # else told of what keeps it back
         yield from _beside(case)
 
 

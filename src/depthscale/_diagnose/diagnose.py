@@ -11,8 +11,8 @@ from depthscale._diagnose.judged import JUDGED
 from depthscale._diagnose.learning import PARAMETERS
 from depthscale._diagnose.modes import MODES
 from depthscale._diagnose.numbers import NUMBERS
+from depthscale._diagnose.one_position import POSITIONS
 from depthscale._diagnose.overall import overall
-from depthscale._diagnose.positions import POSITIONS
 from depthscale._diagnose.rates import RATES
 from depthscale._diagnose.rule import Check
 from depthscale._diagnose.sentences import sentence_of

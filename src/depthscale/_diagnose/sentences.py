@@ -10,6 +10,7 @@ from depthscale.measure import Analysis, Factor, Growth, growth_in_words
 from depthscale.numerics import as_sure_as
 
 _FEWEST_STEPS = 3  # of one network, whose spread says anything
+_NO_RATE = "no verdict on the gradient's rate, and nothing else was found"
 _MADE = " with a function that makes them"
 _MORE = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)  # times as many networks
 
@@ -51,7 +52,8 @@ def sentence_of(analysis: Analysis, findings: Sequence[Finding]) -> str:
     if verdict is Verdict.WRONG:
         return _wrong([finding for finding in findings if finding.severity != "info"])
     if not isinstance(growth, Growth):
-        return f"nothing wrong was found; {growth}"
+        known = "nothing wrong was found" if growth.estimate is None else _NO_RATE
+        return f"{known}; {growth}"
     if verdict is Verdict.CHANGES and abs(growth.change) < log2(analysis.thresholds.info_change):
         return (
             f"nothing wrong: the gradient hardly changes, x{growth.rate:.4g} per {growth.step} in "
@@ -78,7 +80,7 @@ def sentence_of(analysis: Analysis, findings: Sequence[Finding]) -> str:
         )
     if growth.steps < _FEWEST_STEPS and analysis.trace.networks == 1:
         return (
-            f"no verdict on the gradient's rate, and nothing else was found: {growth.steps} whole "
+            f"{_NO_RATE}: {growth.steps} whole "
             f"steps of {growth.step} are too few (x{growth.rate:.3g} in mean square); "
             f"{_what_would_tell(analysis, growth)}"
         )

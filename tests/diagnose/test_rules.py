@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from math import inf, nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -331,7 +332,7 @@ def attention(scale: float) -> dict[str, ds.Finding]:
 
 
 class Listed(nn.Module):
-    def __init__(self, container: Callable[..., list[nn.Module]]):
+    def __init__(self, container: Callable[..., Any]):
         super().__init__()
         self.layers = container(he(WIDTH, WIDTH) for _ in range(3))
 
@@ -357,7 +358,7 @@ def half_used(used: bool) -> dict[str, ds.Finding]:
     return rules(lambda: (Halves(used), torch.randn(8, WIDTH)))
 
 
-def listed(container: Callable[..., list[nn.Module]]) -> dict[str, ds.Finding]:
+def listed(container: Callable[..., Any]) -> dict[str, ds.Finding]:
     return rules(lambda: (Listed(container), torch.randn(8, WIDTH)))
 
 

@@ -19,7 +19,11 @@ def softmax_findings(case: Analysis) -> Iterator[Finding]:
     """Where at least half of all softmaxes are so: a trained network has heads that look at one
     place."""
     yield from _across_samples(case)
-    seen = [(op, op.shares) for op in case.trace.ops if op.shares is not None and op.shares.values]
+    seen = [
+        (op, op.shares)
+        for op in case.trace.ops
+        if op.shares is not None and not _is_judged(case, op)  # else told of the loss
+    ]
     ops = [op for op, _ in seen]
     if not seen:
         return
@@ -40,6 +44,10 @@ def softmax_findings(case: Analysis) -> Iterator[Finding]:
             "",
             advice_on(Trouble.FLAT),
         )
+
+
+def _is_judged(case: Analysis, op: Reading) -> bool:
+    return any(case.trace.ops[i].judges is not None for i in case.trace.readers[op.id])
 
 
 def _across_samples(case: Analysis) -> Iterator[Finding]:

@@ -1,61 +1,15 @@
 """What to try: one table, by the trouble and by what the operation does."""
 
-from enum import Enum
-
+from depthscale._diagnose.trouble import Trouble
 from depthscale.network import Hazard
-
-
-class Trouble(Enum):
-    """What is the matter with an operation, or with what it was given."""
-
-    DETACHED = "a detach stops the gradient"
-    NO_GRAD = "it ran under no_grad"
-    INDEXED = "only an index or a comparison was taken"
-    OUTSIDE = "values left torch"
-    CHECKPOINT = "a reentrant checkpoint was given nothing that requires a gradient"
-    CUT = "no gradient comes back, for a reason that was not seen"
-    ZEROED = "it hands back a gradient of exactly 0"
-    SUBTRACTED = "a norm takes away all of the gradient"
-    SILENT = "its output is exactly 0"
-    MASKED = "what is made of it is masked"
-    ROUNDED = "parameters are rounded before they are used"
-    PIECEWISE = "the second derivative of a piecewise linear function is 0"
-    BOTH_ZERO = "all factors of a product are 0"
-    UNREGISTERED = "it runs and is no parameter of the model"
-    NOT_OPTIMIZED = "the optimizer was not given it"
-    NOT_FINITE = "it makes the first NaN or infinity"
-    SLOPE = "its slope is small where its values lie"
-    SLOPE_NOT_FINITE = "it makes the first gradient that is not finite"
-    OVERFLOW = "its values pass the largest number of their type"
-    MASK = "a mask is added to what is below 0 already"
-    NEAR_LIMIT = "its values come near the largest number of their type"
-    UNDERFLOW = "gradients become 0 in their type"
-    SATURATED = "its values lie at its flat ends"
-    DEAD = "its units are 0 for every sample"
-    LARGE_INPUTS = "what the network is given has an unusual scale"
-    EQUAL_INPUTS = "samples of the batch are equal"
-    TWICE = "a loss that takes logits is given probabilities"
-    NOT_LOGS = "a loss that takes log-probabilities is given probabilities"
-    ONE_CLASS = "a cross entropy goes over one class"
-    LABELS = "labels are not those of the classes"
-    BROADCAST = "output and target have other shapes"
-    ACROSS_SAMPLES = "a softmax goes over the samples"
-    TARGETS = "targets have another scale than the output"
-    LARGE_LOGITS = "logits are far from the size at which all classes are open"
-    ONE_HOT = "a softmax looks at one value alone"
-    FLAT = "a softmax tells nothing apart"
-    COPIES = "layers begin with equal weights"
-    GROWING = "it makes signals grow with depth"
-    GROWING_SUM = "a sum adds a branch as large as the trunk"
-    INERT = "a branch adds next to nothing"
-    ONE_POSITION = "one position has all of the gradient"
-    ALIGNED = "mixing leaves one direction"
-    DROWNED = "one term of a sum is lost beside the other"
-
 
 _SURROGATE = (
     "use a straight-through estimate, x + (round(x) - x).detach(), or a surrogate slope, which "
     "hand a gradient on"
+)
+_SKIPS = (
+    "add skip connections, or change the normalization; `simulate` and `predict` compare them "
+    "before training"
 )
 _SCALE_INPUTS = (
     "normalize each feature (column, or channel of an image) by itself: subtract its mean, divide "
@@ -107,6 +61,11 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "put a layer between the last norm and the loss, or a loss that differs from sample to "
         "sample"
     ),
+    (Trouble.SWALLOWED, None): (
+        "return the gradient of that input from backward, or detach it in forward if it is to have "
+        "none"
+    ),
+    (Trouble.ZERO_WEIGHTS, None): "draw these weights at random",
     (Trouble.SILENT, None): (
         "look at what makes it 0: biases, a threshold that is too high, the scale of what comes "
         "in; larger weights, a lower threshold, or softplus in place of a relu bring it back"
@@ -129,6 +88,14 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     ),
     (Trouble.NOT_OPTIMIZED, None): (
         "give them to the optimizer (add_param_group), or freeze them by requires_grad_(False)"
+    ),
+    (Trouble.EMPTY_BATCH, None): "give inputs with at least one sample; 32 tell more than 1",
+    (Trouble.SMALL_BATCH, None): (
+        "probe with the batch that you will train with, 8 samples or more; for so small a batch "
+        "use LayerNorm or GroupNorm"
+    ),
+    (Trouble.NORM_OF_ONE, None): (
+        "normalize over several values: fewer groups, all features, or no norm there"
     ),
     (Trouble.NOT_FINITE, Hazard.EXPONENTIAL): (
         "bound what goes into the exponential: clamp it or pass it through 2 tanh(s / 2), begin "
@@ -216,6 +183,11 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     (Trouble.ONE_CLASS, None): (
         "of one output use binary_cross_entropy_with_logits; cross_entropy takes one output a class"
     ),
+    (Trouble.NOT_WHOLE, None): (
+        "take log_softmax over the classes' axis (dim=1), or hand logits to cross_entropy"
+    ),
+    (Trouble.EQUAL_LABELS, None): "shuffle the data, and look at how labels are read",
+    (Trouble.SIGN, None): "end in a linear layer, without an activation",
     (Trouble.LABELS, None): "number the classes from 0 to their number less 1",
     (Trouble.BROADCAST, None): (
         "give both the same shape: squeeze the output's last axis, or unsqueeze the target"
@@ -223,6 +195,13 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     (Trouble.ACROSS_SAMPLES, None): "take the softmax over the classes: dim=-1",
     (Trouble.TARGETS, None): (
         "standardize the targets (subtract their mean, divide by their standard deviation)"
+    ),
+    (Trouble.LARGE_SIGNAL, None): (
+        "put a norm in front of these weights, or scale what they are given down to an RMS of 1"
+    ),
+    (Trouble.LARGE_LOGITS, Hazard.PRODUCT): (
+        "divide by this factor, or begin a temperature that is a logarithm at log(1 / 0.07) as "
+        "CLIP does (arXiv:2103.00020)"
     ),
     (Trouble.LARGE_LOGITS, None): (
         "give these weights a variance of 1 / fan_in, or scale the logits down to an RMS of 1"
@@ -252,13 +231,14 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     (Trouble.GROWING, Hazard.EXPONENTIAL): (
         "bound what goes into the exponential: clamp it, or pass it through 2 tanh(s / 2)"
     ),
-    (Trouble.GROWING, None): (
-        "add skip connections, or change the normalization; `simulate` and `predict` compare them "
-        "before training"
-    ),
+    (Trouble.GROWING, None): _SKIPS,
     (Trouble.GROWING_SUM, None): (
         "scale the branch, by 1 / sqrt(number of blocks) or a constant such as 0.1, begin it at 0, "
         "or put a norm before it"
+    ),
+    (Trouble.IDLE, None): (
+        "draw the branch's weights as the others are (torch.nn.init.kaiming_normal_), or take the "
+        "branch out"
     ),
     (Trouble.INERT, None): (
         "draw the branch's weights as the others are (torch.nn.init.kaiming_normal_): so small "
@@ -268,10 +248,37 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "look at what mixes positions: attention over the wrong axis (batch_first=True), a mask "
         "that hides all others, or a branch that begins at 0"
     ),
-    (Trouble.ALIGNED, None): (
-        "what mixes them leaves one direction (over-smoothing): add skip connections, or a share "
-        "of the first features to each layer (arXiv:2007.02133), use fewer layers, or keep them "
-        "apart by a norm (PairNorm, arXiv:1909.12223)"
+    (Trouble.SMOOTHED, None): (
+        "what mixes them leaves one direction (over-smoothing, arXiv:1801.07606): add skip "
+        "connections, or a share of the first features to each layer (arXiv:2007.02133), use fewer "
+        "layers or rounds, or keep them apart by a norm (PairNorm, arXiv:1909.12223)"
+    ),
+    (Trouble.RATE, None): _SKIPS,
+    (Trouble.OVER_TIME, None): (
+        "make the recurrent weights orthogonal (torch.nn.init.orthogonal_ on each gate's square "
+        "block of weight_hh; arXiv:1312.6120) and, where there are gates, open them towards the "
+        "past: an LSTM's forget bias of 1 or more, a GRU's update bias likewise (Jozefowicz et al. "
+        "2015)"
+    ),
+    (Trouble.MESSAGES, None): (
+        "add skip connections between rounds of message passing, use fewer rounds, or scale what "
+        "neighbours send by their number (as GCN does: arXiv:1609.02907)"
+    ),
+    (Trouble.JUMP, None): (
+        "draw this operation's weights as the others are, or scale what it hands on"
+    ),
+    (Trouble.MIXED, None): (
+        "look at what differs between these parts: widths, the weights' size, norms"
+    ),
+    (Trouble.ON_THE_WAY, None): (
+        "scale what these operations hand on, or put a norm or a skip connection around them"
+    ),
+    (Trouble.ORDERED, None): (
+        "raise the weights' variance to the critical line (`depthscale phase`), or add skip "
+        "connections"
+    ),
+    (Trouble.ONE_DIRECTION, None): (
+        "normalize over the batch, add skip connections, or use fewer layers without an activation"
     ),
     (Trouble.DROWNED, None): (
         "multiply the smaller term, or draw it as large: embeddings divided by sqrt(d) "

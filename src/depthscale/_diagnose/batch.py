@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale.measure import (
     FEWEST_VALUES,
     Analysis,
@@ -21,7 +23,6 @@ def batch_findings(analysis: Analysis) -> Iterator[Finding]:
             "the batch is empty: 0 samples went in, so no activation and no gradient has a "
             "value and nothing was looked at"
         )
-        advice = "give inputs with at least one sample; 32 tell more than 1"
         yield Finding(
             "nothing-measured",
             "error",
@@ -29,7 +30,7 @@ def batch_findings(analysis: Analysis) -> Iterator[Finding]:
             says,
             {"samples": analysis.trace.batch},
             "",
-            advice,
+            advice_on(Trouble.EMPTY_BATCH),
             says,
         )
         return
@@ -53,8 +54,7 @@ def batch_findings(analysis: Analysis) -> Iterator[Finding]:
             "this draw's alone",
             {"values": values, "threshold": FEWEST_VALUES, "operations": len(few)},
             "arXiv:1902.08129",
-            "probe with the batch that you will train with, 8 samples or more; for so small a "
-            "batch use LayerNorm or GroupNorm",
+            advice_on(Trouble.SMALL_BATCH),
             f"Batch Norm over {values} values a channel has no typical gradient: E 1/sigma^2 is "
             f"infinite below {FEWEST_VALUES}",
         )
@@ -78,7 +78,7 @@ def _over_one_value(analysis: Analysis) -> Iterator[Finding]:
         "output is the shift whatever comes in, so that no gradient passes",
         {"operations": len(ops)},
         "",
-        "normalize over several values: fewer groups, all features, or no norm there",
+        advice_on(Trouble.NORM_OF_ONE),
     )
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from math import inf, isfinite, log2, sqrt
 from statistics import median
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.data import large_input
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, span
 from depthscale.measure import Analysis
 from depthscale.network import Add
@@ -153,8 +154,7 @@ def _idle(
             "fan_in_variance_elsewhere": others if trunk else None,
         },
         "arXiv:1502.01852",
-        "draw the branch's weights as the others are (torch.nn.init.kaiming_normal_), or take the "
-        "branch out",
+        advice_on(Trouble.IDLE),
         f"a branch does nothing: neither signal nor gradient reaches {span(ops)}",
     )
 

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, replace
 from math import log2
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.attribution import Attribution, attributions
-from depthscale._diagnose.messages import ADVICE as MESSAGES
 from depthscale._diagnose.messages import passes_messages
-from depthscale._diagnose.recurrent import ADVICE as RECURRENT
 from depthscale._diagnose.recurrent import is_recurrent
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.weights import blamed_weights, weights_of
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Growth
@@ -34,10 +33,7 @@ class Cause:
     where: str = ""
     who: str = ""
     source: str = ""
-    advice: str = (
-        "add skip connections, or change the normalization; `simulate` and `predict` "
-        "compare them before training"
-    )
+    advice: str = advice_on(Trouble.RATE)
 
 
 def cause_of(analysis: Analysis, growth: Growth) -> Cause:
@@ -50,7 +46,7 @@ def cause_of(analysis: Analysis, growth: Growth) -> Cause:
             weights.where,
             f", by the size of the weights {_of_all(weights.where, len(weights_of(analysis)))}",
             "arXiv:1502.01852, section 2.2",
-            RECURRENT if is_recurrent(analysis) else weights.advice,
+            _by_kind(analysis) or weights.advice,
         )
     alike = isinstance(analysis.activation, Growth) and together(growth, analysis.activation)
     suited = {kind for layer in weights_of(analysis) for kind in layer.kinds} if alike else set()
@@ -124,8 +120,8 @@ def cause_of_signal(analysis: Analysis, growth: Growth) -> Cause | None:
 def _by_kind(analysis: Analysis) -> str:
     """What to try of the whole network, by what kind of network it is; nothing for most."""
     if passes_messages(analysis):
-        return MESSAGES
-    return RECURRENT if is_recurrent(analysis) else ""
+        return advice_on(Trouble.MESSAGES)
+    return advice_on(Trouble.OVER_TIME) if is_recurrent(analysis) else ""
 
 
 def _source(first: Attribution) -> str:

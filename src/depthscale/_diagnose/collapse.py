@@ -4,10 +4,11 @@ depth."""
 from collections.abc import Iterator
 from math import isfinite, sqrt
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
-from depthscale._diagnose.messages import SMOOTHING, passes_messages
+from depthscale._diagnose.messages import passes_messages
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis
 from depthscale.network import Add
@@ -15,9 +16,6 @@ from depthscale.run import Likeness, Reading
 
 _FEW_ROWS = 8
 _FEW_COLUMNS = 4  # of so narrow an output nothing else can be expected
-_CRITICAL = (
-    "raise the weights' variance to the critical line (`depthscale phase`), or add skip connections"
-)
 _DROWNS = 5.0  # RMS over RMS, from where on samples of independent entries have 1 / 26 of a sum
 _APART = 0.9  # a cosine of two, above which they are no different ones to begin with
 _ROUNDING = 1e-6  # of a correlation in float32
@@ -83,8 +81,7 @@ def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
             "and sign only",
             {"effective_rank": directions, "threshold": analysis.thresholds.rank_warn},
             "arXiv:2003.01652",
-            "normalize over the batch, add skip connections, or use fewer layers without an "
-            "activation",
+            advice_on(Trouble.ONE_DIRECTION),
         )
 
 
@@ -130,7 +127,7 @@ def _aligned(
         f"cosine rises from {before:.2f} to {_near_1(max(1 - after, 0.0))}",
         {"cosine_first": before, "cosine_last": after},
         "arXiv:1905.10947; arXiv:2103.03404",
-        advice_on(Trouble.ALIGNED) if warn else "",
+        advice_on(Trouble.SMOOTHED) if warn else "",
     )
 
 
@@ -144,7 +141,9 @@ def _alike(
     apart, thresholds = max(1 - after, 0.0), analysis.thresholds
     warn = apart < thresholds.alike_warn
     drowned = _drowned(analysis, last)
-    advice = "" if not warn else SMOOTHING if passes_messages(analysis) else _CRITICAL
+    trouble = Trouble.SMOOTHED if passes_messages(analysis) else Trouble.ORDERED
+    if drowned:
+        trouble = Trouble.DROWNED
     return Finding(
         rule,
         "warn" if warn else "info",
@@ -158,7 +157,7 @@ def _alike(
             - (analysis.thresholds.alike_warn if warn else analysis.thresholds.alike_info),
         },
         "arXiv:1611.01232" if rule == "samples-collapse" else "arXiv:2103.03404",
-        advice_on(Trouble.DROWNED) if drowned else advice,
+        advice_on(trouble) if warn or drowned else "",
     )
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.unmoved import CUTS, STOPS, Unmoved, nothing_moves, unmoved
 from depthscale._diagnose.words import percent, place, span
 from depthscale.measure import Analysis, Severity, flow

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from math import inf, isfinite, log, log2, nan
 from typing import Any
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, factor, place
 from depthscale.measure import Analysis, Growth, mean_over_repeats
 from depthscale.network import Hazard, Judged
@@ -83,7 +84,7 @@ def _not_whole(op: Reading, below: Reading, whole: float) -> Finding:
         f"there adds up to a probability of {whole:.3g}, not 1",
         {"probability": whole, "classes": op.settings.get("classes")},
         "",
-        "take log_softmax over the classes' axis (dim=1), or hand logits to cross_entropy",
+        advice_on(Trouble.NOT_WHOLE),
         f"{op.op} is given no log-probabilities over its classes",
     )
 
@@ -215,12 +216,9 @@ def _advice(maker: Reading, gain: float) -> str:
     if maker.map is not None and maker.map.sigma_w2 > _SUITED:
         std = maker.map.fan_in**-0.5
         return f"{advice_on(Trouble.LARGE_LOGITS)} (std={std:.3g})"
-    if maker.map is None:
-        return (
-            f"scale them down: divide by {2 ** (gain / 2):.3g}, or begin a temperature that is a "
-            "logarithm at log(1 / 0.07) as CLIP does (arXiv:2103.00020)"
-        )
-    return "put a norm in front of these weights, or scale what they are given down to an RMS of 1"
+    if maker.map is None and gain > 0:
+        return f"{advice_on(Trouble.LARGE_LOGITS, Hazard.PRODUCT)} (by {2 ** (gain / 2):.3g})"
+    return advice_on(Trouble.LARGE_SIGNAL)
 
 
 def _labels(op: Reading) -> Iterator[Finding]:
@@ -238,7 +236,7 @@ def _labels(op: Reading) -> Iterator[Finding]:
             f"all {labels:,} labels are {low}, of {classes} classes: nothing is to be told apart",
             dict(facts),
             "",
-            "shuffle the data, and look at how labels are read",
+            advice_on(Trouble.EQUAL_LABELS),
         )
     elif low == 1 and different == high == classes - 1 and labels >= _ENOUGH_LABELS * classes:
         yield Finding(
@@ -265,7 +263,7 @@ def _targets(case: Analysis, op: Reading, below: Reading) -> Iterator[Finding]:
             "nothing below 0",
             {"target_least": least},
             "",
-            "end in a linear layer, without an activation",
+            advice_on(Trouble.SIGN),
         )
     if op.judges is not Judged.NUMBERS or not rms or not isfinite(output) or not output:
         return

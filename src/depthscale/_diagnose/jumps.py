@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from math import inf, isfinite, log2
 from statistics import median
 
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.branches import fan_in_variance
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, place
 from depthscale.measure import Analysis, Growth, Ledger
 from depthscale.run import Paths, Reading
@@ -72,9 +74,7 @@ def jump_finding(analysis: Analysis, steps: list[Jump]) -> Finding:
             "fan_in_variance": fan_in_variance(jump.where),
         },
         "arXiv:1502.01852",
-        "draw this operation's weights as the others are, or scale what it hands on"
-        if severity != "info"
-        else "",
+        advice_on(Trouble.JUMP) if severity != "info" else "",
         f"the gradient jumps at {place(jump.where.name)}: {fold} in one step of depth",
     )
 

@@ -4,11 +4,12 @@ nothing would change."""
 from collections.abc import Iterator
 from math import prod
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.not_finite import is_spoilt
 from depthscale._diagnose.numbers import underflows
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.unmoved import CUTS, Unmoved, is_chosen, nothing_moves, unmoved
 from depthscale._diagnose.words import percent, place
 from depthscale.measure import Analysis, Severity

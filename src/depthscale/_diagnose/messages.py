@@ -5,17 +5,6 @@ from depthscale.measure import Analysis
 from depthscale.network import is_product, is_scatter
 from depthscale.run import Reading
 
-ADVICE = (
-    "add skip connections between rounds of message passing, use fewer rounds, or scale what "
-    "neighbours send by their number "
-    "(as GCN does: arXiv:1609.02907)"
-)
-SMOOTHING = (
-    "neighbours are averaged until all nodes are alike (over-smoothing, arXiv:1801.07606): use "
-    "fewer rounds of message passing, "
-    "add skip connections, or keep nodes apart by a norm (PairNorm, arXiv:1909.12223)"
-)
-
 
 def passes_messages(case: Analysis) -> bool:
     """Whether the bulk adds up entries of the batch by index, or multiplies them by a matrix of

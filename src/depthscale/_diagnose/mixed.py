@@ -3,7 +3,9 @@ they shrink."""
 
 from math import inf, sqrt
 
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, factor, place
 from depthscale.measure import Analysis, Growth, Segment, Segments
 
@@ -44,9 +46,7 @@ def mixed_finding(analysis: Analysis, of: str, growth: Growth, law: Segments) ->
             "threshold_change": thresholds.change_of(severity),
         },
         "arXiv:1502.01852",
-        "look at what differs between these parts: widths, the weights' size, norms"
-        if severity != "info"
-        else "",
+        advice_on(Trouble.MIXED) if severity != "info" else "",
         f"{of}s turn: from the input on they {short}; at both ends they may look healthy",
     )
 

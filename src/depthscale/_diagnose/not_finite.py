@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from math import inf, isfinite
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
+from depthscale._diagnose.trouble import Trouble
 from depthscale.measure import Analysis, Severity
 from depthscale.network import Hazard
 from depthscale.run import Reading

@@ -4,10 +4,11 @@ for a format."""
 from collections.abc import Iterator
 from math import inf, isfinite, log2
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.not_finite import LARGEST, not_finite
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Factor, Growth, flow
 from depthscale.network import Hazard, is_derivative
@@ -151,7 +152,7 @@ def _silent(root: Reading, op: Reading, evidence: dict[str, float | None]) -> Fi
         f"no gradient passes {root.op}: {why}{above}; everything below gets none",
         {**evidence, "dead": root.dead},
         "arXiv:1903.06733" if root.dead else "",
-        "draw these weights at random" if zeros else advice_on(Trouble.SILENT, root.hazard),
+        advice_on(Trouble.ZERO_WEIGHTS if zeros else Trouble.SILENT, root.hazard),
     )
 
 
@@ -180,10 +181,7 @@ def _swallowed(case: Analysis) -> Iterator[Finding]:
         f"{names[below].name}{more}; {rest}",
         {"operations": len(swallowed)},
         "",
-        "return the gradient of that input from backward, or detach it in forward if it is to "
-        "have none"
-        if whole
-        else "",
+        advice_on(Trouble.SWALLOWED) if whole else "",
     )
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale.measure import Analysis
 
 _FEWEST = 8  # positions, of which one is few

@@ -5,7 +5,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
 
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.branches import fan_in_variance
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import fold_of, place
 from depthscale.measure import Analysis, mean_over_repeats
 from depthscale.run import Reading
@@ -121,4 +123,4 @@ def _advice(op: Reading, others: float | None) -> str:
             else "with a variance of 2 / fan_in for relu, 1 / fan_in for tanh"
         )
         return f"draw these weights {as_others} (torch.nn.init.kaiming_normal_)"
-    return "scale what these operations hand on, or put a norm or a skip connection around them"
+    return advice_on(Trouble.ON_THE_WAY)

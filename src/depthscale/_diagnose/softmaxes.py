@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from statistics import median
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.messages import passes_messages
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import span
 from depthscale.measure import Analysis
 from depthscale.run import Reading, Shares

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from math import sqrt
 
-from depthscale._diagnose.advice import Trouble, advice_on
+from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.data import large_input
 from depthscale._diagnose.finding import Finding, Severity
 from depthscale._diagnose.rule import Check, Rule
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.unmoved import unmoved
 from depthscale.measure import Analysis
 from depthscale.run import Reading

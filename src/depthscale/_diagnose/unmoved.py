@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, prod
 
-from depthscale._diagnose.advice import Trouble
+from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import span
 from depthscale.measure import Analysis
 from depthscale.network import Hazard, is_derivative

@@ -1,6 +1,7 @@
 """What first users found missing or wrong: each with a twin that is silent."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,6 +58,39 @@ def test_negative_targets_behind_a_rectifier(last: nn.Module, wrong: bool) -> No
     targets = -torch.rand(BATCH, 8)
     finding = found(stack(last), "targets-scale", loss=lambda out: F.mse_loss(out, targets))
     assert (finding is not None) is wrong
+
+
+def test_shapes_and_labels_are_told_of_a_record_that_comes_back(tmp_path: Path) -> None:
+    targets = torch.randn(BATCH)
+    model = nn.Sequential(he(WIDTH, 1))
+    with pytest.warns(UserWarning, match="target size"):
+        run = ds.probe(model, x(), loss=lambda out: F.mse_loss(out, targets))
+    ds.save(run, tmp_path / "run.json")
+    (before,), (after,) = (
+        ds.diagnose(each).matching(("loss-shapes",))
+        for each in (run, ds.load(tmp_path / "run.json"))
+    )
+    assert before.says == after.says
+    assert "shape (64, 1) and a target of shape (64,)" in after.says
+
+
+@pytest.mark.parametrize("bias", [200.0, 0.0])
+def test_a_sigmoid_at_its_end_is_saturated(bias: float) -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.gate, self.body = nn.Linear(WIDTH, WIDTH), he(WIDTH, WIDTH)
+            nn.init.constant_(self.gate.bias, bias)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.gate(x).sigmoid() * self.body(x)
+
+    finding = found(Gated(), "gradient-deleted")
+    assert (finding is not None) is bool(bias)
+    if finding is not None:
+        assert (finding.where, "flat" in finding.says) == ("sigmoid", True)
+        assert "biases" in finding.advice
 
 
 def test_a_cross_entropy_over_one_class_says_so() -> None:

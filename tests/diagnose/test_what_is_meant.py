@@ -90,6 +90,23 @@ def penalty(model: Of, x: Tensor) -> Tensor:
     return torch.autograd.grad(y, x, create_graph=True)[0]
 
 
+class Token(nn.Module):
+    """The first of twelve positions is read; attention's last weights are 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.norm = nn.Linear(6, 12 * 16), nn.LayerNorm(16)
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+        nn.init.zeros_(self.attention.out_proj.weight)
+        self.head = nn.Linear(16, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.embed(x).unflatten(-1, (12, 16)))
+        y = y + self.attention(y, y, y, need_weights=False)[0]
+        return self.head(y[:, 0])
+
+
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "a head that begins at zero": zero_head,
     "a hook on the last module": hooked,
@@ -110,6 +127,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "attention without a batch": lambda: Of(
         lambda m, x: F.scaled_dot_product_attention(m.a(x), m.b(x), x)
     ),
+    "a class token before branches that begin at zero": lambda: Token(),
     "a traced module": lambda: torch.jit.trace(nn.Linear(6, 3), x(4, 6)),  # type: ignore[return-value]
 }
 

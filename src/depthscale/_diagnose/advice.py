@@ -42,9 +42,6 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "keep the values inside its bounds: begin parameters there, scale what comes in, or bound "
         "by a function with a slope everywhere (tanh, sigmoid, softplus)"
     ),
-    (Trouble.ZEROED, Hazard.SIGMOID): (
-        "begin with smaller scores or biases, so that the sigmoid is not at its ends"
-    ),
     (Trouble.ZEROED, Hazard.SELECTION): (
         "look at what is chosen: other values get no gradient in this batch"
     ),
@@ -164,8 +161,8 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
     ),
     (Trouble.UNDERFLOW, None): "scale the loss (torch.amp.GradScaler), or use bfloat16",
     (Trouble.SATURATED, None): (
-        "scale what comes in down: smaller weights before it, or a norm; or use an activation "
-        "without flat ends"
+        "scale what comes in down: smaller weights, scores or biases before it, or a norm; or use "
+        "an activation without flat ends"
     ),
     (Trouble.DEAD, None): (
         "raise the biases, draw the weights anew, or use leaky_relu or softplus, whose units "

@@ -10,10 +10,10 @@ from depthscale._diagnose.data import large_input
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.trouble import Trouble
+from depthscale._diagnose.unmoved import learning_zeros
 from depthscale._diagnose.words import decades, span
 from depthscale.measure import Analysis
-from depthscale.network import Add
-from depthscale.run import FateKind, Reading
+from depthscale.run import Reading
 
 
 def branch_findings(case: Analysis) -> Iterator[Finding]:
@@ -71,10 +71,9 @@ def joins(case: Analysis) -> list[Join]:
     trunk = {op.id for op in case.dominators}
     found = []
     for op in case.dominators:
-        adds = any(isinstance(what, Add) for what in op.meaning.what)
         on = [i for i in op.reads if i in trunk]
         beside = [i for i in op.reads if i not in trunk]
-        if adds and len(on) == len(beside) == 1:
+        if op.adds and len(on) == len(beside) == 1:
             branch, below = case.trace.ops[beside[0]], case.trace.ops[on[0]]
             found.append(Join(op, branch, branch.log2_activation_ms - below.log2_activation_ms))
     return found
@@ -162,13 +161,7 @@ def _idle(
 def _begins_at_zero(case: Analysis, without: list[Reading]) -> Iterator[Finding]:
     """The usual way to begin a residual branch; said, as nothing else tells that its parts get no
     gradient yet."""
-    zeros = [
-        op
-        for op in case.trace.ops
-        if op.log2_activation_ms == -inf and any(name and ms == 0 for name, _, ms in op.weights)
-    ]
-    moves = {p.name for p in case.trace.params if p.fate.kind is FateKind.MOVES}
-    learning = [op for op in zeros if any(n in moves and ms == 0 for n, _, ms in op.weights)]
+    learning = learning_zeros(case)
     if learning and without:
         yield Finding(
             "branch-begins-at-zero",

@@ -11,8 +11,7 @@ from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.weights import blamed_weights, weights_of
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Growth
-from depthscale.network import Add, Hazard
-from depthscale.run import Reading
+from depthscale.network import Hazard
 
 _NORMS = "arXiv:1902.08129"  # on norms that take a mean away, of a batch or of a whole sample
 
@@ -113,7 +112,7 @@ def cause_of_signal(analysis: Analysis, growth: Growth) -> Cause | None:
         f", by {_all(analysis, first.kind, op.name)}",
         "",
         _by_kind(analysis)
-        or (_on_a_sum(analysis) if _joins(op) else advice_on(Trouble.GROWING, op.hazard)),
+        or (_on_a_sum(analysis) if op.joins else advice_on(Trouble.GROWING, op.hazard)),
     )
 
 
@@ -153,13 +152,8 @@ def _part(analysis: Analysis, first: Attribution) -> str:
     )
 
 
-def _joins(op: Reading) -> bool:
-    """Whether it adds a branch to a trunk."""
-    return len(op.reads) > 1 and any(isinstance(what, Add) for what in op.meaning.what)
-
-
 def _on_a_sum(analysis: Analysis) -> str:
-    joins = [op for op in analysis.bulk if _joins(op)]
+    joins = [op for op in analysis.bulk if op.joins]
     blocks = max(len(joins), 1)
     return (
         f"{advice_on(Trouble.GROWING_SUM)} (of the {blocks} sums here 1 / sqrt({blocks}) = "
@@ -177,10 +171,10 @@ def _is_flat(first: Attribution) -> bool:
 def _advice(analysis: Analysis, first: Attribution | None) -> str:
     if by_kind := _by_kind(analysis):
         return by_kind
-    if first is not None and _joins(first.op):
+    if first is not None and first.op.joins:
         return _on_a_sum(analysis)
     norm = None if first is None else first.op.norm
-    adds = any(map(_joins, analysis.bulk))
+    adds = any(op.joins for op in analysis.bulk)
     if norm is not None and norm.row.mixes_samples and not adds:
         small = analysis.trace.batch < analysis.thresholds.small_batch
         larger = " use a larger batch," if small else ""

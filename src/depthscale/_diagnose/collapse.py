@@ -11,7 +11,6 @@ from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis
-from depthscale.network import Add
 from depthscale.run import Likeness, Reading
 
 _FEW_ROWS = 8
@@ -102,7 +101,7 @@ def _drowned(analysis: Analysis, op: Reading) -> str:
     equal = [ms for _, _, ms in op.weights]
     equal += [2.0**each.log2_activation_ms for each in terms if each.settings.get("same_for_all")]
     other = [each for each in terms if not each.settings.get("same_for_all")]
-    if len(other) != 1 or not equal or not any(isinstance(w, Add) for w in op.meaning.what):
+    if len(other) != 1 or not equal or not op.adds:
         return ""
     ratio = sqrt(max(equal) / 2.0 ** other[0].log2_activation_ms)
     if ratio < _DROWNS:

@@ -13,7 +13,6 @@ from depthscale.measure import Analysis, Growth, mean_over_repeats
 from depthscale.network import Hazard, Judged
 from depthscale.run import Reading, Run, log2_total
 
-_SHARES = (Hazard.SHARES, Hazard.SIGMOID)
 _SUITED = 4.0  # fan_in x variance, over what suits a steep activation
 _WHOLE = 0.01  # of a probability, that 16 bits leave
 # samples of which chance makes all labels equal once in 32,768 batches of two classes
@@ -39,8 +38,9 @@ def judged_findings(case: Analysis) -> Iterator[Finding]:
 def _of_losses(case: Analysis, losses: list[Reading]) -> Iterator[Finding]:
     for op in losses:
         below = case.trace.ops[op.reads[0]]
-        twice = op.judges is Judged.LOGITS and below.hazard in _SHARES
-        shares = op.judges is Judged.LOGARITHMS and below.hazard in _SHARES
+        shares = _gives_probabilities(below)
+        twice = op.judges is Judged.LOGITS and shares
+        shares = op.judges is Judged.LOGARITHMS and shares
         whole = op.settings.get("probability", 1.0) if op.judges is Judged.LOGARITHMS else 1.0
         if twice or shares:
             yield _shares_judged(op, below, Trouble.TWICE if twice else Trouble.NOT_LOGS)
@@ -51,6 +51,11 @@ def _of_losses(case: Analysis, losses: list[Reading]) -> Iterator[Finding]:
         yield from _labels(op)
         yield from _targets(case, op, below)
         yield from _shapes(op)
+
+
+def _gives_probabilities(op: Reading) -> bool:
+    """Whether it is a softmax, or an activation between 0 and 1."""
+    return op.hazard is Hazard.SHARES or (op.phi is not None and op.phi.ends == (0.0, 1.0))
 
 
 def _shares_judged(op: Reading, below: Reading, trouble: Trouble) -> Finding:
@@ -287,7 +292,7 @@ def _shapes(op: Reading) -> Iterator[Finding]:
     shapes = op.settings.get("broadcast")
     if not shapes:
         return
-    output, target = shapes.split(" against ")
+    output, target = map(tuple, shapes)
     yield Finding(
         "loss-shapes",
         "error",
@@ -295,7 +300,7 @@ def _shapes(op: Reading) -> Iterator[Finding]:
         f"{op.op} is given an output of shape {output} and a target of shape {target}, which are "
         "broadcast against each other: every output is compared with the target of every sample, "
         "and the best answer is their mean",
-        {"shapes": shapes},
+        {"output": output, "target": target},
         "",
         advice_on(Trouble.BROADCAST),
     )

@@ -82,13 +82,11 @@ def _zero_severity(case: Analysis, each: Unmoved) -> Severity:
     """What is chosen in a batch may be another in the next; a scale or an offset is a remark."""
     if nothing_moves(case):
         return "error"
-    chosen = each.hazard in _CHOOSE or any(is_chosen(case.trace, op) for op in each.makers)
-    if each.trouble is not Trouble.MASKED and (
-        chosen and each.trouble in (Trouble.ZEROED, Trouble.SILENT)
-    ):
-        return "info"
     if each.trouble is Trouble.MASKED:
         return "warn"
+    chosen = each.hazard in _CHOOSE or any(is_chosen(case.trace, op) for op in each.makers)
+    if chosen and each.trouble in (Trouble.ZEROED, Trouble.SILENT):
+        return "info"
     if not any(len(p.shape) > 1 for p in each.params):
         return "info"
     return "error" if each.share >= case.thresholds.cut_error else "warn"
@@ -121,7 +119,7 @@ def _why(each: Unmoved, maker: Reading | None) -> str:
         return f"a {maker.op} {over}, so that it hands back nothing"
     if each.hazard is Hazard.STEP:
         return f"{maker.op} is constant between its steps"
-    if maker.phi is not None or each.hazard in (Hazard.LIMIT, Hazard.SIGMOID):
+    if maker.phi is not None or each.hazard is Hazard.LIMIT:
         return f"all values lie where {maker.op} is flat"
     return f"{maker.op} hands back 0 of what it gets"
 

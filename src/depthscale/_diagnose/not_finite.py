@@ -9,10 +9,9 @@ from depthscale._diagnose.trouble import Trouble
 from depthscale.measure import Analysis, Severity
 from depthscale.network import Hazard
 from depthscale.run import Reading
-from depthscale.sketch import Sketch
+from depthscale.sketch import FORMATS, Sketch
 
 _OVERFLOWING = (Hazard.MAP, Hazard.PRODUCT, Hazard.SUM, Hazard.POWER)
-_TINY = {"float16": 2.0**-25}  # what is rounded to 0
 LARGEST = {"float16": 65504.0, "bfloat16": 3.3895e38, "float32": 3.4028e38}
 
 
@@ -133,11 +132,8 @@ def _why(case: Analysis, op: Reading) -> str:
     if op.hazard is Hazard.LOGARITHM and zeros:
         return "it takes the logarithm of 0"
     if op.hazard is Hazard.DIVISION and zeros:
-        lost = (
-            f", where an eps of less than {_TINY[op.dtype]:.2g} is lost in {op.dtype}"
-            if (op.dtype in _TINY)
-            else ""
-        )
+        tiny = FORMATS[op.dtype].largest_lost if op.dtype in FORMATS else 0.0
+        lost = f", where an eps of {tiny:.2g} or less is lost in {op.dtype}" if tiny else ""
         return f"it divides by 0{lost}"
     if op.hazard is Hazard.EXPONENTIAL:
         return f"it takes the exponential of {given[0].quantile(1.0):.4g}"

@@ -15,7 +15,8 @@ from depthscale.network import Hazard, is_derivative
 from depthscale.run import FateReason, Reading
 from depthscale.sketch import FORMATS, Sketch
 
-_QUANTUM = {"float16": 2.0**-24, "bfloat16": 2.0**-133}  # the smallest number
+# the smallest number of each
+_QUANTUM = {name: 2 * FORMATS[name].largest_lost for name in ("float16", "bfloat16")}
 _FORESEEN = 4.0  # times as many steps as were measured
 _ROOM = 4.0  # below the largest number of a type, from where on it is near
 # log2 of what float32's sums leave of an exact 0, relative to the RMS: it may be lost
@@ -275,7 +276,7 @@ def _depth(case: Analysis, name: str, what: str) -> str:
         or not isinstance(growth.law, Factor)
     ):
         return ""
-    smallest, largest = {"float16": (-24.0, 16.0), "bfloat16": (-133.0, 128.0)}[name]
+    smallest, largest = log2(_QUANTUM[name]), log2(FORMATS[name].largest_kept)
     per_step = log2(growth.rms_rate)
     if not per_step or case.depth is None or what != "gradient":
         return ""

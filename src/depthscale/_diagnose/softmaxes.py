@@ -13,7 +13,6 @@ from depthscale.measure import Analysis
 from depthscale.run import Reading, Shares
 
 _NO_SCORES = 1e-3  # standard deviation of scores that tell nothing apart
-_HALVES = ("float16", "bfloat16")  # whose rounding is no less than that
 
 
 def softmax_findings(case: Analysis) -> Iterator[Finding]:
@@ -31,7 +30,7 @@ def softmax_findings(case: Analysis) -> Iterator[Finding]:
     if median(shares.entropy for _, shares in seen) < case.thresholds.one_hot_entropy:
         yield _one_hot(case, seen)
         return
-    seen = [(op, shares) for op, shares in seen if op.dtype not in _HALVES]
+    seen = [(op, shares) for op, shares in seen if not op.is_half]  # which rounds by as much
     spread = median([shares.spread for _, shares in seen] or [1.0])
     if spread < _NO_SCORES:
         yield Finding(

@@ -36,7 +36,6 @@ _ZEROS = {
     FateReason.UNKNOWN: Trouble.ZEROED,
 }
 _SILENT = (Trouble.SILENT, Trouble.BOTH_ZERO)
-_HALVES = ("float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,16 @@ def nothing_moves(case: Analysis) -> bool:
     kinds = {p.fate.kind for p in case.trace.params}
     lost = any(each.trouble is not Trouble.UNDERFLOW for each in unmoved(case))
     return lost and FateKind.MOVES not in kinds
+
+
+def learning_zeros(case: Analysis) -> list[Reading]:
+    """Operations whose output is 0 because weights of theirs are, which learn first."""
+    moves = {p.name for p in case.trace.params if p.fate.kind is FateKind.MOVES}
+    return [
+        op
+        for op in case.trace.ops
+        if _is_silent(op) and any(n in moves and ms == 0 for n, _, ms in op.weights)
+    ]
 
 
 def _unmoved(trace: Run) -> Iterator[Unmoved]:
@@ -171,13 +180,15 @@ def _trouble(trace: Run, p: TracedParameter) -> Trouble | None:
         return Trouble.PIECEWISE
     if _is_silent(maker):
         return _silence(trace, maker)
+    if maker.phi is not None and maker.phi.ends is not None:
+        return Trouble.SATURATED
     return Trouble.UNDERFLOW if _loses(maker) else trouble
 
 
 def _loses(op: Reading) -> bool:
     """Whether what an operation hands back is a product in 16 bits, which may become 0."""
     constant = (Hazard.STEP, Hazard.SELECTION, Hazard.LIMIT)
-    return op.dtype in _HALVES and op.hazard not in constant
+    return op.is_half and op.hazard not in constant
 
 
 CUTS = {trouble for trouble, _ in STOPS.values()}

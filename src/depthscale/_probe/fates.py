@@ -63,7 +63,14 @@ class Flow:
         for op, call in enumerate(self.calls):
             for source in call.reads:
                 self.consumers[source].append(op)
-        self.read_by = defaultdict(set, {p: {op for _, op in r} for p, r in self.readers.items()})
+        named = {id(p): name for name, p in self.names.items()}
+        self.read: dict[int, set[str]] = defaultdict(set)  # what parameters an operation reads
+        for p, found in self.readers.items():
+            for _, op in found:
+                if p in named:
+                    self.read[op].add(named[p])
+        for op, call in enumerate(self.calls):
+            self.read[op] |= {name for name, *_ in call.weights if name in self.names}
         self.cut = self._cut()
         self.live = self._live()
 
@@ -134,7 +141,7 @@ class Flow:
         nodes = (type(n).__name__ for n, i in self.owners.owner.items() if i == op)
         if any(torch_calls.is_step(node) for node in nodes):
             return FateReason.ROUNDED
-        zeros = any(op in self.read_by[id(p)] and not p.detach().any() for p in self.names.values())
+        zeros = any(self._is_zero_now(name) for name in self.read[op])
         return FateReason.ZERO_FACTOR if zeros else FateReason.MASKED
 
     def derived(self) -> set[int]:
@@ -167,11 +174,16 @@ class Flow:
         ops = [op]
         for each in ops:
             ops += [i for i in self.calls[each].reads if i not in ops and self._are_zero([i])]
-        return any(
-            known[name].kind is FateKind.MOVES and not parameter.detach().any()
-            for name, parameter in self.names.items()
-            if name in known and self.read_by[id(parameter)].intersection(ops)
+        moving = (
+            name
+            for each in ops
+            for name in self.read[each]
+            if name in known and known[name].kind is FateKind.MOVES
         )
+        return any(self._is_zero_now(name) for name in moving)
+
+    def _is_zero_now(self, name: str) -> bool:
+        return not self.names[name].detach().any()
 
     def _zero(self, op: int, parameter: Tensor) -> Fate | None:
         """Whether the gradient that a parameter gets in an operation is exactly 0."""
@@ -208,7 +220,7 @@ class Flow:
     def _without(self, name: str, readers: list[int]) -> Fate:
         """Of a parameter that gets no gradient, why: where its values go on, and the gradient does
         not come back."""
-        named = [op for op, c in enumerate(self.calls) if any(n == name for n, *_ in c.weights)]
+        named = (op for op, names in self.read.items() if name in names)
         readers = sorted({*readers, *named}, key=lambda op: (not self.calls[op].slots, op))
         if not readers:
             reason = FateReason.OUTSIDE if name in self.outside else FateReason.UNUSED
@@ -262,17 +274,20 @@ def fates(
         for name, p in hidden
         if id(p) in flow.readers and (optimized is None or id(p) not in optimized)
     }
-    return {name: _as_waiting(flow, fate, known) for name, fate in known.items()}
+    may_wait = {
+        name: fate.op
+        for name, fate in known.items()
+        if fate.op is not None and fate.reason in _UNTIL_OTHERS_LEARN
+    }
+    first = {op for op in set(may_wait.values()) if flow.learns_first(op, known)}
+    return known | {
+        name: replace(known[name], reason=FateReason.WAITS)
+        for name, op in may_wait.items()
+        if op in first
+    }
 
 
 _UNTIL_OTHERS_LEARN = (FateReason.ZERO_GRADIENT, FateReason.ZERO_INPUT, FateReason.ZERO_FACTOR)
-
-
-def _as_waiting(flow: Flow, fate: Fate, known: Mapping[str, Fate]) -> Fate:
-    """The same fate, where weights that are 0 make it and learn first."""
-    if fate.op is None or fate.reason not in _UNTIL_OTHERS_LEARN:
-        return fate
-    return replace(fate, reason=FateReason.WAITS) if flow.learns_first(fate.op, known) else fate
 
 
 def _is_custom(node: Node) -> bool:

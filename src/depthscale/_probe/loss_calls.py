@@ -24,7 +24,7 @@ def target_facts(args: Any, kwargs: Mapping[str, Any], has_classes: bool = False
         if not judged.requires_grad:  # the target is what is trained
             reduction["constant"] = True
         if target.is_floating_point() and _crosses(judged, target):
-            reduction["broadcast"] = f"{tuple(judged.shape)} against {tuple(target.shape)}"
+            reduction["broadcast"] = (tuple(judged.shape), tuple(target.shape))
         if target.is_floating_point():
             rms = float(target.float().square().mean().sqrt())
             if has_classes and judged.dim() > 1:  # probabilities of them

@@ -101,7 +101,7 @@ class Analysis:
             arrived = mean_over_repeats(op.log2_gradient_norm2)
             gain = log2_total([mean_over_repeats(edge.log2_norm2) for edge in edges]) - arrived
             if isfinite(arrived) and gain - self._divided(op) < self.thresholds.deleted:
-                return None if op.dtype in ("float16", "bfloat16") else (op, gain)
+                return None if op.is_half else (op, gain)
         return None
 
     def _divided(self, op: Reading) -> float:

@@ -2,7 +2,7 @@
 
 from depthscale.network.activations import Activation, Function, Phi, activation, shifted
 from depthscale.network.graph import Graph, Op, RecordedCall, Submodule, dominators_between, label
-from depthscale.network.hazards import Hazard, hazard_of
+from depthscale.network.hazards import Hazard
 from depthscale.network.meaning import Meaning
 from depthscale.network.names import name_and_parameter
 from depthscale.network.normalizers import (
@@ -35,6 +35,7 @@ from depthscale.network.residual import Residual
 from depthscale.network.spec import NetSpec
 from depthscale.network.torch_calls import (
     Judged,
+    hazard_of,
     is_derivative,
     is_elementwise,
     is_embedding,

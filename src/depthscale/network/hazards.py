@@ -22,13 +22,14 @@ class Hazard(Enum):
     MAP = "map"  # sums of products, with weights
     PRODUCT = "product"
     SUM = "sum"
-    SIGMOID = "sigmoid"  # between 0 and 1
 
+
+_NORMS = ("linalg_norm", "linalg_vector_norm", "linalg_matrix_norm", "vector_norm")
 
 _HAZARDS: dict[Hazard, tuple[str, ...]] = {
     Hazard.EXPONENTIAL: ("exp", "exp2", "expm1", "sinh", "cosh", "logsumexp"),
     Hazard.LOGARITHM: ("log", "log2", "log10", "log1p", "logit", "xlogy"),
-    Hazard.ROOT: ("sqrt", "norm", "vector_norm", "linalg_norm", "std", "cdist", "dist"),
+    Hazard.ROOT: ("sqrt", "norm", "std", "cdist", "dist", *_NORMS),
     Hazard.DIVISION: ("div", "rdiv", "reciprocal", "true_divide", "rsqrt", "normalize", "addcdiv"),
     Hazard.POWER: ("pow", "square", "rpow", "float_power", "cumprod", "prod"),
     Hazard.ARC: ("acos", "arccos", "asin", "arcsin", "atanh", "arctanh", "acosh"),
@@ -54,17 +55,12 @@ _HAZARDS: dict[Hazard, tuple[str, ...]] = {
         "empty_like",
     ),
     Hazard.LIMIT: ("clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid", "relu6"),
-    Hazard.MAP: (
-        *("linear", "addmm", "conv1d", "conv2d", "conv3d", "bilinear"),
-        *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
-    ),
     Hazard.PRODUCT: ("mul", "matmul", "mm", "bmm", "einsum", "baddbmm"),
     Hazard.SUM: ("add", "sub", "rsub", "sum", "mean", "cumsum"),
-    Hazard.SIGMOID: ("sigmoid",),
 }
 _OF = {function: hazard for hazard, functions in _HAZARDS.items() for function in functions}
 
 
-def hazard_of(function: str) -> Hazard | None:
-    """By what a function may spoil values; None for what is not known to."""
+def own_hazard(function: str) -> Hazard | None:
+    """By what a function that is no map may spoil values; None for what is not known to."""
     return _OF.get(function)

@@ -7,7 +7,7 @@ from typing import Any
 
 from depthscale.errors import InvalidSpec
 from depthscale.network.activations import ACTIVATIONS, FAMILIES, Activation, Family
-from depthscale.network.hazards import Hazard, hazard_of
+from depthscale.network.hazards import Hazard, own_hazard
 from depthscale.network.normalizers import NORM_CALLS
 
 
@@ -200,6 +200,11 @@ def positions_of_map(function: str) -> int | None:
 def is_map(function: str) -> bool:
     """Whether it is a linear map or a convolution."""
     return function in _POSITIONS_OF_MAPS
+
+
+def hazard_of(function: str) -> Hazard | None:
+    """By what a function may spoil values; None for what is not known to."""
+    return own_hazard(function) or (Hazard.MAP if is_map(function) else None)
 
 
 def scales(function: str) -> bool:

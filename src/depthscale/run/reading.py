@@ -31,6 +31,7 @@ from depthscale.sketch import Sketch
 
 _HELD = 1000.0  # log2 of a mean square that float64 holds
 _NO_DETAILS = Details()
+_HALVES = ("float16", "bfloat16")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +165,22 @@ class Reading:
     @property
     def adds_parameter(self) -> bool:
         """Whether it adds parameters to the one thing that it reads, as a bias."""
-        adds = any(isinstance(what, Add) for what in self.meaning.what)
-        return adds and len(self.reads) == 1 and bool(self.weights)
+        return self.adds and len(self.reads) == 1 and bool(self.weights)
+
+    @property
+    def is_half(self) -> bool:
+        """Whether its numbers have 16 bits."""
+        return self.dtype in _HALVES
+
+    @property
+    def adds(self) -> bool:
+        """Whether it is a sum of what it reads, or of that and parameters."""
+        return any(isinstance(what, Add) for what in self.meaning.what)
+
+    @property
+    def joins(self) -> bool:
+        """Whether it adds what several operations made, as a branch to a trunk."""
+        return self.adds and len(self.reads) > 1
 
     @property
     def hazard(self) -> Hazard | None:

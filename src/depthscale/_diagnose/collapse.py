@@ -25,30 +25,45 @@ def _is_offset(op: Reading) -> bool:
     return op.phi is not None and op.phi.ends is not None and sum(op.phi.ends) != 0
 
 
+Seen = list[tuple[Reading, Likeness]]
+
+
 def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
-    """Compared where every path passes: near the input, and at the last such place."""
+    """Compared where every path passes: near the input, and at the last such place. The first that
+    speaks tells it."""
     seen = [
         (op, op.likeness)
         for op in analysis.dominators
         if op.likeness is not None and not _is_offset(op)
     ]
-    if (
-        len(seen) < 2 or analysis.silenced is not None
-    ):  # where the signal ends, all samples are alike, of course
-        return
-    (_, first), (last, now) = seen[0], seen[-1]
-    for rule, what, before, after in (
-        ("samples-collapse", "samples", first.samples, now.samples),
-        ("positions-collapse", "positions of a sequence", first.positions, now.positions),
-    ):
-        if (
-            isfinite(before)
-            and before < analysis.thresholds.alike_inputs
-            and 1 - after < analysis.thresholds.alike_info
-        ):
-            side = "samples" if rule == "samples-collapse" else "positions"
-            yield _alike(analysis, rule, what, before, after, _first_alike(analysis, seen, side))
+    if len(seen) < 2 or analysis.silenced is not None:
+        return  # where the signal ends, all samples are alike, of course
+    for look in (_equal, _parallel, _few_directions):
+        found = look(analysis, seen)
+        if found is not None:
+            yield found
             return
+
+
+def _equal(analysis: Analysis, seen: Seen) -> Finding | None:
+    """Samples, or positions, that become the same."""
+    for rule, what, side in (
+        ("samples-collapse", "samples", "samples"),
+        ("positions-collapse", "positions of a sequence", "positions"),
+    ):
+        before, after = _ends(seen, side)
+        apart = isfinite(before) and before < analysis.thresholds.alike_inputs
+        if apart and 1 - after < analysis.thresholds.alike_info:
+            op = _first_alike(analysis, seen, side)
+            return _alike(analysis, rule, what, before, after, op)
+    return None
+
+
+def _parallel(analysis: Analysis, seen: Seen) -> Finding | None:
+    """Samples, or positions, that take one direction."""
+    last, now = seen[-1]
+    if last.shape[-1] < _FEW_COLUMNS:  # on so few axes they lie on a line, of course
+        return None
     for rule, what, side in (
         ("rank-collapse", "samples", "aligned_samples"),
         (
@@ -57,34 +72,40 @@ def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
             "aligned_positions",
         ),
     ):
-        before, after = getattr(first, side), getattr(now, side)
-        if last.shape[-1] < _FEW_COLUMNS:  # on so few axes they lie on a line, of course
-            continue
+        before, after = _ends(seen, side)
         if before < _APART and 1 - after < analysis.thresholds.alike_info:
             mixed = rule == "positions-collapse" and now.aligned_samples < _APART
             op = _first_alike(analysis, seen, side)
-            yield _aligned(analysis, rule, what, before, after, op, mixed)
-            return
+            return _aligned(analysis, rule, what, before, after, op, mixed)
+    return None
+
+
+def _few_directions(analysis: Analysis, seen: Seen) -> Finding | None:
+    """Samples that span next to nothing, though they are not alike."""
+    last, now = seen[-1]
     directions = now.rank * min(32, last.shape[0])
-    if (
-        last.shape[0] >= _FEW_ROWS
-        and last.size >= _FEW_COLUMNS * last.shape[0]
-        and directions < analysis.thresholds.rank_warn
-        and now.samples < analysis.thresholds.alike_outputs
-    ):
-        yield Finding(
-            "rank-collapse",
-            "warn",
-            last.name,
-            f"the batch has collapsed onto {directions:.2f} directions: samples differ in size "
-            "and sign only",
-            {"effective_rank": directions, "threshold": analysis.thresholds.rank_warn},
-            "arXiv:2003.01652",
-            advice_on(Trouble.ONE_DIRECTION),
-        )
+    wide = last.shape[0] >= _FEW_ROWS and last.size >= _FEW_COLUMNS * last.shape[0]
+    alike = now.samples >= analysis.thresholds.alike_outputs
+    if not wide or alike or directions >= analysis.thresholds.rank_warn:
+        return None
+    return Finding(
+        "rank-collapse",
+        "warn",
+        last.name,
+        f"the batch has collapsed onto {directions:.2f} directions: samples differ in size and "
+        "sign only",
+        {"effective_rank": directions, "threshold": analysis.thresholds.rank_warn},
+        "arXiv:2003.01652",
+        advice_on(Trouble.ONE_DIRECTION),
+    )
 
 
-def _first_alike(analysis: Analysis, seen: list[tuple[Reading, Likeness]], side: str) -> Reading:
+def _ends(seen: Seen, side: str) -> tuple[float, float]:
+    """A number at the first place and at the last."""
+    return getattr(seen[0][1], side), getattr(seen[-1][1], side)
+
+
+def _first_alike(analysis: Analysis, seen: Seen, side: str) -> Reading:
     """Where they become alike and stay so."""
     op = seen[-1][0]
     for each, likeness in reversed(seen):

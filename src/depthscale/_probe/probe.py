@@ -74,36 +74,42 @@ def probe(
         "seed must be a whole number from 0 up to what torch takes, 2^64 - 1",
     )
     _require_power_of_two(loss_scale)
+    _require_optimizer(optimizer, model)
+    options = ProbeOptions(
+        model,
+        inputs,
+        loss,
+        mode,
+        params,
+        output,
+        verify,
+        norms,
+        repeats,
+        seed,
+        float(loss_scale),
+        optimizer,
+    )
+    if isinstance(model, nn.Module) or not callable(model):
+        return _probe(options)
+    return merged([_probe(_drawn(options, model, seed + i)) for i in range(repeats)])
+
+
+def _drawn(options: ProbeOptions, factory: Callable[[], Any], seed: int) -> ProbeOptions:
+    """The same of the model that a function makes after a seed."""
+    model, inputs = _made(factory, options.inputs, seed)
+    return replace(options, model=model, inputs=inputs, repeats=1, seed=seed)
+
+
+def _require_optimizer(optimizer: Any, model: Any) -> None:
+    if optimizer is None:
+        return
     _require(
-        optimizer is None or isinstance(optimizer, torch.optim.Optimizer),
+        isinstance(optimizer, torch.optim.Optimizer),
         f"optimizer must be a torch.optim.Optimizer, got {type(optimizer).__name__}",
     )
     _require(
-        optimizer is None or isinstance(model, nn.Module),
+        isinstance(model, nn.Module),
         "optimizer= goes with a model; a function makes another one, which no optimizer holds",
-    )
-
-    def asked(model: Any, inputs: Any, repeats: int, seed: int) -> ProbeOptions:
-        model = modules.unwrapped(model)
-        return ProbeOptions(
-            model,
-            inputs,
-            loss,
-            mode,
-            params,
-            output,
-            verify,
-            norms,
-            repeats,
-            seed,
-            float(loss_scale),
-            optimizer,
-        )
-
-    if isinstance(model, nn.Module) or not callable(model):
-        return _probe(asked(model, inputs, repeats, seed))
-    return merged(
-        [_probe(asked(*_made(model, inputs, seed + i), 1, seed + i)) for i in range(repeats)]
     )
 
 
@@ -140,6 +146,7 @@ def _require_no_arguments(factory: Callable[..., Any]) -> None:
 
 
 def _probe(asked: ProbeOptions) -> Run:
+    asked = replace(asked, model=modules.unwrapped(asked.model))
     given.require_module(asked.model)
     _require(
         asked.inputs is not None,

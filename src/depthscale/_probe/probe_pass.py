@@ -8,8 +8,8 @@ from math import isinf, log2
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, Node
 
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
@@ -49,7 +49,7 @@ _BESIDE = (
 class ProbeOptions:
     """What `probe` was asked about one model; its docstring tells of each."""
 
-    model: nn.Module
+    model: Any
     inputs: Any
     loss: outputs.Loss
     mode: str | None
@@ -134,19 +134,33 @@ class ProbePass:
         assert root is not None
         self.root = (root, self.target.output_nr)
         self.reading = Backward(self.ops, [self.root], -self.asked.log2_scale, self.asked.norms)
-        self.flow = Flow(
+        self.flow = self._flow(root)
+        self.parameters.derived = self.flow.asked = self.flow.derived()
+        if self.flow.may_hide():
+            kept.before_backward()  # a Function whose backward runs one of its own adds to .grad
+        ends = self._ends()
+        self.ends = [op for op, _ in ends]
+        self.sinks: list[Sketch] = []
+        self.sources: dict[int, list[Sketch]] = {op: [] for op in self.ends}
+        generator = torch.Generator("cpu").manual_seed(self.asked.seed)
+        for repeat in range(self.asked.repeats):
+            self._pass(ends, generator, last=repeat + 1 == self.asked.repeats)
+
+    def _flow(self, root: Node) -> Flow:
+        names = {**self.hidden, **dict(self.tree.parameters)}
+        return Flow(
             self.ops.calls,
             self.ops.owners,
             self.reading.arrivals,
             root,
             self.checkpoints,
             self.trained_inputs,
-            (names := {**self.hidden, **dict(self.tree.parameters)}),
+            names,
             {name for name, p in names.items() if id(p) in self.outside},
         )
-        self.parameters.derived = self.flow.asked = self.flow.derived()
-        if self.flow.may_hide():
-            kept.before_backward()  # a Function whose backward runs one of its own adds to .grad
+
+    def _ends(self) -> list[tuple[int, GradientEdge]]:
+        """Where gradients end: operations with no way out, and their slots."""
         inside = set(self.reading.nodes)
         ends = [
             (op, GradientEdge(node, number))
@@ -159,34 +173,29 @@ class ProbePass:
             raise InvalidProbe(
                 "nothing to differentiate: no floating input and no embedding reaches the output"
             )
-        self.ends = [op for op, _ in ends]
-        asked = self.asked
-        wanted: list[Any] = [
-            *(edge for _, edge in ends),
-            *(p for _, p in self.parameters.differentiated),
-        ]
-        generator = torch.Generator("cpu").manual_seed(asked.seed)
-        self.sinks: list[Sketch] = []
-        self.sources: dict[int, list[Sketch]] = {op: [] for op, _ in ends}
-        for repeat in range(asked.repeats):
-            weight = outputs.cotangent(self.kind, self.target.detach(), generator, asked.loss_scale)
-            with (
-                self.reading.watched(),
-                self.parameters.watched(root),
-                internals.as_written(),
-                internals.eager(),
-            ):
-                self.sinks.append(self.reading.hand(self.root, weight))
-                with self._overwriting_named():
-                    gradients = torch.autograd.grad(
-                        [self.target],
-                        wanted,
-                        [weight],
-                        retain_graph=repeat + 1 < asked.repeats,
-                        allow_unused=True,
-                    )
-                self._take(ends, gradients)
-                self.parameters.take(gradients[len(ends) :])
+        return ends
+
+    def _pass(
+        self, ends: list[tuple[int, GradientEdge]], generator: torch.Generator, last: bool
+    ) -> None:
+        """One backward pass, of a cotangent of its own."""
+        scale, target = self.asked.loss_scale, self.target
+        weight = outputs.cotangent(self.kind, target.detach(), generator, scale)
+        parameters = (p for _, p in self.parameters.differentiated)
+        wanted: list[Any] = [*(edge for _, edge in ends), *parameters]
+        with (
+            self.reading.watched(),
+            self.parameters.watched(self.root[0]),
+            internals.as_written(),
+            internals.eager(),
+        ):
+            self.sinks.append(self.reading.hand(self.root, weight))
+            with self._overwriting_named():
+                gradients = torch.autograd.grad(
+                    [target], wanted, [weight], retain_graph=not last, allow_unused=True
+                )
+            self._take(ends, gradients)
+            self.parameters.take(gradients[len(ends) :])
 
     @contextmanager
     def _overwriting_named(self) -> Iterator[None]:

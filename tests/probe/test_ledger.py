@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from depthscale._diagnose import diagnose
 from depthscale._probe import probe, recorder
+from depthscale._probe.call_records import Invocation
 from depthscale._probe.calls import TorchFunction
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import ledger
@@ -157,16 +158,16 @@ def hiding(monkeypatch: pytest.MonkeyPatch, model: nn.Module, hidden: int) -> tu
     """A trace in which operation number `hidden` (inputs not counted) was taken for a pure
     reshape."""
     seen: list[str] = []
-    saw = recorder.is_reshape
+    saw = recorder.hands_on
 
-    def mistaken(function: TorchFunction, output: Tensor, given: Tensor) -> bool:
+    def mistaken(function: TorchFunction, output: Tensor, given: list[Tensor]) -> bool:
         if saw(function, output, given):
             return True
         seen.append(function.name)
         return len(seen) == hidden
 
     with monkeypatch.context() as patched:
-        patched.setattr(recorder, "is_reshape", mistaken)
+        patched.setattr(recorder, "hands_on", mistaken)
         return probe(model, x()), seen[hidden - 1]
 
 
@@ -233,9 +234,9 @@ def test_an_operation_that_no_call_announces_is_found_all_the_same(
     """The recorder ignores tanh; autograd's graph does not."""
     saw = recorder.Recorder._saw
 
-    def ignoring(self: recorder.Recorder, function: TorchFunction, *rest: Any) -> None:
-        if function.name != "tanh":
-            saw(self, function, *rest)
+    def ignoring(self: recorder.Recorder, ran: Invocation, outputs: list[Tensor]) -> None:
+        if ran.function.name != "tanh":
+            saw(self, ran, outputs)
 
     whole = probe(plain(), x())
     monkeypatch.setattr(recorder.Recorder, "_saw", ignoring)

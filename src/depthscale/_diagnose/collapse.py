@@ -25,7 +25,7 @@ def _is_offset(op: Reading) -> bool:
     return op.phi is not None and op.phi.ends is not None and sum(op.phi.ends) != 0
 
 
-Seen = list[tuple[Reading, Likeness]]
+Compared = list[tuple[Reading, Likeness]]
 
 
 def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def collapse_findings(analysis: Analysis) -> Iterator[Finding]:
             return
 
 
-def _equal(analysis: Analysis, seen: Seen) -> Finding | None:
+def _equal(analysis: Analysis, seen: Compared) -> Finding | None:
     """Samples, or positions, that become the same."""
     for rule, what, side in (
         ("samples-collapse", "samples", "samples"),
@@ -59,7 +59,7 @@ def _equal(analysis: Analysis, seen: Seen) -> Finding | None:
     return None
 
 
-def _parallel(analysis: Analysis, seen: Seen) -> Finding | None:
+def _parallel(analysis: Analysis, seen: Compared) -> Finding | None:
     """Samples, or positions, that take one direction."""
     last, now = seen[-1]
     if last.shape[-1] < _FEW_COLUMNS:  # on so few axes they lie on a line, of course
@@ -80,7 +80,7 @@ def _parallel(analysis: Analysis, seen: Seen) -> Finding | None:
     return None
 
 
-def _few_directions(analysis: Analysis, seen: Seen) -> Finding | None:
+def _few_directions(analysis: Analysis, seen: Compared) -> Finding | None:
     """Samples that span next to nothing, though they are not alike."""
     last, now = seen[-1]
     directions = now.rank * min(32, last.shape[0])
@@ -100,12 +100,12 @@ def _few_directions(analysis: Analysis, seen: Seen) -> Finding | None:
     )
 
 
-def _ends(seen: Seen, side: str) -> tuple[float, float]:
+def _ends(seen: Compared, side: str) -> tuple[float, float]:
     """A number at the first place and at the last."""
     return getattr(seen[0][1], side), getattr(seen[-1][1], side)
 
 
-def _first_alike(analysis: Analysis, seen: Seen, side: str) -> Reading:
+def _first_alike(analysis: Analysis, seen: Compared, side: str) -> Reading:
     """Where they become alike and stay so."""
     op = seen[-1][0]
     for each, likeness in reversed(seen):

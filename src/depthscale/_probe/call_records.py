@@ -4,11 +4,12 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.autograd.graph import Node
 
+from depthscale._probe.calls import TorchFunction
 from depthscale._probe.modules import ModuleCall
 from depthscale._probe.nodes import Exit, Slot
 from depthscale._probe.norm_calls import NormCall
@@ -114,6 +115,16 @@ class Call:
     def in_leaf(self) -> bool:
         """Whether its module has no others inside."""
         return self.path is None and not self.module.module._modules
+
+
+class Invocation(NamedTuple):
+    """A call as it ran. / given: its tensors, in order; read: their records, as they were."""
+
+    function: TorchFunction
+    args: Any
+    kwargs: Any
+    given: list[Tensor]
+    read: list[Value]
 
 
 @dataclass(eq=False)

@@ -194,8 +194,16 @@ def _gather(values: Iterable[Any], into: list[Tensor]) -> None:
             _gather(value.values(), into)
 
 
-def is_reshape(function: TorchFunction, output: Tensor, given: Tensor) -> bool:
-    """Whether a new output holds the same values as the first argument, rearranged."""
+def hands_on(function: TorchFunction, output: Tensor, given: list[Tensor]) -> bool:
+    """Whether an output is new and holds the same values as the first argument, rearranged."""
+    return (
+        bool(given)
+        and not any(output is t for t in given)
+        and _is_reshape(function, output, given[0])
+    )
+
+
+def _is_reshape(function: TorchFunction, output: Tensor, given: Tensor) -> bool:
     if output.numel() != given.numel() or output.dtype != given.dtype:
         return False
     if function.copies:

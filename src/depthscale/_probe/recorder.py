@@ -8,7 +8,6 @@ sharded model enters a recorder of its own, for its own thread and its own share
 calls are in the order of running on every rank, so that equal numbers are one operation.
 """
 
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,24 +24,25 @@ from depthscale._probe.call_records import (
     SIGNAL,
     Call,
     Checkpoint,
+    Invocation,
     Role,
     Value,
 )
 from depthscale._probe.calls import (
     TorchFunction,
+    hands_on,
     is_followed,
-    is_reshape,
     tensors,
     torch_function,
 )
-from depthscale._probe.loss_calls import refused_labels, target_facts
+from depthscale._probe.loss_calls import judged, target_facts
 from depthscale._probe.modules import ModuleStack
-from depthscale._probe.nodes import Slot
 from depthscale._probe.norm_calls import norm_call
 from depthscale._probe.op_statistics import Output, read_statistics
 from depthscale._probe.parameters import Parameters
 from depthscale._probe.sketching import shape_of, sketch_of
 from depthscale._probe.state import StateGuard
+from depthscale._probe.value_table import ValueTable, is_counted
 from depthscale.errors import UnsupportedTensor
 from depthscale.network import torch_calls
 from depthscale.run import NotSeen
@@ -70,13 +70,7 @@ class Recorder(TorchFunctionMode):
         self._modules, self._kept, self._parameters = modules, kept, parameters
         self._depth = internals.depth()
         self._functions: dict[Callable[..., Any], TorchFunction] = {}
-        self._values: dict[int, Value] = {}  # by identity, of tensors that were alive
-        self._by_slot: dict[Slot, Value] = {}
-        self._own: dict[int, int] = {}  # kinds of parameters and buffers, by identity
-        for tensors_of_kind, kind in ((parameters.buffers, BUFFER), (parameters.all, PARAMETER)):
-            for tensor in tensors_of_kind:
-                self._own[id(tensor)] = kind
-                self._add(tensor, kind)
+        self._table = ValueTable(parameters.all, parameters.buffers)
         self._wrote: Value | None = None  # what the call that runs wrote to
         self._given = False  # whether the model was given a tensor
         modules.on_leaving = self._left
@@ -85,10 +79,10 @@ class Recorder(TorchFunctionMode):
         """What the model is given, by name."""
         self._given = bool(inputs)
         for name, tensor in inputs.items():
-            if _is_counted(tensor):
+            if is_counted(tensor):
                 self._record("input", [tensor], [], path=name)
             else:
-                self._add(tensor, SIGNAL)
+                self._table.add(tensor, SIGNAL)
 
     def close(self, outputs: list[Tensor]) -> None:
         """After the forward pass: what made the outputs, if no function was seen to."""
@@ -135,23 +129,14 @@ class Recorder(TorchFunctionMode):
         if self._kept is not None:
             self._keep(self._kept, function, args, kwargs)
         read = [self.value(tensor) for tensor in given]
-        result = self._judged(func, args, kwargs) if function.judges else func(*args, **kwargs)
+        result = judged(function, args, kwargs) if function.judges else func(*args, **kwargs)
         outputs = self._outputs(tensors(result) or given[:1], given, read)
         if outputs:
-            self._saw(function, args, kwargs, given, read, outputs)
+            self._saw(Invocation(function, args, kwargs, given, read), outputs)
         if function.leaves and not any(t.requires_grad for t in outputs):
             pairs = zip(given, read, strict=True)
             self.outside |= {id(t) for t, value in pairs if value.kind == PARAMETER}
         return result
-
-    def _judged(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """What a loss returns; where it refuses its labels, with a note of why."""
-        try:
-            return func(*args, **kwargs)
-        except (IndexError, RuntimeError) as refused:
-            if why := refused_labels(args, kwargs):
-                refused.add_note(why)
-            raise
 
     def _listens(self) -> bool:
         """Whether what runs is this model's forward pass: neither a checkpoint's second one nor
@@ -190,78 +175,67 @@ class Recorder(TorchFunctionMode):
                 outputs.append(tensor if whole is None else whole)
         return outputs
 
-    def _saw(
-        self,
-        function: TorchFunction,
-        args: Any,
-        kwargs: Any,
-        given: list[Tensor],
-        read: list[Value],
-        outputs: list[Tensor],
-    ) -> None:
+    def _saw(self, ran: Invocation, outputs: list[Tensor]) -> None:
+        function, read = ran.function, ran.read
         looked_at = read[:1] if function.like_another else read
         kind = self._joined(function, [value.kind for value in looked_at], outputs[0])
-        counted = [t for t in outputs if _is_counted(t)]
+        counted = [t for t in outputs if is_counted(t)]
         if len(counted) < len(outputs):
-            self._index(function.name, kind, read, [t for t in outputs if not _is_counted(t)])
+            self._index(function.name, kind, read, [t for t in outputs if not is_counted(t)])
             if not counted:
                 return
         if kind in (BUFFER, PARAMETER) and not function.embeds:
-            self._add_all(counted, kind, None)
+            self._table.add_all(counted, kind, None)
             return
         counted = [t for t in counted if not self._is_silent(function.name, t)]
         if not counted:
             return
-        if len(counted) == 1 and self._hands_on(function, counted[0], given):
+        if len(counted) == 1 and hands_on(function, counted[0], ran.given):
             call = Call(function.name, Role.RESHAPE, self._modules.top, read)
             self.calls.append(call)
-            self._add_all(counted, kind, call)
+            self._table.add_all(counted, kind, call)
         elif kind == SIGNAL or any(t.requires_grad for t in counted):
-            asked = torch_calls.settings(function.name, args, kwargs)
-            if function.embeds and kind != SIGNAL:  # of positions, say
-                asked["same_for_all"] = True
-            weights = [
-                t
-                for t, value in zip(given, read, strict=True)
-                if value.counted and value.kind in (BUFFER, PARAMETER)
-            ]
-            if weights and not any(t.requires_grad for t in weights):
-                asked["frozen"] = True
-            call = self._record(
-                function.name, counted, read, asked, weights, arguments=(args, kwargs)
-            )
-            if function.judges:
-                asked |= target_facts(args, kwargs, torch_calls.has_classes(function.name))
-            if self.norms:
-                call.norm = norm_call(function.function, function.name, args, kwargs, asked)
+            self._operation(ran, counted, kind)
         else:
-            self._add_all(counted, CONSTANT, None)
+            self._table.add_all(counted, CONSTANT, None)
             if internals.is_wrapped(counted[0]):
                 why = "it runs inside a torch.func transform, whose tensors stand for others"
                 self.not_seen.append(NotSeen(self._here(function.name), why))
+
+    def _operation(self, ran: Invocation, made: list[Tensor], kind: int) -> None:
+        """A call that makes values which are followed."""
+        function, args, kwargs, given, read = ran
+        asked = torch_calls.settings(function.name, args, kwargs)
+        if function.embeds and kind != SIGNAL:  # of positions, say
+            asked["same_for_all"] = True
+        weights = [
+            t
+            for t, value in zip(given, read, strict=True)
+            if value.counted and value.kind in (BUFFER, PARAMETER)
+        ]
+        if weights and not any(t.requires_grad for t in weights):
+            asked["frozen"] = True
+        call = self._record(function.name, made, read, asked, weights, arguments=(args, kwargs))
+        if function.judges:
+            asked |= target_facts(function.name, args, kwargs)
+        if self.norms:
+            call.norm = norm_call(function.function, function.name, args, kwargs, asked)
 
     def _index(self, name: str, kind: int, read: list[Value], made: list[Tensor]) -> None:
         followed = any(value.call is not None for value in read)
         call = Call(name, Role.INDEX, self._modules.top, read) if followed else None
         if call is not None:
             self.calls.append(call)
-        self._add_all(made, kind, call)
-
-    def _hands_on(self, function: TorchFunction, output: Tensor, given: list[Tensor]) -> bool:
-        return (
-            bool(given)
-            and not any(output is t for t in given)
-            and is_reshape(function, output, given[0])
-        )
+        self._table.add_all(made, kind, call)
 
     def _is_silent(self, name: str, tensor: Tensor) -> bool:
         """Whether a tensor was written to where autograd does not look, as under no_grad: its
         gradient passes as if that had not been, so that nothing new made it."""
         node = tensor.grad_fn
-        if node is None or (node, tensor.output_nr) not in self._by_slot:
+        if node is None or (node, tensor.output_nr) not in self._table.by_slot:
             return False
         why = "it writes where autograd does not look (no_grad?) to a value that has a gradient"
-        self._by_slot[node, tensor.output_nr].silent = NotSeen(self._here(name), why)
+        self._table.by_slot[node, tensor.output_nr].silent = NotSeen(self._here(name), why)
         return True
 
     def _record(
@@ -296,7 +270,7 @@ class Recorder(TorchFunctionMode):
         )
         call.wrote, self._wrote = self._wrote, None
         self.calls.append(call)
-        self._add_all(outputs, SIGNAL, call)
+        self._table.add_all(outputs, SIGNAL, call)
         return call
 
     def _sketch(self, name: str, outputs: list[Tensor]) -> Sketch | None:
@@ -308,13 +282,14 @@ class Recorder(TorchFunctionMode):
             return None
 
     def _here(self, name: str) -> str:
-        return ".".join(part for part in (self._modules.top.path, name) if part)
+        path = self._modules.top.path
+        return f"{path}.{name}" if path else name
 
     # ---- every tensor
 
     def value(self, tensor: Tensor) -> Value:
         """The record of a tensor as it is now."""
-        node, known = tensor.grad_fn, self._values.get(id(tensor))
+        node, known = tensor.grad_fn, self._table.by_tensor.get(id(tensor))
         if known is not None and known.ref() is tensor:
             if known.node is node:
                 known.version = internals.version(tensor)
@@ -329,17 +304,17 @@ class Recorder(TorchFunctionMode):
         """The record of a tensor that no call was seen to make: a constant, an output of a custom
         autograd.Function, a view whose base was written to."""
         kind, call = (CONSTANT, None) if before is None else (before.kind, before.call)
-        if node is None or kind in (BUFFER, PARAMETER) or not _is_counted(tensor):
-            return self._add(tensor, kind, call)
-        known = self._by_slot.get((node, tensor.output_nr))
+        if node is None or kind in (BUFFER, PARAMETER) or not is_counted(tensor):
+            return self._table.add(tensor, kind, call)
+        known = self._table.by_slot.get((node, tensor.output_nr))
         if known is not None:
-            return self._add(tensor, known.kind, known.call)
+            return self._table.add(tensor, known.kind, known.call)
         base = internals.base_of(tensor)
         if base is not None and base.numel() == tensor.numel():
             viewed = self.value(base)
             call = Call("view", Role.RESHAPE, self._modules.top, [viewed])
             self.calls.append(call)
-            value = self._add(tensor, viewed.kind if before is None else kind, call)
+            value = self._table.add(tensor, viewed.kind if before is None else kind, call)
             call.made.append(value)
             return value
         return self._unannounced(tensor, node)
@@ -347,29 +322,13 @@ class Recorder(TorchFunctionMode):
     def _unannounced(self, tensor: Tensor, node: Node) -> Value:
         """The record of what no call made."""
         name = type(node).__name__
-        asked = {"autograd": name}
         kind_of_node = name.removesuffix("0").removesuffix("Backward")
         slots: Any = node.next_functions
-        sources = (self._by_slot.get(slot) for slot in slots)
+        sources = (self._table.by_slot.get(slot) for slot in slots)
         read = [value for value in sources if value is not None]
-        call = self._record(kind_of_node, [tensor], read, asked, role=Role.UNANNOUNCED)
+        given = {"autograd": name}
+        call = self._record(kind_of_node, [tensor], read, given, role=Role.UNANNOUNCED)
         return call.made[0]
-
-    def _add(self, tensor: Tensor, kind: int, call: Call | None = None) -> Value:
-        node, ref = tensor.grad_fn, weakref.ref(tensor)
-        value = Value(ref, internals.version(tensor), kind, node, 0, _is_counted(tensor), call)
-        if node is not None:
-            value.output = tensor.output_nr
-            self._by_slot[node, value.output] = value
-        self._values[id(tensor)] = value
-        return value
-
-    def _add_all(self, outputs: list[Tensor], kind: int, call: Call | None) -> None:
-        """New records of what a call made; a parameter or a buffer that it wrote to stays one."""
-        for tensor in outputs:
-            value = self._add(tensor, self._own.get(id(tensor), kind), call)
-            if call is not None:
-                call.made.append(value)
 
     def _joined(self, function: TorchFunction, kinds: list[int], output: Tensor) -> int:
         """What an output derives from, by what went in: of parameters and constants, from
@@ -382,7 +341,3 @@ class Recorder(TorchFunctionMode):
         ours = kind == PARAMETER and self._given and not internals.is_wrapped(output)
         begins = function.maps and kinds[0] == CONSTANT
         return PARAMETER if ours and not begins else CONSTANT
-
-
-def _is_counted(tensor: Tensor) -> bool:
-    return tensor.is_floating_point() or tensor.is_complex()

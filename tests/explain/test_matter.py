@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from depthscale._explain import training
 from depthscale._explain.dataset import Dataset, dataset
 from depthscale._explain.trainability import Matter, matter, read_matter
-from depthscale._explain.training import EPS, Settings, train
+from depthscale._explain.training import EPS, Settings, Variant, train
 from depthscale.errors import InvalidSpec
 from depthscale.nets.draw import draw_rows
 from depthscale.network.operations import Linear
@@ -60,9 +60,9 @@ def _alone(data: Dataset, depth: int, rate: float, seed: int, normed: bool) -> t
     return ratio, float(layers[-1].weight.detach().norm())
 
 
-@pytest.mark.parametrize("network", ["vanilla", "batch norm"])
+@pytest.mark.parametrize("network", Variant)
 def test_networks_side_by_side_are_networks_alone(
-    network: str, monkeypatch: pytest.MonkeyPatch
+    network: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ends: list[torch.Tensor] = []
     finish = training._trained
@@ -70,7 +70,7 @@ def test_networks_side_by_side_are_networks_alone(
     data, rates, seeds = _toy(), (0.01, 0.3), (4, 5)
     runs = train(data, network, 3, rates, seeds, TINY)
     for n, run in enumerate(runs):
-        ratio, norm = _alone(data, 3, run.rate, run.seed, network == "batch norm")
+        ratio, norm = _alone(data, 3, run.rate, run.seed, network is Variant.BATCH_NORM)
         assert run.ratios[0] == pytest.approx(ratio, rel=1e-4)
         assert float(ends[-1][n].detach().norm()) == pytest.approx(norm, rel=1e-4)
     assert [(run.seed, run.rate) for run in runs] == [(s, r) for s in seeds for r in rates]
@@ -79,11 +79,11 @@ def test_networks_side_by_side_are_networks_alone(
 def test_a_network_that_leaves_the_numbers_counts_as_a_guess_and_leaves_its_neighbours_alone() -> (
     None
 ):
-    wild, calm = train(_toy(), "vanilla", 3, (1e4, 0.01), (0,), Settings(16, 16, 40))
+    wild, calm = train(_toy(), Variant.VANILLA, 3, (1e4, 0.01), (0,), Settings(16, 16, 40))
     assert wild.diverged
     assert wild.accuracy == 1 / 4
     assert not calm.diverged
-    alone = train(_toy(), "vanilla", 3, (0.01,), (0,), Settings(16, 16, 40))[0]
+    alone = train(_toy(), Variant.VANILLA, 3, (0.01,), (0,), Settings(16, 16, 40))[0]
     assert calm.train_accuracy == pytest.approx(alone.train_accuracy)
 
 
@@ -99,16 +99,16 @@ def test_batch_norm_starts_with_theorys_ratio_and_loses_it_in_the_first_steps(
 ) -> None:
     """Width 64 over 32 samples: one network's ratio varies by about a fifth around theory's, on the
     data's own Gram matrix."""
-    deep = found.of("batch norm")[-1]
+    deep = found.of(Variant.BATCH_NORM)[-1]
     assert deep.predicted > 60
     assert abs(np.log(deep.ratios[0] / deep.predicted)) < 0.6
     assert deep.ratios[-1] < deep.ratios[0] / 3
-    assert abs(np.log(found.of("vanilla")[-1].predicted)) < 0.2
+    assert abs(np.log(found.of(Variant.VANILLA)[-1].predicted)) < 0.2
 
 
 def test_the_reading_has_the_runs_numbers(found: Matter) -> None:
     said = " ".join(read_matter(found))
-    assert f"{found.of('batch norm')[-1].accuracy:.2f} at 24" in said
+    assert f"{found.of(Variant.BATCH_NORM)[-1].accuracy:.2f} at 24" in said
     assert "60 steps of plain SGD" in said
     assert found.trainable_depth == pytest.approx(
         38.1, abs=0.3

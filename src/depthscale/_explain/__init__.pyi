@@ -26,13 +26,13 @@ from depthscale._explain.normalizer_cells import KEEPS as KEEPS
 from depthscale._explain.normalizer_cells import NORMALIZERS as NORMALIZERS
 from depthscale._explain.normalizer_cells import Cell as Cell
 from depthscale._explain.trainability import DEPTHS as DEPTHS
-from depthscale._explain.trainability import NETWORKS as NETWORKS
 from depthscale._explain.trainability import RATES as RATES
 from depthscale._explain.trainability import Matter as Matter
 from depthscale._explain.trainability import MatterRow as MatterRow
 from depthscale._explain.trainability import matter as matter
 from depthscale._explain.trainability import read_matter as read_matter
 from depthscale._explain.training import Settings as Settings
+from depthscale._explain.training import Variant as Variant
 from depthscale._explain.verdict import Outcome as Outcome
 from depthscale._explain.verdict import Row as Row
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from depthscale._explain.dataset import Dataset, dataset
 from depthscale._explain.single_thread import one_thread
-from depthscale._explain.training import EPS, FIRST, Settings, Trained, train
+from depthscale._explain.training import EPS, FIRST, Settings, Trained, Variant, train
 from depthscale.errors import InvalidSpec
 from depthscale.measure import growth
 from depthscale.nets import Progress
 from depthscale.network import NetSpec
 from depthscale.theory import batch_norm_trainable_depth, predict
 
-NETWORKS = ("vanilla", "batch norm")
 DEPTHS, RATES = (10, 20, 30, 50), (1e-3, 1e-2, 1e-1)
 
 
@@ -33,7 +32,7 @@ class MatterRow:
     seeds; predicted: at step 0.
     """
 
-    network: str
+    network: Variant
     depth: int
     rate: float
     accuracy: float
@@ -61,7 +60,7 @@ class Matter:
     runs: tuple[Trained, ...]
     seed: int = 0
 
-    def of(self, network: str) -> list[MatterRow]:
+    def of(self, network: Variant) -> list[MatterRow]:
         return [row for row in self.rows if row.network == network]
 
     def record(self) -> dict[str, Any]:
@@ -97,15 +96,13 @@ def matter(
     runs: list[Trained] = []
     with one_thread():
         for depth in depths:
-            for network in NETWORKS:
+            for network in Variant:
                 runs += train(data, network, depth, rates, range(seed, seed + seeds), settings)
                 if progress:
-                    progress(len(runs), len(depths) * len(NETWORKS) * len(rates) * seeds)
-    rate = growth(predict(_spec("batch norm", 12, settings))).rate
+                    progress(len(runs), len(depths) * len(Variant) * len(rates) * seeds)
+    rate = growth(predict(_spec(Variant.BATCH_NORM, 12, settings))).rate
     of_kind = (
-        [run for run in runs if (run.network, run.depth) == (n, d)]
-        for d in depths
-        for n in NETWORKS
+        [run for run in runs if (run.network, run.depth) == (n, d)] for d in depths for n in Variant
     )
     rows = tuple(_row(each, settings, data) for each in of_kind)
     trainable = batch_norm_trainable_depth(rate)
@@ -126,7 +123,7 @@ def matter(
 
 def read_matter(found: Matter) -> list[str]:
     """What the run shows, and what it cannot tell; every number is the run's."""
-    normed, vanilla = found.of("batch norm"), found.of("vanilla")
+    normed, vanilla = found.of(Variant.BATCH_NORM), found.of(Variant.VANILLA)
     deep, plain = normed[-1], vanilla[-1]
     noise = 2 * max(row.stderr for row in found.rows)
     steps = found.settings.steps
@@ -171,8 +168,8 @@ def _check(depths: Sequence[int], rates: Sequence[float], seeds: int, settings: 
         )
 
 
-def _spec(network: str, depth: int, settings: Settings) -> NetSpec:
-    norm, eps = ("batch", EPS) if network == "batch norm" else ("none", 0.0)
+def _spec(network: Variant, depth: int, settings: Settings) -> NetSpec:
+    norm, eps = ("batch", EPS) if network is Variant.BATCH_NORM else ("none", 0.0)
     return NetSpec(norm=norm, depth=depth, width=settings.width, batch=settings.batch, eps=eps)
 
 
@@ -199,7 +196,7 @@ def _row(runs: list[Trained], settings: Settings, data: Dataset) -> MatterRow:
     )
 
 
-def _predicted(network: str, depth: int, settings: Settings, data: Dataset) -> float:
+def _predicted(network: Variant, depth: int, settings: Settings, data: Dataset) -> float:
     """|dE/dy_1| / |dE/dy_L| of wide networks on a batch of the data, whose y has half of what x
     below it has in mean square."""
     log2 = predict(

@@ -3,6 +3,7 @@ and learning rates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 from torch import Tensor
@@ -17,6 +18,13 @@ FIRST = 6  # steps whose gradients are kept
 _LAST = 30  # steps over which the training accuracy is taken
 
 
+class Variant(StrEnum):
+    """What stands between the layers of a network that is trained."""
+
+    VANILLA = "vanilla"
+    BATCH_NORM = "batch norm"
+
+
 @dataclass(frozen=True)
 class Trained:
     """One network. / accuracy: on held-out samples, normalized over batches of their own;
@@ -26,7 +34,7 @@ class Trained:
     ratios: |dE/dy_1| over |dE/dy_L|, norms over a batch, at each of the first steps.
     """
 
-    network: str
+    network: Variant
     depth: int
     rate: float
     seed: int
@@ -48,19 +56,18 @@ class Settings:
 
 def train(
     data: Dataset,
-    network: str,
+    network: Variant,
     depth: int,
     rates: Sequence[float],
     seeds: Sequence[int],
     settings: Settings,
 ) -> list[Trained]:
-    """Every learning rate with every seed. / network: "vanilla" or "batch norm"; depth: ReLU layers
-    under the linear output.
+    """Every learning rate with every seed. / depth: ReLU layers under the linear output.
 
     Networks of one seed begin with the same weights and see the same batches, whatever their rate
     or norm.
     """
-    copies, normed = len(rates), network == "batch norm"
+    copies, normed = len(rates), network is Variant.BATCH_NORM
     weights = _weights(data, depth, seeds, settings.width, copies)
     step_size = torch.tensor(list(rates)).repeat(len(seeds))[:, None, None]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -139,7 +146,7 @@ def _norms(gradients: Tensor) -> Tensor:
 
 def _trained(
     data: Dataset,
-    network: str,
+    network: Variant,
     depth: int,
     rates: Sequence[float],
     seeds: Sequence[int],
@@ -148,7 +155,7 @@ def _trained(
     ratios: Tensor,
     accuracies: Tensor,
 ) -> list[Trained]:
-    tested = _tested(data, weights, network == "batch norm", settings.batch)
+    tested = _tested(data, weights, network is Variant.BATCH_NORM, settings.batch)
     finite = torch.stack([weight.detach().flatten(1).isfinite().all(1) for weight in weights]).all(
         0
     )

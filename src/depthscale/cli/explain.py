@@ -87,9 +87,10 @@ def _random(batch: int | None, width: int | None, seed: int) -> Any:
 
 def _line(line: str) -> Text:
     """In one line of the terminal, however narrow."""
-    return Text(
-        line, style="bold" if line.startswith("step ") else "", no_wrap=True, overflow="ignore"
-    )
+    from depthscale._report import Heading
+
+    style = "bold" if isinstance(line, Heading) else ""
+    return Text(line, style=style, no_wrap=True, overflow="ignore")
 
 
 def _numbers(given: str, name: str) -> tuple[float, ...]:

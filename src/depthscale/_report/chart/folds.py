@@ -86,9 +86,13 @@ def _by_step(trace: Run) -> tuple[list[Span], str]:
     if found is None:
         return [], ""
     ops, ends = trace.ops, _ends(trace, sorted({op for pair in found.pairs for op in pair}))
-    each = [(f"step {k}", list(ops[ends[k - 1] + 1 : ends[k] + 1])) for k in range(1, len(ends))]
+    each = [(str(k), list(ops[ends[k - 1] + 1 : ends[k] + 1])) for k in range(1, len(ends))]
     before, after = (_few(part, _MOST_BESIDE) for part in (ops[: ends[0] + 1], ops[ends[-1] + 1 :]))
-    return [*before, *_evenly(each, _MOST - len(before) - len(after)), *after], found.word
+    steps = [
+        (f"step {first}" if first == last else f"steps {first} to {last}", inside)
+        for first, last, inside in _evenly(each, _MOST - len(before) - len(after))
+    ]
+    return [*before, *steps, *after], found.word
 
 
 def _ends(trace: Run, ends: list[int]) -> list[int]:
@@ -111,24 +115,15 @@ def _ends(trace: Run, ends: list[int]) -> list[int]:
 
 
 def _few(ops: Sequence[Reading], most: int) -> list[Span]:
-    return _by_module(ops, most) or _evenly(_runs(ops, 1), most)
-
-
-def _evenly(runs: list[Span], most: int) -> list[Span]:
-    """The runs themselves, or so many of about the same number of runs."""
-    size = -(-len(runs) // most)
-    parts = [runs[i : i + size] for i in range(0, len(runs), size or 1)]
-    return [
-        (
-            part[0][0] if len(part) == 1 else _range(part[0][0], part[-1][0]),
-            [op for _, run in part for op in run],
-        )
-        for part in parts
+    return _by_module(ops, most) or [
+        (first if first == last else f"{first} to {last}", inside)
+        for first, last, inside in _evenly(_runs(ops, 1), most)
     ]
 
 
-def _range(first: str, last: str) -> str:
-    """ "steps 1 to 17", "0 to 4"."""
-    if first.startswith("step ") and last.startswith("step "):
-        return f"steps {first[5:]} to {last[5:]}"
-    return f"{first} to {last}"
+def _evenly(runs: list[Span], most: int) -> list[tuple[str, str, list[Reading]]]:
+    """So many parts of about the same number of runs, or the runs themselves: the names of the
+    first and the last run of each, and its operations."""
+    size = -(-len(runs) // most)
+    parts = [runs[i : i + size] for i in range(0, len(runs), size or 1)]
+    return [(part[0][0], part[-1][0], [op for _, run in part for op in run]) for part in parts]

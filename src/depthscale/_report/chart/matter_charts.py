@@ -4,7 +4,7 @@ from math import isfinite
 
 import altair as alt
 
-from depthscale._explain import NETWORKS, Matter
+from depthscale._explain import Matter, Variant
 from depthscale._report.chart.pictures import pictures
 from depthscale._report.chart.theme import (
     INK,
@@ -48,7 +48,7 @@ def accuracies(found: Matter) -> Chart:
     ]
     colour = alt.Color(
         "network:N",
-        scale=alt.Scale(domain=list(NETWORKS), range=NETWORK_COLOURS[:2]),
+        scale=alt.Scale(domain=[str(each) for each in Variant], range=NETWORK_COLOURS[:2]),
         legend=alt.Legend(title=None, orient="top"),
     )
     x = alt.X("depth:Q", title="depth", scale=alt.Scale(domainMin=0), axis=alt.Axis(grid=False))
@@ -69,7 +69,7 @@ def first_steps(found: Matter) -> alt.Chart:
     """The first layer's gradient over the last one's at the first steps, a colour a depth."""
     rows = [
         {"depth": str(row.depth), "step": step, "ratio": ratio}
-        for row in found.of("batch norm")
+        for row in found.of(Variant.BATCH_NORM)
         for step, ratio in enumerate(row.ratios)
         if isfinite(ratio) and ratio > 0
     ]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from depthscale._explain import Matter, read_matter
+from depthscale._explain import Matter, Variant, read_matter
 from depthscale._report.chart.matter_charts import accuracies, first_steps
 from depthscale._report.page import (
     Part,
@@ -40,7 +40,7 @@ def matter_page(found: Matter) -> str:
 
 def _first_screen(found: Matter) -> Part:
     s = found.settings
-    shallow, deep = found.of("batch norm")[0], found.of("batch norm")[-1]
+    shallow, deep = found.of(Variant.BATCH_NORM)[0], found.of(Variant.BATCH_NORM)[-1]
     verdict = (
         f"Over {s.batch} samples Batch Norm makes the squared gradient grow by "
         f"×{found.growth_rate:.4g} per layer, so that "

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from depthscale._explain import NETWORKS, Matter, MatterRow, read_matter
+from depthscale._explain import Matter, MatterRow, Variant, read_matter
 from depthscale._report.terminal.titled_table import titled_table
 
 _SHOWN = (0, 1, 2, 5)  # steps of the table
@@ -27,7 +27,7 @@ def matter_table(found: Matter) -> RenderableType:
 
 
 def _accuracies(found: Matter) -> Table:
-    columns = (column for name in NETWORKS for column in (name, "lr"))
+    columns = (column for name in Variant for column in (name, "lr"))
     title = "held-out accuracy at the best learning rate"
     table = titled_table(title, ("depth", "of 16/ln rate", *columns), "", 2)
     for depth, rows in groupby(found.rows, lambda row: row.depth):
@@ -43,7 +43,7 @@ def _ratios(found: Matter) -> Table:
     table = titled_table(title, ("depth", "network", "theory, step 0", *steps), "network", 2)
     for row in found.rows:
         ratios = (_ratio(row.ratios[step]) for step in _SHOWN)
-        depth = str(row.depth) if row.network == NETWORKS[0] else ""
+        depth = str(row.depth) if row.network is Variant.VANILLA else ""
         table.add_row(depth, row.network, _ratio(row.predicted), *ratios)
     return table
 

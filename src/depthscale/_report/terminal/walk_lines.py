@@ -45,8 +45,14 @@ _PLACES = {
 _SHOWN = 4  # samples in a row
 
 
+class Heading(str):
+    """A line above a step."""
+
+    __slots__ = ()
+
+
 def walk_lines(walk: BatchnormWalk) -> Iterator[str]:
-    """Everything, line by line."""
+    """Everything, line by line; a step's first line is a Heading."""
     shape = " x ".join(map(str, walk.shape))
     leaves = ", ".join(f"{name} {short(walk.leaves[name][0])}" for name in ("gamma", "beta"))
     yield (
@@ -68,7 +74,7 @@ def walk_lines(walk: BatchnormWalk) -> Iterator[str]:
         yield ""
         yield from _step(step)
     yield ""
-    yield "step 0   x: what flowed to it adds up"
+    yield Heading("step 0   x: what flowed to it adds up")
     yield _row("dE/dx", "from centre + from mean", walk.gradients["x"])
     yield ""
     yield from _shares(walk)
@@ -90,7 +96,7 @@ def _circuit(walk: BatchnormWalk) -> list[str]:
 
 def _step(step: Passed) -> Iterator[str]:
     formula = f"{step.symbol} == {step.value}"
-    yield f"step {step.step}   {step.node}: {formula_line(formula)}"
+    yield Heading(f"step {step.step}   {step.node}: {formula_line(formula)}")
     yield from (f"  {line}" for line in wrap(step.says, 76))
     yield _row(formula_line(step.symbol), "", step.numbers)
     yield _row("dE/d" + formula_line(step.symbol), "arrives", step.arriving)

@@ -56,13 +56,12 @@ def test_tensors_of_transforms_are_told_from_plain_ones() -> None:
     seen = []
 
     def look(row: Tensor) -> Tensor:
-        seen.append((internals.is_wrapped(row), internals.version(row)))
+        seen.append(internals.is_wrapped(row))
         return row * 2
 
     torch.func.vmap(look)(x())
     torch.func.grad(lambda t: look(t).sum())(x().detach())
-    assert [each for each, _ in seen] == [True, True]
-    assert seen[0][1] == -1
+    assert seen == [True, True]
     assert not internals.is_wrapped(x())
 
 

@@ -197,7 +197,8 @@ def _gather(values: Iterable[Any], into: list[Tensor]) -> None:
 def hands_on(function: TorchFunction, output: Tensor, given: list[Tensor]) -> bool:
     """Whether an output is new and holds the same values as the first argument, rearranged."""
     return (
-        bool(given)
+        (function.copies or internals.base_of(output) is not None)
+        and bool(given)
         and not any(output is t for t in given)
         and _is_reshape(function, output, given[0])
     )
@@ -208,7 +209,7 @@ def _is_reshape(function: TorchFunction, output: Tensor, given: Tensor) -> bool:
         return False
     if function.copies:
         return True
-    return internals.base_of(output) is not None and _storage(output) == _storage(given)
+    return _storage(output) == _storage(given)
 
 
 def _storage(tensor: Tensor) -> int:

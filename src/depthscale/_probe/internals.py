@@ -79,8 +79,11 @@ def is_wrapped(tensor: Tensor) -> bool:
 
 
 def version(tensor: Tensor) -> int:
-    """How often a tensor was written to; -1 for those that do not count."""
-    return -1 if is_wrapped(tensor) or tensor.is_inference() else tensor._version
+    """How often a tensor was written to; one number for those that do not count."""
+    try:
+        return tensor._version
+    except RuntimeError:  # made in inference mode
+        return -1
 
 
 def base_of(tensor: Tensor) -> Tensor | None:

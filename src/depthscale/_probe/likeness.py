@@ -16,16 +16,20 @@ _ROWS, _COLUMNS = 32, 4096  # of an output that are compared: enough for a corre
 _TABLE = 4096  # rows of a table whose columns are compared
 _BLOCK = 256  # columns whose rows stay in the first cache
 
-Gram = NDArray[np.float64] | Tensor
+Alike = tuple[float, float, float]  # see `_alike`
 
 
 @dataclass(frozen=True)
 class Products:
-    """Products of what is compared, each with each. / samples: [n, n]; positions: [m, m] of the
-    first sample's, or None."""
+    """What is compared, each with each; on a device their products, which nothing here waits for.
 
-    samples: Gram
-    positions: Gram | None
+    Args:
+        samples: Of [n, n] products.
+        positions: Of the first sample's [m, m], or None.
+    """
+
+    samples: Alike | Tensor
+    positions: Alike | Tensor | None
     are_equal: bool = False
     largest_feature: float = nan
 
@@ -44,7 +48,7 @@ def products_of(output: Tensor, comes_in: bool = False) -> Products | None:
     values = float32_array(output)
     if values is None:
         values = output.detach()
-    products = Products(_products(values), _products(values[0]) if sequence else None)
+    products = Products(_compare(values), _compare(values[0]) if sequence else None)
     return _as_input(products, output.detach()) if comes_in else products
 
 
@@ -63,20 +67,20 @@ def likeness(products: Products) -> Likeness:
     """Mean product of two samples over their mean square (1: all alike); the same for two
     positions, nan without any; effective rank of the samples' products, (trace)^2 / |.|^2, over
     their number."""
-    samples, rank, aligned = _summary(_numbers(products.samples))
+    samples, rank, aligned = _numbers(products.samples)
     positions, _, lined = (
-        (nan, nan, nan) if products.positions is None else _summary(_numbers(products.positions))
+        (nan, nan, nan) if products.positions is None else _numbers(products.positions)
     )
     of_inputs = products.are_equal, products.largest_feature
     return Likeness(samples, positions, rank, aligned, lined, *of_inputs)
 
 
-def _products(values: NDArray[np.float32] | Tensor) -> Gram:
-    """Of the first axis' first entries, each with each. / returns: [n, n]."""
+def _compare(values: NDArray[np.float32] | Tensor) -> Alike | Tensor:
+    """The first axis' first entries, each with each. / returns: of a tensor its [n, n] products."""
     rows = values[:_ROWS].reshape(min(len(values), _ROWS), -1)
     step = max(1, rows.shape[1] // _COLUMNS)
     if not isinstance(rows, Tensor):
-        return _gram(rows, step)
+        return _alike(rows, step)
     with (
         torch.no_grad(),
         torch.autocast(rows.device.type, enabled=False),
@@ -85,8 +89,10 @@ def _products(values: NDArray[np.float32] | Tensor) -> Gram:
         return compared @ compared.T
 
 
-def _numbers(gram: Gram) -> NDArray[np.float64]:
-    return gram.cpu().double().numpy() if isinstance(gram, Tensor) else gram
+def _numbers(compared: Alike | Tensor) -> Alike:
+    if isinstance(compared, Tensor):
+        return _summary(compared.cpu().double().numpy())
+    return compared
 
 
 @compiled(fastmath=REORDER)
@@ -128,3 +134,9 @@ def _summary(gram):
                 pairs += 1
     aligned = cosines / pairs if pairs else np.nan
     return (total - trace) / (n - 1) / trace, trace**2 / square_total / n, aligned
+
+
+@compiled()
+def _alike(rows, step):
+    """The summary of the products of some rows. / rows: [n, m] float32."""
+    return _summary(_gram(rows, step))

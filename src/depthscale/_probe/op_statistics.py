@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -32,6 +33,7 @@ class Statistic:
 
     Args:
         field: Its name.
+        may_apply: Whether to any operation of a function.
         applies: Whether to an operation, by its function and its settings.
         read: Of an output, at once; what it gives may wait on a device. None where there is nothing
             to read.
@@ -39,6 +41,7 @@ class Statistic:
     """
 
     field: str
+    may_apply: Callable[[str], bool]
     applies: Callable[[str, Mapping[str, Any]], bool]
     read: Callable[[Output], Any]
     settle: Callable[[Any], Any]
@@ -53,16 +56,22 @@ def _shares(each: Output) -> Shares | None:
 STATISTICS = (
     Statistic(
         "likeness",
+        torch_calls.may_be_compared,
         torch_calls.is_compared,
         lambda each: products_of(each.values, torch_calls.is_input(each.function)),
         likeness,
     ),
     Statistic(
-        "dead", torch_calls.is_rectifier, lambda each: dead_units(each.values, each.read), float
+        "dead",
+        torch_calls.may_be_elementwise,
+        torch_calls.is_rectifier,
+        lambda each: dead_units(each.values, each.read),
+        float,
     ),
     Statistic(
         "shares",
-        lambda function, _: torch_calls.makes_shares(function),
+        torch_calls.makes_shares,
+        lambda function, _: True,
         _shares,
         lambda shares: shares,
     ),
@@ -73,9 +82,14 @@ def read_statistics(output: Output) -> dict[str, Any]:
     """What is read of an output, by field."""
     return {
         each.field: each.read(output)
-        for each in STATISTICS
+        for each in _candidates(output.function)
         if each.applies(output.function, output.settings)
     }
+
+
+@cache
+def _candidates(function: str) -> tuple[Statistic, ...]:
+    return tuple(each for each in STATISTICS if each.may_apply(function))
 
 
 def settled(statistics: Mapping[str, Any]) -> dict[str, Any]:

@@ -187,9 +187,10 @@ class Recorder(TorchFunctionMode):
         if kind in (BUFFER, PARAMETER) and not function.embeds:
             self._table.add_all(counted, kind, None)
             return
-        counted = [t for t in counted if not self._is_silent(function.name, t)]
-        if not counted:
-            return
+        if self._wrote is not None:
+            counted = [t for t in counted if not self._is_silent(function.name, t)]
+            if not counted:
+                return
         if len(counted) == 1 and hands_on(function, counted[0], ran.given):
             call = Call(function.name, Role.RESHAPE, self._modules.top, read)
             self.calls.append(call)

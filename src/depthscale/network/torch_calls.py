@@ -180,6 +180,16 @@ def is_elementwise(function: str, given: Mapping[str, Any]) -> bool:
     return function in _UNNAMED or activation_of(function, given) is not None
 
 
+def may_be_elementwise(function: str) -> bool:
+    """Whether a function is an activation under some settings."""
+    return function in _UNNAMED or function in FAMILIES or function in _ACTIVATIONS
+
+
+def may_be_compared(function: str) -> bool:
+    """Whether the samples of its output are worth comparing under some settings."""
+    return function in _COMPARED or may_be_elementwise(function)
+
+
 def is_rectifier(function: str, given: Mapping[str, Any]) -> bool:
     row = activation_of(function, given)
     return row is not None and row.rectifier

@@ -81,6 +81,7 @@ class TorchFunction:
         in_place: Its name says that it writes to its first argument.
         running: Where the running statistics stand among its arguments, which it may write to.
         parameters: Names of its parameters, of a function that is written in Python.
+        opened: The same function, which shows what it calls inside.
     """
 
     function: Callable[..., Any]
@@ -96,6 +97,7 @@ class TorchFunction:
     in_place: bool
     running: slice | None
     parameters: tuple[str, ...]
+    opened: Callable[..., Any] | None
 
     def written(self, args: Any, kwargs: Any) -> list[Tensor]:
         """Tensors that a call will write to, as far as its name and arguments say."""
@@ -145,6 +147,7 @@ def torch_function(func: Callable[..., Any]) -> TorchFunction:
         in_place=in_place and bare not in _NOT_WRITING,
         running=_RUNNING.get(func),
         parameters=() if code is None else code.co_varnames[: code.co_argcount],
+        opened=internals.opened(func) if func is F.multi_head_attention_forward else None,
     )
 
 

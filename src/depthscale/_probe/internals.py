@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, cast
 
 import torch
@@ -104,6 +105,21 @@ def eager() -> Any:
         if "torch._dynamo" in sys.modules
         else nullcontext()
     )
+
+
+def opened(function: Any) -> Callable[..., Any]:
+    """A function of torch's that is written in Python, which does not hand itself over whole to
+    function modes: they see what it calls."""
+    names = {**function.__globals__, "has_torch_function": lambda tensors: False}
+    copy = FunctionType(
+        function.__code__,
+        names,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,9 @@ class Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         if function.follows and is_followed(*args):
             return None
+        if function.opened is not None:
+            with self:
+                return function.opened(*args, **kwargs)
         given = tensors((*args, kwargs)) if kwargs else tensors(args)
         if self._kept is not None:
             self._keep(self._kept, function, args, kwargs)

@@ -153,7 +153,9 @@ def test_an_operation_without_a_rule_is_named_and_what_follows_a_norm_is_known()
     trace = probe(Model(), torch.randn(8, 64))
     found = predict_run(trace)
     assert any("cumsum" in said for _, said in found.stops)
-    assert math.isnan(found.ops[0].log2_gradient_ms)
+    assert [found.ops[i].op for i, _ in found.stops] == ["cumsum"]
+    assert [op.from_theory for op in found.ops] == [op.op != "cumsum" for op in found.ops]
+    assert math.isfinite(found.ops[0].log2_gradient_ms)
     assert found.ops[trace["norm"].id].log2_activation_ms == pytest.approx(0.0, abs=1e-3)
     assert found.ops[trace["norm"].id].log2_gradient_ms == pytest.approx(
         trace["norm"].log2_gradient_ms, abs=0.3
@@ -228,14 +230,12 @@ def test_what_a_rule_leaves_out_is_told_once() -> None:
     assert "2^0 at the output" in repr(said)
 
 
-def test_a_prediction_that_stops_says_where_when_it_is_printed() -> None:
+def test_a_prediction_that_takes_measured_gains_says_so_when_it_is_printed() -> None:
     layers = nn.Linear(8, 8), nn.Softmax(-1), nn.Linear(8, 8)
     stopped, whole = (
         predict(probe(nn.Sequential(*some), torch.randn(4, 8))) for some in (layers, layers[::2])
     )
-    assert repr(stopped).endswith(
-        "gradient RMS not known at the input, 2^0 at the output; the prediction stops at 1: "
-        "theory has no rule for softmax)"
-    )
-    assert "stops" not in repr(whole)
+    assert repr(stopped).endswith("2^0 at the output; measured gains at 1 of 4 operations)")
+    assert any("theory has no rule for softmax" in note for note in stopped.notes)
+    assert "measured" not in repr(whole)
     assert "not known" not in repr(whole)

@@ -25,6 +25,7 @@ from depthscale.network import (
     Graph,
     Input,
     Linear,
+    Multiply,
     NetSpec,
     Norm,
     Op,
@@ -137,6 +138,8 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
             return elementwise(name).phi(args[0])
         case Add(scale):
             return args[0] + scale * args[1]
+        case Multiply():
+            return args[0] * args[1]
         case Dropout(keep):
             return torch.nn.functional.dropout(args[0], 1 - keep)
 
@@ -197,7 +200,14 @@ def _pool(kind: str, window: Window, x: Tensor) -> Tensor:
 def _attention(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """q, k, v: [samples, entries, positions]."""
     q, k, v = (x.unflatten(1, (attention.heads, -1)).transpose(2, 3) for x in (q, k, v))
-    found = functional.scaled_dot_product_attention(q, k, v, is_causal=attention.causal)
+    found = functional.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        dropout_p=1 - attention.keep,
+        is_causal=attention.causal,
+        scale=attention.scale / q.shape[-1] ** 0.5,
+    )
     return found.transpose(2, 3).flatten(1, 2)
 
 

@@ -25,6 +25,7 @@ from depthscale.network.operations import (
     Flatten,
     Input,
     Linear,
+    Multiply,
     Norm,
     Operation,
     Part,
@@ -44,8 +45,9 @@ from depthscale.network.torch_calls import (
     is_product,
     is_scatter,
     judged_by,
+    scales,
 )
-from depthscale.network.torch_ops import is_split, meanings, norm_of, parameter_input
+from depthscale.network.torch_ops import is_split, meanings, norm_of, parameter_input, places
 from depthscale.network.window import Window
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "Judged",
     "Linear",
     "Meaning",
+    "Multiply",
     "NetSpec",
     "Norm",
     "NormCall",
@@ -101,5 +104,7 @@ __all__ = [
     "name_and_parameter",
     "norm_of",
     "parameter_input",
+    "places",
+    "scales",
     "shifted",
 ]

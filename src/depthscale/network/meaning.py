@@ -10,6 +10,7 @@ from depthscale.network.activations import Activation, activation
 from depthscale.network.operations import Affine, Conv, Elementwise, Linear, Norm, Operation
 
 Shape = tuple[int, ...]
+CASTS = ("to", "float", "half", "bfloat16", "double", "type_as")  # to a number type
 
 
 class Values(Protocol):
@@ -17,6 +18,8 @@ class Values(Protocol):
 
     @property
     def count(self) -> int: ...
+    @property
+    def zeros(self) -> int: ...
     def mean_square(self) -> float: ...
     def min_magnitude(self) -> float: ...
     def max_magnitude(self) -> float: ...
@@ -84,6 +87,15 @@ class Meaning:
         """The activation that it is."""
         elementwise = self._first(Elementwise)
         return None if elementwise is None else activation(elementwise.activation)
+
+
+@dataclass(frozen=True)
+class WrittenOut:
+    """What several calls are together. / meaning: of the last call; inside: numbers of the
+    others."""
+
+    meaning: Meaning
+    inside: frozenset[int]
 
 
 def scale_of(mean_square: float) -> list[Operation]:

@@ -93,11 +93,19 @@ class Flatten:
 
 @dataclass(frozen=True)
 class Attention:
-    """softmax(q k^T / sqrt(entries of a head)) v of its inputs q, k and v. / causal: each position
-    looks at those up to itself."""
+    """softmax(scale q k^T / sqrt(entries of a head)) v of its inputs q, k and v.
+
+    Args:
+        causal: Each position looks at those up to itself.
+        shared_by: Heads of queries that read one head of keys and values.
+        keep: Each weight is kept with this probability and then divided by it, else 0.
+    """
 
     heads: int = 1
     causal: bool = False
+    scale: float = 1.0
+    shared_by: int = 1
+    keep: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -163,6 +171,11 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Multiply:
+    """The product of its two inputs, entry by entry."""
+
+
+@dataclass(frozen=True)
 class Dropout:
     """Each entry kept with probability `keep` and then divided by it, else 0."""
 
@@ -178,6 +191,7 @@ Operation = (
     | Affine
     | Elementwise
     | Add
+    | Multiply
     | Dropout
     | Pool
     | Flatten

@@ -22,6 +22,7 @@ class Judged(Enum):
 
 # function -> plain arguments that are kept: name -> (position, default or None)
 _Kept = dict[str, tuple[int, Any]]
+_ATTENTION = "scaled_dot_product_attention"
 _WINDOW: _Kept = {"stride": (3, 1), "padding": (4, 0), "dilation": (5, 1), "groups": (6, 1)}
 _POOL: _Kept = {"kernel_size": (1, None), "stride": (2, None), "padding": (3, None)}
 
@@ -50,7 +51,11 @@ _KEPT: dict[str, _Kept] = {
     **dict.fromkeys(("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d"), _POOL),
     "adaptive_avg_pool2d": {"output_size": (1, None)},
     "dropout": {"p": (1, 0.5), "training": (2, True)},
-    "scaled_dot_product_attention": {"is_causal": (5, None), "scale": (6, None)},
+    _ATTENTION: {
+        "dropout_p": (4, None),
+        "is_causal": (5, None),
+        "scale": (6, None),
+    },
     "softmax": {"dim": (1, None)},
     "einsum": {"equation": (0, None)},
     "mean": {"dim": (1, None)},
@@ -124,7 +129,17 @@ def settings(function: str, args: Any, kwargs: Mapping[str, Any]) -> dict[str, A
             kept["alpha"] = kwargs["alpha"]
         if kwargs.get("rounding_mode") is not None:
             kept["rounding_mode"] = kwargs["rounding_mode"]
+    if function == _ATTENTION:
+        kept |= _heads(*args, **kwargs)
     return kept
+
+
+def _heads(
+    query: Any, key: Any, *others: Any, enable_gqa: bool = False, **named: Any
+) -> dict[str, Any]:
+    """Entries of a head, and how many heads of queries read one of keys."""
+    shared = query.shape[-3] // key.shape[-3] if enable_gqa else 1
+    return {"head_size": query.shape[-1], "shared_by": shared}
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """Products with weights and sliding windows: calls of torch as maps and pools."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -11,14 +11,19 @@ from depthscale.network.window import Window
 Chain = list[Operation]
 
 
-def linear(call: Call, before: Call | None) -> Chain | None:
+def first_of(read: Sequence[Call]) -> Call | None:
+    """What a call reads first."""
+    return read[0] if read else None
+
+
+def linear(call: Call, read: Sequence[Call]) -> Chain | None:
     """x W^T + b: the weight is [out, in]."""
-    return _product(call, before, lambda rows, columns: (columns, rows))
+    return _product(call, first_of(read), lambda rows, columns: (columns, rows))
 
 
-def matmul(call: Call, before: Call | None) -> Chain | None:
+def matmul(call: Call, read: Sequence[Call]) -> Chain | None:
     """x W + b: the weight is [in, out]."""
-    return _product(call, before, lambda rows, columns: (rows, columns))
+    return _product(call, first_of(read), lambda rows, columns: (rows, columns))
 
 
 def _product(
@@ -41,11 +46,11 @@ def _product(
     return [Flatten(), map_] if flat else [map_]
 
 
-def einsum(call: Call, before: Call | None) -> Chain | None:
+def einsum(call: Call, read: Sequence[Call]) -> Chain | None:
     """Of a signal and a weight whose last letters are summed over and come out."""
     terms, _, out = call.settings.get("equation", "").replace(" ", "").partition("->")
     operands = terms.split(",")
-    if before is None or len(call.weights) != 1 or len(operands) != 2 or len(call.reads) != 1:
+    if len(read) != 1 or len(call.weights) != 1 or len(operands) != 2:
         return None
     (_, shape, ms), *_ = call.weights
     for signal, weight in (operands, operands[::-1]):
@@ -69,7 +74,8 @@ def _bias(call: Call) -> float:
     return next((ms for _, shape, ms in call.weights if len(shape) == 1), 0.0)
 
 
-def conv(call: Call, before: Call | None) -> Chain | None:
+def conv(call: Call, read: Sequence[Call]) -> Chain | None:
+    before = first_of(read)
     kernel = next(((shape, ms) for _, shape, ms in call.weights if len(shape) > 2), None)
     if kernel is None or before is None or len(before.shape) != len(kernel[0]):
         return None
@@ -99,13 +105,13 @@ def _window(given: Any, before: Call, kernel: Shape) -> Window | None:
     return Window(before.shape[2:], kernel, stride, padding, dilation)
 
 
-def max_pool(call: Call, before: Call | None) -> Chain | None:
-    window = _pooled(call, before)
+def max_pool(call: Call, read: Sequence[Call]) -> Chain | None:
+    window = _pooled(call, first_of(read))
     return None if window is None else [Pool("max", window)]
 
 
-def average_pool(call: Call, before: Call | None) -> Chain | None:
-    window = _pooled(call, before)
+def average_pool(call: Call, read: Sequence[Call]) -> Chain | None:
+    window = _pooled(call, first_of(read))
     return None if window is None else [Pool("average", window)]
 
 
@@ -124,8 +130,9 @@ def _pooled(call: Call, before: Call | None) -> Window | None:
     return window if window is not None and window.size_out == call.shape[2:] else None
 
 
-def global_pool(call: Call, before: Call | None) -> Chain | None:
+def global_pool(call: Call, read: Sequence[Call]) -> Chain | None:
     """The mean over all positions of an image: an adaptive pool to one, or a mean over the axes."""
+    before = first_of(read)
     if before is None or len(before.shape) != 4:
         return None
     if call.size * prod(before.shape[2:]) != before.size:

@@ -1,7 +1,7 @@
 """Calls of torch as operations: one rule for each function.
 
-A rule takes the call and the one whose output it reads first, and gives the operations that it is,
-or None where that is not known.
+A rule takes the call and those whose outputs it reads, and gives the operations that it is, or None
+where that is not known.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from depthscale.network.operations import (
     Elementwise,
     Embedding,
     Input,
+    Multiply,
     Norm,
     Operation,
     Part,
@@ -29,7 +30,7 @@ from depthscale.network.torch_calls import activation_of
 from depthscale.network.written_out import written_out
 
 Chain = list[Operation]
-Rule = Callable[[Call, Call | None], Chain | None]
+Rule = Callable[[Call, Sequence[Call]], Chain | None]
 
 
 def meanings(calls: Sequence[Call]) -> list[Meaning]:
@@ -90,22 +91,21 @@ def gain_of(call: Call) -> float | None:
 
 
 def _chain(calls: Sequence[Call], call: Call) -> Chain:
-    before = calls[call.reads[0]] if call.reads else None
     rule = _RULES.get(call.op, _activation)
-    return rule(call, before) or [Unknown(call.op)]
+    return rule(call, [calls[i] for i in call.reads]) or [Unknown(call.op)]
 
 
 # ---- the rules
 
 
-def _input(call: Call, before: Call | None) -> Chain | None:
+def _input(call: Call, read: Sequence[Call]) -> Chain | None:
     alike = min(1.0, max(0.0, call.likeness.samples)) if call.likeness is not None else 0.0
     if call.activation is None or not call.activation.mean_square() > 0:
         return None
     return [Input(call.activation.mean_square(), alike, places(call.shape))]
 
 
-def _embedding(call: Call, before: Call | None) -> Chain | None:
+def _embedding(call: Call, read: Sequence[Call]) -> Chain | None:
     if not call.weights:
         return None
     (_, shape, ms), *_ = call.weights
@@ -117,7 +117,7 @@ def _embedding(call: Call, before: Call | None) -> Chain | None:
     return [Embedding(ms, shape[0], call.shape[1:-1])]
 
 
-def _norm(call: Call, before: Call | None) -> Chain | None:
+def _norm(call: Call, read: Sequence[Call]) -> Chain | None:
     """A norm and its gain, known by its mean square; a shift that is not 0 and statistics that have
     run are not known well enough."""
     norm = norm_of(call.op, call.settings, call.shape, call.size)
@@ -144,7 +144,7 @@ def _is_fresh(norm: Norm, call: Call) -> bool:
     )
 
 
-def _add(call: Call, before: Call | None) -> Chain | None:
+def _add(call: Call, read: Sequence[Call]) -> Chain | None:
     alpha = float(call.settings.get("alpha", 1))  # of what stands on the right
     if "left" in call.settings:
         return [Affine(alpha, float(call.settings["left"]))]
@@ -153,59 +153,70 @@ def _add(call: Call, before: Call | None) -> Chain | None:
     return [Add(alpha)]
 
 
-def _multiplied(call: Call, before: Call | None) -> Chain | None:
+def _multiplied(call: Call, read: Sequence[Call]) -> Chain | None:
     for side in ("left", "right"):
         if side in call.settings:
             return [Affine(float(call.settings[side]), 0.0)]
+    if len(call.reads) == 2 and call.reads[0] != call.reads[1] and not call.weights:
+        return [Multiply()] if all(each.size == call.size for each in read) else None
     return [Affine(call.weights[0][2] ** 0.5, 0.0)] if len(call.weights) == 1 else None
 
 
-def _divided(call: Call, before: Call | None) -> Chain | None:
+def _divided(call: Call, read: Sequence[Call]) -> Chain | None:
     by = call.settings.get("right")
     return [Affine(1 / float(by), 0.0)] if by and "rounding_mode" not in call.settings else None
 
 
-def _dropout(call: Call, before: Call | None) -> Chain | None:
+def _dropout(call: Call, read: Sequence[Call]) -> Chain | None:
     p = call.settings.get("p", 0.5)
     if not call.settings.get("training", True):
         return [Affine(1.0, 0.0)]
     return [Dropout(1 - p)] if p < 1 else None
 
 
-def _attention(call: Call, before: Call | None) -> Chain | None:
-    heads = call.shape[1] if len(call.shape) == 4 else 1
-    return [Attention(heads, bool(call.settings.get("is_causal")))]
+def _attention(call: Call, read: Sequence[Call]) -> Chain | None:
+    """Its scale in units of the one that it takes by itself."""
+    given, heads = call.settings, call.shape[1] if len(call.shape) == 4 else 1
+    scale = (given.get("scale") or 0.0) * given.get("head_size", 1) ** 0.5 or 1.0
+    keep = 1 - given.get("dropout_p", 0.0)
+    causal, shared_by = bool(given.get("is_causal")), given.get("shared_by", 1)
+    return [Attention(heads, causal, scale, shared_by, keep)] if keep > 0 else None
 
 
-def _same(call: Call, before: Call | None) -> Chain | None:
+def _same(call: Call, read: Sequence[Call]) -> Chain | None:
     return [Affine(1.0, 0.0)]
 
 
-def _selected(call: Call, before: Call | None) -> Chain | None:
-    """Some positions of a sequence, as the first one, or the last: every entry of those."""
-    if before is None or len(before.shape) != 3 or not before.size:
+def _selected(call: Call, read: Sequence[Call]) -> Chain | None:
+    """Some positions of a sequence, as the first one, or the last: every entry of those; or one of
+    several parts that lie beside each other in the entries."""
+    before = maps.first_of(read)
+    if before is None or len(before.shape) != 3 or not before.size or len(read) > 1:
         return None
     share = call.size / before.size
+    if share < 1 and call.shape and call.shape[-1] == before.shape[-1] * share:
+        return [Part(share)]
     if call.size * before.shape[1] % before.size or call.shape[-1] != before.shape[-1] or share > 1:
         return None
     return [Part(share, "positions")]
 
 
-def _joined(call: Call, before: Call | None) -> Chain | None:
+def _joined(call: Call, read: Sequence[Call]) -> Chain | None:
     """A signal and what no input changes, as a class token, or an empty cache: nearly the
     signal."""
+    before = maps.first_of(read)
     nearly = before is not None and len(call.reads) == 1 and call.size < 1.3 * before.size
     return [Affine(1.0, 0.0)] if nearly else None
 
 
-def _activation(call: Call, before: Call | None) -> Chain | None:
+def _activation(call: Call, read: Sequence[Call]) -> Chain | None:
     row = activation_of(call.op, call.settings)
     if row is None or len(call.reads) != 1 or call.weights:
         return None
     return [Elementwise(row.name)]
 
 
-def _prelu(call: Call, before: Call | None) -> Chain | None:
+def _prelu(call: Call, read: Sequence[Call]) -> Chain | None:
     """With one slope for all, of which the sign is not known: neither mean square depends on it."""
     if len(call.weights) != 1 or prod(call.weights[0][1]) != 1:
         return None
@@ -213,6 +224,12 @@ def _prelu(call: Call, before: Call | None) -> Chain | None:
 
 
 _SPLITTING = ("chunk", "split", "unbind", "tensor_split")
+
+
+def _negative(call: Call, read: Sequence[Call]) -> Chain | None:
+    return [Affine(-1.0, 0.0)]
+
+
 _SAME = ("to", "float", "half", "bfloat16", "double", "type_as", "positive")
 _RULES: dict[str, Rule] = {
     "input": _input,
@@ -227,6 +244,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(NORM_CALLS, _norm),
     "add": _add,
     "mul": _multiplied,
+    "neg": _negative,
     "div": _divided,
     "dropout": _dropout,
     "scaled_dot_product_attention": _attention,

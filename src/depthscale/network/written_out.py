@@ -1,4 +1,5 @@
-"""Norms and activations that a model writes out in elementary calls, known by their pattern.
+"""What a model writes out in elementary calls, known by its pattern: norms, activations, attention,
+rotary positions.
 
 A norm: y divided by the root of the mean of its squares, or of those of y - mean(y). Its output's
 mean square must be what that norm gives: 1 less eps times the mean of 1 / sigma^2.
@@ -8,31 +9,22 @@ it has the values of a row of the table.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.network.activations import ACTIVATIONS
-from depthscale.network.meaning import Call, Meaning, scale_of
+from depthscale.network.meaning import CASTS, Call, Meaning, WrittenOut, scale_of
 from depthscale.network.operations import Elementwise, Norm, Operation
 from depthscale.network.torch_calls import activation_of
+from depthscale.network.written_attention import attention, rotation
 
-_CASTS = ("to", "float", "half", "bfloat16", "double", "type_as")
 _ROUNDING = 1e-2  # of a mean square of numbers of 8 bits, as bfloat16's
 _POINTS = np.array([-3.1, -1.7, -0.6, 0.3, 0.9, 2.2, 4.0])
 _SAME = 1e-6  # absolute, on the points: models write constants with 10 digits
 _LONGEST = 12  # calls of an activation; GELU's approximation takes 8
 _TABLE = {row.name: row.phi(_POINTS) for row in ACTIVATIONS.values() if row.name != "linear"}
-
-
-@dataclass(frozen=True)
-class WrittenOut:
-    """meaning: of the last call; inside: the numbers of the others."""
-
-    meaning: Meaning
-    inside: frozenset[int]
 
 
 def written_out(calls: Sequence[Call]) -> dict[int, WrittenOut]:
@@ -43,6 +35,9 @@ def written_out(calls: Sequence[Call]) -> dict[int, WrittenOut]:
             readers[i].add(number)
     found = _activations(calls)
     for number, call in enumerate(calls):
+        whole = attention(calls, number) or rotation(calls, number)
+        if whole is not None:
+            found[number] = whole
         if call.op in _DIVISIONS and len(call.reads) == 2:
             norm = _norm(_Reader(calls, readers), number)
             if norm is not None:
@@ -66,7 +61,7 @@ class _Reader:
 
     def value(self, number: int) -> int:
         """The call that made this value, in whatever type."""
-        while self.calls[number].op in _CASTS and len(self.calls[number].reads) == 1:
+        while self.calls[number].op in CASTS and len(self.calls[number].reads) == 1:
             self.inside.add(number)
             (number,) = self.calls[number].reads
         return number
@@ -190,7 +185,7 @@ def _only_reader(at: _Reader, path: list[int]) -> int | None:
     """The one call that reads the last one of a path, past changes of type, which join it."""
     while len(at.readers[path[-1]]) == 1:
         (reader,) = at.readers[path[-1]]
-        if at.calls[reader].op not in _CASTS:
+        if at.calls[reader].op not in CASTS:
             return reader
         path.append(reader)
     return None
@@ -211,7 +206,7 @@ _UNARY: dict[str, Callable[[Points], Points]] = {
     "neg": np.negative,
     "square": np.square,
     "reciprocal": np.reciprocal,
-    **dict.fromkeys(_CASTS, lambda a: a),
+    **dict.fromkeys(CASTS, lambda a: a),
 }
 
 

@@ -246,7 +246,10 @@ class Run(Drawable):
         over = f", {self.networks} seeds" if self.networks else ""
         levels = [float(self.gradient.log2_mean_square[end]) / 2 for end in (0, -1)]
         first, last = ("not known" if isnan(level) else f"2^{level:.4g}" for level in levels)
-        stop = "".join(f"; the prediction stops at {why}" for _, why in self.stops[:1])
+        lost = [why for i, why in self.stops if isnan(self.ops[i].log2_activation_ms)]
+        stop = "".join(f"; the prediction stops at {why}" for why in lost[:1])
+        if len(self.stops) > len(lost):
+            stop += f"; measured gains at {len(self.stops) - len(lost)} of {len(self)} operations"
         return (
             f"Run({type(self.origin).__name__.lower()}: {self.model}, loss={self.loss!r}{over}; "
             f"gradient RMS {first} at the input, {last} at the output{stop})"

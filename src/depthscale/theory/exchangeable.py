@@ -6,8 +6,9 @@ local: what passes one operation depends on that operation and on the law of its
 fresh, so branches that meet are uncorrelated and their gradients add.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf, nan
+from types import MappingProxyType
 
 from depthscale.errors import DepthscaleError, NoTheory
 from depthscale.network import (
@@ -22,30 +23,38 @@ from depthscale.network import (
     Norm,
     Op,
 )
+from depthscale.theory.local_gains import MeasuredOp
 from depthscale.theory.moments.backward import NOTHING, UNKNOWN_GRADIENT, BackwardMoments
 from depthscale.theory.moments.forward import UNKNOWN, ForwardMoments, Places
 from depthscale.theory.rules import backward_rule, remembered_rule
 
+_NOTHING_MEASURED: Mapping[int, MeasuredOp] = MappingProxyType({})
 _STAND_IN = BackwardMoments(0.0, 0.0)  # for a gradient that is not known, where a factor is wanted
 # what stops a walk at an operation, with a note: no rule, or numbers that no arithmetic takes
 _STOPS = (DepthscaleError, ArithmeticError, ValueError)
 
 
-def forward(graph: Graph) -> tuple[list[ForwardMoments], dict[int, str]]:
+def forward(
+    graph: Graph, measured: Mapping[int, MeasuredOp] = _NOTHING_MEASURED
+) -> tuple[list[ForwardMoments], dict[int, str]]:
     """Propagate second moments from the inputs.
 
     Args:
         graph: any, in the order in which it runs.
+        measured: what is taken where no rule is, by operation.
 
     Returns:
         The moments at every operation's output, in order; and, at operations without a rule, what
-        is missing. Behind such an operation moments are unknown, until a norm makes them known.
+        is missing. Behind such an operation, if it was not measured, moments are unknown, until a
+        norm makes them known.
     """
     moments: list[ForwardMoments] = []
     missing: dict[int, str] = {}
     for i, op in enumerate(graph.ops):
         inputs = tuple([moments[j] for j in op.inputs])
         output, stop = _output(graph, op, inputs)
+        if stop and i in measured:
+            output = measured[i].forward(inputs) or output
         moments.append(output)
         if stop:
             missing[i] = stop
@@ -53,7 +62,11 @@ def forward(graph: Graph) -> tuple[list[ForwardMoments], dict[int, str]]:
 
 
 def backward(
-    graph: Graph, moments: list[ForwardMoments], correlation: float, outputs: Sequence[int] = ()
+    graph: Graph,
+    moments: list[ForwardMoments],
+    correlation: float,
+    outputs: Sequence[int] = (),
+    measured: Mapping[int, MeasuredOp] = _NOTHING_MEASURED,
 ) -> tuple[list[BackwardMoments], list[tuple[float, ...]], dict[int, str]]:
     """Propagate the gradient's second moments from the outputs.
 
@@ -62,6 +75,7 @@ def backward(
         moments: that `forward` gave.
         correlation: of the loss's gradient at an output, between samples.
         outputs: operations with a gradient of mean square 1; by default the last.
+        measured: as of `forward`.
 
     Returns:
         The gradient at every operation's output, unknown below an operation without a rule; for
@@ -75,7 +89,7 @@ def backward(
         gradients[i] = _at_output(moments[i].places.positions, correlation)
     for i in range(len(graph.ops) - 1, -1, -1):
         op, inputs = graph.ops[i], [moments[j] for j in graph.ops[i].inputs]
-        sent, gains[i], stop = _sent(op, inputs, gradients[i])
+        sent, gains[i], stop = _sent(op, inputs, gradients[i], measured.get(i))
         for j, gradient in zip(op.inputs, sent, strict=True):
             gradients[j] = gradient if gradients[j] is NOTHING else gradients[j].plus(gradient)
         if stop:
@@ -100,7 +114,7 @@ def _output(
 
 
 def _sent(
-    op: Op, inputs: list[ForwardMoments], g: BackwardMoments
+    op: Op, inputs: list[ForwardMoments], g: BackwardMoments, measured: MeasuredOp | None
 ) -> tuple[Sequence[BackwardMoments], tuple[float, ...], str | None]:
     """What an operation sends down, by which factors, and what is missing."""
     if g.log2_ms == -inf:
@@ -110,7 +124,9 @@ def _sent(
     try:
         sent = backward_rule(op, inputs, above)
     except _STOPS as reason:
-        sent, stop = (UNKNOWN_GRADIENT,) * len(inputs), _stop(op, inputs, reason)
+        stop = _stop(op, inputs, reason)
+        found = measured.backward(inputs, above) if stop and measured else None
+        sent = found or (UNKNOWN_GRADIENT,) * len(inputs)
     gains = tuple([gradient.log2_ms - above.log2_ms for gradient in sent])
     if known:
         return sent, gains, stop

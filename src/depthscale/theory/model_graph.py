@@ -1,5 +1,6 @@
 """The graph of a model that ran: what theory can say of it, operation by operation."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from math import inf, prod
 
@@ -29,12 +30,12 @@ class ModelGraph:
     inside: frozenset[int]
 
 
-def model_graph(trace: Run) -> ModelGraph:
+def model_graph(trace: Run, as_one: Collection[int] = ()) -> ModelGraph:
     """The graph of a trace, with its measured weight variances, its inputs' variances and
     correlations, and its batch size.
 
-    What theory has no operation for becomes an Unknown of its name. Weights are taken to be
-    independent and centred.
+    What theory has no operation for becomes an Unknown of its name, and so do the operations
+    `as_one`. Weights are taken to be independent and centred.
     """
     ops: list[g.Op] = []
     last: dict[int, int] = {}
@@ -48,7 +49,8 @@ def model_graph(trace: Run) -> ModelGraph:
         if extra is not None and len(reads) == 1:
             ops.append(g.Op(f"{op.name} (parameter)", extra, (), op.id))
             reads = (*reads, len(ops) - 1)
-        for k, what in enumerate(_chain(op)):
+        chain = [g.Unknown(op.op)] if op.id in as_one else _chain(op)
+        for k, what in enumerate(chain):
             inputs = _inputs(what, reads) if k == 0 else (len(ops) - 1,)
             spread = isinstance(what, g.Add) and any(
                 trace.ops[i].size != op.size and i not in shared for i in op.meaning.reads
@@ -90,7 +92,9 @@ def _whole_or_part(ops: list[g.Op], position: int, made: Reading, reader: Readin
 
 def _inputs(what: g.Operation, reads: tuple[int, ...]) -> tuple[int, ...] | None:
     """What an operation reads, or None where the trace gives it another number of inputs."""
-    wanted = {g.Input: 0, g.Embedding: 0, g.Add: 2, g.Attention: 3}.get(type(what), 1)
+    wanted = {g.Input: 0, g.Embedding: 0, g.Add: 2, g.Multiply: 2, g.Attention: 3}.get(
+        type(what), 1
+    )
     if isinstance(what, g.Unknown):
         return reads
     if isinstance(what, g.Embedding | g.Input):

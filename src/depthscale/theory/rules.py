@@ -17,6 +17,7 @@ from depthscale.network import (
     Flatten,
     Input,
     Linear,
+    Multiply,
     Norm,
     Op,
     Operation,
@@ -73,6 +74,8 @@ def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> Forward
             return borders.activated(name, inputs[0], _elementwise(name, inputs[0]))
         case Add(scale):
             return sums.added(scale, *inputs)
+        case Multiply():
+            return _multiplied(*inputs)
         case Dropout(keep):
             return _dropout(keep, inputs[0])
         case Pool():
@@ -121,6 +124,9 @@ def backward_rule(
             return (positions.below_conv(op.what, g),)
         case Input() | Embedding():
             return ()
+        case Multiply():
+            a, b = inputs
+            return _below_product(b, g), _below_product(a, g)
         case Dropout(keep):
             return (_below_dropout(keep, g),)
         case Pool():
@@ -275,6 +281,33 @@ def _received(name: Phi, x: ForwardMoments) -> tuple[Law | Sampled, float]:
     if x.known.unit and not activation(name).homogeneous:
         raise NoTheory(f"{name} of values of mean square 2^{x.log2_ms:.0f}")
     return x.law, x.known.unit
+
+
+def _multiplied(a: ForwardMoments, b: ForwardMoments) -> ForwardMoments:
+    """The product of two signals that are independent, as a gate of weights of its own is."""
+    samples = a.sample_correlation * b.sample_correlation
+    log2_ms = a.log2_ms + b.log2_ms
+    between = a.position_correlation * b.position_correlation
+    return a.become(
+        log2_ms,
+        samples,
+        log2_ms + log2_of(1 - samples),
+        a.mean * b.mean,
+        errors=a.errors.plus(*b.errors),
+        places=Places(a.places.positions, between if a.places.positions > 1 else None),
+    )
+
+
+def _below_product(other: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
+    """At one side of a product: the gradient times the other side."""
+    between = g.position_correlation * other.position_correlation
+    positions = other.places.positions
+    return g.become(
+        product_of(g.log2_ms, other.log2_ms),
+        g.sample_correlation * other.sample_correlation,
+        g.error + other.error,
+        Places(positions, between if positions > 1 else None),
+    )
 
 
 def _dropout(keep: float, x: ForwardMoments) -> ForwardMoments:

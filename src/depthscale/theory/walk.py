@@ -1,6 +1,6 @@
 """predict_graph: what theory says of any graph, operation by operation and edge by edge."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isnan, log2, nan, sqrt
 from typing import Any
@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import NoTheory
-from depthscale.network import Attention, Conv, Graph, Linear, Operation, Pool
+from depthscale.network import Attention, Conv, Graph, Linear, Multiply, Operation, Pool
 from depthscale.run import Array, Predicted, Quantity, Readings, Run
 from depthscale.theory import exchangeable
 from depthscale.theory.full import gram
+from depthscale.theory.local_gains import MeasuredOp
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.forward import ForwardMoments
 from depthscale.theory.moments.log2 import log2_of, product_of
@@ -80,10 +81,21 @@ class Walk:
     below: dict[int, str]
 
     @classmethod
-    def over(cls, graph: Graph, loss: str, outputs: Sequence[int] = ()) -> "Walk":
-        signals, missing = exchangeable.forward(graph)
+    def over(
+        cls,
+        graph: Graph,
+        loss: str,
+        outputs: Sequence[int] = (),
+        measured: Mapping[int, MeasuredOp] | None = None,
+    ) -> "Walk":
+        """Args:
+        outputs: operations with a gradient of mean square 1; by default the graph's own.
+        measured: what is taken where no rule is, by operation.
+        """
+        known = measured or {}
+        signals, missing = exchangeable.forward(graph, known)
         gradients, gains, below = exchangeable.backward(
-            graph, signals, BETWEEN_SAMPLES[loss], outputs or graph.sinks
+            graph, signals, BETWEEN_SAMPLES[loss], outputs or graph.sinks, known
         )
         return cls(signals, gradients, gains, missing, below)
 
@@ -236,6 +248,8 @@ def leaves_out(what: Operation) -> str:
                 "equal to them"
             )
         case Attention():
-            return "softmax to the leading order in its logits: nearly the mean over positions"
+            return "keys are independent but for what all share; masks but a causal one"
+        case Multiply():
+            return "both sides of a product are independent"
         case _:
             return ""

@@ -1,5 +1,7 @@
 """Sums and products of numbers that are held by their log2."""
 
+from collections.abc import Iterable
+from functools import reduce
 from math import inf, log, log1p, log2, nan
 
 
@@ -18,3 +20,8 @@ def sum_of(a: float, b: float) -> float:
     """log2 of a sum from those of its terms."""
     low, high = (a, b) if a < b else (b, a)
     return high if low == -inf or high == inf else high + log1p(2.0 ** (low - high)) / log(2)
+
+
+def total_of(terms: Iterable[float]) -> float:
+    """log2 of a sum from those of its terms; -inf of none."""
+    return reduce(sum_of, terms, -inf)

@@ -1,41 +1,48 @@
-"""Softmax attention while its logits are small: nearly the mean over positions."""
+"""Softmax attention over keys that are independent but for what all share, which cancels.
+
+What two queries' weights have in common is taken as a softmax of the common part of their logits;
+all else is exact for Gaussian logits of any size. Of causal attention each position averages over
+its own past, so that positions are unlike: their mean squares are a profile.
+"""
 
 from functools import lru_cache
-from math import exp, sqrt
+from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depthscale.errors import NoTheory
 from depthscale.network import Attention
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.forward import ForwardMoments, Places
 from depthscale.theory.moments.log2 import log2_of, product_of
+from depthscale.theory.space.border_profile import PositionProfile, profile_of
+from depthscale.theory.space.softmax_law import SoftmaxRows, softmax_rows
 
-# variance up to which E e^(2 l) / (E e^l)^2 = e^v is kept by sums over some ten positions
-_SMALL_LOGITS = 0.5
+Rows = NDArray[np.float64]
+_FROZEN = 100.0  # variance of logits from where on the law's grids would be large
 
 
 def attended(
     attention: Attention, q: ForwardMoments, k: ForwardMoments, v: ForwardMoments
 ) -> ForwardMoments:
-    """The output of softmax attention while its logits are small: nearly the mean over positions.
-
-    Logits are Gaussian of variance s over positions, so E sum a^2 = e^s / T. / raises: NoTheory
-    where s is not small.
-    """
-    s, c, positions = _logit_variance(q, k), v.position_correlation, v.places.positions
-    own, pair = (row[0] for row in _weights(attention.causal, positions))
-    square = c + (1 - c) * min(1.0, own * exp(s))
-    near = (c + (1 - c) * min(1.0, pair * exp(s * q.position_correlation))) / square
+    """The output: of what positions share all, of the rest E sum a^2. / raises: NoTheory where the
+    logits are not known."""
+    c, queries = v.position_correlation, q.places.positions
+    weights = _weights(attention, q, k)
+    squares = c + (1 - c) * np.minimum(1.0, weights.own.square / attention.keep)
+    square = float(squares.mean())
+    near = (c + (1 - c) * min(1.0, weights.pair)) / square
     log2_ms, samples = v.log2_ms + log2_of(square), v.sample_correlation / square
-    error = q.error + k.error + v.error + s * s
+    error = q.error + k.error + v.error
     return v.become(
         log2_ms,
         samples,
         log2_ms + log2_of(1 - samples),
         v.mean / sqrt(square),
         errors=v.errors._replace(mean_square=error),
-        places=Places(positions, near if positions > 1 else None),
+        places=Places(queries, near if queries > 1 else None, profile_of([squares])),
     )
 
 
@@ -46,56 +53,106 @@ def below_attention(
     v: ForwardMoments,
     g: BackwardMoments,
 ) -> tuple[BackwardMoments, BackwardMoments, BackwardMoments]:
-    """The gradients at q, k and v, to the leading order in the logits.
+    """The gradients at q, k and v.
 
     Through the logits: dE/dl_ts = a_ts g_t (v_s - y_t), of which only what differs between
-    positions is left.
+    positions is left. A head of keys and values gets the sum of what its heads of queries send.
     """
-    s, t, own_g = _logit_variance(q, k), v.places.positions, g.position_correlation
-    (own, own_left), (pair, pair_left) = _weights(attention.causal, t)
-    to_v = own * exp(s) + (t - 1) * pair * exp(s * q.position_correlation) * own_g
-    total = 1 + (t - 1) * own_g
-    between = (total / to_v - 1) / (t - 1) if t > 1 else None
-    at_v = g.become(
-        product_of(g.log2_ms, log2_of(to_v)),
-        g.sample_correlation / to_v,
-        g.error + s * s,
-        Places(t, between),
+    weights = _weights(attention, q, k)
+    t, keys = q.places.positions, k.places.positions
+    own_g, heads, arriving = g.position_correlation, attention.shared_by, _rows(g.places.profile, t)
+    squares, slopes = (arriving * each / attention.keep for each in weights.own)
+    shared = (t - 1) * t / keys * own_g * weights.pair_columns
+    to_v = heads * (_columns(squares, keys, attention.causal) + weights.pair * shared)
+    to_k = heads * (
+        _columns(slopes, keys, attention.causal)
+        + weights.pair_slope * q.position_correlation * shared
     )
-    varies = product_of(g.log2_ms, v.log2_ms + log2_of(1 - v.position_correlation))
-    to_q = product_of(varies, k.log2_ms + log2_of(1 - k.position_correlation) + log2_of(own_left))
-    left = own_left + (t - 1) * pair_left * own_g * q.position_correlation
-    to_k = product_of(varies, q.log2_ms + log2_of(left))
-    error = g.error + v.error + 2 * s
+    mean_v, meet = float(to_v.mean()), heads * t / keys
+    total = meet * (1 + (t - 1) * own_g)
+    varies = product_of(
+        g.log2_ms + 2 * log2_of(attention.scale), v.log2_ms + log2_of(1 - v.position_correlation)
+    )
+    left = k.log2_ms + log2_of(1 - k.position_correlation) + log2_of(float(slopes.mean()))
+    error = g.error + v.error + q.error + k.error
     return (
-        g.become(to_q, 0.0, error, Places(t, own_g)),
-        g.become(to_k, 0.0, error, Places(t, -1 / max(t - 1, 1))),
-        at_v,
+        g.become(
+            product_of(varies, left),
+            0.0,
+            error,
+            Places(t, own_g if t > 1 else None, profile_of([slopes])),
+        ),
+        g.become(
+            product_of(varies, q.log2_ms + log2_of(float(to_k.mean()))),
+            0.0,
+            error,
+            Places(keys, -1 / (keys - 1) if keys > 1 else None, profile_of([to_k])),
+        ),
+        g.become(
+            product_of(g.log2_ms, log2_of(mean_v)),
+            g.sample_correlation * meet / mean_v if mean_v else 0.0,
+            g.error + k.error + q.error,
+            Places(
+                keys,
+                (total / mean_v - 1) / (keys - 1) if keys > 1 and mean_v else None,
+                profile_of([to_v]),
+            ),
+        ),
     )
 
 
-def _logit_variance(q: ForwardMoments, k: ForwardMoments) -> float:
-    """Variance of q.k / sqrt(entries) over the positions of k. / raises: NoTheory where it is not
-    small."""
-    found = 2.0 ** (q.log2_ms + k.log2_ms) * (1 - k.position_correlation)
-    if not found <= _SMALL_LOGITS:
-        raise NoTheory(
-            f"its logits have a variance of {found:.2g} over positions, and softmax is only "
-            f"followed up to {_SMALL_LOGITS:g}"
-        )
-    return found
+class _Weights(NamedTuple):
+    """Of one query with itself, row by row; of two, sum_s a_ts a_t's and what the logits' gradient
+    keeps of it, means over pairs; and how the sums over pairs lie over the keys, of mean 1."""
+
+    own: SoftmaxRows
+    pair: float
+    pair_slope: float
+    pair_columns: Rows
+
+
+def _weights(attention: Attention, q: ForwardMoments, k: ForwardMoments) -> _Weights:
+    variance = attention.scale**2 * 2.0 ** (q.log2_ms + k.log2_ms) * (1 - k.position_correlation)
+    if not variance <= _FROZEN:
+        raise NoTheory(f"its logits have a variance of {variance:.2g} over positions")
+    t, keys, causal = q.places.positions, k.places.positions, attention.causal
+    if causal and t != keys:
+        raise NoTheory("causal attention of other positions than its own")
+    common = variance * min(max(q.position_correlation, 0.0), 1.0)
+    own, pair = (softmax_rows(each, t, keys, causal) for each in (variance, common))
+    square, slope = (float(each.mean()) for each in pair)
+    if not causal:
+        return _Weights(own, square, slope, np.ones(keys))
+    even, (even_pair, even_slope, columns) = softmax_rows(0.0, t, keys, True), _pairs_of_even(keys)
+    return _Weights(
+        own,
+        even_pair * square / float(even.square.mean()),
+        even_slope * slope / (float(even.slope.mean()) or 1.0),
+        columns,
+    )
+
+
+def _columns(rows: Rows, keys: int, causal: bool) -> Rows:
+    """What each key gets of what the queries send evenly to those that they see."""
+    if not causal:
+        return np.full(keys, rows.sum() / keys)
+    return np.cumsum((rows / np.arange(1, keys + 1))[::-1])[::-1]
+
+
+def _rows(profile: PositionProfile | None, positions: int) -> Rows:
+    rows = np.ones(positions) if profile is None else np.array(profile[0])
+    return rows if len(rows) == positions else np.ones(positions)
 
 
 @lru_cache(maxsize=256)
-def _weights(causal: bool, positions: int) -> tuple[tuple[float, float], tuple[float, float]]:
-    """sum_s a_ts a_t's for even attention: its mean for t = t' and for t != t', each as it is and
-    less what centring takes."""
-    if not causal:
-        own = 1 / positions
-        return (own, own * (1 - own)), (own, own * (1 - own))
+def _pairs_of_even(positions: int) -> tuple[float, float, Rows]:
+    """Of two rows t, t' of even causal attention: sum_s a_ts a_t's is 1 / max(t, t')."""
+    if positions == 1:
+        return 0.0, 0.0, np.ones(1)
     t = np.arange(1, positions + 1)
-    harmonic = np.cumsum(1 / t)
-    own, own_left = float((1 / t).mean()), float((1 / t - 1 / t**2).mean())
-    pairs = positions * (positions - 1) / 2
-    pair, pair_left = float(((t - 1) / t).sum()), float(((t - 1 - (harmonic - 1 / t)) / t).sum())
-    return (own, own_left), (pair / pairs if pairs else 0.0, pair_left / pairs if pairs else 0.0)
+    harmonic, pairs = np.cumsum(1 / t), positions * (positions - 1) / 2
+    square = float(((t - 1) / t).sum()) / pairs
+    slope = float(((t - 1 - (harmonic - 1 / t)) / t).sum()) / pairs
+    seen = np.cumsum((1 / t)[::-1])[::-1]
+    columns = seen**2 - np.cumsum((1 / t**2)[::-1])[::-1]
+    return square, slope, columns / columns.mean()

@@ -19,6 +19,7 @@ from depthscale.network.operations import (
     Embedding,
     Flatten,
     Input,
+    Join,
     Linear,
     Multiply,
     Norm,
@@ -222,6 +223,33 @@ def test_an_attention_that_drops_weights_and_scales_them_is_what_networks_show()
     told = replace(op, what=Attention(2, scale=1.6, keep=0.8))
     graph = replace(graph, ops=(*below, told, last))
     compare(shown(graph, (4, 256, 8), 48), predict_graph(graph), bias=0.07)
+
+
+def test_a_product_of_two_functions_of_one_map_has_no_rule() -> None:
+    graph = chain(Input(1.0), WIDE, RELU, (Multiply(), [1, 2]), WIDE, samples=8)
+    assert "correlated" in predict_graph(graph).stops[0][1]
+
+
+@pytest.mark.parametrize("variance", [0.01, 1.0, 9.0])
+@pytest.mark.parametrize(("positions", "more"), [(8, 1), (5, 3)])
+def test_tokens_of_another_size_are_what_networks_show(
+    variance: float, positions: int, more: int
+) -> None:
+    """A norm divides each position by its own size: the mean of 1 / size is not 1 / mean."""
+    linear = Linear(256, 256, 1.0, 0.0)
+    graph = chain(
+        Input(1.0, size=(positions,)),
+        linear,
+        Join(more, variance),
+        Norm("layer", inf),
+        linear,
+        (Linear(256, 256, 1.0, 0.0), [2]),
+        (Add(), [5, 4]),
+        Norm("layer", inf),
+        linear,
+        samples=4,
+    )
+    compare(shown(graph, (4, 256, positions), 32), predict_graph(graph), bias=0.04)
 
 
 def test_a_gate_times_another_map_is_what_networks_show() -> None:

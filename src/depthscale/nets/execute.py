@@ -24,6 +24,7 @@ from depthscale.network import (
     Flatten,
     Graph,
     Input,
+    Join,
     Linear,
     Multiply,
     NetSpec,
@@ -124,6 +125,8 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
         case Part(share, of):
             axis = 1 if of == "entries" else 2
             return args[0].narrow(axis, 0, round(args[0].shape[axis] * share))
+        case Join(positions, variance):
+            return _joined(positions, variance, args[0], seed, linears)
         case Unknown(name):
             raise InvalidSpec(
                 f"{op.name}: {name} is no operation that can be run from its description"
@@ -167,6 +170,13 @@ def _conv(conv: Conv, x: Tensor, seed: int, number: int) -> Tensor:
         if conv.sigma_b2
         else y
     )
+
+
+def _joined(positions: int, variance: float, x: Tensor, seed: int, number: int) -> Tensor:
+    """Positions that all samples share before those of x. / x: [samples, entries, positions]."""
+    entries = x.shape[1]
+    drawn = draw_bias(entries * positions, variance, seed, number).view(1, entries, positions)
+    return torch.cat([drawn.expand(len(x), -1, -1), x], 2)
 
 
 def _at_positions(bias: Tensor, y: Tensor) -> Tensor:

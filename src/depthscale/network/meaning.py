@@ -28,6 +28,8 @@ class Values(Protocol):
 class Similarity(Protocol):
     @property
     def samples(self) -> float: ...
+    @property
+    def positions(self) -> float: ...
 
 
 class Call(Protocol):

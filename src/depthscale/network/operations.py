@@ -118,6 +118,19 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Join:
+    """Positions that are the same for all samples, as a class token, before a sequence's own.
+
+    Args:
+        positions: How many.
+        variance: Of their entries.
+    """
+
+    positions: int
+    variance: float
+
+
+@dataclass(frozen=True)
 class Unknown:
     """An operation that no rule is for. / name: what it is called where it was met."""
 
@@ -198,4 +211,5 @@ Operation = (
     | Attention
     | Unknown
     | Part
+    | Join
 )

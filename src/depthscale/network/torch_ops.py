@@ -20,6 +20,7 @@ from depthscale.network.operations import (
     Elementwise,
     Embedding,
     Input,
+    Join,
     Multiply,
     Norm,
     Operation,
@@ -112,8 +113,9 @@ def _embedding(call: Call, read: Sequence[Call]) -> Chain | None:
     # of the tokens that came
     values = call.activation
     ms = values.mean_square() if values is not None and values.count else ms
-    if call.settings.get("same_for_all"):  # as of positions
-        return [Input(ms, 1.0, call.shape[-2:-1], 0.0)]
+    if call.settings.get("same_for_all"):  # as of positions, which differ, or of a sentence's type
+        near = 0.0 if call.likeness is None else call.likeness.positions
+        return [Input(ms, 1.0, call.shape[-2:-1], min(1.0, max(0.0, near)))]
     return [Embedding(ms, shape[0], call.shape[1:-1])]
 
 
@@ -202,9 +204,14 @@ def _selected(call: Call, read: Sequence[Call]) -> Chain | None:
 
 
 def _joined(call: Call, read: Sequence[Call]) -> Chain | None:
-    """A signal and what no input changes, as a class token, or an empty cache: nearly the
-    signal."""
+    """A sequence behind what no input changes, as a class token; or a signal and so little, as an
+    empty cache, that it is nearly the signal."""
     before = maps.first_of(read)
+    if before is not None and len(read) == len(call.weights) == 1 and len(call.shape) == 3:
+        samples, length, entries = call.shape
+        own = before.size // (samples * entries)
+        if own < length and before.size == samples * own * entries:
+            return [Join(length - own, call.weights[0][2])]
     nearly = before is not None and len(call.reads) == 1 and call.size < 1.3 * before.size
     return [Affine(1.0, 0.0)] if nearly else None
 

@@ -20,6 +20,7 @@ from depthscale.network import (
     Graph,
     Input,
     Linear,
+    Multiply,
     Norm,
     Op,
 )
@@ -89,7 +90,7 @@ def backward(
         gradients[i] = _at_output(moments[i].places.positions, correlation)
     for i in range(len(graph.ops) - 1, -1, -1):
         op, inputs = graph.ops[i], [moments[j] for j in graph.ops[i].inputs]
-        sent, gains[i], stop = _sent(op, inputs, gradients[i], measured.get(i))
+        sent, gains[i], stop = _sent(graph, op, inputs, gradients[i], measured.get(i))
         for j, gradient in zip(op.inputs, sent, strict=True):
             gradients[j] = gradient if gradients[j] is NOTHING else gradients[j].plus(gradient)
         if stop:
@@ -102,10 +103,8 @@ def _output(
 ) -> tuple[ForwardMoments, str | None]:
     """An operation's output, or unknown moments and, if its inputs are known, what is missing."""
     try:
-        if op.what.__class__ is Add and not _are_uncorrelated(graph, *op.inputs):
-            raise NoTheory(
-                "neither side ends in a linear layer of its own, so the two are correlated"
-            )
+        if op.what.__class__ in (Add, Multiply):
+            _require_uncorrelated(graph, *op.inputs)
         return remembered_rule(op.what, inputs), None
     except _STOPS as reason:
         positions = max((x.places.positions for x in inputs), default=1)
@@ -114,7 +113,11 @@ def _output(
 
 
 def _sent(
-    op: Op, inputs: list[ForwardMoments], g: BackwardMoments, measured: MeasuredOp | None
+    graph: Graph,
+    op: Op,
+    inputs: list[ForwardMoments],
+    g: BackwardMoments,
+    measured: MeasuredOp | None,
 ) -> tuple[Sequence[BackwardMoments], tuple[float, ...], str | None]:
     """What an operation sends down, by which factors, and what is missing."""
     if g.log2_ms == -inf:
@@ -122,6 +125,8 @@ def _sent(
     known = g.log2_ms == g.log2_ms
     above, stop = g if known else _STAND_IN, None
     try:
+        if op.what.__class__ is Multiply:
+            _require_uncorrelated(graph, *op.inputs)
         sent = backward_rule(op, inputs, above)
     except _STOPS as reason:
         stop = _stop(op, inputs, reason)
@@ -133,13 +138,14 @@ def _sent(
     return (UNKNOWN_GRADIENT,) * len(inputs), gains, None
 
 
-def _are_uncorrelated(graph: Graph, a: int, b: int) -> bool:
-    """Whether one of two operations ends in fresh weights that the other has not seen."""
+def _require_uncorrelated(graph: Graph, a: int, b: int) -> None:
+    """raises: NoTheory where none of two operations ends in fresh weights that the other has not
+    seen."""
     for one, other in ((b, a), (a, b)):
         linear = _fresh_weights(graph, one)
         if linear is not None and (other < linear or not _descends(graph, other, linear)):
-            return True
-    return False
+            return
+    raise NoTheory("neither side ends in a linear layer of its own, so the two are correlated")
 
 
 def _fresh_weights(graph: Graph, i: int) -> int | None:

@@ -16,6 +16,7 @@ from depthscale.network import (
     Embedding,
     Flatten,
     Input,
+    Join,
     Linear,
     Multiply,
     Norm,
@@ -86,6 +87,8 @@ def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> Forward
             return attention.attended(what, *inputs)
         case Part():
             return positions.part(what, inputs[0])
+        case Join():
+            return positions.joined(what, inputs[0])
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 
@@ -138,6 +141,8 @@ def backward_rule(
             return attention.below_attention(op.what, q, k, v, g)
         case Part():
             return (positions.below_part(op.what, inputs[0], g),)
+        case Join():
+            return (positions.below_join(op.what, inputs[0], g),)
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 

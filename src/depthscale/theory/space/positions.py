@@ -14,11 +14,11 @@ from math import inf, log2, prod, sqrt
 import numpy as np
 
 from depthscale.errors import NoTheory
-from depthscale.network import Conv, Part, Pool, Window
+from depthscale.network import Conv, Join, Part, Pool, Window
 from depthscale.theory.moments.backward import BackwardMoments, Ties, Weighted
 from depthscale.theory.moments.forward import ForwardMoments, Places, Source
 from depthscale.theory.moments.laws import Gaussian
-from depthscale.theory.moments.log2 import log2_of, product_of
+from depthscale.theory.moments.log2 import log2_of, product_of, sum_of
 from depthscale.theory.moments.sampled_expectations import Largest, largest, mean_of
 from depthscale.theory.space.border_profile import (
     PositionProfile,
@@ -49,6 +49,41 @@ def below_part(part: Part, x: ForwardMoments, g: BackwardMoments) -> BackwardMom
     if part.of == "positions":
         between = g.position_correlation * (part.share * positions - 1) / max(positions - 1, 1)
     return g.become(log2_ms, g.sample_correlation, places=Places(positions, between))
+
+
+def joined(join: Join, x: ForwardMoments) -> ForwardMoments:
+    """Positions of a size of their own, with which no other has to do."""
+    own, more = x.places.positions, join.positions
+    total = own + more
+    log2_ms = sum_of(x.log2_ms + log2(own / total), log2_of(join.variance) + log2(more / total))
+    share = 2.0 ** (x.log2_ms + log2(own / total) - log2_ms)
+    samples = share * x.sample_correlation + (1 - share)
+    between = x.position_correlation * share * (own - 1) / (total - 1)
+    theirs = (1 - share) * total / more
+    ours = np.array(x.places.profile[0]) if x.places.profile else np.ones(own)
+    rows = np.append(np.full(more, theirs), ours * share * total / own)
+    return x.become(
+        log2_ms,
+        samples,
+        log2_ms + log2_of(1 - samples),
+        x.mean * sqrt(share * own / total),
+        places=Places(total, between, profile_of([rows])),
+    )
+
+
+def below_join(join: Join, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
+    """The gradient of the sequence's own positions alone."""
+    positions, between = x.places.positions, g.position_correlation
+    if g.places.profile is None:
+        return g.become(
+            g.log2_ms, g.sample_correlation, places=Places(positions, g.places.correlation)
+        )
+    rows = np.array(g.places.profile[0][join.positions :])
+    return g.become(
+        product_of(g.log2_ms, log2_of(float(rows.mean()))),
+        g.sample_correlation,
+        places=Places(positions, between, profile_of([rows])),
+    )
 
 
 def convolved(conv: Conv, x: ForwardMoments) -> tuple[ForwardMoments, float]:

@@ -132,8 +132,9 @@ def progress(what: str) -> Iterator[Any]:
     number in all."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     terminal = Console(stderr=True)
-    with Progress(
-        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-    ) as bar:
+    if not terminal.is_terminal:
+        yield lambda done, total: None
+        return
+    with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

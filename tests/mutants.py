@@ -147,9 +147,8 @@ def _fails(folder: str, copy: Path) -> bool:
         paths = {"PYTHONPATH": f"{copy / 'src'}{os.pathsep}{copy}", "NUMBA_CACHE_DIR": cache}
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow", *TESTS[folder]]
         try:
-            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             done = subprocess.run(
-                command, cwd=copy, env=os.environ | paths, timeout=SECONDS, **quiet
+                command, cwd=copy, env=os.environ | paths, timeout=SECONDS, capture_output=True
             )
         except subprocess.TimeoutExpired:
             return True

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow setup check bench clean
+.PHONY: demo test test-slow test-lowest mutants setup check bench clean
 
 demo: .venv/depthscale
 	$(BIN)/depthscale demo --out demo
@@ -13,6 +13,16 @@ test: check
 
 test-slow: .venv/depthscale-test
 	$(BIN)/python -m pytest -m slow -n 2
+
+# What the lowest versions of pyproject.toml can be wrong about: each package's own calls, in minutes.
+LOWEST := tests/test_store.py tests/test_files.py tests/test_controls.py tests/cli/test_cli.py \
+	tests/report/test_charts.py tests/theory/test_sampled_sums.py tests/nets/test_simulate.py \
+	tests/numerics tests/sketch/test_counts.py
+test-lowest: .venv-lowest/depthscale
+	.venv-lowest/bin/python -m pytest -m "not slow" -n 2 $(LOWEST)
+
+mutants: .venv/depthscale-test
+	$(BIN)/python -m tests.mutants
 
 setup: .venv/depthscale
 
@@ -36,5 +46,10 @@ bench: .venv/depthscale
 	$(PIP) -e '.[test]'
 	touch $@
 
+.venv-lowest/depthscale: pyproject.toml lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c lowest.txt -e . pytest hypothesis pytest-xdist
+	touch $@
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-lowest demo

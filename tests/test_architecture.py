@@ -8,6 +8,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[1] / "src" / "depthscale"
 
 RANKS = {
+    "controls": 0,
     "drawable": 0,
     "errors": 0,
     "faces": 0,
@@ -40,6 +41,7 @@ ROOMS = {  # of report, from below; what is in no room is shared by all
 }
 SIBLINGS = {("nets", "norms"), ("_probe", "norms")}  # the pairs of one rank that may meet
 TORCH_FREE = {
+    "controls",
     "drawable",
     "errors",
     "files",

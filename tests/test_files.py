@@ -1,6 +1,10 @@
 """A file is whole or not there."""
 
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,3 +79,63 @@ def test_a_new_file_has_the_rights_that_files_have(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     files.write(tmp_path / "ours", "")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from depthscale import files
+
+def kill(self, place):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Path.replace = kill
+files.write(Path(sys.argv[1]), "second")
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    files.write(tmp_path / "a.txt", "first")
+    for _ in range(3):
+        killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "a.txt")])
+        assert killed.returncode == -9
+        assert len(list(tmp_path.iterdir())) == 2
+        assert (tmp_path / "a.txt").read_text() == "first"
+    files.write(tmp_path / "b.txt", "other")
+    assert {p.name for p in tmp_path.iterdir()} == {"a.txt", "b.txt"}
+
+
+def test_what_another_write_has_not_finished_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def meanwhile(beside: Path, place: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        files.write(tmp_path / "b.txt", "other")
+        return beside.replace(place)
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    files.write(tmp_path / "a.txt", "text")
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {
+        "a.txt": "text",
+        "b.txt": "other",
+    }
+
+
+def test_a_file_that_a_sweep_met_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, names = tempfile.mkstemp, []
+
+    def swept_at_once(**where: Any) -> tuple[int, str]:
+        handle, name = made(**where)
+        names.append(name)
+        if len(names) == 1:
+            Path(name).unlink()
+        return handle, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", swept_at_once)
+    files.write(tmp_path / "a.txt", "text")
+    assert len(names) == 2
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a.txt": "text"}

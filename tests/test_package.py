@@ -1,7 +1,9 @@
 """The public names are there, and cost nothing until they are used."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,18 @@ def test_what_measures_nothing_loads_neither_torch_nor_numba(code: str, tmp_path
 def test_a_sketch_of_a_tensor_loads_both(tmp_path: Path) -> None:
     code = "import depthscale as ds; import torch; ds.Sketch.of(torch.ones(1))"
     assert loaded(code, tmp_path) == "['torch', 'numba']"
+
+
+def test_the_lowest_versions_that_are_allowed_are_those_that_are_tested() -> None:
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    allowed = dict(each.split(">=") for each in project["dependencies"])
+    tested = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (root / "lowest.txt").read_text(), re.M))
+    assert tested.pop("torch") == "2.13.0"  # README says that no other was run
+    assert allowed.pop("torch") == "2.6"
+    assert tested == {
+        name: f"{version}{'.0' * (2 - version.count('.'))}" for name, version in allowed.items()
+    }
 
 
 def loaded(code: str, folder: Path) -> str:

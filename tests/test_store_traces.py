@@ -99,32 +99,32 @@ def test_a_changed_trace_is_not_the_same() -> None:
         ),
         (
             lambda r: {key: value for key, value in r.items() if key != "run"},
-            "a part is missing or wrong",
+            "is not a whole record",
         ),
-        (lambda r: r | {"run": {}}, "a part is missing or wrong"),
-        (lambda r: with_part(r, "graph", "ops", [{}]), "a part is missing or wrong"),
-        (lambda r: with_part(r, "origin", "coverage", {}), "a part is missing or wrong"),
-        (lambda r: with_part(r, "origin", "coverage", None), "a part is missing or wrong"),
-        (lambda r: with_part(r, "origin", "colour", 1), "a part is missing or wrong"),
+        (lambda r: r | {"run": {}}, "is not a whole record"),
+        (lambda r: with_part(r, "graph", "ops", [{}]), "is not a whole record"),
+        (lambda r: with_part(r, "origin", "coverage", {}), "is not a whole record"),
+        (lambda r: with_part(r, "origin", "coverage", None), "is not a whole record"),
+        (lambda r: with_part(r, "origin", "colour", 1), "is not a whole record"),
         (
             lambda r: with_part(r, "readings", "activation_sketches", ["AAAA"]),
-            "a part is missing or wrong",
+            "is not a whole record",
         ),
         (
             lambda r: with_part(r, "readings", "activation_sketches", [7]),
-            "a part is missing or wrong",
+            "is not a whole record",
         ),
-        (lambda r: with_part(r, "readings", "edge_sizes", [1]), "a part is missing or wrong"),
+        (lambda r: with_part(r, "readings", "edge_sizes", [1]), "is not a whole record"),
         (
             lambda r: with_part(
                 r, "readings", "activation", shorter(r["run"]["readings"]["activation"])
             ),
-            "a part is missing or wrong",
+            "is not a whole record",
         ),
-        (lambda r: with_op(r, "inputs", [999]), "a part is missing or wrong"),
-        (lambda r: with_op(r, "call", {"is": "RecordedCall"}), "a part is missing or wrong"),
-        (lambda r: with_call(r, "paths", [999]), "a part is missing or wrong"),
-        (lambda r: with_call(r, "shape", 4), "a part is missing or wrong"),
+        (lambda r: with_op(r, "inputs", [999]), "is not a whole record"),
+        (lambda r: with_op(r, "call", {"is": "RecordedCall"}), "is not a whole record"),
+        (lambda r: with_call(r, "paths", [999]), "is not a whole record"),
+        (lambda r: with_call(r, "shape", 4), "is not a whole record"),
     ],
 )
 def test_damaged_and_newer_records_are_refused(damage: Any, said: str, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_record_whose_description_is_none_is_refused(damage: Any, tmp_path: Pa
     loaded = json.loads(path.read_text())
     loaded["run"]["origin"]["spec"] = damage(loaded["run"]["origin"]["spec"])
     path.write_text(json.dumps(loaded))
-    with pytest.raises(ds.InvalidRecord, match="a part is missing or wrong"):
+    with pytest.raises(ds.InvalidRecord, match="is not a whole record"):
         ds.load(path)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from depthscale._probe import probe
+from depthscale._probe.outputs import cotangent
 from depthscale.measure import ledger
 from depthscale.run import Probed, Run
 from probe.checks import kinds, probed
@@ -162,3 +163,27 @@ def test_a_scale_keeps_float16_gradients_from_vanishing() -> None:
     assert without.ops[0].gradient.zeros == 24
     assert with_it.ops[0].gradient.zeros == 0
     assert with_it.ops[0].gradient.rms() < 2.0**-24
+
+
+@pytest.mark.parametrize("loss", ["independent", "shared"])
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [
+        (torch.float64, torch.float32),
+        (torch.float16, torch.float16),
+        (torch.bfloat16, torch.bfloat16),
+        (torch.complex128, torch.complex64),
+    ],
+)
+def test_one_seed_gives_one_cotangent_in_every_precision(
+    loss: str, dtype: torch.dtype, kept: torch.dtype
+) -> None:
+    def drawn(dtype: torch.dtype, scale: float = 1.0) -> Tensor:
+        generator = torch.Generator().manual_seed(3)
+        return cotangent(loss, torch.zeros(4, 7, dtype=dtype), generator, scale)
+
+    single = drawn(torch.complex64 if dtype.is_complex else torch.float32)
+    assert torch.equal(drawn(dtype).to(kept), single.to(kept))
+    assert drawn(dtype).dtype == drawn(dtype, 3.0).dtype == dtype
+    if dtype is torch.float64:
+        assert torch.equal(drawn(dtype, 2.0**200), drawn(dtype) * 2.0**200)

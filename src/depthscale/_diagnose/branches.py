@@ -13,6 +13,7 @@ from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.unmoved import learning_zeros
 from depthscale._diagnose.words import decades, span
 from depthscale.measure import Analysis
+from depthscale.numerics import two_to
 from depthscale.run import Reading
 
 
@@ -89,7 +90,7 @@ def _inert(case: Analysis) -> Iterator[Finding]:
         return  # beside an input that is far too large every branch is small
     scales = [scale for join in inert if (scale := _scale_of(case, join.branch)) is not None]
     meant = len(scales) == len(inert)
-    ratio = 2.0 ** (median(join.log2_ratio for join in inert) / 2)
+    ratio = two_to(median(join.log2_ratio for join in inert) / 2)
     by = f"a scale of RMS {median(scales):.2g}" if meant else "the size of its weights"
     names = [join.op for join in inert]
     yield Finding(

@@ -12,6 +12,7 @@ from depthscale._diagnose.weights import blamed_weights, weights_of
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis, Growth
 from depthscale.network import Hazard
+from depthscale.numerics import two_to
 
 _NORMS = "arXiv:1902.08129"  # on norms that take a mean away, of a batch or of a whole sample
 
@@ -57,7 +58,9 @@ def cause_of(analysis: Analysis, growth: Growth) -> Cause:
         grows = analysis.activation
         signal = cause_of_signal(analysis, grows) if isinstance(grows, Growth) else None
         if signal is not None:
-            back = f"backward, {first.kind} multiplies the gradient's by {2**first.backward:.3g}"
+            back = (
+                f"backward, {first.kind} multiplies the gradient's by {two_to(first.backward):.3g}"
+            )
             return replace(signal, says=f"{signal.says}; {back}")
     if first is None or abs(first.backward if alike else first.excess) < least:
         where = first.where if first else ""
@@ -107,7 +110,7 @@ def cause_of_signal(analysis: Analysis, growth: Growth) -> Cause | None:
     )
     return Cause(
         f"{first.kind} does it: per step it multiplies the signal's mean square by "
-        f"{2**first.forward:.3g}",
+        f"{two_to(first.forward):.3g}",
         op.name,
         f", by {_all(analysis, first.kind, op.name)}",
         "",
@@ -139,7 +142,7 @@ def together(gradient: Growth, signal: Growth) -> bool:
 def _part(analysis: Analysis, first: Attribution) -> str:
     says = (
         f"{first.kind} does it: per step it multiplies the gradient's mean square by "
-        f"{2**first.backward:.3g} and the signal's by {2**first.forward:.3g}"
+        f"{two_to(first.backward):.3g} and the signal's by {two_to(first.forward):.3g}"
     )
     splits = [op.split for op in analysis.bulk if op.op == first.kind and op.split is not None]
     if not splits:

@@ -2,7 +2,7 @@
 depth."""
 
 from collections.abc import Iterator
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 
 from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
@@ -11,6 +11,7 @@ from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import place
 from depthscale.measure import Analysis
+from depthscale.numerics import two_to
 from depthscale.run import Likeness, Reading
 
 _FEW_ROWS = 8
@@ -120,11 +121,13 @@ def _drowned(analysis: Analysis, op: Reading) -> str:
     equal for all, where that is why they are alike."""
     terms = [analysis.trace.ops[i] for i in op.reads]
     equal = [ms for _, _, ms in op.weights]
-    equal += [2.0**each.log2_activation_ms for each in terms if each.settings.get("same_for_all")]
-    other = [each for each in terms if not each.settings.get("same_for_all")]
+    shared = [each for each in terms if each.settings.get("same_for_all")]
+    equal += [two_to(each.log2_activation_ms) for each in shared]
+    other = [each for each in terms if each not in shared]
     if len(other) != 1 or not equal or not op.adds:
         return ""
-    ratio = sqrt(max(equal) / 2.0 ** other[0].log2_activation_ms)
+    own = two_to(other[0].log2_activation_ms)
+    ratio = sqrt(max(equal) / own) if own else inf
     if ratio < _DROWNS:
         return ""
     return (

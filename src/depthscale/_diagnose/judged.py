@@ -11,6 +11,7 @@ from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, factor, place
 from depthscale.measure import Analysis, Growth, mean_over_repeats
 from depthscale.network import Hazard, Judged
+from depthscale.numerics import two_to
 from depthscale.run import Reading, Run, log2_total
 
 _SUITED = 4.0  # fan_in x variance, over what suits a steep activation
@@ -60,7 +61,7 @@ def _gives_probabilities(op: Reading) -> bool:
 
 def _shares_judged(op: Reading, below: Reading, trouble: Trouble) -> Finding:
     takes = "logits" if trouble is Trouble.TWICE else "log-probabilities"
-    value = 2.0 ** (op.log2_activation_ms / 2)
+    value = two_to(op.log2_activation_ms / 2)
     classes = op.settings.get("classes")
     chance = (
         f": the loss is {value:.4g}, and ln({classes}) = {log(classes):.4g} is what chance has"
@@ -121,7 +122,7 @@ def _too_large_a_loss(case: Analysis, op: Reading, below: Reading) -> Iterator[F
 
 
 def _mean_loss(op: Reading) -> float:
-    total = 2.0 ** (op.log2_activation_ms / 2) if op.log2_activation_ms < 1000 else inf
+    total = two_to(op.log2_activation_ms / 2)
     if op.settings.get("reduction") != "sum":
         return total
     labels = op.settings.get("labels")
@@ -145,7 +146,7 @@ def _logits(case: Analysis) -> Iterator[Finding]:
     if last is None or last.map is None or len(last.shape) < 2:
         return
     rows = {shape[0] for op in case.trace.ops if op.is_embedding for _, shape, _ in op.weights}
-    rms = 2.0 ** (last.log2_activation_ms / 2) if last.log2_activation_ms < 1000 else inf
+    rms = two_to(last.log2_activation_ms / 2)
     if last.shape[-1] not in rows or rms <= case.thresholds.logits_rms:
         return
     classes = last.shape[-1]
@@ -206,10 +207,10 @@ def _maker(trace: Run, op: Reading) -> tuple[Reading, float]:
 
 def _who(maker: Reading, gain: float) -> str:
     if gain <= 0:
-        rms = 2.0 ** (maker.log2_activation_ms / 2)
+        rms = two_to(maker.log2_activation_ms / 2)
         return f"What reaches the last weights from {place(maker.name)} has an RMS of {rms:,.3g}"
     size = "" if maker.map is None else _size(maker)
-    return f"{place(maker.name)} makes them {factor(2 ** (gain / 2))} as large in RMS{size}"
+    return f"{place(maker.name)} makes them {factor(two_to(gain / 2))} as large in RMS{size}"
 
 
 def _size(maker: Reading) -> str:
@@ -222,7 +223,7 @@ def _advice(maker: Reading, gain: float) -> str:
         std = maker.map.fan_in**-0.5
         return f"{advice_on(Trouble.LARGE_LOGITS)} (std={std:.3g})"
     if maker.map is None and gain > 0:
-        return f"{advice_on(Trouble.LARGE_LOGITS, Hazard.PRODUCT)} (by {2 ** (gain / 2):.3g})"
+        return f"{advice_on(Trouble.LARGE_LOGITS, Hazard.PRODUCT)} (by {two_to(gain / 2):.3g})"
     return advice_on(Trouble.LARGE_SIGNAL)
 
 
@@ -257,7 +258,7 @@ def _labels(op: Reading) -> Iterator[Finding]:
 
 
 def _targets(case: Analysis, op: Reading, below: Reading) -> Iterator[Finding]:
-    rms, output = op.settings.get("target_rms"), 2.0 ** (below.log2_activation_ms / 2)
+    rms, output = op.settings.get("target_rms"), two_to(below.log2_activation_ms / 2)
     least = op.settings.get("target_least", 0.0)
     if op.judges is Judged.NUMBERS and below.phi is not None and below.phi.rectifier and least < 0:
         yield Finding(

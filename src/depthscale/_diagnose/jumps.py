@@ -3,7 +3,7 @@ operation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf, isfinite, log2
+from math import isfinite, log2
 from statistics import median
 
 from depthscale._diagnose.advice import advice_on
@@ -12,12 +12,12 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, place
 from depthscale.measure import Analysis, Growth, Ledger
+from depthscale.numerics import two_to
 from depthscale.run import Paths, Reading
 from depthscale.theory import ends
 
 # of a normal distribution's standard deviation over its median distance from the median
 _NORMAL = 1.4826
-_LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def jumps(analysis: Analysis) -> list[Jump]:
 def jump_finding(analysis: Analysis, steps: list[Jump]) -> Finding:
     """One finding for all jumps, at the first."""
     jump, thresholds = steps[0], analysis.thresholds
-    change = 2.0 ** abs(jump.odd) if abs(jump.odd) < _LARGEST_LOG2 else inf
+    change = two_to(abs(jump.odd))
     severity = "info" if jump.harmless else thresholds.severity(change)
     verb = "grows" if jump.odd > 0 else "shrinks"
     fold = f"{verb} {decades(jump.log2_step)} in RMS"
@@ -63,7 +63,7 @@ def jump_finding(analysis: Analysis, steps: list[Jump]) -> Finding:
         severity,
         jump.where.name,
         f"in one step of depth the gradient {fold} towards the input, in the other {jump.steps} by "
-        f"x{2 ** (jump.usual / 2):.3g} in the median{more}{_weights(analysis, jump.where)}",
+        f"x{two_to(jump.usual / 2):.3g} in the median{more}{_weights(analysis, jump.where)}",
         {
             "log2_step": jump.log2_step,
             "log2_usual": jump.usual,

@@ -1,15 +1,14 @@
 """Rule on a depth of mixed growth: over one segment of it gradients or signals grow, over another
 they shrink."""
 
-from math import inf, sqrt
+from math import sqrt
 
 from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, factor, place
 from depthscale.measure import Analysis, Growth, Segment, Segments
-
-_LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
+from depthscale.numerics import two_to
 
 
 def mixed_finding(analysis: Analysis, of: str, growth: Growth, law: Segments) -> Finding | None:
@@ -17,7 +16,7 @@ def mixed_finding(analysis: Analysis, of: str, growth: Growth, law: Segments) ->
     makes up for it."""
     thresholds, unit = analysis.thresholds, growth.step
     largest = max(law.parts, key=lambda segment: abs(segment.change))
-    change = 2.0 ** abs(largest.change) if abs(largest.change) < _LARGEST_LOG2 else inf
+    change = two_to(abs(largest.change))
     if change < thresholds.info_change or analysis.depth is None:
         return None
     severity = thresholds.severity(change)

@@ -23,7 +23,7 @@ from depthscale.measure import (
     SuperExponential,
     Transient,
 )
-from depthscale.numerics import normal_deviate
+from depthscale.numerics import normal_deviate, two_to
 from depthscale.run import Paths, Reading
 
 _VERBS = {  # (grows, alarms): of a rule's name
@@ -34,7 +34,6 @@ _VERBS = {  # (grows, alarms): of a rule's name
 }
 _FEW_STEPS = 3
 _TRUNK = 0.5  # of all weights: a branch that holds more is the network
-_LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
 
 
 def rate_findings(analysis: Analysis) -> Iterator[Finding]:
@@ -72,7 +71,7 @@ def _to_judge(analysis: Analysis, odd: list[Jump]) -> Iterator[tuple[Growth, Of]
 
 def _by_law(analysis: Analysis, of: Of, growth: Growth) -> Finding | None:
     """What a growth is worth by its law."""
-    change = 2.0 ** abs(growth.change) if abs(growth.change) < _LARGEST_LOG2 else inf
+    change = two_to(abs(growth.change))
     match growth.law:
         case Segments() as law:
             return mixed_finding(analysis, of, growth, law)

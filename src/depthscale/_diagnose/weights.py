@@ -7,7 +7,7 @@ from depthscale._diagnose.words import place
 from depthscale.errors import DepthscaleError
 from depthscale.measure import Analysis
 from depthscale.network import Activation, activation
-from depthscale.numerics import gaussian
+from depthscale.numerics import gaussian, two_to
 from depthscale.run import Reading
 
 _PART = 0.5  # of the rate's logarithm that the weights must make to be its cause
@@ -97,7 +97,7 @@ def _slope2(phi: Activation, log2_variance: float) -> float | None:
         return 1.0
     try:
         return gaussian.expect(
-            lambda z: phi.derivative(z) ** 2, 2.0**log2_variance, phi.breaks
+            lambda z: phi.derivative(z) ** 2, two_to(log2_variance), phi.breaks
         ).value
     except (DepthscaleError, OverflowError):
         return None

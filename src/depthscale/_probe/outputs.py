@@ -147,12 +147,13 @@ def kind_of(loss: Loss, target: Tensor) -> str:
 
 
 def cotangent(loss: str, target: Tensor, generator: torch.Generator, scale: float) -> Tensor:
-    """dE/d(target). / loss: "independent": standard normal for every value; "shared": one draw for
-    all samples of the first axis, E = sum_t w . x_t; "output", "callable": the target is the loss,
-    1."""
+    """dE/d(target), for one seed the same in every precision. / loss: "independent": standard
+    normal for every value; "shared": one draw for all samples of the first axis, E = sum_t w . x_t;
+    "output", "callable": the target is the loss, 1."""
     if loss in ("output", "callable"):
         return torch.full_like(target, scale)
     shape = target.shape if loss == "independent" or target.dim() < 2 else target.shape[1:]
-    dtype = target.dtype if target.is_complex() or target.dtype is torch.float64 else torch.float32
-    drawn = torch.randn(shape, generator=generator, dtype=dtype, device="cpu").to(target.device)
+    dtype = torch.complex64 if target.is_complex() else torch.float32
+    drawn = torch.randn(shape, generator=generator, dtype=dtype, device="cpu")
+    drawn = drawn.to(target.device, torch.promote_types(dtype, target.dtype))
     return (drawn if scale == 1 else drawn * scale).to(target.dtype).expand(target.shape)

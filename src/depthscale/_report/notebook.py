@@ -17,6 +17,7 @@ from depthscale._report.chart.record_charts import (
 from depthscale._report.chart.theme import Chart
 from depthscale._report.page import Html, bullets, join, table, tag
 from depthscale._report.phrases import between, described, rounded, verdict
+from depthscale.controls import disarm
 from depthscale.measure import Comparison, Growth, Ledger
 from depthscale.run import Run
 from depthscale.sketch import FORMATS, Sketch
@@ -103,6 +104,5 @@ def sketch_html(sketch: Sketch) -> str:
 
 
 def _drawn(picture: Chart) -> Html:
-    return Html(
-        vl_convert.vegalite_to_svg(picture.properties(background="white").to_json(validate=False))
-    )
+    specification = disarm(picture.properties(background="white").to_json(validate=False))
+    return Html(vl_convert.vegalite_to_svg(specification))

@@ -62,8 +62,8 @@ def between(found: Growth) -> str:
 
 def described(spec: Mapping[str, Any]) -> str:
     """A network in a few words."""
-    if "model" in spec:
-        return f"{spec['model']}: the {len(spec['stations']):,} operations that every path crosses"
+    if "depth" not in spec:
+        return f"theory of {spec['model']}" if spec else "a graph of layers"
     batch, norm = spec["batch"], SPEC_NORMS[spec["norm"]]
     over = (
         f" over {'an endless batch' if batch in (inf, 'inf') else f'{batch} samples'}"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter, Token, convert
 
+from depthscale.controls import disarm
 from depthscale.errors import DepthscaleError
 from depthscale.network import NetSpec
 
@@ -81,5 +82,5 @@ def _one_line(wrong: Exception) -> str:
 
 def _stop(message: str, status: int) -> None:
     if message:
-        sys.stderr.write(message + "\n")
+        sys.stderr.write(f"{disarm(message)}\n")
     sys.exit(status)

@@ -16,7 +16,11 @@ from cyclopts import Parameter
 from depthscale.errors import DepthscaleError, InvalidProbe
 
 Model = Annotated[
-    str, Parameter(help="file.py:function, package.module:function, or a dotted path to a class")
+    str,
+    Parameter(
+        help="file.py:function, package.module:function, or a dotted path to a class; the file or "
+        "module is run"
+    ),
 ]
 Inputs = Annotated[
     list[str] | None,

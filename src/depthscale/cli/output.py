@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
 from depthscale import files
+from depthscale.controls import disarm
 
 if TYPE_CHECKING:
     from depthscale.run import Run
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 class _Terminal(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """The pieces of text that are printed, disarmed."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else Segment(disarm(piece.text), piece.style)
 
 
 def console() -> Console:
@@ -123,8 +132,9 @@ def progress(what: str) -> Iterator[Any]:
     number in all."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     terminal = Console(stderr=True)
-    with Progress(
-        *columns, console=terminal, transient=True, disable=not terminal.is_terminal
-    ) as bar:
+    if not terminal.is_terminal:
+        yield lambda done, total: None
+        return
+    with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

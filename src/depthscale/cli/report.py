@@ -19,7 +19,8 @@ def report(
     *others: Annotated[Path, Parameter(help="further runs, to be compared with the first")],
     html: Annotated[Path, Parameter(help="the page to write")] = Path("report.html"),
 ) -> None:
-    """Draw saved records as one HTML page with charts, which opens without a network."""
+    """Draw saved records as one HTML page with charts, which opens without a network. Nothing in a
+    record is run."""
     from depthscale._report import report
     from depthscale.store import load
 

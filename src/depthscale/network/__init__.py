@@ -1,6 +1,7 @@
 """What a network is: its operations, the graph that they make, and the descriptions of both."""
 
 from depthscale.network.activations import Activation, Function, Phi, activation, shifted
+from depthscale.network.fields import Amount, AtLeast, Count, Positive
 from depthscale.network.graph import Graph, Op, RecordedCall, Submodule, dominators_between, label
 from depthscale.network.hazards import Hazard
 from depthscale.network.meaning import Meaning
@@ -34,7 +35,7 @@ from depthscale.network.operations import (
     Unknown,
 )
 from depthscale.network.residual import Residual
-from depthscale.network.spec import NetSpec
+from depthscale.network.spec import OWN, NetSpec
 from depthscale.network.torch_calls import (
     Judged,
     hazard_of,
@@ -54,12 +55,16 @@ from depthscale.network.window import Window
 __all__ = [
     "NORMALIZERS",
     "NORM_CALLS",
+    "OWN",
     "SPEC_NORMS",
     "Activation",
     "Add",
     "Affine",
+    "Amount",
+    "AtLeast",
     "Attention",
     "Conv",
+    "Count",
     "Dropout",
     "Elementwise",
     "Embedding",
@@ -83,6 +88,7 @@ __all__ = [
     "Part",
     "Phi",
     "Pool",
+    "Positive",
     "RecordedCall",
     "Residual",
     "SpecNorm",

@@ -1,13 +1,25 @@
 """Fields of a description: what each says, and the checks that name it."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from math import inf, isfinite, nan
 from numbers import Integral, Real
-from typing import Any
+from typing import Annotated, Any
 
 from depthscale.errors import InvalidSpec
 
 LARGEST_WHOLE = 10**12  # depth, width or batch: beyond it every machine's memory ends
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """Bound on a number, in an annotation; a record is held to it when it is read from a file."""
+
+    value: int
+
+
+Count = Annotated[int, AtLeast(0)]
+Positive = Annotated[int, AtLeast(1)]
+Amount = Annotated[float, AtLeast(0)]  # nan where it is not known
 
 
 def described(text: str, default: Any) -> Any:

@@ -10,6 +10,7 @@ from functools import cached_property
 from math import inf, prod
 from typing import Any
 
+from depthscale.network.fields import Amount, Count
 from depthscale.network.meaning import Meaning
 from depthscale.network.operations import (
     Conv,
@@ -48,15 +49,15 @@ class RecordedCall:
     op: str
     module: str
     module_class: str
-    call: int
-    shape: tuple[int, ...]
+    call: Count
+    shape: tuple[Count, ...]
     dtype: str
-    size: int
-    paths: tuple[int, ...] = ()
-    consumers: int = 0
-    nodes: int = 0
+    size: Count
+    paths: tuple[Count, ...] = ()
+    consumers: Count = 0
+    nodes: Count = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
-    weights: tuple[tuple[str, tuple[int, ...], float], ...] = ()
+    weights: tuple[tuple[str, tuple[Count, ...], Amount], ...] = ()
     meaning: Meaning = _NO_MEANING
 
 
@@ -74,7 +75,7 @@ class Op:
 
     name: str
     what: Operation
-    inputs: tuple[int, ...]
+    inputs: tuple[Count, ...]
     layer: int = -1
     call: RecordedCall | None = None
 
@@ -111,9 +112,9 @@ class Graph:
     """
 
     ops: tuple[Op, ...]
-    samples: float = inf
-    outputs: tuple[int, ...] = ()
-    inputs: tuple[int, ...] = ()
+    samples: Amount = inf
+    outputs: tuple[Count, ...] = ()
+    inputs: tuple[Count, ...] = ()
     modules: tuple[Submodule, ...] = ()
 
     def layers(self) -> Iterator[tuple[int, ...]]:

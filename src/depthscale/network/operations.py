@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from depthscale.network.fields import Amount, Positive
 from depthscale.network.normalizers import NORMALIZERS, Normalizer, NormKind
 from depthscale.network.window import Window
 
@@ -18,9 +19,9 @@ class Input:
     None: as of two samples.
     """
 
-    variance: float
+    variance: Amount
     correlation: float = 0.0
-    size: tuple[int, ...] = ()
+    size: tuple[Positive, ...] = ()
     near: float | None = None
 
 
@@ -29,9 +30,9 @@ class Embedding:
     """A drawn vector for each token of a sequence. / variance: of an entry; vocabulary: tokens, of
     which each is as likely."""
 
-    variance: float
-    vocabulary: float
-    size: tuple[int, ...] = ()
+    variance: Amount
+    vocabulary: Amount
+    size: tuple[Positive, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Linear:
     x's entries.
     """
 
-    fan_in: int
-    fan_out: int
-    sigma_w2: float
-    sigma_b2: float
+    fan_in: Positive
+    fan_out: Positive
+    sigma_w2: Amount
+    sigma_b2: Amount
     weights: str = "gaussian"
     rows: Literal["free", "unit", "standardized"] = "free"
 
@@ -60,12 +61,12 @@ class Conv:
     rows: as of Linear, a row being the weights of one output channel.
     """
 
-    channels_in: int
-    channels_out: int
+    channels_in: Positive
+    channels_out: Positive
     window: Window
-    sigma_w2: float
-    sigma_b2: float = 0.0
-    groups: int = 1
+    sigma_w2: Amount
+    sigma_b2: Amount = 0.0
+    groups: Positive = 1
     weights: str = "gaussian"
     rows: Literal["free", "unit", "standardized"] = "free"
 
@@ -101,7 +102,7 @@ class Attention:
         keep: Each weight is kept with this probability and then divided by it, else 0.
     """
 
-    heads: int = 1
+    heads: Positive = 1
     causal: bool = False
     scale: float = 1.0
     shared_by: int = 1
@@ -113,7 +114,7 @@ class Part:
     """The first of the entries, or of the positions of a sequence. / share: of all that there
     are."""
 
-    share: float
+    share: Amount
     of: Literal["entries", "positions"] = "entries"
 
 
@@ -150,8 +151,8 @@ class Norm:
     """
 
     kind: NormKind
-    size: float
-    eps: float = 0.0
+    size: Amount
+    eps: Amount = 0.0
     statistics: Statistics = "batch"
 
     @property
@@ -192,7 +193,7 @@ class Multiply:
 class Dropout:
     """Each entry kept with probability `keep` and then divided by it, else 0."""
 
-    keep: float
+    keep: Amount
 
 
 Operation = (

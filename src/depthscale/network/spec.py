@@ -25,9 +25,7 @@ CHOICES = {
     "statistics": ("batch", "frozen", "running"),
     "weights": ("gaussian", "orthogonal", "uniform"),
 }
-
-
-_OWN = "function "  # before the name of an activation of one's own, in a record
+OWN = "function "  # before the name of an activation of one's own, in a record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +277,7 @@ class NetSpec:
         """The fields as plain values; an infinite batch as "inf", an activation of one's own as
         "function NAME"."""
         phi = (
-            self.activation if isinstance(self.activation, str) else f"{_OWN}{self.activation.name}"
+            self.activation if isinstance(self.activation, str) else f"{OWN}{self.activation.name}"
         )
         plain = {each.name: getattr(self, each.name) for each in fields(self)} | {"activation": phi}
         residual = {"residual": asdict(self.residual)} if self.residual else {}
@@ -290,7 +288,7 @@ class NetSpec:
         """The network of which `record` is the record. / raises: InvalidSpec."""
         residual = record.get("residual")
         batch = inf if record.get("batch") == "inf" else record.get("batch", cls.batch)
-        if str(phi := record.get("activation")).startswith(_OWN):
+        if str(phi := record.get("activation")).startswith(OWN):
             raise InvalidSpec(
                 f"the record names its activation, {phi}, and does not hold it; make the NetSpec "
                 "with that function"

@@ -7,17 +7,19 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from depthscale.network.fields import Count, Positive
+
 
 @dataclass(frozen=True)
 class Window:
     """A window that slides over an image or a sequence. / size: of that; kernel, stride, padding,
     dilation: one for each axis."""
 
-    size: tuple[int, ...]
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
+    size: tuple[Positive, ...]
+    kernel: tuple[Positive, ...]
+    stride: tuple[Positive, ...]
+    padding: tuple[Count, ...]
+    dilation: tuple[Positive, ...]
     circular: bool = False
 
     @classmethod

@@ -6,7 +6,7 @@ from depthscale.numerics.estimate import Estimate
 from depthscale.numerics.kinks import find_kinks
 from depthscale.numerics.student import as_sure_as, normal_deviate
 from depthscale.numerics.table import expect_at, expect_pair_at, together_at
-from depthscale.numerics.values import Array, Function
+from depthscale.numerics.values import Array, Function, two_to
 
 __all__ = [
     "ERF",
@@ -23,4 +23,5 @@ __all__ = [
     "leaky",
     "normal_deviate",
     "together_at",
+    "two_to",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from depthscale.network import Count, Positive
 from depthscale.run.quantity import Array
 from depthscale.run.records import (
     Coverage,
@@ -17,7 +18,7 @@ from depthscale.run.records import (
     TracedParameter,
 )
 
-Ends = tuple[tuple[int, tuple[float, ...]], ...]
+Ends = tuple[tuple[Count, tuple[float, ...]], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +61,8 @@ class Predicted:
     spec: Mapping[str, Any] = field(default_factory=dict)
     inputs: str = "white noise"
     log_variance: Array | None = None
-    stops: tuple[tuple[int, str], ...] = ()
-    caveats: tuple[tuple[int, str], ...] = ()
+    stops: tuple[tuple[Count, str], ...] = ()
+    caveats: tuple[tuple[Count, str], ...] = ()
     log2_gains: Array = field(default_factory=lambda: np.empty(0))
     weight_gradients: Array | None = None
     from_theory: tuple[bool, ...] = ()
@@ -117,8 +118,8 @@ class Probed:
     model: str
     mode: str
     seed: int
-    repeats: int
-    batch: int
+    repeats: Positive
+    batch: Count
     coverage: Coverage
     sinks: Ends
     sources: Ends

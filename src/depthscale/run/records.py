@@ -5,6 +5,7 @@ from enum import StrEnum
 from math import inf, log2, nan
 from typing import Any
 
+from depthscale.network import Count
 from depthscale.sketch import Sketch
 
 
@@ -177,7 +178,7 @@ class Fate:
     """
 
     kind: FateKind
-    op: int | None = None
+    op: Count | None = None
     reason: FateReason | None = None
 
 
@@ -191,7 +192,7 @@ class TracedParameter:
     """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[Count, ...]
     value: Sketch | None
     gradient: Sketch | None
     fate: Fate
@@ -205,7 +206,7 @@ class NotSeen:
 
     op: str
     why: str
-    nodes: int = 0
+    nodes: Count = 0
 
 
 @dataclass(frozen=True)
@@ -216,10 +217,10 @@ class Coverage:
     nodes_seen: of those, inside a recorded operation or a pure reshape between two.
     """
 
-    ops_seen: int
-    ops_with_gradient: int
-    autograd_nodes: int
-    nodes_seen: int
+    ops_seen: Count
+    ops_with_gradient: Count
+    autograd_nodes: Count
+    nodes_seen: Count
     not_seen: tuple[NotSeen, ...] = ()
 
     @property

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from depthscale.drawable import Drawable
-from depthscale.network import (
-    Graph,
-)
+from depthscale.network import Count, Graph
 from depthscale.run.frames import data_frame, rows_frame
 from depthscale.run.origin import Details, Ends, Origin, Predicted, Probed
 from depthscale.run.quantity import Array, Quantity
@@ -57,7 +55,7 @@ class Run(Drawable):
     graph: Graph
     readings: Readings
     loss: str
-    networks: int
+    networks: Count
     origin: Origin
     notes: tuple[str, ...] = field(default=())
 

@@ -7,10 +7,9 @@ from typing import Any
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure import Analysis, Growth, Law, Ledger, growth_in_words, mean_over_repeats
+from depthscale.numerics import two_to
 from depthscale.run import Array, Details, Edge, Predicted, Probed, Reading, Run, TracedParameter
 from depthscale.sketch import Sketch
-
-_LARGEST_LOG2 = 1000.0  # of a factor that float64 holds
 
 
 def model_record(run: Run) -> dict[str, Any]:
@@ -76,14 +75,13 @@ def _op(op: Reading, log2_gains: Array) -> dict[str, Any]:
 
 def _edge(op: Reading, edge: Edge, arrived: float, log2_predicted: float) -> dict[str, Any]:
     """log2_predicted: theory's gain of the mean square along it; nan where it has no rule."""
-    gain = 2.0 ** (mean_over_repeats(edge.log2_norm2) - arrived)
+    gain = two_to(mean_over_repeats(edge.log2_norm2) - arrived)
     resized = gain * op.size / edge.size if edge.size else None
-    held = log2_predicted < _LARGEST_LOG2
     return {
         "from": edge.source,
         "gain_norm2": gain,
         "gain_ms": resized,
-        "predicted_gain_ms": 2.0**log2_predicted if held else None,
+        "predicted_gain_ms": two_to(log2_predicted),
     }
 
 

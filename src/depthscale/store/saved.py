@@ -1,16 +1,16 @@
 """save, load: a run as a file, whole, and back."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from depthscale import files
 from depthscale.errors import InvalidRecord
-from depthscale.network import Graph, Meaning, NetSpec
-from depthscale.run import Quantity, Run, with_meanings
-from depthscale.store.plain import plain, rebuilt
+from depthscale.network import Meaning
+from depthscale.run import Run, with_meanings
+from depthscale.store.plain import Misfit, plain, rebuilt
+from depthscale.store.validity import require_whole
 
 SCHEMA = "depthscale/2"
 
@@ -24,9 +24,17 @@ def save(run: Run, path: str | Path) -> None:
 
     Raises:
         UnwritablePath: where the file cannot be written.
+        InvalidRecord: where parts of the run do not fit each other, so that `load` would refuse it.
     """
     if not isinstance(run, Run):
         raise TypeError(f"save takes a Run, got {type(run).__name__}")
+    try:
+        require_whole(run)
+    except Misfit as wrong:
+        raise InvalidRecord(
+            f"cannot save this run to {path}: run{wrong}; it was put together by hand, or this is "
+            "a fault of depthscale: report it"
+        ) from None
     content = {"schema": SCHEMA, "run": plain(_without_meanings(run))}
     files.write(Path(path), json.dumps(content, indent=1, allow_nan=False) + "\n")
 
@@ -38,18 +46,26 @@ def load(path: str | Path) -> Run:
         InvalidRecord: for another schema, by name, and for anything that is no such record.
     """
     try:
-        loaded = json.loads(Path(path).read_text())
+        loaded = json.loads(files.read(Path(path)))
     except OSError as refused:
-        raise InvalidRecord(f"cannot read {path}: {refused.strerror}") from None
+        raise InvalidRecord(f"cannot read {path}: {files.reason(refused)}") from None
     except (ValueError, RecursionError) as broken:
         raise InvalidRecord(f"{path} is not JSON: {broken}") from None
     _require_schema(loaded, path)
     try:
-        run = rebuilt(Run, loaded["run"])
-        _require_order(run)
+        run = rebuilt(Run, loaded.get("run"))
+        require_whole(run)
+    except Misfit as wrong:
+        raise InvalidRecord(
+            f"{path} is not a whole record: run{wrong}; save the run again, with this version"
+        ) from None
+    try:
         return with_meanings(run)
-    except Exception:
-        raise InvalidRecord(f"{path} is not a whole record: a part is missing or wrong") from None
+    except Exception as wrong:
+        raise InvalidRecord(
+            f"{path} is not a whole record: a setting of its calls is none ({wrong}); save the "
+            "run again, with this version"
+        ) from None
 
 
 def _require_schema(loaded: Any, path: str | Path) -> None:
@@ -66,40 +82,6 @@ def _require_schema(loaded: Any, path: str | Path) -> None:
             f"{path} has schema {schema}, this version reads {SCHEMA}; read it with the "
             "depthscale that wrote it"
         )
-
-
-def _require_order(run: Run) -> None:
-    """raises: ValueError where an operation reads what does not run before it, or parts do not fit
-    each other."""
-    ops, readings = run.graph.ops, run.readings
-    ends = (*run.graph.sinks, *run.graph.sources, *(i for i, _ in (*run.sinks, *run.sources)))
-    edges = run.graph.first_edges[-1]
-    fits = (
-        all(0 <= source < i for i, op in enumerate(ops) for source in (*op.inputs, *op.paths))
-        and all(0 <= end < len(ops) for end in ends)
-        and _covers(readings.activation, len(ops))
-        and _covers(readings.gradient, len(ops))
-        and _describes(run.spec, run.graph)
-        and {readings.log2_edge_norm2.shape[-1], len(readings.edge_sizes)} == {edges}
-        and {len(readings.activation_sketches), len(readings.gradient_sketches)} <= {0, len(ops)}
-    )
-    if not fits:
-        raise ValueError("parts that do not fit each other")
-
-
-def _covers(quantity: Quantity, places: int) -> bool:
-    shapes = {quantity.log2_mean_square.shape, quantity.relative_stderr.shape}
-    samples = quantity.log2_samples
-    return shapes == {(places,)} and (samples is None or samples.shape[1:] == (places,))
-
-
-def _describes(spec: Mapping[str, Any], graph: Graph) -> bool:
-    """Whether a record holds every field of a description, each as it may be, but for an activation
-    of one's own, which it only names. / raises: InvalidSpec."""
-    if not (graph.is_described and spec):
-        return True
-    NetSpec.from_record({**spec, "activation": "linear"})
-    return set(spec) == {each.name for each in fields(NetSpec)}
 
 
 def _without_meanings(run: Run) -> Run:

@@ -14,6 +14,7 @@ import vl_convert
 from depthscale._report.chart.theme import PAGE_COLOURS, Chart, house
 from depthscale._report.page.document import asset, document
 from depthscale._report.page.html import Html, join, tag
+from depthscale.controls import disarm
 
 _DIGITS = 7  # significant, of numbers in a page
 
@@ -35,7 +36,7 @@ def sheet(title: str, parts: Sequence[Part], *, last: int) -> str:
     charts = {name: _drawable(chart) for name, chart in whole.charts.items()}
     data = {**whole.data, "charts": charts, "last": last}
     values = json.dumps(_compact(data), separators=(",", ":"), allow_nan=False)
-    values = values.replace("<", r"\u003c")  # or a name could end the script that holds it
+    values = disarm(values).replace("<", r"\u003c")  # or a name could end the script that holds it
     script = f"const page = {values};\n{asset('page.js')}{whole.script}"
     libraries = f"(() => {{{_bundle()}}})();\n" if charts else ""
     needs = tag("noscript", tag("p", "The charts and tables of this page need JavaScript."))

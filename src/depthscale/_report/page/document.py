@@ -6,6 +6,8 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
+from depthscale.controls import disarm
+
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src "
     "data:; font-src data:"
@@ -17,7 +19,7 @@ def document(title: str, body: str, *, style: str = "", script: str = "") -> str
     CSS and JavaScript."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta '
-        f'charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f'charset="utf-8">\n<title>{escape(disarm(title))}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
         f'content="{_POLICY}">\n<style>{asset("base.css")}{style}</style>\n</head>\n'

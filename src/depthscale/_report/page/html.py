@@ -1,8 +1,10 @@
-"""Markup built from elements: whatever is not markup already is escaped, so a name shows as it is
-and never runs."""
+"""Markup built from elements: whatever is not markup already is escaped and disarmed, so a name
+shows as it is and never runs."""
 
 from collections.abc import Iterable, Mapping
 from html import escape
+
+from depthscale.controls import disarm
 
 
 class Html(str):
@@ -13,7 +15,7 @@ class Html(str):
 
 def markup(content: str) -> Html:
     """The content itself if it is markup, else escaped."""
-    return content if isinstance(content, Html) else Html(escape(content))
+    return content if isinstance(content, Html) else Html(escape(disarm(content)))
 
 
 def join(*contents: str) -> Html:
@@ -26,7 +28,7 @@ def tag(name: str, /, *contents: str, **attributes: str | int | float | bool) ->
     aria_label for aria-label."""
     said = "".join(
         f" {key.rstrip('_').replace('_', '-')}"
-        + ("" if value is True else f'="{escape(str(value))}"')
+        + ("" if value is True else f'="{escape(disarm(str(value)))}"')
         for key, value in attributes.items()
         if value is not False
     )

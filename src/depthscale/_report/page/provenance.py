@@ -13,7 +13,7 @@ from depthscale.network import NetSpec
 from depthscale.run import Probed, Run
 
 _PACKAGES = ("depthscale", "torch", "numpy", "scipy", "numba")
-_SHOWN_ELSEWHERE = ("residual", "stations")
+_SHOWN_ELSEWHERE = ("residual",)
 _OWN = "no command gives this: the model, its loss or its inputs are the user's own"
 _LOSSES = ("independent", "shared")
 

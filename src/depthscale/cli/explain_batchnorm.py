@@ -1,22 +1,16 @@
-"""depthscale explain: one command for each thing that can be explained."""
+"""depthscale explain batchnorm."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Group
 from rich.text import Text
 
 from depthscale import files
-from depthscale.cli.frame import Json, app
+from depthscale.cli.frame import Json
 from depthscale.cli.output import check, deliver
 from depthscale.errors import InvalidInput
-
-explain = App(
-    name="explain",
-    help="Why: the backward pass node by node, and the growth argument step by step.",
-)
-app.command(explain)
 
 Page = Annotated[
     Path | None,
@@ -28,7 +22,6 @@ _Affine = Annotated[
 ]
 
 
-@explain.command
 def batchnorm(
     *,
     input: Annotated[

@@ -45,7 +45,7 @@ def draw_weights(
     neurons; fan_in E W^2 = sigma_w2."""
     weights = torch.empty(len(seeds), linear.fan_out, linear.fan_in) if out is None else out
     reach = sqrt(3 * linear.sigma_w2 / linear.fan_in)
-    for weight, seed in zip(weights, seeds, strict=True):
+    for weight, seed in zip(weights.unbind(), seeds, strict=True):
         generator = _generator(seed, number)
         if linear.weights == "uniform":
             weight.uniform_(-reach, reach, generator=generator)

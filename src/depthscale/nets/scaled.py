@@ -41,7 +41,7 @@ class Scaled:
         """The same numbers with an rms near 1 where theirs is far from it. / log2_ms: [networks] of
         their mean squares."""
         away = log2_ms / 2 - self.power
-        if (np.abs(away) <= _RESCALE_BEYOND).all():
+        if all(abs(each) <= _RESCALE_BEYOND for each in away.tolist()):
             return self
         away[~np.isfinite(away) | (np.abs(away) <= _RESCALE_BEYOND)] = 0
         moved = np.rint(away).astype(np.int64)

@@ -1,8 +1,7 @@
 """Seen: one measurement of several networks of one kind."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,7 @@ from depthscale.sketch import Sketch
 Measured = Literal["activation", "gradient", "batch_variance", "edge"]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """One number of one operation for each of some seeds, with what it was read from.
 
     Attributes:

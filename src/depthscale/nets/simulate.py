@@ -94,8 +94,9 @@ class _Record:
         self._sketches: dict[tuple[int, Measured, int], Sketch] = {}
 
     def add(self, seen: Seen) -> None:
-        rows = slice(self.seeds.index(seen.seeds[0]), self.seeds.index(seen.seeds[-1]) + 1)
-        self._levels[seen.net][seen.quantity][rows, seen.op] = seen.log2_ms
+        first = seen.seeds[0] - self.seeds[0]
+        rows = self._levels[seen.net][seen.quantity][first : first + len(seen.seeds)]
+        rows[:, seen.op] = seen.log2_ms
         if seen.sketch is not None:
             kept = self._sketches.get((seen.net, seen.quantity, seen.op))
             merged = seen.sketch if kept is None else kept + seen.sketch

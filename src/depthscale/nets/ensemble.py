@@ -90,22 +90,18 @@ def _side_by_side(ways: list[Way], matrices: Iterable[tuple[Tensor, int]]) -> li
     """What ways end with. / matrices: [seeds, in, out] and the power of two that they are over."""
     at = [next(way) for way in ways]
     for matrix, power in matrices:
-        products = _multiply([x.tensor for x in at], matrix)
-        at = [
-            way.send(Scaled(y, x.power + power))
-            for way, x, y in zip(ways, at, products, strict=True)
-        ]
+        at = _multiply(at, matrix, power)  # what is asked for is let go before a way goes on
+        at = [way.send(at.pop(0)) for way in ways]
     return at
 
 
-def _multiply(rows: list[Tensor], matrix: Tensor) -> list[Tensor]:
+def _multiply(rows: list[Scaled], matrix: Tensor, power: int) -> list[Scaled]:
     """rows[i] @ matrix for every i, in one product; those that are the same tensor enter once."""
-    distinct = list({id(each): each for each in rows}.values())
-    if len(distinct) == 1:
-        return [torch.bmm(rows[0], matrix)] * len(rows)
-    parts = torch.bmm(torch.cat(distinct, 1), matrix).chunk(len(distinct), 1)
+    distinct = list({id(each.tensor): each.tensor for each in rows}.values())
+    joined = torch.cat(distinct, 1) if len(distinct) > 1 else distinct[0]
+    parts = torch.bmm(joined, matrix).chunk(len(distinct), 1)
     products = {id(x): y.contiguous() for x, y in zip(distinct, parts, strict=True)}
-    return [products[id(each)] for each in rows]
+    return [Scaled(products[id(each.tensor)], each.power + power) for each in rows]
 
 
 class _Weights:
@@ -174,24 +170,24 @@ class _Forward:
         self.pulls: list[Pull | None] = []
 
     def way(self, x: Scaled, seeds: Sequence[int]) -> Way:
-        """From the inputs of some seeds to the output."""
-        outputs = {0: x}
-        unread = list(self._graph.consumers)
-        linears = 0
-        for i, op in enumerate(self._graph.ops):
-            pull, inputs = None, [outputs[j] for j in op.inputs]
-            if isinstance(op.what, Linear):
-                linears += 1
-                x = _with_bias(op.what, (yield inputs[0]), seeds, linears)
-            elif inputs:
-                x, pull = apply(op.what, inputs)
-            self.pulls.append(pull)
-            outputs[i] = x = self._read(i, x)
+        """From the inputs of some seeds to the output; lets go of what no operation reads again."""
+        outputs = {0: self._read(0, x)}
+        unread, linears = list(self._graph.consumers), 0
+        self.pulls.append(None)
+        for i, op in enumerate(self._graph.ops[1:], 1):
+            inputs, pull = [], None
             for j in op.inputs:
                 unread[j] -= 1
-                if not unread[j]:
-                    del outputs[j]
-        yield x
+                inputs.append(outputs[j] if unread[j] else outputs.pop(j))
+            if isinstance(op.what, Linear):
+                linears += 1
+                x = _with_bias(op.what, (yield inputs.pop()), seeds, linears)
+            else:
+                x, pull = apply(op.what, inputs)
+            self.pulls.append(pull)
+            outputs[i] = self._read(i, x)
+            del x
+        yield outputs.popitem()[1]
 
     def _read(self, i: int, x: Scaled) -> Scaled:
         """Measure an operation's output. / returns: it, as the next can take it."""

@@ -1,91 +1,84 @@
-"""simulate of three paired networks against three plain torch runs, and against its matrix products
-and random numbers."""
+"""simulate against its floor: the random numbers and matrix products that its networks need, and
+nothing read."""
 
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from benchmarks.timing import medians
-from depthscale.nets import simulate
-from depthscale.network.spec import NetSpec
+from depthscale.nets import draw_input, draw_rows, simulate
+from depthscale.network.operations import Linear
+from depthscale.network.spec import NetSpec, Residual
 
-DEPTH, WIDTH, BATCH = 10, 1024, 128
-SPECS = [NetSpec(), NetSpec(norm="batch"), NetSpec(norm="batch", statistics="frozen")]
-
-
-class Frozen(nn.Module):
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
-        still = y.detach()
-        return (y - still.mean(0)) / still.std(0)
-
-
-def plain() -> None:
-    """Three networks as a user writes them: own Kaiming weights, retained gradients, backward."""
-    for norm in (None, lambda: nn.BatchNorm1d(WIDTH), Frozen):
-        modules: list[nn.Module] = []
-        for _ in range(DEPTH):
-            linear = nn.Linear(WIDTH, WIDTH, bias=False)
-            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-            modules += [linear, *([norm()] if norm else []), nn.ReLU()]
-        x = torch.randn(BATCH, WIDTH, requires_grad=True)
-        states = [x]
-        for module in modules:
-            x = module(x)
-            if isinstance(module, nn.ReLU):
-                x.retain_grad()
-                states.append(x)
-        (x @ torch.randn(WIDTH)).sum().backward()
+NARROW = NetSpec(depth=50, width=64)
+WIDE = NetSpec(depth=10, width=1024)
+VARIANTS = {
+    "no norm": {},
+    "tanh": {"activation": "tanh"},
+    "Batch Norm": {"norm": "batch"},
+    "Layer Norm": {"norm": "layer"},
+    "RMS Norm": {"norm": "rms"},
+    "group norm": {"norm": "group", "groups": 8},
+    "weight norm": {"norm": "weight"},
+    "residual": {"residual": Residual()},
+}
+THREE = [{}, {"norm": "batch"}, {"norm": "batch", "statistics": "frozen"}]
 
 
-def floor() -> None:
-    """The matrix products and random numbers that the three networks need when they share all they
-    can."""
-    weights = [torch.randn(WIDTH, WIDTH).mul_((2 / WIDTH) ** 0.5) for _ in range(DEPTH)]
-    x = torch.randn(BATCH, WIDTH)
-    x = torch.cat([x @ weights[0].T] * 2)
-    for weight in weights[1:]:
-        x = x @ weight.T
-    gradient = torch.randn(3 * BATCH, WIDTH)
-    for weight in reversed(weights):
-        gradient = gradient @ weight
+def floor(spec: NetSpec, seeds: int, forwards: int, backwards: int) -> None:
+    """Networks of one seed share their weights, and those of one norm their forward pass."""
+    linear = Linear(spec.width, spec.width, spec.sigma_w2, 0.0)
+    for seed in range(seeds):
+        weights = [draw_rows(linear, seed, n) for n in range(1, spec.depth + 1)]
+        x = torch.cat([draw_input(spec, seed)] * forwards)
+        for weight in weights:
+            x = x @ weight.T
+        gradient = torch.randn(backwards * len(x) // forwards, spec.width)
+        for weight in reversed(weights):
+            gradient = gradient @ weight
+
+
+def compare(
+    name: str, base: NetSpec, variants: Sequence[dict], seeds: int, forwards: int, rounds: int
+) -> None:
+    """Print one case beside its floor."""
+    specs = [NetSpec(**{"depth": base.depth, "width": base.width, **each}) for each in variants]
+    found = medians(
+        {
+            "ours": lambda: simulate(specs, seeds=seeds),
+            "floor": lambda: floor(base, seeds, forwards, len(specs)),
+        },
+        rounds,
+    )
+    ours, least = (1e6 * found[each] / (seeds * base.depth) for each in ("ours", "floor"))
+    print(
+        f"simulate, width {base.width}, {name}, {seeds} seed(s): {ours:.0f} us a layer and seed, "
+        f"{ours / least:.2f} times its floor of {least:.0f}"
+    )
 
 
 def main() -> None:
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
-        candidates = {
-            "ours": lambda: simulate(SPECS, seeds=1, loss="shared"),
-            "plain": plain,
-            "floor": floor,
-        }
-        found = medians(candidates, 9)
-        floor_ratio, plain_ratio = found["ours"] / found["floor"], found["plain"] / found["ours"]
-        print(
-            f"simulate, three networks, {threads} thread(s): {found['ours'] * 1e3:.0f} ms, "
-            f"{floor_ratio:.2f} times its floor;",
-            end=" ",
-        )
-        print(f"plain torch takes {plain_ratio:.2f} times as long")
-    deep = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ensemble", "deep"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    print(deep.stdout, end="")
+        print(f"{threads} thread(s)")
+        for name, fields in VARIANTS.items():
+            for seeds in (1, 16):
+                compare(name, NARROW, [fields], seeds, 1, 9)
+            compare(name, WIDE, [fields], 1, 1, 9)
+        compare("three networks", WIDE, THREE, 1, 2, 9)
+    subprocess.run([sys.executable, "-m", "benchmarks.ensemble", "deep"], check=True)
 
 
 def deep() -> None:
     """Depth 10,000, in a process of its own, for its peak memory."""
-    simulate(NetSpec(depth=10_000, width=WIDTH, batch=16, norm="batch"), seeds=1)
+    simulate(NetSpec(depth=10_000, width=1024, batch=16, norm="batch"), seeds=1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    weights = 10_000 * WIDTH**2 * 4 / 2**30
     print(
-        f"depth 10,000, width {WIDTH}, batch 16: peak memory {peak:.2f} GiB (its weights would "
-        f"take {weights:.0f})"
+        f"depth 10,000, width 1024, batch 16: peak memory {peak:.2f} GiB (its weights would take "
+        f"{10_000 * 1024**2 * 4 / 2**30:.0f})"
     )
 
 

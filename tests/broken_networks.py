@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from depthscale._explain.forward_backward import Tape, gradients
-from depthscale.nets.draw import Loss, draw_input, draw_weight, output_gradient
+from depthscale.nets.draw import Loss, draw_input, draw_rows, output_gradient
 from depthscale.nets.elementwise import elementwise
 from depthscale.nets.execute import normalize
 from depthscale.network.operations import Elementwise, Linear, Norm
@@ -14,6 +14,11 @@ from depthscale.network.spec import NetSpec
 
 Weight = Callable[[NetSpec, int, int], Tensor]
 Cotangent = Callable[[NetSpec, int, Tensor], Tensor]
+
+
+def draw_weight(spec: NetSpec, seed: int, layer: int) -> Tensor:
+    """The weights that a network of that description has."""
+    return draw_rows(Linear(spec.width, spec.width, spec.sigma_w2, 0.0, spec.weights), seed, layer)
 
 
 def correlated(spec: NetSpec, seed: int, layer: int) -> Tensor:

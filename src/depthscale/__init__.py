@@ -5,15 +5,17 @@ Names are imported when they are first used, so that the command line answers `-
 loading torch. A folder whose name is a public verb begins with an underscore.
 """
 
-from importlib.metadata import version
-
 from depthscale.faces import face
 
 __all__, _imported = face(__file__)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:
-    return version("depthscale") if name == "__version__" else _imported(name)
+    if name != "__version__":
+        return _imported(name)
+    from importlib.metadata import version  # loads for longer than the rest of a start
+
+    return version("depthscale")
 
 
 def __dir__() -> list[str]:

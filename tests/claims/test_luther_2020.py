@@ -14,7 +14,8 @@ from depthscale.experiments import founding
 from depthscale.experiments.founding import NAMES, Founding
 from depthscale.measure import growth
 from depthscale.nets import simulate
-from depthscale.nets.draw import draw_cotangent, draw_input, draw_weight
+from depthscale.nets.draw import draw_cotangent, draw_input, draw_rows
+from depthscale.network.operations import Linear
 from depthscale.network.spec import NetSpec
 from depthscale.norms import batch_norm
 from depthscale.numerics.closed_forms import arc_cosine, arc_cosine_slope
@@ -222,7 +223,7 @@ def test_the_matrix_product_doubles_and_relu_halves_the_squared_gradient() -> No
     spec = replace(FOUNDING, depth=1)
     products, halves = [], []
     for seed in range(8):
-        weight = draw_weight(spec, seed, 1)
+        weight = draw_rows(Linear(spec.width, spec.width, 2.0, 0.0), seed, 1)
         y = (draw_input(spec, seed) @ weight.T).requires_grad_()
         x = torch.relu(y)
         cotangent = draw_cotangent(spec, seed, "independent")

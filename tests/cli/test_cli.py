@@ -240,7 +240,7 @@ def test_an_interrupt_leaves_no_half_written_file(
         raise KeyboardInterrupt
 
     place = {
-        "simulating": "depthscale.nets.ensemble.draw_weight",
+        "simulating": "depthscale.nets.ensemble.draw_weights",
         "drawing": "pathlib.Path.replace",
     }[moment]
     monkeypatch.setattr(place, interrupt)

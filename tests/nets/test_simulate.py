@@ -10,7 +10,8 @@ import torch
 
 from depthscale.errors import InvalidSpec
 from depthscale.nets import simulate
-from depthscale.nets.draw import draw_input, draw_weight
+from depthscale.nets.draw import draw_input, draw_rows
+from depthscale.network.operations import Linear
 from depthscale.network.spec import NetSpec
 from tolerances import within
 
@@ -82,14 +83,14 @@ def test_a_loss_of_ones_own_is_differentiated() -> None:
 
 
 def test_orthogonal_weights_are_orthogonal() -> None:
-    weight = draw_weight(replace(SMALL, weights="orthogonal", sigma_w2=1.5), 0, 1)
+    weight = draw_rows(Linear(32, 32, 1.5, 0.0, "orthogonal"), 0, 1)
     assert torch.allclose(weight @ weight.T, 1.5 * torch.eye(32), atol=1e-5)
 
 
 def test_streams_do_not_meet() -> None:
-    spec = NetSpec(width=8, batch=4)
+    spec, linear = NetSpec(width=8, batch=4), Linear(8, 8, 2.0, 0.0)
     drawn = {
-        draw_weight(spec, seed, layer).numpy().tobytes()
+        draw_rows(linear, seed, layer).numpy().tobytes()
         for seed in range(40)
         for layer in range(1, 60)
     }

@@ -132,9 +132,9 @@ def cell_of(name: str, normalizer: Column, spec: NetSpec, seeds: int, seed: int)
     correlations: list[float] = []
     last = spec.graph().places[-1]
 
-    def keep(_: int, seen: Seen) -> None:
+    def keep(seen: Seen) -> None:
         if seen.quantity == "activation" and seen.op == last and seen.values is not None:
-            correlations.append(between_samples(seen.values))
+            correlations.extend(map(between_samples, seen.values.tensor))
 
     theory = _growth(predict(spec))
     rate, alike = theory.rate if theory else nan, _predicted_correlation(spec)

@@ -1,11 +1,8 @@
-"""The command line: one file a command, which joins `app` as it is imported."""
+"""The command line: one file a command, imported when the command is called."""
 
-from importlib import import_module
-from pkgutil import iter_modules
+from depthscale.cli.frame import app, main, offer
 
-from depthscale.cli.frame import app, main
-
-for file in iter_modules(__path__):
-    import_module(f"{__name__}.{file.name}")
+for command in ("demo", "explain", "phase", "predict", "probe", "report", "simulate"):
+    offer(app, command, command)
 
 __all__ = ["app", "main"]

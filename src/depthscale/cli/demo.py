@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from depthscale import files
-from depthscale.cli.frame import Html, Json, Loss, Network, Seed, app
+from depthscale.cli.frame import Html, Json, Loss, Seed
+from depthscale.cli.network_option import Network
 from depthscale.cli.output import check, console, progress, put
 from depthscale.errors import InvalidSpec
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from depthscale.experiments import Founding
 
 
-@app.command
 def demo(
     spec: Network = None,
     *,

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from depthscale.cli.explain import explain
 from depthscale.cli.frame import Html, Json, Loss, Seed, Seeds
 from depthscale.cli.output import check, deliver, progress
 from depthscale.network import NetSpec
@@ -33,7 +32,6 @@ class Argued:
     sigma_w2: Annotated[float, Parameter(help="fan_in times the variance of a weight")] = 2.0
 
 
-@explain.command
 def growth(
     network: Annotated[Argued, Parameter(name="*")] = Argued(),
     *,

@@ -5,12 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from depthscale.cli.explain import explain
 from depthscale.cli.frame import Html, Json, Seed, Seeds
 from depthscale.cli.output import check, deliver, progress
 
 
-@explain.command
 def matter(
     *,
     data: Annotated[

@@ -5,14 +5,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Group
 
-from depthscale.cli.explain import explain
 from depthscale.cli.frame import Html, Json, Seed
 from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, probed
 from depthscale.cli.output import check, console, deliver
 
 
-@explain.default
-@explain.command
 def model(
     model: Model,
     /,

@@ -1,6 +1,7 @@
 """The command line's frame: argv -> one public function each. Torch is loaded only by commands that
 measure."""
 
+import ast
 import os
 import re
 import sys
@@ -13,7 +14,6 @@ from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 from depthscale.controls import disarm
 from depthscale.errors import DepthscaleError
-from depthscale.network import NetSpec
 
 
 def _strictly(type_: Any, tokens: Sequence[Token]) -> Any:
@@ -36,9 +36,9 @@ app = App(
     suppress_keyboard_interrupt=False,
     default_parameter=Parameter(converter=_strictly, consume_multiple=True, negative_iterable=""),
     help="Whether signal and gradient survive a network's depth, and what theory says of it.",
+    help_format="plaintext",
 )
 
-Network = Annotated[NetSpec | None, Parameter(name="*")]
 Json = Annotated[
     Path | None,
     Parameter(help="write the record as JSON; - for standard output", allow_leading_hyphen=True),
@@ -55,6 +55,16 @@ Loss = Annotated[
         help="independent: a cotangent for every sample; shared: one for all, E = sum of w.x"
     ),
 ]
+
+
+def offer(parent: App, file: str, name: str) -> None:
+    """Make the function, or the App, of that name in a file here a command, which is imported when
+    it is called; its help is the docstring of the function, or of the file."""
+    tree = ast.parse(Path(__file__).with_name(f"{file}.py").read_text(encoding="utf-8"))
+    own = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == name]
+    about = ast.get_docstring(own[0] if own else tree) or ""
+    paragraphs = [" ".join(each.split()) for each in about.split("\n\n")]
+    parent.command(f"depthscale.cli.{file}:{name}", name=name, help="\n\n".join(paragraphs))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
 from depthscale import files
@@ -79,12 +78,11 @@ def show(
     save: Path | None,
     json: Path | None,
     html: Path | None,
-    more: dict[str, Any] | None = None,
+    more: Callable[[], dict[str, Any]] = dict,
     lines: Sequence[str] = (),
 ) -> None:
     """Print a profile, its growth and further lines; write its record and its page. / more: further
     keys of its record."""
-    from depthscale import store
     from depthscale._report import (
         growth_line,
         one_network_lines,
@@ -95,8 +93,13 @@ def show(
     from depthscale.measure import growth
 
     if save is not None:
-        store.save(profile, save)
-    put(store.dumps(store.record(profile) | (more or {})), json)
+        from depthscale.store import save as save_run
+
+        save_run(profile, save)
+    if json is not None:
+        from depthscale.store import dumps, record
+
+        put(dumps(record(profile) | more()), json)
     if html is not None:
         from depthscale._report import report
 
@@ -130,6 +133,14 @@ def put(record: str, json: Path | None) -> None:
 def progress(what: str) -> Iterator[Any]:
     """A bar on a terminal, nothing elsewhere. / yields: a function of the number done and the
     number in all."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     terminal = Console(stderr=True)
     if not terminal.is_terminal:

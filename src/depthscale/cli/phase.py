@@ -7,11 +7,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from depthscale import files
-from depthscale.cli.frame import Json, app
+from depthscale.cli.frame import Json
 from depthscale.cli.output import check, console, put
 
 
-@app.command
 def phase(
     *,
     activation: Annotated[

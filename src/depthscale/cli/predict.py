@@ -1,11 +1,13 @@
 """depthscale predict."""
 
-from depthscale.cli.frame import Html, Json, Loss, Network, Save, app
+from typing import Any
+
+from depthscale.cli.frame import Html, Json, Loss, Save
+from depthscale.cli.network_option import Network
 from depthscale.cli.output import check, show
 from depthscale.network import NetSpec
 
 
-@app.command
 def predict(
     spec: Network = None,
     *,
@@ -16,7 +18,6 @@ def predict(
 ) -> None:
     """What theory says of such networks, layer by layer, without running any."""
     from depthscale._report import classical_lines
-    from depthscale.store import classical_record
     from depthscale.theory import classical, predict
 
     spec = spec or NetSpec()
@@ -28,11 +29,10 @@ def predict(
     found = (
         classical(spec.activation, drawn.sigma_w2, drawn.sigma_b2, first or 1.0) if plain else None
     )
-    show(
-        profile,
-        save,
-        json,
-        html,
-        {"classical": classical_record(found)},
-        classical_lines(found) if found else [],
-    )
+
+    def more() -> dict[str, Any]:
+        from depthscale.store import classical_record
+
+        return {"classical": classical_record(found)}
+
+    show(profile, save, json, html, more, classical_lines(found) if found else [])

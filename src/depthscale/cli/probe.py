@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from depthscale.cli.frame import Html, Json, Save, Seed, app
+from depthscale.cli.frame import Html, Json, Save, Seed
 from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, probed
 from depthscale.cli.output import check, console, put
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from depthscale.run import Run
 
 
-@app.command
 def probe(
     model: Model,
     /,

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from depthscale.cli.frame import app
 from depthscale.cli.output import check, console
 
 if TYPE_CHECKING:
     from depthscale.run import Run
 
 
-@app.command
 def report(
     record: Annotated[Path, Parameter(help="what --save or save wrote")],
     /,

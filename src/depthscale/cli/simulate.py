@@ -1,11 +1,11 @@
 """depthscale simulate."""
 
-from depthscale.cli.frame import Html, Json, Loss, Network, Save, Seed, Seeds, app
+from depthscale.cli.frame import Html, Json, Loss, Save, Seed, Seeds
+from depthscale.cli.network_option import Network
 from depthscale.cli.output import check, progress, show
 from depthscale.network import NetSpec
 
 
-@app.command
 def simulate(
     spec: Network = None,
     *,

@@ -99,18 +99,16 @@ def founding(
     received = [spec.graph().layer_receivers for spec in specs]
     neurons: dict[tuple[str, int], Array] = {}
 
-    def keep_neurons(s: int, seen: Seen) -> None:
+    def keep_neurons(seen: Seen) -> None:
         if (
-            s == seed
+            seen.seeds[0] == seed
             and seen.quantity == "activation"
             and seen.layer in shown
             and seen.op == received[seen.net][seen.layer]
             and seen.values is not None
         ):
-            values = seen.values[:, :_NEURONS].double().numpy().copy()
-            neurons[NAMES[seen.net], seen.layer] = np.ldexp(
-                values, seen.sketch.log2_scale if seen.sketch else 0
-            )
+            values = seen.values.tensor[0, :, :_NEURONS].double().numpy()
+            neurons[NAMES[seen.net], seen.layer] = np.ldexp(values, seen.values.power[0])
 
     measured = simulate(
         specs, seeds=seeds, seed=seed, loss=loss, progress=progress, see=keep_neurons

@@ -5,7 +5,7 @@ Layer l of seed s comes from a generator seeded by (s, l), so any layer can be d
 the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 import torch
@@ -32,50 +32,44 @@ def _generator(seed: int, layer: int, offset: int = 0) -> Generator:
     return Generator().manual_seed(key ^ (key >> 16))
 
 
-def draw_weight(spec: NetSpec, seed: int, layer: int, out: Tensor | None = None) -> Tensor:
-    """Weight of a layer. / returns: [width, width], rows are neurons, in `out` if given; fan_in E
-    W^2 = sigma_w2."""
-    return _draw(spec.weights, spec.width, spec.width, spec.sigma_w2, _generator(seed, layer), out)
-
-
 def draw_rows(linear: Linear, seed: int, number: int) -> Tensor:
     """Weight of the n-th linear map of a graph. / returns: [fan_out, fan_in], its rows normalized
     as the map says."""
-    weight = _draw(
-        linear.weights, linear.fan_out, linear.fan_in, linear.sigma_w2, _generator(seed, number)
-    )
-    if linear.rows == "free":
-        return weight
-    if linear.rows == "standardized":
-        weight = weight - weight.mean(1, keepdim=True)
-    return weight * (sqrt(linear.sigma_w2) / weight.norm(dim=1, keepdim=True))
+    return draw_weights(linear, [seed], number)[0]
 
 
-def _draw(
-    kind: str,
-    fan_out: int,
-    fan_in: int,
-    sigma_w2: float,
-    generator: Generator,
-    out: Tensor | None = None,
+def draw_weights(
+    linear: Linear, seeds: Sequence[int], number: int, out: Tensor | None = None
 ) -> Tensor:
-    weight = torch.empty(fan_out, fan_in) if out is None else out
-    if kind == "uniform":
-        reach = sqrt(3 * sigma_w2 / fan_in)
-        return weight.uniform_(-reach, reach, generator=generator)
-    weight.normal_(0.0, 1.0, generator=generator)
-    if kind == "orthogonal":
-        return _orthogonal(weight).mul_(sqrt(sigma_w2 * max(1.0, fan_out / fan_in)))
-    return weight.mul_(sqrt(sigma_w2 / fan_in))
+    """The same for several seeds. / returns: [seeds, fan_out, fan_in], in `out` if given; rows are
+    neurons; fan_in E W^2 = sigma_w2."""
+    weights = torch.empty(len(seeds), linear.fan_out, linear.fan_in) if out is None else out
+    reach = sqrt(3 * linear.sigma_w2 / linear.fan_in)
+    for weight, seed in zip(weights.unbind(), seeds, strict=True):
+        generator = _generator(seed, number)
+        if linear.weights == "uniform":
+            weight.uniform_(-reach, reach, generator=generator)
+        else:
+            weight.normal_(0.0, 1.0, generator=generator)
+    if linear.weights == "gaussian":
+        weights.mul_(sqrt(linear.sigma_w2 / linear.fan_in))
+    if linear.weights == "orthogonal":
+        tall = max(1.0, linear.fan_out / linear.fan_in)
+        _make_orthogonal(weights).mul_(sqrt(linear.sigma_w2 * tall))
+    if linear.rows == "standardized":
+        weights -= weights.mean(2, keepdim=True)
+    if linear.rows != "free":
+        weights *= sqrt(linear.sigma_w2) / weights.norm(dim=2, keepdim=True)
+    return weights
 
 
-def _orthogonal(weight: Tensor) -> Tensor:
+def _make_orthogonal(weights: Tensor) -> Tensor:
     """Uniform over matrices with orthonormal rows or columns, in place (Mezzadri 2007: the sign
     makes it uniform)."""
-    tall = len(weight) >= weight.shape[1]
-    q, r = torch.linalg.qr(weight if tall else weight.T)
-    q = q * r.diagonal().sign()
-    return weight.copy_(q if tall else q.T)
+    tall = weights.shape[1] >= weights.shape[2]
+    q, r = torch.linalg.qr(weights if tall else weights.mT)
+    q *= r.diagonal(dim1=1, dim2=2).sign()[:, None]
+    return weights.copy_(q if tall else q.mT)
 
 
 def draw_bias(width: int, sigma_b2: float, seed: int, layer: int) -> Tensor:

@@ -1,7 +1,7 @@
 """The activations as torch operations, forward and backward."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ class Elementwise(NamedTuple):
     backward: Callable[[Tensor, Tensor], Tensor]
 
 
+@cache
 def elementwise(activation: str | Activation) -> Elementwise:
     """The activation of a name in the table of activations, as torch computes it; where torch has
     no function for it, and of a custom one, as numpy does in float64.

@@ -1,18 +1,15 @@
-"""Any described network, run operation by operation as its Graph says, and differentiated by
-autograd."""
+"""Any described network, run operation by operation as its Graph says, for autograd to
+differentiate."""
 
-from collections.abc import Iterator
-from functools import partial
 from math import inf
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from depthscale.errors import InvalidSpec, Undefined
-from depthscale.nets.draw import Loss, draw_bias, draw_input, draw_rows, output_gradient
+from depthscale.errors import InvalidSpec
+from depthscale.nets.draw import draw_bias, draw_rows
 from depthscale.nets.elementwise import elementwise
-from depthscale.nets.seen import Seen
 from depthscale.network import (
     Add,
     Affine,
@@ -27,7 +24,6 @@ from depthscale.network import (
     Join,
     Linear,
     Multiply,
-    NetSpec,
     Norm,
     Op,
     Part,
@@ -35,59 +31,9 @@ from depthscale.network import (
     Unknown,
     Window,
 )
-from depthscale.sketch import Sketch
-from depthscale.sketch.counting import log2_mean_square
 
 
-def run(spec: NetSpec, seed: int, loss: Loss, inputs: Tensor | None = None) -> Iterator[Seen]:
-    """Forward and backward pass of one network, with the weights, inputs and cotangent of its seed;
-    all that is measured.
-
-    inputs: [batch, width] in place of those of the seed.
-    """
-    graph = spec.graph()
-    with torch.enable_grad():
-        given = (draw_input(spec, seed) if inputs is None else inputs.clone()).requires_grad_()
-        edges: list[Tensor] = []
-        outputs = evaluate(graph, given, seed, edges)
-        watched = _Gradients(graph, outputs, edges)
-        at_output = output_gradient(spec, seed, loss, outputs[-1]).to(outputs[-1].dtype)
-        torch.autograd.grad(outputs[-1], given, at_output)
-    yield from _forward(graph, [output.detach() for output in outputs])
-    yield from watched.seen
-
-
-class _Gradients:
-    """What is seen of the gradient of every operation and edge, as it comes by."""
-
-    def __init__(self, graph: Graph, outputs: list[Tensor], edges: list[Tensor]):
-        self.seen: list[Seen] = []
-        places = set(graph.places)
-        for i, output in enumerate(outputs):
-            output.register_hook(partial(self._arrive, i, graph.ops[i].layer, i in places))
-        for k, edge in enumerate(edges):
-            edge.register_hook(partial(self._leave, k))
-
-    def _arrive(self, op: int, layer: int, whole: bool, gradient: Tensor) -> None:
-        if not whole:
-            self.seen.append(Seen("gradient", 0, op, layer, log2_mean_square(gradient)))
-            return
-        sketch = Sketch.of(gradient)
-        if sketch.nans or sketch.infs:
-            raise Undefined(
-                f"layer {layer}: {sketch.nans:,} entries of the gradient are NaN and "
-                f"{sketch.infs:,} infinite"
-            )
-        level = sketch.log2_mean_square()
-        self.seen.append(Seen("gradient", 0, op, layer, level, gradient, sketch))
-
-    def _leave(self, edge: int, gradient: Tensor) -> None:
-        self.seen.append(Seen("edge", 0, edge, 0, log2_mean_square(gradient)))
-
-
-def evaluate(
-    graph: Graph, inputs: Tensor, seed: int, edges: list[Tensor] | None = None
-) -> list[Tensor]:
+def evaluate(graph: Graph, inputs: Tensor, seed: int) -> list[Tensor]:
     """Every operation's output.
 
     The n-th linear map's or convolution's weights are those of layer n of the seed.
@@ -95,16 +41,12 @@ def evaluate(
     Args:
         inputs: [samples, width] or [samples, channels, *size]; tokens: [samples, entries,
             positions].
-        edges: takes what each operation reads, a view of its own for every edge of the graph.
     """
     outputs: list[Tensor] = []
     linears = 0
     for op in graph.ops:
         linears += isinstance(op.what, Linear | Conv)
         args = [outputs[i] for i in op.inputs]
-        if edges is not None:
-            args = [read.view_as(read) for read in args]
-            edges += args
         outputs.append(_apply(op, args, inputs, seed, linears))
     return outputs
 
@@ -239,16 +181,3 @@ def normalize(norm: Norm, y: Tensor) -> Tensor:
     still = shaped.detach() if norm.statistics == "frozen" else shaped
     centred = shaped - still.mean(dims, keepdim=True)
     return (centred / (still.var(dims, correction=0, keepdim=True) + norm.eps).sqrt()).view_as(y)
-
-
-def _forward(graph: Graph, outputs: list[Tensor]) -> Iterator[Seen]:
-    received = {op.inputs[0] for op in graph.ops if isinstance(op.what, Elementwise)}
-    for i, (op, x) in enumerate(zip(graph.ops, outputs, strict=True)):
-        if i in received:
-            sketch = Sketch.of(x)
-            yield Seen("activation", 0, i, op.layer, sketch.log2_mean_square(), x, sketch)
-        else:
-            yield Seen("activation", 0, i, op.layer, log2_mean_square(x), x)
-        if isinstance(op.what, Linear):
-            variance = x.var(0, correction=0).mean(dtype=torch.float64)
-            yield Seen("batch_variance", 0, i, op.layer, float(variance.log2()))

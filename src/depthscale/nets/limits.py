@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from numbers import Integral
 from pathlib import Path
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from depthscale.errors import InvalidSpec
 from depthscale.nets.draw import Loss, check_loss
-from depthscale.nets.ensemble import is_fast
-from depthscale.network import NetSpec
+from depthscale.network import Elementwise, NetSpec, Norm
 
 _FLOAT = 4  # bytes
+_STACKED = 1 << 17  # values of a stacked tensor
 _SEEDS = 1 << 32  # numbers that torch's generator tells apart
 
 
@@ -67,17 +68,31 @@ def _check_memory(spec: NetSpec) -> None:
         )
 
 
+def seeds_at_once(specs: Sequence[NetSpec]) -> int:
+    """How many seeds' tensors are best stacked: as many as stay near the core, and whose layers'
+    values a gigabyte holds."""
+    spec = specs[0]
+    width = max(spec.widths or (spec.width,))
+    near = min(_STACKED // (int(spec.batch) * width), 2 * _STACKED // width**2)
+    kept = sum(map(_kept, specs))
+    return max(1, min(near, 2**30 // kept))
+
+
 def _memory_needed(spec: NetSpec) -> int:
     """Bytes: two weights, one layer's values a dozen times, and what each layer keeps for the
     backward pass."""
     width = max(spec.widths or (spec.width,))
-    values = _FLOAT * int(spec.batch) * width
-    if is_fast(spec):
-        return 2 * _FLOAT * width**2 + 12 * values + spec.depth * values
-    maps = spec.depth * (
-        spec.residual.layers if spec.residual else 1
-    )  # autograd keeps every weight and several values of each
-    return maps * (2 * _FLOAT * width**2 + 8 * values)
+    return 2 * _FLOAT * width**2 + 12 * _FLOAT * int(spec.batch) * width + _kept(spec)
+
+
+def _kept(spec: NetSpec) -> int:
+    """Bytes of what the layers of one seed keep for the backward pass: what activations receive,
+    and what norms give."""
+    width = max(spec.widths or (spec.width,))
+    layer = replace(spec, depth=1, widths=None).graph().ops
+    kept = {op.inputs[0] for op in layer if isinstance(op.what, Elementwise)}
+    kept |= {i for i, op in enumerate(layer) if isinstance(op.what, Norm)}
+    return spec.depth * len(kept) * _FLOAT * int(spec.batch) * width
 
 
 def _memory_free() -> int:

@@ -1,22 +1,20 @@
 """simulate: run random networks of one kind over many seeds and keep what matters of each layer."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import overload
 
 import numpy as np
 from torch import Tensor
 
-from depthscale.nets import ensemble, execute
+from depthscale.nets import ensemble
 from depthscale.nets.draw import Loss
-from depthscale.nets.limits import check_inputs, check_run
-from depthscale.nets.seen import Measured, Seen
+from depthscale.nets.limits import check_inputs, check_run, seeds_at_once
+from depthscale.nets.seen import Measured, See, Seen
 from depthscale.network import Graph, NetSpec
 from depthscale.run import Run, Simulated, simulated_readings
 from depthscale.sketch import Sketch
 
 Progress = Callable[[int, int], object]
-See = Callable[[int, Seen], object]
 
 
 @overload
@@ -57,8 +55,8 @@ def simulate(
     loss: "independent" (one standard-normal cotangent per sample), "shared" (E = sum over samples
     of w.x_L, one w for all), or a callable of the output [batch, width] that returns one number.
     inputs: [batch, width] of data on which every seed's network runs, in place of white noise.
-    progress: called with the runs done and the runs in all; see: called with the seed and every
-    tensor as it passes (`Seen.net` counts within the group of paired networks).
+    progress: called with the runs done and the runs in all; see: called with every tensor as it
+    passes, of several seeds at once (`Seen.net` counts within the group of paired networks).
     returns: Run, or a list of them in the order given; standard errors are those of the mean
     over seeds.
     raises: InvalidSpec for settings that cannot be run on this machine; Undefined where a network
@@ -72,22 +70,14 @@ def simulate(
     runs: dict[int, Run] = {}
     for done, members in enumerate(groups):
         group = [specs[i] for i in members]
-        record = _Record(group, seeds)
-        for row, s in enumerate(range(seed, seed + seeds)):
-            fast = ensemble.is_fast(group[0])
-            for seen in (
-                ensemble.run(group, s, loss, given)
-                if fast
-                else execute.run(group[0], s, loss, given)
-            ):
-                record.add(row, seen)
-                if see:
-                    see(s, seen)
+        record, step = _Record(group, range(seed, seed + seeds), see), seeds_at_once(group)
+        for first in range(0, seeds, step):
+            some = record.seeds[first : first + step]
+            ensemble.run(group, some, loss, record.add, given)
             if progress:
-                progress(done * seeds + row + 1, len(groups) * seeds)
+                progress(done * seeds + first + len(some), len(groups) * seeds)
         runs |= {
-            i: record.run(net, specs[i], loss, seed, given is not None)
-            for net, i in enumerate(members)
+            i: record.run(net, specs[i], loss, given is not None) for net, i in enumerate(members)
         }
     ordered = [runs[i] for i in range(len(specs))]
     return ordered[0] if isinstance(spec, NetSpec) else ordered
@@ -97,19 +87,24 @@ class _Record:
     """What is kept of a group of paired networks: every seed's mean squares, and sketches merged
     over seeds."""
 
-    def __init__(self, specs: Sequence[NetSpec], seeds: int):
+    def __init__(self, specs: Sequence[NetSpec], seeds: range, see: See | None):
+        self.seeds, self._see = seeds, see
         self._graphs = [spec.graph() for spec in specs]
-        self._levels = [_levels(graph, seeds) for graph in self._graphs]
-        self._sketches: list[dict[tuple[Measured, int], Sketch]] = [
-            defaultdict(Sketch) for _ in specs
-        ]
+        self._levels = [_levels(graph, len(seeds)) for graph in self._graphs]
+        self._sketches: dict[tuple[int, Measured, int], Sketch] = {}
 
-    def add(self, row: int, seen: Seen) -> None:
-        self._levels[seen.net][seen.quantity][row, seen.op] = seen.log2_ms
+    def add(self, seen: Seen) -> None:
+        first = seen.seeds[0] - self.seeds[0]
+        rows = self._levels[seen.net][seen.quantity][first : first + len(seen.seeds)]
+        rows[:, seen.op] = seen.log2_ms
         if seen.sketch is not None:
-            self._sketches[seen.net][seen.quantity, seen.op] += seen.sketch
+            kept = self._sketches.get((seen.net, seen.quantity, seen.op))
+            merged = seen.sketch if kept is None else kept + seen.sketch
+            self._sketches[seen.net, seen.quantity, seen.op] = merged
+        if self._see:
+            self._see(seen)
 
-    def run(self, net: int, spec: NetSpec, loss: Loss, seed: int, given: bool) -> Run:
+    def run(self, net: int, spec: NetSpec, loss: Loss, given: bool) -> Run:
         graph, levels = self._graphs[net], self._levels[net]
         why = spec.without_rate()
         return Run(
@@ -119,13 +114,14 @@ class _Record:
             ),
             loss if isinstance(loss, str) else getattr(loss, "__name__", "callable"),
             len(levels["gradient"]),
-            Simulated(spec.record(), seed, "given" if given else "white noise", why),
+            Simulated(spec.record(), self.seeds[0], "given" if given else "white noise", why),
             (why,) if why else (),
         )
 
     def _sketched(self, net: int, quantity: Measured) -> tuple[Sketch | None, ...]:
-        kept = self._sketches[net]
-        return tuple(kept.get((quantity, i)) for i in range(len(self._graphs[net].ops)))
+        return tuple(
+            self._sketches.get((net, quantity, i)) for i in range(len(self._graphs[net].ops))
+        )
 
 
 def _levels(graph: Graph, seeds: int) -> dict[str, np.ndarray]:

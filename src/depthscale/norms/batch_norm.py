@@ -20,26 +20,26 @@ class GradientTerms(NamedTuple):
     through_variance: Tensor
 
 
-def normalize(centred: Tensor, variance: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def normalize(centred: Tensor, variance: Tensor, eps: float | Tensor) -> tuple[Tensor, Tensor]:
     """Normalized values and 1 / sigma. / centred: [..., batch, width] y - mean; variance: [..., 1,
     width]; both are used up."""
     inverse_std = variance.add_(eps).rsqrt_()
     return centred.mul_(inverse_std), inverse_std
 
 
-def backward(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -> Tensor:
-    """dE/dy from dE/dz: (1/sigma) [dE/dz - <dE/dz> - z <z dE/dz>], <> the mean over the batch.
+def backward(
+    gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0, centred: bool = True
+) -> Tensor:
+    """dE/dy from dE/dz: (1/sigma) [dE/dz - <dE/dz> - z <z dE/dz>], <> the mean over the batch;
+    without the second term where no mean was taken away.
 
     gradient, z: [batch, width]; inverse_std: [1, width]. / returns: [batch, width].
     Exact for eps = 0; with eps the last term keeps <z^2> < 1 and the formula stays exact, since it
     is written in z.
     """
     through_variance = (z * gradient).mean(over, keepdim=True)
-    return (
-        (gradient - gradient.mean(over, keepdim=True))
-        .addcmul_(z, through_variance, value=-1)
-        .mul_(inverse_std)
-    )
+    direct = gradient - gradient.mean(over, keepdim=True) if centred else gradient.clone()
+    return direct.addcmul_(z, through_variance, value=-1).mul_(inverse_std)
 
 
 def three_terms(gradient: Tensor, z: Tensor, inverse_std: Tensor, over: Over = 0) -> GradientTerms:

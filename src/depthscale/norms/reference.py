@@ -113,11 +113,8 @@ def fused_backward(dout: TensorOrArray, cache: Cache) -> tuple[Any, Any, Any]:
     through = g * cache.values["gamma"]
     if all(node.name != "variance" for node in cache.circuit):
         dx = batch_norm.frozen_backward(through, inverse_std)
-    elif seen.centred:
-        dx = batch_norm.backward(through, x_hat, inverse_std, seen.over)
     else:
-        direct, _, through_variance = batch_norm.three_terms(through, x_hat, inverse_std, seen.over)
-        dx = direct + through_variance
+        dx = batch_norm.backward(through, x_hat, inverse_std, seen.over, seen.centred)
     spread = [d for d, size in enumerate(seen.spread) if size == 1]
     dgamma, dbeta = (each.sum(spread).reshape(seen.affine) for each in (g * x_hat, g))
     return cache.returned(dx.reshape(cache.shape)), cache.returned(dgamma), cache.returned(dbeta)

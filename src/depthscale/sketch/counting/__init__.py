@@ -2,7 +2,7 @@
 
 from depthscale.sketch.counting.cpu import float32_array
 from depthscale.sketch.counting.kernels import REORDER, compiled
-from depthscale.sketch.counting.mean_squares import log2_mean_square, mean_square
+from depthscale.sketch.counting.mean_squares import mean_square
 from depthscale.sketch.counting.tensor import is_own_kind, tally_of
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "compiled",
     "float32_array",
     "is_own_kind",
-    "log2_mean_square",
     "mean_square",
     "tally_of",
 ]

@@ -6,7 +6,6 @@ from functools import partial
 from math import cos, inf, pi
 
 import numpy as np
-from scipy.optimize import brentq
 
 from depthscale.errors import Divergent
 from depthscale.network import Activation, activation
@@ -170,5 +169,7 @@ def _c_with_error(a: Activation, c: float, q: float, sigma_w2: float, sigma_b2: 
 
 def root(f: Callable[[float], float], a: float, b: float) -> float:
     """By Brent's method, which never leaves the bracket."""
+    from scipy.optimize import brentq  # loads for longer than most predictions take
+
     exact = {"xtol": _NARROWEST, "rtol": 4 * np.finfo(float).eps, "maxiter": 2000}
     return float(brentq(f, a, b, **exact))  # pyright: ignore[reportArgumentType]

@@ -11,13 +11,10 @@ below the log of the mean. Where phi is homogeneous nothing else fluctuates to t
 activations the signal's own fluctuations add to it.
 """
 
-from collections.abc import Callable
-from functools import cache
-
 import numpy as np
 
 from depthscale.network import Elementwise, Graph, Linear, activation
-from depthscale.numerics import Estimate, expect_pair_at, gaussian
+from depthscale.numerics import leaky
 from depthscale.run import Array
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.forward import ForwardMoments
@@ -64,20 +61,8 @@ def _covariance(name: str, ratio: float, ratio_below: float, correlation: float)
 
 
 def _both_on(name: str, correlation: float) -> float:
-    """k = E phi'(u)^2 phi'(v)^2 / (E phi'^2)^2."""
-    product, square = _tables(name)
-    return product(min(1.0, max(-1.0, correlation))).value / square**2
-
-
-@cache
-def _tables(name: str) -> tuple[Callable[[float], Estimate], float]:
-    """E phi'(u)^2 phi'(v)^2 by correlation, and E phi'^2; for a homogeneous phi they are the same
-    at every variance."""
-    a = activation(name)
-
-    def square(x: Array) -> Array:
-        return a.derivative(x) ** 2
-
-    return expect_pair_at(square, square, 1.0, 1.0, a.breaks, a.breaks), gaussian.expect(
-        square, 1.0, a.breaks
-    ).value
+    """k = E phi'(u)^2 phi'(v)^2 / (E phi'^2)^2, closed: phi'^2 has one value on each side of
+    0."""
+    below, above = activation(name).derivative(np.array([-1.0, 1.0])) ** 2
+    both_above = float(leaky(0.0).slopes(1.0, min(1.0, max(-1.0, correlation))))
+    return (below * above + (above - below) ** 2 * both_above) / ((below + above) / 2) ** 2

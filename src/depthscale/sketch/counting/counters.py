@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, reduce
 from math import inf, ldexp
 from operator import add
 from typing import Any, NamedTuple, TypeAlias
@@ -39,6 +39,7 @@ class Reduced(NamedTuple):
 AddPart: TypeAlias = Callable[[NDArray[Any], Counters], Reduced]
 
 _PADDING = 80  # after each lane, lest one pattern's four counters share a cache set
+_CACHED = 1 << 14  # values whose copies stay near the core
 _free: deque[Counters] = deque()
 
 
@@ -127,16 +128,20 @@ def _magnitude(bits: int) -> float:
 def _look(values: NDArray[Any], given: NDArray[Any], first: int, last: int) -> Reduced:
     """Reduce again, with all that tells zeros, tiny values, infinities and NaNs apart. / values:
     given ones, scaled."""
-    finite, negative = np.isfinite(values), np.signbit(values)
-    exact = values[finite].astype(np.float64)
-    nonzero = np.abs(exact)[given[finite] != 0]
-    tiny = (np.abs(values) < TINY) & (given != 0)
+    if len(values) > _CACHED:
+        starts = range(0, len(values), _CACHED)
+        pieces = [(values[i : i + _CACHED], given[i : i + _CACHED]) for i in starts]
+        return reduce(_both, (_look(*piece, first, last) for piece in pieces))
+    finite, nonzero, negative = np.isfinite(values), given != 0, np.signbit(values)
+    exact = np.where(finite, values, values.dtype.type(0)).astype(np.float64)
+    magnitude = np.abs(exact)
+    tiny = (magnitude < TINY) & nonzero & finite
     kinds = (tiny & negative, tiny > negative, values == -inf, values == inf, np.isnan(values))
     return Reduced(
         float(exact.sum()),
         float((exact * exact).sum()),
-        max(float(nonzero.min(initial=inf)), LEAST),
-        float(nonzero.max(initial=0.0)),
+        max(float(np.where(nonzero & finite, magnitude, inf).min()), LEAST),
+        float(magnitude.max()),
         first,
         last,
         tuple(int(np.count_nonzero(kind)) for kind in kinds),

@@ -24,7 +24,8 @@ def dead_units(output: Tensor, read: Sequence[Value]) -> float | Tensor | None:
         return None
     axis, values = _axis(output, _positions_of_map(read)), float32_array(output)
     if values is not None:
-        return _dead_share(values.reshape(prod(values.shape[:axis]), values.shape[axis], -1))
+        by_unit = values.reshape(prod(values.shape[:axis]), values.shape[axis], -1)
+        return _dead_share(by_unit, np.ones(values.shape[axis], np.uint8))
     with torch.no_grad():
         return (output.amax([i for i in range(output.dim()) if i != axis]) <= 0).float().mean()
 
@@ -51,17 +52,16 @@ def _axis(output: Tensor, positions: int | None) -> int:
 
 
 @compiled()
-def _dead_share(values):
+def _dead_share(values, dead):
     """Looks no further than until every unit was active. / values: [., units, .]; a NaN counts as
-    active."""
-    units = values.shape[1]
-    dead, left = np.ones(units, np.bool_), units
+    active; dead: [units] ones."""
+    units = left = values.shape[1]
     for i in range(values.shape[0]):
         for u in range(units):
             if dead[u]:
                 for j in range(values.shape[2]):
                     if not values[i, u, j] <= 0:
-                        dead[u] = False
+                        dead[u] = 0
                         left -= 1
                         break
         if not left:

@@ -80,7 +80,8 @@ def _compare(values: NDArray[np.float32] | Tensor) -> Alike | Tensor:
     rows = values[:_ROWS].reshape(min(len(values), _ROWS), -1)
     step = max(1, rows.shape[1] // _COLUMNS)
     if not isinstance(rows, Tensor):
-        return _alike(rows, step)
+        n = len(rows)
+        return _alike(rows, step, np.zeros((n, n)), np.empty((n, _BLOCK), np.float32))
     with (
         torch.no_grad(),
         torch.autocast(rows.device.type, enabled=False),
@@ -96,11 +97,10 @@ def _numbers(compared: Alike | Tensor) -> Alike:
 
 
 @compiled(fastmath=REORDER)
-def _gram(rows, step):
+def _gram(rows, step, products, block):
     """Products of rows, every step-th column, summed in float32 over a block and in float64 over
-    blocks. / rows: [n, m]."""
+    blocks. / rows: [n, m]; products: [n, n] zeros, filled; block: room for [n, _BLOCK]."""
     n, columns = rows.shape[0], (rows.shape[1] + step - 1) // step
-    products, block = np.zeros((n, n)), np.empty((n, _BLOCK), np.float32)
     for start in range(0, columns, _BLOCK):
         width = min(_BLOCK, columns - start)
         for i in range(n):
@@ -127,16 +127,17 @@ def _summary(gram):
         trace += gram[i, i]
         for k in range(n):
             total += gram[i, k]
-            square_total += gram[i, k] ** 2
+            square_total += gram[i, k] * gram[i, k]
             norms2 = gram[i, i] * gram[k, k]
             if i != k and norms2 > 0:
                 cosines += gram[i, k] / np.sqrt(norms2)
                 pairs += 1
     aligned = cosines / pairs if pairs else np.nan
-    return (total - trace) / (n - 1) / trace, trace**2 / square_total / n, aligned
+    return (total - trace) / (n - 1) / trace, trace * trace / square_total / n, aligned
 
 
 @compiled()
-def _alike(rows, step):
-    """The summary of the products of some rows. / rows: [n, m] float32."""
-    return _summary(_gram(rows, step))
+def _alike(rows, step, products, block):
+    """The summary of the products of some rows. / rows: [n, m] float32; products, block: as of
+    `_gram`."""
+    return _summary(_gram(rows, step, products, block))

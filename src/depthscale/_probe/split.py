@@ -67,12 +67,12 @@ def _terms(sums, n, mean, inverse, gamma, eps):
     whole = direct = mean_term = variance_term = inverse_sigma2 = sigma2 = 0.0
     for c in range(inverse.shape[0]):
         with_xhat = (sums[2, c] - mean[c] * sums[1, c]) * inverse[c]
-        inverse2 = inverse[c] ** 2
-        slope2 = inverse2 if gamma is None else inverse2 * gamma[c] ** 2
+        inverse2 = inverse[c] * inverse[c]
+        slope2 = inverse2 if gamma is None else inverse2 * gamma[c] * gamma[c]
         whole += sums[0, c]
         direct += slope2 * sums[0, c]
-        mean_term += slope2 * sums[1, c] ** 2 / n
-        variance_term += slope2 * (1 + eps * inverse2) * with_xhat**2 / n
+        mean_term += slope2 * sums[1, c] * sums[1, c] / n
+        variance_term += slope2 * (1 + eps * inverse2) * with_xhat * with_xhat / n
         inverse_sigma2 += inverse2
         sigma2 += 1 / inverse2
     channels = inverse.shape[0]

@@ -1,35 +1,33 @@
 """Tally of a tensor in CPU memory: one compiled pass, no copy of what is contiguous."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, reduce
 from math import frexp, prod
 from operator import add
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depthscale.sketch.bins import INFINITE, SIGN
-from depthscale.sketch.counting import kernels
-from depthscale.sketch.tally import EMPTY, Tally, gather
+from depthscale.sketch.counting.counters import add_bfloat16, add_float32, add_float64, count
+from depthscale.sketch.tally import EMPTY, Tally
 
 Result = TypeVar("Result")
 
 _PER_THREAD = 1 << 19  # values below which another thread does not pay
-_PER_PASS = 1 << 30  # values whose counts a 32-bit table surely holds
+_PART = 1 << 18  # values that are looked at again where not all are regular
+_GATHERED = 1 << 15  # values brought together at a time; torch copies so many on one thread
 
-# All zero, taken while counting, put back drained; narrow ones stay near the core, and hold what
-# few values can reach.
-_free_tables: dict[type, deque[NDArray[np.unsignedinteger]]] = {
-    np.uint16: deque(),
-    np.uint32: deque(),
+_ADD = {
+    torch.float16: add_float32,
+    torch.bfloat16: add_bfloat16,
+    torch.float32: add_float32,
+    torch.float64: add_float64,
 }
-_FEW = kernels.LANES * (2**16 - kernels.LANES)
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -37,20 +35,18 @@ def tally(tensor: Tensor) -> Tally:
     """Tally of a float16, bfloat16, float32 or float64 tensor on the CPU, of any strides."""
     values = float32_array(tensor)
     if values is not None and 0 < values.size < 2 * _PER_THREAD:
-        return _count_array(values.reshape(-1))
-    flat, copies = _flatten(tensor)
-    if not flat.numel():
+        return count([values.reshape(-1)], add_float32)
+    tensor, copies = _distinct(tensor.detach().resolve_neg())
+    if not tensor.numel():
         return EMPTY
-    if flat.numel() < 2 * _PER_THREAD and flat.dtype is not torch.float64:
-        return _COUNTERS[flat.dtype](flat).times(copies)
-    workers = max(1, min(torch.get_num_threads(), flat.numel() // _PER_THREAD))
-    size = min(-(-flat.numel() // workers), _PER_PASS)
-    chunks = flat.split(size)
-    if flat.dtype is torch.float64:
-        count = partial(_count_float64, scale=_scale_into_float32(_on_threads(_extremes, chunks)))
-    else:
-        count = _COUNTERS[flat.dtype]
-    return reduce(add, _on_threads(count, chunks)).times(copies)
+    workers = max(1, min(torch.get_num_threads(), tensor.numel() // _PER_THREAD))
+    parts = _parts(tensor)
+    size = -(-len(parts) // workers)
+    shares = [parts[i : i + size] for i in range(0, len(parts), size)]
+    tallies = _on_threads(_count, shares)
+    if tensor.dtype is torch.float64 and not _are_normal(tallies):
+        tallies = _on_threads(partial(_count, scale=_scale(tallies)), shares)
+    return reduce(add, tallies).times(copies)
 
 
 def float32_array(tensor: Tensor) -> NDArray[np.float32] | None:
@@ -66,19 +62,20 @@ def float32_array(tensor: Tensor) -> NDArray[np.float32] | None:
     return tensor.detach().numpy() if tensor.is_contiguous() and not tensor.is_neg() else None
 
 
-def _on_threads(function: Callable[[Tensor], Result], chunks: Sequence[Tensor]) -> list[Result]:
-    """function of every chunk: the first here, where a core is at work already, the others beside
+def _on_threads(
+    function: Callable[[Sequence[Tensor]], Result], shares: Sequence[Sequence[Tensor]]
+) -> list[Result]:
+    """function of every share: the first here, where a core is at work already, the others beside
     it."""
-    others = [_threads().submit(function, chunk) for chunk in chunks[1:]]
-    return [function(chunks[0]), *(other.result() for other in others)]
+    others = [_threads().submit(function, share) for share in shares[1:]]
+    return [function(shares[0]), *(other.result() for other in others)]
 
 
-def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
-    """The distinct elements in memory order, one-dimensional, and how often each stands in the
+def _distinct(tensor: Tensor) -> tuple[Tensor, int]:
+    """The elements that have memory of their own, in its order, and how often each stands in the
     tensor."""
-    tensor = tensor.detach().resolve_neg()
-    if tensor.is_contiguous():
-        return tensor.view(-1), 1
+    if tensor.is_contiguous() or tensor.numel() <= _GATHERED:
+        return tensor, 1
     expanded = [
         i
         for i, (n, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True))
@@ -88,111 +85,45 @@ def _flatten(tensor: Tensor) -> tuple[Tensor, int]:
     for i in expanded:
         tensor = tensor.narrow(i, 0, 1)
     by_stride = sorted(range(tensor.dim()), key=lambda i: -tensor.stride(i))
-    dense = tensor.permute(by_stride)  # where memory is dense, whatever the order of dimensions
-    return dense.reshape(-1).contiguous(), copies
+    return tensor.permute(by_stride), copies
 
 
-def _count_float32(flat: Tensor) -> Tally:
-    return _count_array(flat.numpy())
+def _parts(tensor: Tensor) -> Sequence[Tensor]:
+    """A tensor in parts that are dense in memory, or small enough to be gathered in the cache."""
+    if tensor.numel() <= _GATHERED:
+        return [tensor]
+    if tensor.is_contiguous():
+        return tensor.view(-1).split(_GATHERED if tensor.dtype is torch.float16 else _PART)
+    row = tensor.numel() // len(tensor)
+    if row > _GATHERED:
+        return [part for each in tensor for part in _parts(each)]
+    return tensor.split(_GATHERED // row)
 
 
-def _count_array(values: NDArray[np.float32]) -> Tally:
-    table = _take_table(len(values))
-    patterns, counts, zeros, rest, *sums = kernels.tally_float32(values, table)
-    _put_back(table)
-    if not rest:
-        return Tally(patterns, counts, zeros, (0, 0), (0, 0), 0, *sums)
-    tiny_negative, tiny_positive, minus, plus = kernels.count_rare(
-        values
-    )  # what only a second pass tells apart
-    nans = rest - tiny_negative - tiny_positive - minus - plus
-    if minus or plus or nans:
-        sums = kernels.finite_sums(values)
-    return Tally(
-        patterns, counts, zeros, (tiny_negative, tiny_positive), (minus, plus), nans, *sums
-    )
+def _count(parts: Sequence[Tensor], scale: int | None = None) -> Tally:
+    arrays = map(_dense_array, parts)
+    if scale is None:
+        return count(arrays, _ADD[parts[0].dtype])
+    return count(arrays, partial(add_float64, scale=scale)).scaled(scale)
 
 
-def _count_float64(flat: Tensor, scale: int) -> Tally:
-    table = _take_table(flat.numel())
-    zeros, total, square_total, smallest, largest = kernels.tally_float64(
-        flat.numpy(), scale, table
-    )
-    patterns, counts, _ = kernels.drain(table, 1, INFINITE - 1)
-    tiny = kernels.take(table, SIGN), kernels.take(table, 0) - zeros
-    infinities = kernels.take(table, SIGN | INFINITE), kernels.take(table, INFINITE)
-    nans = kernels.take(table, INFINITE + 1)
-    _put_back(table)
-    sums = total, square_total, smallest, largest
-    return Tally(patterns, counts, zeros, tiny, infinities, nans, *sums, scale)
+def _dense_array(part: Tensor) -> NDArray[Any]:
+    """The values of a part without gaps: as float32, float64 or the bits of bfloat16."""
+    if part.dtype is torch.float16:
+        part = part.float()
+    half = part.dtype is torch.bfloat16
+    array = part.view(torch.int16).numpy().view(np.uint16) if half else part.numpy()
+    return np.ascontiguousarray(array).reshape(-1)
 
 
-def _count_16_bits(flat: Tensor) -> Tally:
-    """float16 and bfloat16 have only 65,536 values, so their counts say everything and the sums
-    follow from them."""
-    table, halves = _take_table(flat.numel()), flat.view(torch.int16).numpy().view(np.uint16)
-    kernels.count_patterns(halves, 1, table)
-    bits, counts, _ = kernels.drain(table, *kernels.magnitude_range(halves))
-    zeros = kernels.take(table, 0) + kernels.take(table, SIGN)
-    _put_back(table)
-    values = torch.from_numpy(bits.view(np.int16)).view(flat.dtype).to(torch.float32)
-    exact = values.to(torch.float64).numpy()
-    finite = np.isfinite(exact)
-    terms, magnitude = exact[finite] * counts[finite], np.abs(exact[finite])
-    sums = (
-        float(terms.sum()),
-        float((terms * exact[finite]).sum()),
-        float(magnitude.min(initial=np.inf)),
-        float(magnitude.max(initial=0.0)),
-    )
-    top = (values.numpy().view(np.uint32) >> 16).astype(np.uint16)
-    patterns, merged = gather(top, counts)
-    nans = int(counts[np.isnan(exact)].sum())
-    infinities = int(counts[exact == -np.inf].sum()), int(counts[exact == np.inf].sum())
-    regular = _regular(patterns)
-    return Tally(patterns[regular], merged[regular], zeros, (0, 0), infinities, nans, *sums)
+def _are_normal(tallies: Sequence[Tally]) -> bool:
+    """Whether float32's normal range holds all magnitudes."""
+    return all(t.smallest >= 2.0**-126 and t.largest < 2.0**128 for t in tallies)
 
 
-_COUNTERS = {
-    torch.float32: _count_float32,
-    torch.float16: _count_16_bits,
-    torch.bfloat16: _count_16_bits,
-}
-
-
-def _regular(patterns: NDArray[np.uint16]) -> NDArray[np.bool_]:
-    magnitude = patterns & (SIGN - 1)
-    return (magnitude > 0) & (magnitude < INFINITE)
-
-
-def _extremes(flat: Tensor) -> tuple[float, float]:
-    return kernels.finite_sums(flat.numpy())[2:]
-
-
-def _scale_into_float32(extremes: Iterable[tuple[float, float]]) -> int:
-    """0 where float32's normal range holds all magnitudes, else the power that puts the largest
-    just below 2^127.
-
-    extremes: smallest nonzero and largest finite magnitude of every part of a tensor.
-    """
-    each_smallest, each_largest = zip(*extremes, strict=True)
-    smallest, largest = min(each_smallest), max(each_largest)
-    if largest == 0.0 or (smallest >= 2.0**-126 and largest < 2.0**128):
-        return 0
-    return frexp(largest)[1] - 127
-
-
-def _take_table(count: int) -> NDArray[np.unsignedinteger]:
-    """A table for so many values."""
-    counter = np.uint16 if count <= _FEW else np.uint32
-    try:
-        return _free_tables[counter].pop()
-    except IndexError:
-        return kernels.empty_table(counter)
-
-
-def _put_back(table: NDArray[np.unsignedinteger]) -> None:
-    _free_tables[table.dtype.type].append(table)
+def _scale(tallies: Sequence[Tally]) -> int:
+    """The power of two that puts the largest magnitude just below 2^127."""
+    return frexp(max(t.largest for t in tallies))[1] - 127
 
 
 def _threads() -> ThreadPoolExecutor:

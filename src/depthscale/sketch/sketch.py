@@ -418,7 +418,12 @@ class Sketch(Drawable):
         )
         significand, exponent = frexp(loss_scale)
         threshold = _ldexp(limit / significand, -exponent - self.log2_scale)
-        return float(self.tally.magnitudes.below(np.array([threshold]), inclusive=inclusive)[0])
+        tally = self.tally
+        if threshold < tally.smallest:
+            return 0.0
+        if threshold > tally.largest:
+            return tally.nonzero
+        return float(tally.magnitudes.below(np.array([threshold]), inclusive=inclusive)[0])
 
 
 def _scaled(value: float, power: int) -> float:

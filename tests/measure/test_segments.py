@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from depthscale.measure.segments import Segment, segments
+from depthscale.measure.segments import Segment, _best_part, _ends, segments
 
 
 def steps(*parts: tuple[float, int], spread: float = 0.05, seed: int = 0) -> np.ndarray:
@@ -55,3 +55,26 @@ def test_chance_does_not_turn(n: int) -> None:
 
 def test_a_segment_without_spread_is_sure() -> None:
     assert [Segment(0, 2, rate, 0.0).direction for rate in (2.0, 1.0, 0.5)] == [1, 0, -1]
+
+
+@pytest.mark.parametrize("n", [6, 7, 41, 130])
+def test_no_other_part_differs_more_from_the_rest(n: int) -> None:
+    """Against all parts, each with the variance that two means leave."""
+    walk = np.cumsum(np.random.default_rng(n).normal(size=n))
+    left = {
+        (first, end): sum(part.var() * len(part) for part in (walk[first:end], rest))
+        for first in (0, *range(3, n))
+        for end in range(first + 3, n - 2)
+        if len(rest := np.delete(walk, np.s_[first:end])) >= 3
+    }
+    best = min(left, key=lambda part: left[part])
+    first, end, evidence = _best_part(walk) or (0, 0, 0.0)
+    assert (first, end) == best
+    assert evidence == pytest.approx(n * np.log(walk.var() * n / left[best]), rel=1e-9)
+
+
+def test_a_depth_that_breaks_into_a_thousand_parts_is_cut_in_time() -> None:
+    """Each part cut off the end is a part of three, one below the other."""
+    ends = _ends(np.linspace(0.0, 1.0, 6000) ** 200)
+    assert len(ends) > 300
+    assert min(np.diff([0, *ends])) >= 3

@@ -28,7 +28,7 @@ from depthscale.network.operations import (
 )
 from depthscale.network.spec import NetSpec, Residual
 from depthscale.network.window import Window
-from depthscale.theory import predict, predict_graph
+from depthscale.theory import exchangeable, predict, predict_graph
 from graphs import chain, compare, origin, shown
 
 C, B = 64, 4
@@ -437,3 +437,25 @@ def test_entries_of_several_positions_have_no_rule_on_inputs() -> None:
     graph = chain(image(2), conv(2, 1), Flatten(), RELU, samples=2)
     with pytest.raises(NoTheory, match="entries come from several positions"):
         predict_graph(graph, inputs=white(graph))
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError, OverflowError, FloatingPointError, ValueError]
+)
+@pytest.mark.parametrize("rule", ["remembered_rule", "backward_rule"])
+def test_numbers_that_no_arithmetic_takes_stop_a_walk_at_the_operation(
+    rule: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = getattr(exchangeable, rule)
+
+    def failing(op, *rest):
+        if RELU in (op, getattr(op, "what", None)):
+            raise error
+        return plain(op, *rest)
+
+    monkeypatch.setattr(exchangeable, rule, failing)
+    found = predict_graph(chain(Input(1.0), WIDE, RELU, WIDE))
+    assert len(found.stops) == 1
+    assert found.stops[0] == (2, "elementwise2: its numbers leave float64's range")
+    assert found.readings.activation.log2_mean_square[1] == pytest.approx(1.0)
+    assert found.readings.gradient.log2_mean_square[2] == pytest.approx(1.0)

@@ -9,7 +9,7 @@ from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.rule import Check, Rule
 from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, factor, place
-from depthscale.measure import Analysis, Growth, mean_over_repeats
+from depthscale.measure import Analysis, Growth
 from depthscale.network import Hazard, Judged
 from depthscale.numerics import two_to
 from depthscale.run import Reading, Run, log2_total
@@ -97,11 +97,10 @@ def _not_whole(op: Reading, below: Reading, whole: float) -> Finding:
 
 def _lost_gradient(op: Reading) -> str:
     """By how much a gradient shrinks that passes an operation."""
-    left = log2_total([mean_over_repeats(edge.log2_norm2) for edge in op.edges])
-    arrived = mean_over_repeats(op.log2_gradient_norm2) if op.log2_gradient_norm2 else -inf
-    if not (isfinite(left) and isfinite(arrived)):
+    left = log2_total([edge.log2_left for edge in op.edges])
+    if not (isfinite(left) and isfinite(op.log2_arrived)):
         return ""
-    return f"The gradient that passes {op.op} is {decades(arrived - left)} smaller in norm"
+    return f"The gradient that passes {op.op} is {decades(op.log2_arrived - left)} smaller in norm"
 
 
 def _too_large_a_loss(case: Analysis, op: Reading, below: Reading) -> Iterator[Finding]:

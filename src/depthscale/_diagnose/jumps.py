@@ -1,6 +1,7 @@
 """Rule on one step of depth that is not like the others: the gradient changes there at once, by one
 operation."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite, log2
@@ -13,7 +14,7 @@ from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import decades, place
 from depthscale.measure import Analysis, Growth, Ledger
 from depthscale.numerics import two_to
-from depthscale.run import Paths, Reading
+from depthscale.run import Paths, Reading, kept
 from depthscale.theory import ends
 
 # of a normal distribution's standard deviation over its median distance from the median
@@ -90,14 +91,9 @@ def _inside(analysis: Analysis) -> Iterator[Jump]:
             yield Jump(_oddest(analysis, k, size > usual), size, usual, len(sizes) - 1)
 
 
-def _is_odd(analysis: Analysis, size: float, others: list[float]) -> bool:
-    """Whether one lies a hundredfold from the median of these, and as far as they spread."""
-    usual, far = _usual(analysis, others)
-    return abs(size - usual) > far
-
-
 def _usual(analysis: Analysis, sizes: list[float]) -> tuple[float, float]:
-    """The median of some, and how far from it one is odd. / all in log2."""
+    """The median of some, and how far from it one is odd: a hundredfold, and as far as they spread.
+    / all in log2."""
     usual, thresholds = median(sizes), analysis.thresholds
     spread = _NORMAL * median(abs(size - usual) for size in sizes)
     far = thresholds.jump_spreads * max(spread, thresholds.jump_least_spread)
@@ -121,18 +117,23 @@ def _oddest(analysis: Analysis, k: int, grows: bool) -> Reading:
     below, top = analysis.depth.pairs[k]
     if not isinstance(analysis.ledger, Ledger):
         return analysis.trace.ops[top]
-    parts = [(analysis.trace.ops[entry.id], entry.backward) for entry in analysis.ledger.entries]
-    bulk = [(op, part) for op, part in parts if op.id in analysis.depth]
-    usual = {
-        kind: median(part for op, part in bulk if op.op == kind)
-        for kind in {op.op for op, _ in bulk}
-    }
-    here = [(part - usual[op.op], op) for op, part in bulk if below < op.id <= top]
-    return max(
-        here,
-        key=lambda part: part[0] if grows else -part[0],
-        default=(0.0, analysis.trace.ops[top]),
-    )[1]
+    odd = kept(analysis, "_odd_parts", lambda: _odd_parts(analysis))
+    here = [op for op in analysis.trace.ops[below + 1 : top + 1] if op.id in odd]
+    sign = 1 if grows else -1
+    return max(here, key=lambda op: sign * odd[op.id], default=analysis.trace.ops[top])
+
+
+def _odd_parts(analysis: Analysis) -> dict[int, float]:
+    """By operation of the bulk its part of the gradient's change beyond what its kind has in the
+    median."""
+    assert isinstance(analysis.ledger, Ledger)
+    assert analysis.depth is not None
+    by_kind: dict[str, dict[int, float]] = defaultdict(dict)
+    for entry in analysis.ledger.entries:
+        if entry.id in analysis.depth:
+            by_kind[analysis.trace.ops[entry.id].op][entry.id] = entry.backward
+    usual = {kind: median(parts.values()) for kind, parts in by_kind.items()}
+    return {op: part - usual[kind] for kind, parts in by_kind.items() for op, part in parts.items()}
 
 
 def _at_the_ends(analysis: Analysis) -> Iterator[Jump]:
@@ -147,22 +148,18 @@ def _at_the_ends(analysis: Analysis) -> Iterator[Jump]:
     sources = [op for op, _ in analysis.trace.sources if op in crossed]
     if min(len(weights), len(steps)) < analysis.thresholds.jump_steps or not sources:
         return
+    (usual, far), (usual_size, far_size) = (_usual(analysis, each) for each in (steps, weights))
     first, last = depth.pairs[0][0], depth.pairs[-1][1]
     for low, high in ((sources[0], first), (last, ends(analysis.trace)[0])):
         change = ops[low].log2_gradient_ms - ops[high].log2_gradient_ms
-        for op in ops[low : high + 1]:
-            size = fan_in_variance(op) if op.id in crossed and low < op.id else None
-            if not size or not isfinite(change):
-                continue
-            odd = (log2(size) - median(weights)) * (change - median(steps)) > 0
-            if odd and _is_odd(analysis, log2(size), weights) and _is_odd(analysis, change, steps):
-                yield Jump(
-                    op,
-                    change,
-                    median(steps),
-                    len(steps),
-                    harmless=low == last and change < median(steps),
-                )
+        if not isfinite(change) or abs(change - usual) <= far:
+            continue
+        for op in ops[low + 1 : high + 1]:
+            size = fan_in_variance(op) if op.id in crossed else None
+            apart = log2(size) - usual_size if size else 0.0
+            if abs(apart) > far_size and apart * (change - usual) > 0:
+                harmless = low == last and change < usual
+                yield Jump(op, change, usual, len(steps), harmless)
 
 
 def _weights(analysis: Analysis, op: Reading) -> str:

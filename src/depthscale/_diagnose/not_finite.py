@@ -70,9 +70,10 @@ def _hides_infinity(case: Analysis, op: Reading) -> bool:
 
 def _is_infinite(op: Reading) -> bool:
     """Whether it has values that are not finite; memory that is not written yet has any."""
-    if op.activation is None or op.hazard is Hazard.RANDOM:
+    values = op.activation
+    if values is None or values.count == values.finite:
         return False
-    return bool(op.activation.nans or op.activation.infs)
+    return op.hazard is not Hazard.RANDOM
 
 
 def _has_nans(op: Reading) -> bool:

@@ -17,6 +17,7 @@ from depthscale.sketch import FORMATS, Sketch
 
 # the smallest number of each
 _QUANTUM = {name: 2 * FORMATS[name].largest_lost for name in ("float16", "bfloat16")}
+_LOG2_QUANTUM = {name: log2(quantum) for name, quantum in _QUANTUM.items()}
 _FORESEEN = 4.0  # times as many steps as were measured
 _ROOM = 4.0  # below the largest number of a type, from where on it is near
 # log2 of what float32's sums leave of an exact 0, relative to the RMS: it may be lost
@@ -189,16 +190,20 @@ def _swallowed(case: Analysis) -> Iterator[Finding]:
 def _lost(case: Analysis) -> Iterator[Finding]:
     """Shares that a format would lose: of the model's own type a warning, of another a remark."""
     enough = case.thresholds.lost_info
+    seen = [
+        (op, what, sketch, sketch.log2_mean_square())
+        for op in case.trace.ops
+        if op.gradient is not None
+        for what, sketch in (("gradient", op.gradient), ("activation", op.activation))
+        if sketch is not None and sketch.count
+    ]
     for name in _QUANTUM:
         losses = [
             (share, how, op, what)
-            for op in case.trace.ops
-            if op.gradient is not None
-            for what, sketch in (("gradient", op.gradient), ("activation", op.activation))
-            if sketch is not None and sketch.count
+            for op, what, sketch, level in seen
             for how, share in (
-                ("0", _underflow(sketch, name, op.dtype)),
-                ("infinite", _overflow(op, what, sketch, name, enough)),
+                ("0", _underflow(sketch, name, op.dtype, level)),
+                ("infinite", _overflow(op, what, sketch, name, level, enough)),
             )
             if share > enough
         ]
@@ -235,32 +240,35 @@ def _lost(case: Analysis) -> Iterator[Finding]:
 def underflows(case: Analysis) -> bool:
     """Whether gradients become 0 in the model's own type."""
     return any(
-        _underflow(op.gradient, op.dtype, op.dtype) > case.thresholds.lost_info
+        _own_underflow(op.gradient, op.dtype) > case.thresholds.lost_info
         for op in case.trace.ops
         if op.gradient is not None and op.gradient.count and op.dtype in _QUANTUM
     )
 
 
-def _underflow(sketch: Sketch, name: str, dtype: str) -> float:
-    """Share of values that become 0. In a tensor that is of this format already they are 0; as the
-    density of small values is flat, those below half the smallest number are half as many as those
-    that are it."""
+def _underflow(sketch: Sketch, name: str, dtype: str, level: float) -> float:
+    """Share of values that become 0. / level: log2 of their mean square."""
     if dtype == name:
-        quantum = _QUANTUM[name]
-        below, _, above = sketch.histogram(
-            [-1.5 * quantum, -quantum / 2, quantum / 2, 1.5 * quantum]
-        )
-        kept = sketch.count - sketch.zeros
-        return min(1.0, float(below + above) / 2 / kept) if kept else 0.0
-    if sketch.log2_mean_square() / 2 + _ROUNDING > log2(_QUANTUM[name]):
-        return 0.0
-    return sketch.underflow(name)
+        return _own_underflow(sketch, name)
+    return 0.0 if level / 2 + _ROUNDING > _LOG2_QUANTUM[name] else sketch.underflow(name)
 
 
-def _overflow(op: Reading, what: str, sketch: Sketch, name: str, enough: float) -> float:
+def _own_underflow(sketch: Sketch, name: str) -> float:
+    """The same in a tensor that is of this format already, where they are 0: as the density of
+    small values is flat, those below half the smallest number are half as many as those that are
+    it."""
+    quantum = _QUANTUM[name]
+    below, _, above = sketch.histogram([-1.5 * quantum, -quantum / 2, quantum / 2, 1.5 * quantum])
+    kept = sketch.count - sketch.zeros
+    return min(1.0, float(below + above) / 2 / kept) if kept else 0.0
+
+
+def _overflow(
+    op: Reading, what: str, sketch: Sketch, name: str, level: float, enough: float
+) -> float:
     """Share of values beyond a format's end; 0 where Chebyshev's bound, their mean square over the
     end's, is not enough. What a mask makes negative is meant to be as large."""
-    if enough and sketch.log2_mean_square() - 2 * log2(FORMATS[name].largest_kept) < log2(enough):
+    if enough and level - 2 * log2(FORMATS[name].largest_kept) < log2(enough):
         return 0.0
     if what == "activation" and op.hazard in (Hazard.SELECTION, Hazard.SUM):
         return float(sketch.histogram([FORMATS[name].largest_kept, inf])[0]) / sketch.count

@@ -6,7 +6,7 @@ from math import isfinite, log2
 from depthscale._diagnose.finding import Finding
 from depthscale._diagnose.route import route_to, told
 from depthscale._diagnose.words import decades
-from depthscale.measure import Analysis, mean_over_repeats, norms_over_few
+from depthscale.measure import Analysis, norms_over_few
 from depthscale.run import Reading, log2_total
 from depthscale.theory import ends
 
@@ -30,11 +30,7 @@ def overall(analysis: Analysis, told: Sequence[Finding]) -> Iterator[Finding]:
         analysis.trace.loss == "output" or analysis.deleted is not None
     ):  # a loss divides by the number of samples; nothing is left
         return
-    levels = {
-        op.id: mean_over_repeats(op.log2_gradient_norm2)
-        for op in analysis.trace.ops
-        if op.log2_gradient_norm2
-    }
+    levels = {op.id: op.log2_arrived for op in analysis.trace.ops if op.log2_gradient_norm2}
     start = log2_total([levels[op] for op in ends(analysis.trace) if op in levels])
     end = log2_total([levels[op] for op, _ in analysis.trace.sources if op in levels])
     maps = [

@@ -9,7 +9,7 @@ from depthscale._diagnose.advice import advice_on
 from depthscale._diagnose.branches import fan_in_variance
 from depthscale._diagnose.trouble import Trouble
 from depthscale._diagnose.words import fold_of, place
-from depthscale.measure import Analysis, mean_over_repeats
+from depthscale.measure import Analysis
 from depthscale.run import Reading
 
 _NAMED = 3  # operations
@@ -47,15 +47,15 @@ def route_to(case: Analysis, op: Reading) -> Route:
     handed: dict[int, list[tuple[float, Reading]]] = defaultdict(list)
     for reader in case.trace.ops:
         for edge in reader.edges:
-            handed[edge.source].append((mean_over_repeats(edge.log2_norm2), reader))
+            handed[edge.source].append((edge.log2_left, reader))
     parts: dict[int, float] = defaultdict(float)
-    here, first = op, mean_over_repeats(op.log2_gradient_norm2)
+    here, first = op, op.log2_arrived
     while handed[here.id]:
         most, reader = max(handed[here.id], key=lambda each: each[0])
-        parts[here.id] += mean_over_repeats(here.log2_gradient_norm2) - most
-        parts[reader.id] += most - mean_over_repeats(reader.log2_gradient_norm2)
+        parts[here.id] += here.log2_arrived - most
+        parts[reader.id] += most - reader.log2_arrived
         here = reader
-    change = first - mean_over_repeats(here.log2_gradient_norm2)
+    change = first - here.log2_arrived
     sign = 1 if change > 0 else -1
     order = sorted(parts.items(), key=lambda each: -sign * each[1])
     return Route(change, tuple((case.trace.ops[i], part) for i, part in order))

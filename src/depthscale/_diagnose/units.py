@@ -109,6 +109,8 @@ def _saturation(op: Reading, share: float) -> str:
 def _saturated(values: Sketch, ends: tuple[float, float]) -> float:
     low, high = ends
     margin = _NEAR * (high - low) / 2
+    if values.count == values.finite and values.max_magnitude() < min(-low, high) - margin:
+        return 0.0
     inside = float(values.histogram([low + margin, high - margin])[0])
     return 1 - inside / values.count if values.count else 0.0
 

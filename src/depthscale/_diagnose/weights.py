@@ -1,14 +1,15 @@
 """Weights whose size does not suit the activation that follows them."""
 
 from dataclasses import dataclass
-from math import log2
+from functools import lru_cache
+from math import isfinite, log2
 
 from depthscale._diagnose.words import place
 from depthscale.errors import DepthscaleError
 from depthscale.measure import Analysis
 from depthscale.network import Activation, activation
 from depthscale.numerics import gaussian, two_to
-from depthscale.run import Reading
+from depthscale.run import Reading, kept
 
 _PART = 0.5  # of the rate's logarithm that the weights must make to be its cause
 _LINEAR = activation("linear")
@@ -74,7 +75,7 @@ def blamed_weights(case: Analysis, rate: float) -> Weights | None:
 
 def weights_of(case: Analysis) -> list[Weights]:
     """Those of every layer of the bulk that an activation or another layer follows at once."""
-    return [found for op in case.bulk if (found := _weights(case, op))]
+    return kept(case, "_weights", lambda: [w for op in case.bulk if (w := _weights(case, op))])
 
 
 def _weights(case: Analysis, op: Reading) -> Weights | None:
@@ -84,15 +85,17 @@ def _weights(case: Analysis, op: Reading) -> Weights | None:
     phi = _LINEAR if reader.map is not None else reader.phi
     if phi is None:
         return None
-    slope2 = _slope2(phi, case.trace.ops[reader.meaning.reads[0]].log2_activation_ms)
+    log2_variance = case.trace.ops[reader.meaning.reads[0]].log2_activation_ms
+    slope2 = _slope2(phi, 0.0 if phi.homogeneous and isfinite(log2_variance) else log2_variance)
     if slope2 is None:
         return None
     kinds = (op.op, reader.op)
     return Weights(op.name, op.map.fan_in, op.map.sigma_w2, phi, slope2, kinds)
 
 
+@lru_cache(4096)
 def _slope2(phi: Activation, log2_variance: float) -> float | None:
-    """E phi'^2 under a Gaussian of that variance."""
+    """E phi'^2 under a Gaussian of that variance, of which a homogeneous one's does not depend."""
     if phi is _LINEAR:
         return 1.0
     try:

@@ -13,7 +13,7 @@ from depthscale.measure.compare import (
 from depthscale.measure.growth import Growth, Of, growth
 from depthscale.measure.laws import Factor, Law, Power, Segments, SuperExponential, Transient
 from depthscale.measure.ledger import Ledger, ledger
-from depthscale.measure.paths import flow, mean_over_repeats
+from depthscale.measure.paths import flow
 from depthscale.measure.segments import Segment
 from depthscale.measure.small_batches import (
     FEWEST_VALUES,
@@ -51,7 +51,6 @@ __all__ = [
     "growth_in_words",
     "is_empty",
     "ledger",
-    "mean_over_repeats",
     "norms_over_few",
     "run_names",
     "values_per_channel",

@@ -9,7 +9,7 @@ from typing import TypeVar
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure.growth import Growth, Of, growth_along
 from depthscale.measure.ledger import Ledger, ledger
-from depthscale.measure.paths import is_swallowed, mean_over_repeats
+from depthscale.measure.paths import is_swallowed
 from depthscale.measure.small_batches import without_rate
 from depthscale.measure.thresholds import Thresholds
 from depthscale.run import Depth, Reading, Run, depth_of, kept, log2_total
@@ -98,8 +98,8 @@ class Analysis:
             edges = [edge for edge in op.edges if not is_swallowed(self.trace, edge)]
             if not edges or not op.log2_gradient_norm2:
                 continue
-            arrived = mean_over_repeats(op.log2_gradient_norm2)
-            gain = log2_total([mean_over_repeats(edge.log2_norm2) for edge in edges]) - arrived
+            arrived = op.log2_arrived
+            gain = log2_total([edge.log2_left for edge in edges]) - arrived
             if isfinite(arrived) and gain - self._divided(op) < self.thresholds.deleted:
                 return None if op.is_half else (op, gain)
         return None

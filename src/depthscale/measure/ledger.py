@@ -9,8 +9,8 @@ from typing import Any
 
 from depthscale.drawable import Drawable
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.paths import Flow, flow, is_swallowed, mean_over_repeats
-from depthscale.run import Reading, Run, log2_total, rows_frame
+from depthscale.measure.paths import Flow, flow, is_swallowed
+from depthscale.run import Reading, Run, log2_total, mean_over_repeats, rows_frame
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,8 @@ def _open(trace: Run, moved: Flow) -> Iterator[str]:
 
 
 def _entry(trace: Run, op: Reading, moved: Flow) -> Entry:
-    arrived = mean_over_repeats(op.log2_gradient_norm2)
-    left = log2_total(
-        [mean_over_repeats(edge.log2_norm2) for edge in op.edges if not is_swallowed(trace, edge)]
-    )
+    arrived = op.log2_arrived
+    left = log2_total([edge.log2_left for edge in op.edges if not is_swallowed(trace, edge)])
     gain = left - arrived if op.edges else 0.0
     size = sum(edge.size for edge in op.edges)
     resize = log2(size / op.size) if size and op.size else 0.0

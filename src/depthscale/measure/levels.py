@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure.paths import mean_over_repeats
 from depthscale.measure.small_batches import without_rate
-from depthscale.run import Depth, Quantity, Run
+from depthscale.run import Depth, Quantity, Run, mean_over_repeats
 
 _LARGEST_LOG = 700.0  # of a factor that float64 holds
 # log2 of a fall of the mean square in one layer that only exact cancellation makes
@@ -86,7 +85,7 @@ def _log2_levels(run: Run, of: str) -> NDArray[np.float64]:
     if not run.networks or of == "activation":
         return quantity.log2_mean_square[None]
     norms = run.readings.log2_gradient_norm2
-    if run.networks == 1:
+    if run.networks == 1 < len(norms):
         norms = np.array([[mean_over_repeats(tuple(column)) for column in norms.T.tolist()]])
     return norms - np.log(np.maximum(run.graph.entries, 1)) / log(2)
 

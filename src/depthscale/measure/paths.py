@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from math import inf, isfinite, log2
 
-from depthscale.run import Edge, Run, log2_total
+from depthscale.run import Edge, Run, kept, log2_total, mean_over_repeats
 
 _ROUNDING = 0.02  # log2 of a squared norm: a sum in bfloat16 keeps 8 bits
 Into = dict[
@@ -49,10 +49,15 @@ def flow(trace: Run) -> Flow:
     squares at most: Cauchy and Schwarz); else nothing is assumed, and the account stays open. An
     edge by which no gradient leaves hands on 0, and so does what lies behind it.
     """
+    return kept(trace, "_flow", lambda: _flow(trace))
+
+
+def _flow(trace: Run) -> Flow:
     found = Flow()
     into: Into = defaultdict(list)
     for op, cotangent in trace.sinks:
-        into[op].append((None, mean_over_repeats(cotangent), mean_over_repeats(cotangent), 0))
+        given = mean_over_repeats(cotangent)
+        into[op].append((None, given, given, 0))
     for op in reversed(trace.ops):
         handed = into.get(op.id)
         if not handed:
@@ -62,7 +67,7 @@ def flow(trace: Run) -> Flow:
                 for edge in op.edges:
                     into[edge.source].append((op.id, -inf, -inf, edge.size))
             continue
-        arrived = mean_over_repeats(op.log2_gradient_norm2)
+        arrived = op.log2_arrived
         level = log2_total([each for _, each, _, _ in handed])
         if len(handed) != op.consumers:
             found.unseen.append(op.id)
@@ -75,7 +80,7 @@ def flow(trace: Run) -> Flow:
                 level += join
         found.level[op.id] = level
         for edge in op.edges:
-            left = mean_over_repeats(edge.log2_norm2)
+            left = edge.log2_left
             if is_swallowed(trace, edge):
                 found.swallowed.append((op.id, edge.source))
                 left = -inf
@@ -120,9 +125,7 @@ def _share_out(trace: Run, found: Flow, into: Into) -> None:
             if above is not None:
                 reader = trace.ops[above]
                 weight[above] += w * s
-                found.contribution[above] += (
-                    w * s * (measured - mean_over_repeats(reader.log2_gradient_norm2))
-                )
+                found.contribution[above] += w * s * (measured - reader.log2_arrived)
                 found.resized[above] += (
                     w * s * log2(size / reader.size) if size and reader.size else 0.0
                 )
@@ -144,9 +147,4 @@ def is_swallowed(trace: Run, edge: Edge) -> bool:
     """Whether an operation's backward pass gave this edge no gradient at all; a complex one could
     not be counted."""
     below = trace.ops[edge.source]
-    return edge.size == 0 < below.size and not below.dtype.startswith("complex")
-
-
-def mean_over_repeats(log2_values: tuple[float, ...]) -> float:
-    """log2 of the mean of what is given in log2."""
-    return log2_total(log2_values) - log2(len(log2_values)) if log2_values else -inf
+    return not edge.size and below.size > 0 and not below.dtype.startswith("complex")

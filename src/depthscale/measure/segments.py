@@ -2,10 +2,11 @@
 up for each other."""
 
 from dataclasses import dataclass
-from itertools import chain, groupby, pairwise
-from math import exp, log, sqrt
+from itertools import groupby, pairwise
+from math import exp, isqrt, log, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depthscale.numerics import as_sure_as, normal_deviate
 from depthscale.run import Array
@@ -16,7 +17,7 @@ _SHORTEST = 3  # steps of a segment, whose error is then read with Student's t
 _CLEARLY = 20.0
 # of two logarithms: a change that much smaller than its opposite makes up for nothing
 _BESIDE = 4.0
-_MOST_STARTS = 1000  # of a part that is looked for: a deeper network is searched in coarser steps
+_LEAST_LEFT = 1e-12  # of the squares, that is not rounding
 _LEAST = 1.0  # log2 of a mean square's factor: less is no growth, however sure
 _SURELY = 3.0  # standard normal deviates of a segment's rate from 1
 
@@ -74,9 +75,9 @@ def segments(log_steps: Array) -> tuple[Segment, ...]:
 
     Source: Olshen et al. 2004.
     """
-    if len(log_steps) < 2 * _SHORTEST:
-        return ()
-    ends = [*_cuts(log_steps, 0), len(log_steps)]
+    if min(np.maximum(sign * log_steps, 0.0).sum() for sign in (1, -1)) <= _LEAST * log(2):
+        return ()  # no part changes by more than its steps of one direction do
+    ends = _ends(log_steps)
     parts = [
         _segment(log_steps, first, end) for first, end in zip([0, *ends[:-1]], ends, strict=True)
     ]
@@ -97,45 +98,67 @@ def evidence_of_a_cut(log_steps: Array) -> float:
     return found[2] - 2 if found else 0.0
 
 
-def _cuts(log_steps: Array, offset: int) -> list[int]:
-    """Where segments end, the last end left out."""
-    found = _best_part(log_steps)
-    if not found or found[2] < _CLEARLY:
-        return []
-    places = [0, *(k for k in found[:2] if 0 < k < len(log_steps)), len(log_steps)]
-    inner = [_cuts(log_steps[first:end], offset + first) for first, end in pairwise(places)]
-    return [
-        *chain.from_iterable(
-            [*each, offset + end] for each, end in zip(inner, places[1:], strict=True)
-        )
-    ][:-1]
+def _ends(log_steps: Array) -> list[int]:
+    """Where segments end."""
+    ends, waiting = [], [(0, len(log_steps))]
+    while waiting:
+        first, end = waiting.pop()
+        found = _best_part(log_steps[first:end])
+        if found is None or found[2] < _CLEARLY:
+            ends.append(end)
+        else:
+            waiting += pairwise(sorted({first, first + found[0], first + found[1], end}))
+    return sorted(ends)
 
 
 def _best_part(log_steps: Array, from_the_end: bool = False) -> tuple[int, int, float] | None:
     """The part that differs most from all the rest: first, end, and twice the log likelihood ratio
-    of two means to one."""
-    n, sums = len(log_steps), np.concatenate([[0.0], np.cumsum(log_steps)])
-    around = float(((log_steps - log_steps.mean()) ** 2).sum()) if n else 0.0
-    best: tuple[int, int, float] | None = None
-    starts = 1 if from_the_end or not around > 0 else max(n - _SHORTEST, 1)
-    for first in range(0, starts, 1 + n // _MOST_STARTS):
-        ends = np.arange(first + _SHORTEST, n + 1)
-        rest = n - (ends - first)
-        ends = ends[
-            (rest >= _SHORTEST)
-            & ((first == 0) | (first >= _SHORTEST))
-            & ((ends == n) | (n - ends >= _SHORTEST))
-        ]
-        if not len(ends) or not around > 0:
-            continue
-        inside, size = sums[ends] - sums[first], ends - first
-        # what two means explain
-        between = inside**2 / size + (sums[-1] - inside) ** 2 / (n - size) - sums[-1] ** 2 / n
-        k = int(between.argmax())
-        evidence = n * log(around / max(around - float(between[k]), 1e-12 * around))
-        if best is None or evidence > best[2]:
-            best = first, int(ends[k]), evidence
+    of two means to one. A part that reaches the last step is what lies before it, as the rest."""
+    n = len(log_steps)
+    if n < 2 * _SHORTEST:
+        return None
+    deviations = log_steps - log_steps.mean()
+    around = float((deviations**2).sum())
+    if not around > 0:
+        return None
+    sums, ends = np.append(0.0, np.cumsum(deviations)), np.arange(_SHORTEST, n - _SHORTEST + 1)
+    origin = np.zeros(1, int)
+    places = np.append(origin, ends)
+    first, end, mean = _apart(sums, origin, ends) if from_the_end else _farthest(sums, places)
+    return first, end, -n * log(max(1 - n * mean / around, _LEAST_LEFT))
+
+
+def _farthest(sums: Array, places: NDArray[np.int64]) -> tuple[int, int, float]:
+    """Of all pairs of places that with the part between them that explains most. Pairs are looked
+    at by blocks, those first whose extremes leave most room, until no room is left."""
+    n, width = len(sums) - 1, isqrt(len(places))
+    blocks = [places[k : k + width] for k in range(0, len(places), width)]
+    low, high = (np.array([end(sums[block]) for block in blocks]) for end in (np.min, np.max))
+    begin, stop = np.array([(block[0], block[-1]) for block in blocks]).T
+    farthest = np.maximum(high - low[:, None], high[:, None] - low)
+    least, most = (
+        np.maximum(size, _SHORTEST) for size in (begin - stop[:, None], stop - begin[:, None])
+    )
+    room = np.triu(farthest**2 / np.minimum(least * (n - least), most * (n - most)))
+    best = 0, 0, 0.0
+    for pair in np.argsort(-room, axis=None):
+        i, j = divmod(int(pair), len(blocks))
+        if room[i, j] <= best[2]:
+            return best
+        best = max(best, _apart(sums, blocks[i], blocks[j]), key=lambda found: found[2])
     return best
+
+
+def _apart(
+    sums: Array, firsts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[int, int, float]:
+    """The part between two of these places that explains most of the squares, and how much over
+    the number of steps. / sums: [n + 1] of deviations from the mean, up to each place."""
+    size = ends - firsts[:, None]
+    products = np.where(size < _SHORTEST, np.inf, size * (len(sums) - 1.0 - size))
+    explained = (sums[ends] - sums[firsts][:, None]) ** 2 / products
+    i, j = divmod(int(explained.argmax()), len(ends))
+    return int(firsts[i]), int(ends[j]), float(explained[i, j])
 
 
 def _segment(log_steps: Array, first: int, end: int) -> Segment:

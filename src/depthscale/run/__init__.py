@@ -23,6 +23,7 @@ from depthscale.run.records import (
     Terms,
     TracedParameter,
     log2_total,
+    mean_over_repeats,
 )
 from depthscale.run.run import Run
 
@@ -57,6 +58,7 @@ __all__ = [
     "depth_of",
     "kept",
     "log2_total",
+    "mean_over_repeats",
     "merged",
     "recorded_run",
     "rows_frame",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import isnan
 from typing import Any
 
@@ -26,7 +27,15 @@ from depthscale.network import (
 )
 from depthscale.run.origin import Details, Origin, Predicted, Probed
 from depthscale.run.quantity import Array, Quantity
-from depthscale.run.records import Edge, Likeness, NormSplit, Shares, Slopes, Terms
+from depthscale.run.records import (
+    Edge,
+    Likeness,
+    NormSplit,
+    Shares,
+    Slopes,
+    Terms,
+    mean_over_repeats,
+)
 from depthscale.sketch import Sketch
 
 _HELD = 1000.0  # log2 of a mean square that float64 holds
@@ -67,8 +76,6 @@ class Reading:
     Attributes:
         id: its place in the order of running.
     """
-
-    __slots__ = ("_graph", "_op", "_origin", "_readings", "id")
 
     def __init__(self, graph: Graph, readings: Readings, origin: Origin, id: int):
         self._graph, self._readings, self._origin = graph, readings, origin
@@ -142,22 +149,22 @@ class Reading:
 
     # ---- what it means
 
-    @property
+    @cached_property
     def meaning(self) -> Meaning:
         """What it is, as operations."""
         return self._op.meaning
 
-    @property
+    @cached_property
     def map(self) -> Linear | Conv | None:
         """The linear map or convolution that it is."""
         return self.meaning.map
 
-    @property
+    @cached_property
     def norm(self) -> Norm | None:
         """The norm that it is."""
         return self.meaning.norm
 
-    @property
+    @cached_property
     def phi(self) -> Activation | None:
         """The activation that it is."""
         return self.meaning.phi
@@ -182,7 +189,7 @@ class Reading:
         """Whether it adds what several operations made, as a branch to a trunk."""
         return self.adds and len(self.reads) > 1
 
-    @property
+    @cached_property
     def hazard(self) -> Hazard | None:
         """By what it may spoil values or gradients."""
         return hazard_of(self.op)
@@ -216,12 +223,12 @@ class Reading:
         sketches = self._readings.gradient_sketches
         return sketches[self.id] if sketches else None
 
-    @property
+    @cached_property
     def log2_activation_ms(self) -> float:
         """log2 of the mean square of its outputs; nan where not known."""
         return float(self._readings.activation.log2_mean_square[self.id])
 
-    @property
+    @cached_property
     def log2_gradient_ms(self) -> float:
         """log2 of the mean square of dE/d(output), over all networks; nan where none arrived."""
         return float(self._readings.gradient.log2_mean_square[self.id])
@@ -232,7 +239,7 @@ class Reading:
         samples = self._readings.activation.log2_samples
         return () if samples is None else tuple(samples[:, self.id].tolist())
 
-    @property
+    @cached_property
     def log2_gradient_norm2(self) -> tuple[float, ...]:
         """[passes] of the squared norm that arrived; empty where none did."""
         readings = self._readings
@@ -240,7 +247,12 @@ class Reading:
         none = sketches[self.id] is None if readings.is_counted else isnan(norms[0])
         return () if none else tuple(norms.tolist())
 
-    @property
+    @cached_property
+    def log2_arrived(self) -> float:
+        """log2 of the squared norm that arrived, over all passes; -inf where none did."""
+        return mean_over_repeats(self.log2_gradient_norm2)
+
+    @cached_property
     def edges(self) -> tuple[Edge, ...]:
         """The ways by which gradient leaves it."""
         readings, first = self._readings, self._graph.first_edges[self.id]

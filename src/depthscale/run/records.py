@@ -1,9 +1,10 @@
 """Records of what a probe reads at an operation, at a parameter and of the whole."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from math import inf, log2, nan
-from typing import Any
 
 from depthscale.network import Count
 from depthscale.sketch import Sketch
@@ -22,6 +23,11 @@ class Edge:
     source: int
     log2_norm2: tuple[float, ...]
     size: int
+
+    @cached_property
+    def log2_left(self) -> float:
+        """log2 of the squared norm of what leaves, over all passes."""
+        return mean_over_repeats(self.log2_norm2)
 
 
 @dataclass(frozen=True)
@@ -228,9 +234,14 @@ class Coverage:
         return self.nodes_seen / self.autograd_nodes if self.autograd_nodes else 1.0
 
 
-def log2_total(log2_values: Any) -> float:
+def log2_total(log2_values: Sequence[float]) -> float:
     """log2 of a sum from log2 of its terms."""
     top = max(log2_values, default=-inf)
-    if not -inf < top < inf:
+    if len(log2_values) == 1 or not -inf < top < inf:
         return top
     return top + log2(sum(2.0 ** (value - top) for value in log2_values))
+
+
+def mean_over_repeats(log2_values: tuple[float, ...]) -> float:
+    """log2 of the mean of what is given in log2."""
+    return log2_total(log2_values) - log2(len(log2_values)) if log2_values else -inf

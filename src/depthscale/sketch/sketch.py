@@ -418,7 +418,7 @@ class Sketch(Drawable):
         )
         significand, exponent = frexp(loss_scale)
         threshold = _ldexp(limit / significand, -exponent - self.log2_scale)
-        return float(self.tally.magnitudes.below(np.array([threshold]), inclusive=inclusive)[0])
+        return self.tally.magnitudes_up_to(threshold, inclusive=inclusive)
 
 
 def _scaled(value: float, power: int) -> float:

@@ -47,11 +47,11 @@ class Tally:
         """Number of finite values other than 0."""
         return int(self.counts.sum()) + sum(self.tiny)
 
-    @property
+    @cached_property
     def finite(self) -> int:
         return self.nonzero + self.zeros
 
-    @property
+    @cached_property
     def count(self) -> int:
         return self.finite + sum(self.infinities) + self.nans
 
@@ -157,6 +157,17 @@ class Tally:
             np.concatenate([[sum(self.tiny)], counts]),
         )
 
+    def magnitudes_up_to(self, limit: float, *, inclusive: bool) -> float:
+        """Number of nonzero finite magnitudes < limit (<= limit if inclusive); as of `magnitudes`,
+        which one limit does not pay for."""
+        if limit < self.smallest:
+            return 0.0
+        if limit > self.largest:
+            return float(self.nonzero)
+        regular = _share_below(*self._ends(self.patterns), limit, inclusive) @ self.counts
+        low, high = np.array(self._tiny_ends)
+        return float(regular + _share_below(low, high, limit, inclusive) * sum(self.tiny))
+
     def _ends(
         self, patterns: NDArray[np.uint16]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -204,6 +215,16 @@ class Intervals:
         """The rank-th smallest value (from 1), taken as the middle of its interval."""
         i = int(np.searchsorted(self.cumulative, rank, side="left")) - 1
         return float(self.low[i] / 2 + self.high[i] / 2)
+
+
+def _share_below(
+    low: NDArray[np.float64], high: NDArray[np.float64], limit: float, inclusive: bool
+) -> NDArray[np.float64]:
+    """Of values that are even within intervals, or equal to their one end."""
+    width = high - low
+    share = np.clip((limit - low) / np.where(width > 0, width, 1.0), 0.0, 1.0)
+    begun = low <= limit if inclusive else low < limit
+    return np.where(width > 0, share, begun)
 
 
 def _occupied(

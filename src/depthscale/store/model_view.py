@@ -6,7 +6,7 @@ from typing import Any
 
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale.errors import UnreliableGrowth
-from depthscale.measure import Analysis, Growth, Law, Ledger, growth_in_words, mean_over_repeats
+from depthscale.measure import Analysis, Growth, Law, Ledger, growth_in_words
 from depthscale.numerics import two_to
 from depthscale.run import Array, Details, Edge, Predicted, Probed, Reading, Run, TracedParameter
 from depthscale.sketch import Sketch
@@ -47,7 +47,7 @@ def findings_record(found: Diagnosis) -> list[dict[str, Any]]:
 
 
 def _op(op: Reading, log2_gains: Array) -> dict[str, Any]:
-    arrived = mean_over_repeats(op.log2_gradient_norm2)
+    arrived = op.log2_arrived
     return {
         "id": op.id,
         "name": op.name,
@@ -75,7 +75,7 @@ def _op(op: Reading, log2_gains: Array) -> dict[str, Any]:
 
 def _edge(op: Reading, edge: Edge, arrived: float, log2_predicted: float) -> dict[str, Any]:
     """log2_predicted: theory's gain of the mean square along it; nan where it has no rule."""
-    gain = two_to(mean_over_repeats(edge.log2_norm2) - arrived)
+    gain = two_to(edge.log2_left - arrived)
     resized = gain * op.size / edge.size if edge.size else None
     return {
         "from": edge.source,

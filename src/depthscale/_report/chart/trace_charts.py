@@ -11,8 +11,8 @@ from depthscale._diagnose import Diagnosis
 from depthscale._report.chart.along_depth import Series, along_depth, with_selection
 from depthscale._report.chart.folds import Fold, short
 from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart, chart_of
-from depthscale.measure import Ledger, mean_over_repeats
-from depthscale.run import Array, Quantity, Reading, Run, log2_total
+from depthscale.measure import Ledger
+from depthscale.run import Array, Quantity, Reading, Run, log2_total, mean_over_repeats
 
 PLACES = "operation, in order of running"
 _ROW = 17  # pixels

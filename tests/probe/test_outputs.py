@@ -162,3 +162,9 @@ def test_a_scale_keeps_float16_gradients_from_vanishing() -> None:
     assert without.ops[0].gradient.zeros == 24
     assert with_it.ops[0].gradient.zeros == 0
     assert with_it.ops[0].gradient.rms() < 2.0**-24
+
+
+def test_one_seed_is_one_cotangent_in_every_number_type() -> None:
+    double = probe(nn.Identity(), torch.zeros(64, 8, dtype=torch.float64), seed=3)
+    single = probe(nn.Identity(), torch.zeros(64, 8), seed=3)
+    assert double.sources[0][1] == pytest.approx(single.sources[0][1], abs=1e-12)

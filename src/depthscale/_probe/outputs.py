@@ -153,6 +153,6 @@ def cotangent(loss: str, target: Tensor, generator: torch.Generator, scale: floa
     if loss in ("output", "callable"):
         return torch.full_like(target, scale)
     shape = target.shape if loss == "independent" or target.dim() < 2 else target.shape[1:]
-    dtype = target.dtype if target.is_complex() or target.dtype is torch.float64 else torch.float32
+    dtype = torch.complex64 if target.is_complex() else torch.float32  # the same of one seed in all
     drawn = torch.randn(shape, generator=generator, dtype=dtype, device="cpu").to(target.device)
     return (drawn if scale == 1 else drawn * scale).to(target.dtype).expand(target.shape)

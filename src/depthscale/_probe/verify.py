@@ -67,14 +67,23 @@ def plain_fates(run: ProbePass, known: dict[str, Fate]) -> dict[str, Fate]:
             p.grad = None
             if p._post_accumulate_grad_hooks:
                 p._post_accumulate_grad_hooks.clear()
-        ready = given.prepared(asked.inputs, followed=False)
-        target = asked.loss_of(asked.model(*ready.args, **ready.kwargs))
-        if target.requires_grad:
-            generator = torch.Generator("cpu").manual_seed(asked.seed)
-            target.backward(
-                outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale)
-            )
+        try:
+            _plain_step(run)
+        except (
+            Exception
+        ):  # a model may only run where its inputs require gradients, as a probe's do
+            return known
         return {name: _as_seen(fate, parameters.get(name)) for name, fate in known.items()}
+
+
+def _plain_step(run: ProbePass) -> None:
+    """A forward and a backward pass on inputs that require gradients where the user's do."""
+    asked = run.asked
+    ready = given.prepared(asked.inputs, followed=False)
+    target = asked.loss_of(asked.model(*ready.args, **ready.kwargs))
+    if target.requires_grad:
+        generator = torch.Generator("cpu").manual_seed(asked.seed)
+        target.backward(outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale))
 
 
 def _as_seen(fate: Fate, parameter: Tensor | None) -> Fate:

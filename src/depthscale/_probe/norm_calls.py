@@ -126,7 +126,7 @@ def slopes_of(node: Node, position: int, gradient: Tensor | None) -> Slopes | No
     """Of an activation that is one node. / position: of the edge to its input; gradient: dE/dx that
     arrives; None where the node cannot be asked again, as inside a checkpoint."""
     slopes = None if gradient is None else internals.slopes(node, position, gradient)
-    if slopes is None or gradient is None or slopes.shape != gradient.shape:
+    if slopes is None or gradient is None or slopes.shape != gradient.shape or not slopes.numel():
         return None
     squares = slopes.double().square()
     constant = not float(squares.max() - squares.min())

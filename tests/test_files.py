@@ -1,5 +1,6 @@
 """A file is whole or not there."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,15 @@ def test_a_new_file_has_the_rights_that_files_have(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     files.write(tmp_path / "ours", "")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    left, written = tmp_path / ".depthscale-a.part", tmp_path / ".depthscale-b.part"
+    left.write_text("half")
+    written.write_text("half")
+    two_hours_ago = left.stat().st_mtime - 7200
+    os.utime(left, (two_hours_ago, two_hours_ago))
+    files.write(tmp_path / "c.txt", "whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"c.txt", written.name}

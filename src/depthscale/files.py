@@ -3,13 +3,17 @@ read from files."""
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from depthscale.errors import InvalidInput, UnwritablePath
+
+_PREFIX, _SUFFIX = ".depthscale-", ".part"  # of a file before it is renamed into its place
+_LEFT = 3600.0  # seconds that no process takes from writing one to renaming it
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -95,7 +99,8 @@ def make_folder(folder: Path) -> None:
 def _beside(place: Path, content: bytes) -> Path:
     """A file of that content in the folder of its place, with the rights it will have there."""
     mode = place.stat().st_mode & 0o777 if place.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(prefix=".", dir=place.parent)
+    _clean(place.parent)
+    handle, name = tempfile.mkstemp(_SUFFIX, _PREFIX, place.parent)
     beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:
@@ -105,6 +110,14 @@ def _beside(place: Path, content: bytes) -> Path:
         beside.unlink(missing_ok=True)
         raise
     return beside
+
+
+def _clean(folder: Path) -> None:
+    """Remove what processes that were killed have left there."""
+    for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):  # another process was first, or it is another user's
+            if time.time() - left.stat().st_mtime > _LEFT:
+                left.unlink()
 
 
 @contextmanager

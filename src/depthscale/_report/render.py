@@ -27,6 +27,7 @@ from depthscale._report.pages.walk_page import walk_page
 from depthscale.errors import NoPicture
 from depthscale.experiments import Founding, story, theory_beside
 from depthscale.measure import Comparison, Growth, Ledger, run_names
+from depthscale.network import visible
 from depthscale.run import Run
 from depthscale.sketch import Sketch
 
@@ -141,7 +142,7 @@ def notebook(record: Any) -> str:
     """What a notebook shows of a record."""
     draw = VIEWS[type(record)].cell
     assert draw
-    return draw(record)
+    return visible(draw(record))
 
 
 def _several(what: Any) -> tuple[View, dict[str, Any]]:

@@ -4,7 +4,7 @@ from depthscale.network.activations import Activation, Function, Phi, activation
 from depthscale.network.graph import Graph, Op, RecordedCall, Submodule, dominators_between, label
 from depthscale.network.hazards import Hazard
 from depthscale.network.meaning import Meaning
-from depthscale.network.names import name_and_parameter
+from depthscale.network.names import name_and_parameter, visible
 from depthscale.network.normalizers import (
     NORM_CALLS,
     NORMALIZERS,
@@ -102,4 +102,5 @@ __all__ = [
     "norm_of",
     "parameter_input",
     "shifted",
+    "visible",
 ]

@@ -1,6 +1,7 @@
 """A page put together from parts: markup, the charts in it, and the data that its script reads."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,6 +16,8 @@ from depthscale._report.chart.theme import PAGE_COLOURS, Chart, house
 from depthscale._report.page.document import asset, document
 from depthscale._report.page.html import Html, join, tag
 
+# what `visible` makes visible, as JSON and JSON inside JSON write it
+_STEERS = re.compile(r"\\+u(00[01][0-9a-f]|00[7-9][0-9a-f]|061c|200[ef]|202[89a-e]|206[6-9]|feff)")
 _DIGITS = 7  # significant, of numbers in a page
 
 
@@ -36,6 +39,7 @@ def sheet(title: str, parts: Sequence[Part], *, last: int) -> str:
     data = {**whole.data, "charts": charts, "last": last}
     values = json.dumps(_compact(data), separators=(",", ":"), allow_nan=False)
     values = values.replace("<", r"\u003c")  # or a name could end the script that holds it
+    values = _STEERS.sub(lambda found: f"⟨U+{found[1].upper()}⟩", values)
     script = f"const page = {values};\n{asset('page.js')}{whole.script}"
     libraries = f"(() => {{{_bundle()}}})();\n" if charts else ""
     needs = tag("noscript", tag("p", "The charts and tables of this page need JavaScript."))

@@ -6,6 +6,8 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
+from depthscale.network import visible
+
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src "
     "data:; font-src data:"
@@ -17,11 +19,11 @@ def document(title: str, body: str, *, style: str = "", script: str = "") -> str
     CSS and JavaScript."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta '
-        f'charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f'charset="utf-8">\n<title>{escape(visible(title))}</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
         f'content="{_POLICY}">\n<style>{asset("base.css")}{style}</style>\n</head>\n'
-        f"<body>\n<main>{body}</main>\n<script>{_closed(script)}</script>\n</body>\n</html>\n"
+        f"<body>\n<main>{visible(body)}</main>\n<script>{_closed(script)}</script>\n</body>\n</html>\n"
     )
 
 

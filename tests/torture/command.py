@@ -4,7 +4,7 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,7 @@ def _files(seed: int) -> list[str]:
     return damaged_file(seed)
 
 
+_KEPT_EVERY = 50
 KINDS = {
     "networks": Kind(_networks, 10_000, 0.55, "random networks"),
     "interrupts": Kind(interrupted, 1000, 0.08, "interrupts at a random moment"),
@@ -64,7 +65,9 @@ def main(given: Sequence[str] | None = None) -> int:
     tally = counts.read(asked.tally) if asked.tally else {}
     before = sum(count.broken for count in tally.values())
     for name in asked.kind or KINDS:
-        _run(name, KINDS[name], asked, tally.setdefault(name, counts.Count()))
+        for done in _run(name, KINDS[name], asked, tally.setdefault(name, counts.Count())):
+            if asked.tally and done % _KEPT_EVERY == 0:
+                counts.write(asked.tally, tally)
         if asked.tally:
             counts.write(asked.tally, tally)
     if asked.write:
@@ -74,8 +77,8 @@ def main(given: Sequence[str] | None = None) -> int:
     return sum(count.broken for count in tally.values()) > before
 
 
-def _run(name: str, kind: Kind, asked: argparse.Namespace, count: counts.Count) -> None:
-    """Until there are enough of it, or its time is over."""
+def _run(name: str, kind: Kind, asked: argparse.Namespace, count: counts.Count) -> Iterator[int]:
+    """How many are done, until there are enough or the kind's time is over."""
     wanted = asked.count or kind.goal
     seconds = asked.seconds * kind.share if asked.seconds else float("inf")
     first = count.following if asked.seed is None else asked.seed
@@ -90,6 +93,7 @@ def _run(name: str, kind: Kind, asked: argparse.Namespace, count: counts.Count) 
         done += 1
         for each in wrong:
             _tell(name, seed, each)
+        yield done
         enough = done >= wanted if asked.count else count.done >= wanted
         if enough or time.monotonic() - start > seconds:
             break

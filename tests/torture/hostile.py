@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import nn
 
 import depthscale as ds
 from depthscale._report import probe_view, to_html
+from depthscale.cli.output import console
 from torture import verbs
 
 # ---- files
@@ -215,11 +215,10 @@ def _named(drawn: random.Random) -> nn.Module:
     return model
 
 
-def _harmful(text: str, allowed: str = "\n\t") -> set[str]:
-    """Characters that steer a terminal or the order of reading."""
-    return {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Cs")} - {
-        *allowed
-    }
+def _harmful(text: str) -> set[str]:
+    """Characters that steer a terminal or the order of reading, joiners aside."""
+    steer = {c for c in text if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")}
+    return steer - {*"\n\t\u200b\u200c\u200d\u00ad\u2060"}
 
 
 def hostile_names(seed: int) -> list[str]:
@@ -234,15 +233,13 @@ def hostile_names(seed: int) -> list[str]:
             run = ds.load(path)
         except Exception as wrong:
             found.append(f"save or load: {verbs.where(wrong)}")
-    terminal = Console(width=120, record=True, markup=False, highlight=False, color_system=None)
-    with Path("/dev/null").open("w") as nowhere:
-        terminal.file = nowhere
+    terminal = console()
+    with terminal.capture() as captured:
         for line in probe_view(run, ds.diagnose(run), whole=True, width=120, unicode=True):
             terminal.print(line, soft_wrap=isinstance(line, str))
     shown = {
-        "terminal": terminal.export_text(),
+        "terminal": captured.get(),
         "page": to_html(run),
-        "diagnosis": str(ds.diagnose(run)),
         "notebook": run._repr_html_(),
     }
     for where, text in shown.items():

@@ -18,15 +18,19 @@ def work_off(work: Work, seed: int) -> Generator[tuple[int, list[str]], None, No
     """What broke at every seed from the first on, without end."""
     while True:
         child, results = _started(work, seed)
+        ended = "hangs"
         try:
             for line in _lines(results):
+                if not line:
+                    ended = "dies"
+                    break
                 yield seed, json.loads(line)
                 seed += 1
         finally:
             os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
+            os.waitpid(child, 0)
             results.close()
-        yield seed, ["hangs" if os.WTERMSIG(status) == signal.SIGKILL else f"dies: {status}"]
+        yield seed, [ended]
         seed += 1
 
 
@@ -54,8 +58,6 @@ def _tried(work: Work, seed: int) -> list[str]:
 
 
 def _lines(results: TextIO) -> Iterator[str]:
+    """Line by line, until none comes for too long; an empty one at the end."""
     while select.select([results], [], [], _LONGEST)[0]:
-        line = results.readline()
-        if not line:
-            return
-        yield line
+        yield results.readline()

@@ -107,7 +107,7 @@ class NormReading:
             [each for each in self._left.pop(op) if each is not None],
             self._arrived.pop(op, None),
         )
-        if left and arrived is not None:
+        if left and arrived is not None and arrived.numel():
             at_y = sum((each.double() for each in left[1:]), left[0].double())
             self.terms[op].append(self._calls[op].terms(arrived, at_y))
 

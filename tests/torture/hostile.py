@@ -91,6 +91,13 @@ def _nested(depth: int) -> Any:
     return found
 
 
+def _copied(value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except RecursionError:  # nested by an earlier change
+        return None
+
+
 def _change(content: Any, drawn: random.Random) -> None:
     """One value in a record becomes another, goes, or is there twice."""
     places = list(_places(content["run"]))
@@ -102,9 +109,9 @@ def _change(content: Any, drawn: random.Random) -> None:
             del holder[key]
         case 4:
             other, place = drawn.choice(places)
-            holder[key] = copy.deepcopy(other[place])
+            holder[key] = _copied(other[place])
         case 5 if isinstance(holder, list):
-            holder.insert(drawn.randrange(len(holder) + 1), copy.deepcopy(holder[key]))
+            holder.insert(drawn.randrange(len(holder) + 1), _copied(holder[key]))
         case 6:
             holder[key] = _nested(drawn.choice((1, 50, 900)))
         case 7 if isinstance(holder[key], int | float):
@@ -159,7 +166,7 @@ def damaged_file(seed: int) -> list[str]:
 def limit_memory(gigabytes: int = 8) -> None:
     """A damaged number may ask for more memory than there is: then for an error."""
     size = gigabytes * 2**30
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
 
 
 # ---- names

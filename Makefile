@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-lowest mutants setup check bench clean
+.PHONY: demo test test-slow test-lowest mutants setup check bench torture clean
 
 demo: .venv/depthscale
 	$(BIN)/depthscale demo --out demo
@@ -34,6 +34,10 @@ check: .venv/depthscale-test
 
 bench: .venv/depthscale
 	$(BIN)/python -m benchmarks
+
+# Hours; what it counted is in .torture.json, from where it goes on.
+torture: .venv/depthscale-test
+	$(BIN)/python -W ignore -m tests.torture --tally .torture.json --write docs/reliability.md
 
 # The two stamps say what is installed; they are made again when the requirements change.
 .venv/depthscale: pyproject.toml constraints.txt

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import depthscale as ds
-from depthscale.network import Affine, Elementwise, Norm
+from depthscale.network import Affine, Elementwise, Norm, Unknown
 
 WIDTH = 16
 
@@ -159,3 +159,16 @@ def test_constant_factors_are_scales() -> None:
 def test_one_slope_of_prelu_is_read_and_several_are_none() -> None:
     assert names(nn.PReLU(init=0.5)) == {"relu", "prelu(0.5)"}
     assert names(nn.PReLU(WIDTH)) == {"relu"}
+
+
+def test_a_pool_that_was_given_another_shape_than_was_made_has_no_window() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.avg_pool1d(self.conv(x).reshape(4, 2, 9), [3])
+
+    trace = ds.probe(Model(), torch.randn(4, 1, 3, 3))
+    assert [type(each) for each in trace.ops[-1].meaning.what] == [Unknown]

@@ -1,6 +1,8 @@
 """What becomes of each parameter: as a plain step of the user's shows it, and by which operation it
 became so."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -341,3 +343,35 @@ def test_a_rounded_weight_and_one_that_leaves_torch_say_so() -> None:
         "scale": (FateKind.NONE, FateReason.OUTSIDE),
         "masked": (FateKind.ZERO, FateReason.MASKED),
     }
+
+
+class OnlyWithGradients(nn.Module):
+    """Runs only on inputs that require gradients, as a custom Function of its own may ask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.requires_grad:
+            raise RuntimeError("this needs a gradient")
+        return self.used(ReversedGradient.apply(x))  # type: ignore[arg-type]
+
+
+class ReversedGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *g: Tensor) -> Tensor:
+        return -g[0]
+
+
+def test_a_model_that_does_not_run_plainly_keeps_the_fates_of_the_probe() -> None:
+    model = OnlyWithGradients()
+    before = state(model)
+    kinds = kinds_of(probe(model, x()))
+    assert state(model) == before
+    assert kinds["used.weight"] is FateKind.MOVES
+    assert kinds["unused.weight"] is FateKind.NONE

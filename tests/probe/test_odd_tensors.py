@@ -160,3 +160,9 @@ def test_dead_units_lie_on_the_axis_of_the_map_that_made_them(
             norm.weight.zero_()
             norm.bias.copy_(values)
     assert probe(model, given, mode="eval").ops[-1].dead == 0.5
+
+
+def test_no_samples_have_no_slopes_and_no_terms() -> None:
+    model = nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6), nn.ReLU())
+    trace = probe(model, torch.zeros(0, 6), norms=True)
+    assert [(op.terms, op.slopes) for op in trace.ops] == [((), ())] * 4

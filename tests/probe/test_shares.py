@@ -1,6 +1,7 @@
 """How softmaxes share out: against torch's own entropy, and inside fused attention against the same
 attention written out."""
 
+from dataclasses import asdict
 from math import log
 
 import pytest
@@ -87,3 +88,9 @@ def test_a_softmax_over_one_value_has_no_shares() -> None:
             return x[:, :1].softmax(-1) * x
 
     assert not [op for op in probe(Last(), torch.randn(4, 5)).ops if op.shares is not None]
+
+
+def test_every_number_is_of_the_type_that_a_file_gives_back() -> None:
+    shares = probe(nn.Softmax(1), torch.randn(4, 8)).ops[-1].shares
+    assert shares is not None
+    assert {type(value) for value in asdict(shares).values()} == {float}

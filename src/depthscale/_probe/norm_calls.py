@@ -107,7 +107,7 @@ class NormReading:
             [each for each in self._left.pop(op) if each is not None],
             self._arrived.pop(op, None),
         )
-        if left and arrived is not None:
+        if left and arrived is not None and arrived.numel():
             at_y = sum((each.double() for each in left[1:]), left[0].double())
             self.terms[op].append(self._calls[op].terms(arrived, at_y))
 
@@ -126,7 +126,7 @@ def slopes_of(node: Node, position: int, gradient: Tensor | None) -> Slopes | No
     """Of an activation that is one node. / position: of the edge to its input; gradient: dE/dx that
     arrives; None where the node cannot be asked again, as inside a checkpoint."""
     slopes = None if gradient is None else internals.slopes(node, position, gradient)
-    if slopes is None or gradient is None or slopes.shape != gradient.shape:
+    if slopes is None or gradient is None or slopes.shape != gradient.shape or not slopes.numel():
         return None
     squares = slopes.double().square()
     constant = not float(squares.max() - squares.min())

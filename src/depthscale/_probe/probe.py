@@ -13,6 +13,7 @@ from torch import nn
 
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
+from depthscale._probe.interrupts import Held, Interruptible
 from depthscale._probe.probe_pass import MODES, ProbeOptions, ProbePass
 from depthscale._probe.randomness import seeded
 from depthscale._probe.state import model_state
@@ -124,7 +125,7 @@ def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]
     """A model after its seed, and its inputs: the given ones, or those that the factory returns
     with it."""
     _require_no_arguments(factory)
-    with seeded(seed):
+    with Held(), seeded(seed), Interruptible():
         made = factory()
     network, own = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     given.require_module(network)
@@ -155,6 +156,7 @@ def _probe(asked: ProbeOptions) -> Run:
     tree = walked(asked.model)
     given.require_values(tree)
     with (
+        Held(),
         internals.foremost(),
         model_state(tree) as kept,
         torch.inference_mode(False),

@@ -16,6 +16,7 @@ from depthscale._probe import internals, modules, outputs
 from depthscale._probe.backward import Backward
 from depthscale._probe.call_records import Role
 from depthscale._probe.fates import Flow, fates
+from depthscale._probe.interrupts import Interruptible
 from depthscale._probe.labels import labels, overwriting
 from depthscale._probe.op_statistics import settled
 from depthscale._probe.parameters import Parameters
@@ -103,7 +104,7 @@ class ProbePass:
             recorder = Recorder(stack, self.parameters, kept, asked.norms)
             recorder.begin(ready.tensors)
             try:
-                with internals.as_written(recorder.checkpoint), recorder:
+                with internals.as_written(recorder.checkpoint), recorder, Interruptible():
                     returned = asked.model(*ready.args, **ready.kwargs)
                     self.kind = outputs.kind_of(asked.loss, outputs.chosen(returned, asked.output))
                     with stack.within("loss"):
@@ -190,7 +191,7 @@ class ProbePass:
             internals.eager(),
         ):
             self.sinks.append(self.reading.hand(self.root, weight))
-            with self._overwriting_named():
+            with self._overwriting_named(), Interruptible():
                 gradients = torch.autograd.grad(
                     [target], wanted, [weight], retain_graph=not last, allow_unused=True
                 )

@@ -82,7 +82,7 @@ def _summary(rows: Tensor) -> Shares | None:
     if not compared:
         compared = list(zip(relative, largest, strict=True))
     return Shares(
-        values=rows.shape[-1],
+        values=float(rows.shape[-1]),
         entropy=min(1.0, sum(share for share, _ in compared) / len(compared)),
         one_hot=sum(most > _OPEN for _, most in compared) / len(compared),
         spread=float((_relative_variance(rows, open_values).amax()).sqrt()),

@@ -103,7 +103,7 @@ class StateGuard:
             for step in self._steps():
                 try:
                     step()
-                except (RuntimeError, NotImplementedError) as wrong:
+                except Exception as wrong:  # a container of the user's own may raise anything
                     failed.append(wrong)
         if failed:
             raise InvalidProbe(

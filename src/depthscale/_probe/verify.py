@@ -10,6 +10,7 @@ from torch.autograd.graph import get_gradient_edge
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, outputs
 from depthscale._probe.calls import Followed
+from depthscale._probe.interrupts import Held, Interruptible
 from depthscale._probe.probe_pass import ProbePass
 from depthscale._probe.sketching import dense
 from depthscale._probe.state import bit_equal, model_state
@@ -21,6 +22,7 @@ def same_without_probe(run: ProbePass) -> bool:
     backward pass."""
     asked = run.asked
     with (
+        Held(),
         internals.foremost(),
         model_state(run.tree, unwatched=True),
         torch.inference_mode(False),
@@ -35,15 +37,15 @@ def same_without_probe(run: ProbePass) -> bool:
         leaves = [
             get_gradient_edge(t) for t in ready.tensors.values() if t.requires_grad
         ]  # before the model writes to them
-        returned = asked.model(*ready.args, **ready.kwargs)
-        target = asked.loss_of(returned)
+        with Interruptible():
+            target = asked.loss_of(asked.model(*ready.args, **ready.kwargs))
         wanted: list[Any] = [p for _, p in run.tree.parameters if p.requires_grad]
         generator = torch.Generator("cpu").manual_seed(asked.seed)
         drawn = [
             outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale)
             for _ in range(asked.repeats)
         ]
-        with internals.only_hooks((p, None) for p in wanted):
+        with internals.only_hooks((p, None) for p in wanted), Interruptible():
             found = torch.autograd.grad([target], [*leaves, *wanted], drawn[-1:], allow_unused=True)
     probed = [*_of_inputs(run), *run.gradients[len(run.gradients) - len(wanted) :]]
     pairs = zip((target.detach(), *found), (run.target.detach(), *probed), strict=True)
@@ -55,6 +57,7 @@ def plain_fates(run: ProbePass, known: dict[str, Fate]) -> dict[str, Fate]:
     come of backward passes inside a custom Function's. It costs what a step of training costs."""
     asked, parameters = run.asked, dict(run.tree.parameters)
     with (
+        Held(),
         internals.foremost(),
         model_state(run.tree, unwatched=True),
         torch.inference_mode(False),
@@ -67,14 +70,24 @@ def plain_fates(run: ProbePass, known: dict[str, Fate]) -> dict[str, Fate]:
             p.grad = None
             if p._post_accumulate_grad_hooks:
                 p._post_accumulate_grad_hooks.clear()
-        ready = given.prepared(asked.inputs, followed=False)
-        target = asked.loss_of(asked.model(*ready.args, **ready.kwargs))
-        if target.requires_grad:
-            generator = torch.Generator("cpu").manual_seed(asked.seed)
-            target.backward(
-                outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale)
-            )
+        try:
+            with Interruptible():
+                _plain_step(run)
+        except (
+            Exception
+        ):  # a model may only run where its inputs require gradients, as a probe's do
+            return known
         return {name: _as_seen(fate, parameters.get(name)) for name, fate in known.items()}
+
+
+def _plain_step(run: ProbePass) -> None:
+    """A forward and a backward pass on inputs that require gradients where the user's do."""
+    asked = run.asked
+    ready = given.prepared(asked.inputs, followed=False)
+    target = asked.loss_of(asked.model(*ready.args, **ready.kwargs))
+    if target.requires_grad:
+        generator = torch.Generator("cpu").manual_seed(asked.seed)
+        target.backward(outputs.cotangent(run.kind, target.detach(), generator, asked.loss_scale))
 
 
 def _as_seen(fate: Fate, parameter: Tensor | None) -> Fate:

@@ -102,6 +102,8 @@ def _window(given: Any, before: Call, kernel: Shape) -> Window | None:
     stride, padding = each("stride", 1), each("padding", 0)
     if stride is None or padding is None or dilation is None:
         return None
+    if len(before.shape) - 2 != len(kernel):  # it was given another shape
+        return None
     return Window(before.shape[2:], kernel, stride, padding, dilation)
 
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow setup check bench clean
+.PHONY: demo test test-slow setup check bench bench-peers clean
 
 demo: .venv/depthscale
 	$(BIN)/depthscale demo --out demo
@@ -22,8 +22,15 @@ check: .venv/depthscale-test
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
-bench: .venv/depthscale
-	$(BIN)/python -m benchmarks
+# ARGS=--resume goes on with an interrupted run, ARGS=--quick is a share of it.
+bench: .venv/depthscale-test
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md $(ARGS)
+
+# The tools that the benchmarks compare with, in an environment of their own.
+bench-peers: constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt transformers \
+	  torchlens unit-scaling neural-observatory monitorch torch-module-monitor
 
 # The two stamps say what is installed; they are made again when the requirements change.
 .venv/depthscale: pyproject.toml constraints.txt
@@ -37,4 +44,4 @@ bench: .venv/depthscale
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-peers demo

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".benchmarks.jsonl"  # what is measured; an interrupted run goes on from there
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 ALL = OURS | PEERS
-STOPPED = {signal.SIGXCPU: "too slow", signal.SIGKILL: "too slow or too large"}
+STOPPED: dict[int, str] = {signal.SIGXCPU: "too slow", signal.SIGKILL: "too slow or too large"}
 OTHERS = ("sketch", "ensemble", "report", "after")  # benchmarks with a main() of their own
 
 
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three workloads, no other tools")
     parser.add_argument("--resume", action="store_true", help="keep what an earlier run measured")
     parser.add_argument("--rounds", type=int, default=2, help="processes of each candidate")
-    parser.add_argument("--seconds", type=float, default=2.0, help="at least of each candidate")
+    parser.add_argument("--seconds", type=float, default=1.5, help="at least of each candidate")
     parser.add_argument("--only", help="workloads, by comma: " + ", ".join(WORKLOADS))
     parser.add_argument("--write", type=Path, help="write a whole run's page, and README's figures")
     args = parser.parse_args()

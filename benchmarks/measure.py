@@ -10,6 +10,7 @@ of other tools only the second is asked for.
 
 import ctypes
 import json
+import os
 import resource
 import sys
 from time import process_time
@@ -92,7 +93,9 @@ def founding(candidate: Candidate) -> dict[str, Any]:
 
 def measured(workload: str, name: str, seconds: float) -> dict[str, Any]:
     torch.set_num_threads(1)
-    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    for limit, most in ((resource.RLIMIT_CPU, LIMIT), (resource.RLIMIT_DATA, half)):
+        resource.setrlimit(limit, (most, most))
     candidate = CANDIDATES[name]
     if workload == "founding":
         return founding(candidate)
@@ -102,4 +105,4 @@ def measured(workload: str, name: str, seconds: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(measured(sys.argv[1], sys.argv[2], float(sys.argv[3])), sys.stdout)
+    print("\n" + json.dumps(measured(sys.argv[1], sys.argv[2], float(sys.argv[3]))))

@@ -26,6 +26,10 @@ def figure(x: float | None) -> str:
     return "-" if x is None else f"{x:.2f}" if x < 10 else f"{x:.0f}"
 
 
+def whole(x: float | None) -> str:
+    return "-" if x is None else f"{x:,.0f}"
+
+
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     heads = list(heads)
     lines = [heads, ["---"] * len(heads), *rows]
@@ -47,7 +51,7 @@ def probe_rows(results: Results) -> list[list[str]]:
     rows = []
     for key, workload in WORKLOADS.items():
         for name, aim in (("probe", workload.aim), ("params", workload.aim_params)):
-            if aim is None or not results.of(key, name):
+            if aim is None:
                 continue
             rows.append(
                 [
@@ -68,8 +72,6 @@ def memory_rows(results: Results) -> list[list[str]]:
     """Page faults of a step in the loop, and with memory kept; the largest memory; what is seen."""
     rows = []
     for key, workload in WORKLOADS.items():
-        if not results.of(key, "probe"):
-            continue
         steps = [
             results.steps(key, name, memory, "faults")
             for name, memory in ((PLAIN, "loop"), ("probe", "loop"), ("probe", "kept"))
@@ -78,12 +80,9 @@ def memory_rows(results: Results) -> list[list[str]]:
         rows.append(
             [
                 workload.title,
-                *(f"{median(each):,.0f}" if each else "-" for each in steps),
+                *(whole(median(each) if each else None) for each in steps),
                 figure(peaks[0] / peaks[1] if peaks[0] and peaks[1] else None),
-                *(
-                    f"{results.least(key, 'probe', what) or 0:,.0f}"
-                    for what in ("operations", "values")
-                ),
+                *(whole(results.least(key, "probe", what)) for what in ("operations", "values")),
             ]
         )
     return rows
@@ -94,7 +93,6 @@ def peer_rows(results: Results) -> list[list[str]]:
     return [
         [workload.title, *(told(results, key, name) for name in names)]
         for key, workload in WORKLOADS.items()
-        if results.of(key, "probe")
     ]
 
 
@@ -126,14 +124,14 @@ def sentence(results: Results) -> str | None:
     if found is None:
         return None
     quoted = ", ".join(
-        f"{figure(ratio)} of them for {name}"
+        f"{figure(ratio)} for {name}"
         for key, name in QUOTED.items()
         if (ratio := results.ratio(key, "probe", "loop", is_mean=True))
     )
     return (
         f"{README_BEGINS}{found.share:.2f} of a training step's forward and backward pass, "
         f"{found.operation * 1e6:.0f} µs an operation and {found.value * 1e9:.1f} ns a value that "
-        f"an operation gives: {quoted}."
+        f"an operation gives; in such passes: {quoted}."
     )
 
 
@@ -141,7 +139,7 @@ def put_into_readme(results: Results, path: Path) -> None:
     """Replace README's sentence by the page's."""
     if (new := sentence(results)) is not None:
         text = path.read_text()
-        path.write_text(re.sub(re.escape(README_BEGINS) + r".*?\.(?=\n| \()", new, text, count=1))
+        path.write_text(re.sub(re.escape(README_BEGINS) + r".*", new, text, count=1))
 
 
 def machine() -> str:
@@ -163,7 +161,7 @@ def machine() -> str:
 
 
 def seen() -> list[str]:
-    rows = [[each.title, each.sees] for name, each in (OURS | PEERS).items() if name != "params"]
+    rows = [[each.title, each.sees] for each in (OURS | PEERS).values()]
     return table(["", "what it tells"], rows)
 
 
@@ -199,7 +197,7 @@ def page(results: Results, others: dict[str, str], starts: int) -> str:
         "",
         "*Fault-free*: glibc keeps all memory that was freed. *In a loop*: memory behaves as a "
         "user has it, where plain training takes page faults for its new gradients. Means count "
-        "the garbage collections that medians hide.",
+        "the garbage collections that medians hide. A dash was not measured.",
         "",
         "## A probe over plain training",
         "",

@@ -76,15 +76,13 @@ def measure_all(args: argparse.Namespace) -> Results:
     return results
 
 
-def others() -> dict[str, str]:
-    """What the benchmarks of the other parts print."""
-    return {
-        name: subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}"], capture_output=True, text=True, cwd=ROOT
-        ).stdout
-        for name in OTHERS
-        if (ROOT / "benchmarks" / f"{name}.py").exists()
-    }
+def printed(name: str) -> str:
+    """What a benchmark with a main() of its own prints, complaints included."""
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+    )
+    return done.stdout
 
 
 def main() -> None:
@@ -98,7 +96,9 @@ def main() -> None:
     args = parser.parse_args()
     results = measure_all(args)
     is_whole = not (args.quick or args.only)
-    text = page(results, others() if is_whole else {}, starts=3 if is_whole else 0)
+    files = [name for name in OTHERS if (ROOT / "benchmarks" / f"{name}.py").exists()]
+    others = {name: printed(name) for name in files} if is_whole else {}
+    text = page(results, others, starts=3 if is_whole else 0)
     if args.write and is_whole:
         args.write.write_text(text)
         put_into_readme(results, ROOT / "README.md")

@@ -248,8 +248,8 @@ def page(results: Results, others: dict[str, str], starts: int) -> str:
         "## The founding case: who notices",
         "",
         "README's network: 40 x (Linear, Batch Norm, ReLU) of width 256, whose gradient grows "
-        "1,500-fold towards the input. What each says of it, and its cost in plain steps, verdict "
-        "included.",
+        "over 1,500-fold towards the input. What each says of it, and its cost in plain steps, "
+        "verdict included.",
         "",
         *table(["", "notices", "through", "cost in steps"], founding_rows(results)),
         "",

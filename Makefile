@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-lowest mutants setup check bench torture clean
+.PHONY: demo test test-slow test-lowest mutants setup check bench bench-peers torture clean
 
 demo: .venv/depthscale
 	$(BIN)/depthscale demo --out demo
@@ -32,8 +32,15 @@ check: .venv/depthscale-test
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
-bench: .venv/depthscale
-	$(BIN)/python -m benchmarks
+# ARGS=--resume goes on with an interrupted run, ARGS=--quick is a share of it.
+bench: .venv/depthscale-test
+	$(BIN)/python -m benchmarks --write docs/benchmarks.md $(ARGS)
+
+# The tools that the benchmarks compare with, in an environment of their own.
+bench-peers: constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt transformers \
+	  torchlens unit-scaling neural-observatory monitorch torch-module-monitor
 
 # Hours; what it counted is in .torture.json, from where it goes on.
 torture: .venv/depthscale-test
@@ -56,4 +63,4 @@ torture: .venv/depthscale-test
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest demo
+	rm -rf .venv .venv-lowest .venv-peers demo

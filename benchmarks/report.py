@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.probe import gpt2
+from benchmarks.workloads import gpt2
 from depthscale._probe import probe
 from depthscale._report.render import to_html
 from depthscale.experiments import founding

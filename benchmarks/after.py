@@ -4,22 +4,32 @@ operations, the exponent between, and how both stand against what was aimed at.
 Each step is timed once in a fresh analysis, as the first caller meets it; of some turns the least.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import log
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import process_time
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.small import seconds
 from depthscale._diagnose import diagnose
 from depthscale._probe import probe
 from depthscale._report.render import to_html
 from depthscale.measure import Analysis
 from depthscale.run import Run
 from depthscale.store import load, save
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """CPU seconds of one call, without a collection of garbage in it."""
+    gc.collect()
+    start = process_time()
+    run()
+    return process_time() - start
+
 
 SIZES = (1000, 3000, 10_000)
 TURNS = 2

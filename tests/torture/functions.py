@@ -202,8 +202,5 @@ FUNCTIONS: dict[str, Step] = {
     "custom_with_indices": lambda a, b: _WithIndices.apply(a)[0],  # type: ignore[index]
     "gradient_inside": _gradient_inside,
     "gradient_of_a_gradient": _gradient_of_a_gradient,
-}
-# A probe hangs where torch sets the grad_fn of a view that it holds locked; to be a row above.
-WAITING: dict[str, Step] = {
     "custom_dirty_view": lambda a, b: _Dirty.apply((a * 1).view(-1)).view(a.shape),
 }

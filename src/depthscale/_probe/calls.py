@@ -41,7 +41,9 @@ _RUNNING = {
     torch.batch_norm: slice(3, 5),
     torch.instance_norm: slice(3, 5),
 }  # where the running statistics are
-_QUESTIONS = {  # that only ask a tensor of its shape or kind
+_QUESTIONS = {  # that only ask a tensor of its shape or kind, or are torch's own bookkeeping
+    # while torch holds the tensor locked: a look at it would wait for ever
+    *(getattr(Tensor, name).__set__ for name in ("grad_fn", "_backward_hooks")),
     *(
         Tensor.dim,
         Tensor.size,

@@ -22,13 +22,13 @@ ARMED = [
     if (unicodedata.category(c) == "Cc" and c not in "\t\n")
     or unicodedata.bidirectional(c)
     in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-    or c in "\u200e\u200f\u061c"
+    or c in "\u200e\u200f\u061c\u2028\u2029"
 ]
 NAME = "fc\u202egnp\x1b[31m\u2066x\u200f\r\x9b2J"
 
 
 def test_every_control_is_replaced_raw_and_spelled_and_nothing_else_is() -> None:
-    assert len(ARMED) == 63 + 12
+    assert len(ARMED) == 63 + 14
     for c in ARMED:
         assert disarm(f"a{c}b") == "a\ufffdb"
         assert json.loads(disarm(json.dumps(f"a{c}b"))) in ("a\ufffdb", f"a{c}b" if c < " " else "")

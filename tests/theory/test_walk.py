@@ -19,11 +19,11 @@ from depthscale.network.operations import (
     Embedding,
     Flatten,
     Input,
-    Join,
     Linear,
     Multiply,
     Norm,
     Pool,
+    Prepend,
     Unknown,
 )
 from depthscale.network.spec import NetSpec, Residual
@@ -240,7 +240,7 @@ def test_tokens_of_another_size_are_what_networks_show(
     graph = chain(
         Input(1.0, size=(positions,)),
         linear,
-        Join(more, variance),
+        Prepend(more, variance),
         Norm("layer", inf),
         linear,
         (Linear(256, 256, 1.0, 0.0), [2]),

@@ -21,13 +21,13 @@ from depthscale.network import (
     Flatten,
     Graph,
     Input,
-    Join,
     Linear,
     Multiply,
     Norm,
     Op,
     Part,
     Pool,
+    Prepend,
     Unknown,
     Window,
 )
@@ -67,7 +67,7 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
         case Part(share, of):
             axis = 1 if of == "entries" else 2
             return args[0].narrow(axis, 0, round(args[0].shape[axis] * share))
-        case Join(positions, variance):
+        case Prepend(positions, variance):
             return _joined(positions, variance, args[0], seed, linears)
         case Unknown(name):
             raise InvalidSpec(

@@ -119,7 +119,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Join:
+class Prepend:
     """Positions that are the same for all samples, as a class token, before a sequence's own.
 
     Args:
@@ -212,5 +212,5 @@ Operation = (
     | Attention
     | Unknown
     | Part
-    | Join
+    | Prepend
 )

@@ -20,11 +20,11 @@ from depthscale.network.operations import (
     Elementwise,
     Embedding,
     Input,
-    Join,
     Multiply,
     Norm,
     Operation,
     Part,
+    Prepend,
     Unknown,
 )
 from depthscale.network.torch_calls import activation_of
@@ -211,7 +211,7 @@ def _joined(call: Call, read: Sequence[Call]) -> Chain | None:
         samples, length, entries = call.shape
         own = before.size // (samples * entries)
         if own < length and before.size == samples * own * entries:
-            return [Join(length - own, call.weights[0][2])]
+            return [Prepend(length - own, call.weights[0][2])]
     nearly = before is not None and len(call.reads) == 1 and call.size < 1.3 * before.size
     return [Affine(1.0, 0.0)] if nearly else None
 

@@ -16,7 +16,6 @@ from depthscale.network import (
     Embedding,
     Flatten,
     Input,
-    Join,
     Linear,
     Multiply,
     Norm,
@@ -25,6 +24,7 @@ from depthscale.network import (
     Part,
     Phi,
     Pool,
+    Prepend,
     Unknown,
     activation,
 )
@@ -87,8 +87,8 @@ def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> Forward
             return attention.attended(what, *inputs)
         case Part():
             return positions.part(what, inputs[0])
-        case Join():
-            return positions.joined(what, inputs[0])
+        case Prepend():
+            return positions.prepended(what, inputs[0])
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 
@@ -141,8 +141,8 @@ def backward_rule(
             return attention.below_attention(op.what, q, k, v, g)
         case Part():
             return (positions.below_part(op.what, inputs[0], g),)
-        case Join():
-            return (positions.below_join(op.what, inputs[0], g),)
+        case Prepend():
+            return (positions.below_prepend(op.what, inputs[0], g),)
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 

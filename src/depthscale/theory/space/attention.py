@@ -20,7 +20,7 @@ from depthscale.theory.moments.log2 import log2_of, product_of
 from depthscale.theory.space.border_profile import PositionProfile, profile_of
 from depthscale.theory.space.softmax_law import SoftmaxRows, softmax_rows
 
-Rows = NDArray[np.float64]
+ByPosition = NDArray[np.float64]
 _FROZEN = 100.0  # variance of logits from where on the law's grids would be large
 
 
@@ -101,17 +101,17 @@ def below_attention(
     )
 
 
-class _Weights(NamedTuple):
+class _Overlaps(NamedTuple):
     """Of one query with itself, row by row; of two, sum_s a_ts a_t's and what the logits' gradient
     keeps of it, means over pairs; and how the sums over pairs lie over the keys, of mean 1."""
 
     own: SoftmaxRows
     pair: float
     pair_slope: float
-    pair_columns: Rows
+    pair_columns: ByPosition
 
 
-def _weights(attention: Attention, q: ForwardMoments, k: ForwardMoments) -> _Weights:
+def _weights(attention: Attention, q: ForwardMoments, k: ForwardMoments) -> _Overlaps:
     variance = attention.scale**2 * 2.0 ** (q.log2_ms + k.log2_ms) * (1 - k.position_correlation)
     if not variance <= _FROZEN:
         raise NoTheory(f"its logits have a variance of {variance:.2g} over positions")
@@ -122,9 +122,9 @@ def _weights(attention: Attention, q: ForwardMoments, k: ForwardMoments) -> _Wei
     own, pair = (softmax_rows(each, t, keys, causal) for each in (variance, common))
     square, slope = (float(each.mean()) for each in pair)
     if not causal:
-        return _Weights(own, square, slope, np.ones(keys))
+        return _Overlaps(own, square, slope, np.ones(keys))
     even, (even_pair, even_slope, columns) = softmax_rows(0.0, t, keys, True), _pairs_of_even(keys)
-    return _Weights(
+    return _Overlaps(
         own,
         even_pair * square / float(even.square.mean()),
         even_slope * slope / (float(even.slope.mean()) or 1.0),
@@ -132,20 +132,20 @@ def _weights(attention: Attention, q: ForwardMoments, k: ForwardMoments) -> _Wei
     )
 
 
-def _columns(rows: Rows, keys: int, causal: bool) -> Rows:
+def _columns(rows: ByPosition, keys: int, causal: bool) -> ByPosition:
     """What each key gets of what the queries send evenly to those that they see."""
     if not causal:
         return np.full(keys, rows.sum() / keys)
     return np.cumsum((rows / np.arange(1, keys + 1))[::-1])[::-1]
 
 
-def _rows(profile: PositionProfile | None, positions: int) -> Rows:
+def _rows(profile: PositionProfile | None, positions: int) -> ByPosition:
     rows = np.ones(positions) if profile is None else np.array(profile[0])
     return rows if len(rows) == positions else np.ones(positions)
 
 
 @lru_cache(maxsize=256)
-def _pairs_of_even(positions: int) -> tuple[float, float, Rows]:
+def _pairs_of_even(positions: int) -> tuple[float, float, ByPosition]:
     """Of two rows t, t' of even causal attention: sum_s a_ts a_t's is 1 / max(t, t')."""
     if positions == 1:
         return 0.0, 0.0, np.ones(1)

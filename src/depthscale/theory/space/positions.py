@@ -14,7 +14,7 @@ from math import inf, log2, prod, sqrt
 import numpy as np
 
 from depthscale.errors import NoTheory
-from depthscale.network import Conv, Join, Part, Pool, Window
+from depthscale.network import Conv, Part, Pool, Prepend, Window
 from depthscale.theory.moments.backward import BackwardMoments, Ties, Weighted
 from depthscale.theory.moments.forward import ForwardMoments, Places, Source
 from depthscale.theory.moments.laws import Gaussian
@@ -51,11 +51,11 @@ def below_part(part: Part, x: ForwardMoments, g: BackwardMoments) -> BackwardMom
     return g.become(log2_ms, g.sample_correlation, places=Places(positions, between))
 
 
-def joined(join: Join, x: ForwardMoments) -> ForwardMoments:
+def prepended(prepend: Prepend, x: ForwardMoments) -> ForwardMoments:
     """Positions of a size of their own, with which no other has to do."""
-    own, more = x.places.positions, join.positions
+    own, more = x.places.positions, prepend.positions
     total = own + more
-    log2_ms = sum_of(x.log2_ms + log2(own / total), log2_of(join.variance) + log2(more / total))
+    log2_ms = sum_of(x.log2_ms + log2(own / total), log2_of(prepend.variance) + log2(more / total))
     share = 2.0 ** (x.log2_ms + log2(own / total) - log2_ms)
     samples = share * x.sample_correlation + (1 - share)
     between = x.position_correlation * share * (own - 1) / (total - 1)
@@ -71,14 +71,14 @@ def joined(join: Join, x: ForwardMoments) -> ForwardMoments:
     )
 
 
-def below_join(join: Join, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
+def below_prepend(prepend: Prepend, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """The gradient of the sequence's own positions alone."""
     positions, between = x.places.positions, g.position_correlation
     if g.places.profile is None:
         return g.become(
             g.log2_ms, g.sample_correlation, places=Places(positions, g.places.correlation)
         )
-    rows = np.array(g.places.profile[0][join.positions :])
+    rows = np.array(g.places.profile[0][prepend.positions :])
     return g.become(
         product_of(g.log2_ms, log2_of(float(rows.mean()))),
         g.sample_correlation,

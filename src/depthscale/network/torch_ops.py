@@ -71,7 +71,7 @@ def norm_of(function: str, given: Any, shape: Shape, size: int) -> Norm | None:
     if function not in NORM_CALLS:
         return None
     kind, _ = NORM_CALLS[function]
-    eps = given.get("eps") or 0.0
+    eps = float(given.get("eps") or 0.0)
     match kind:
         case "batch":
             statistics = "batch" if given["training"] else "running"
@@ -93,7 +93,10 @@ def gain_of(call: Call) -> float | None:
 
 def _chain(calls: Sequence[Call], call: Call) -> Chain:
     rule = _RULES.get(call.op, _activation)
-    return rule(call, [calls[i] for i in call.reads]) or [Unknown(call.op)]
+    try:
+        return rule(call, [calls[i] for i in call.reads]) or [Unknown(call.op)]
+    except (ArithmeticError, TypeError, ValueError):  # of settings that no call of torch takes
+        return [Unknown(call.op)]
 
 
 # ---- the rules

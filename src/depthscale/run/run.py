@@ -4,7 +4,7 @@ graph."""
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import inf, isnan
+from math import inf, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -242,7 +242,8 @@ class Run(Drawable):
                 f"{c.autograd_nodes} autograd nodes seen)"
             )
         over = f", {self.networks} seeds" if self.networks else ""
-        levels = [float(self.gradient.log2_mean_square[end]) / 2 for end in (0, -1)]
+        found = self.gradient.log2_mean_square
+        levels = [float(found[end]) / 2 if len(found) else nan for end in (0, -1)]
         first, last = ("not known" if isnan(level) else f"2^{level:.4g}" for level in levels)
         lost = [why for i, why in self.stops if isnan(self.ops[i].log2_activation_ms)]
         stop = "".join(f"; the prediction stops at {why}" for why in lost[:1])

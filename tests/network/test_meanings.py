@@ -1,6 +1,7 @@
 """What a model computes is known however it is written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import depthscale as ds
-from depthscale.network import Affine, Elementwise, Norm, Unknown
+from depthscale.network import Affine, Elementwise, Norm, Unknown, meanings
 
 WIDTH = 16
 
@@ -172,3 +173,15 @@ def test_a_pool_that_was_given_another_shape_than_was_made_has_no_window() -> No
 
     trace = ds.probe(Model(), torch.randn(4, 1, 3, 3))
     assert [type(each) for each in trace.ops[-1].meaning.what] == [Unknown]
+
+
+@pytest.mark.parametrize("eps", ["small", {"a": 1}, [1.0]])
+def test_settings_that_no_call_takes_have_no_rule(eps: Any) -> None:
+    """As of a record that was damaged: the operation is unknown, and what was measured stays."""
+    run = ds.probe(nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH)), torch.randn(4, 16))
+    *before, last = run.graph.ops
+    assert last.call is not None
+    assert isinstance(last.meaning.what[0], Norm)
+    call = replace(last.call, settings={**last.call.settings, "eps": eps})
+    graph = replace(run.graph, ops=(*before, replace(last, call=call)))
+    assert meanings(replace(run, graph=graph).ops)[-1].what == (Unknown("layer_norm"),)

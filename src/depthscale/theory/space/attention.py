@@ -6,7 +6,7 @@ its own past, so that positions are unlike: their mean squares are a profile.
 """
 
 from functools import lru_cache
-from math import sqrt
+from math import inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -58,47 +58,68 @@ def below_attention(
     Through the logits: dE/dl_ts = a_ts g_t (v_s - y_t), of which only what differs between
     positions is left. A head of keys and values gets the sum of what its heads of queries send.
     """
-    weights = _weights(attention, q, k)
-    t, keys = q.places.positions, k.places.positions
-    own_g, heads, arriving = g.position_correlation, attention.shared_by, _rows(g.places.profile, t)
-    squares, slopes = (arriving * each / attention.keep for each in weights.own)
-    shared = (t - 1) * t / keys * own_g * weights.pair_columns
-    to_v = heads * (_columns(squares, keys, attention.causal) + weights.pair * shared)
-    to_k = heads * (
-        _columns(slopes, keys, attention.causal)
-        + weights.pair_slope * q.position_correlation * shared
-    )
-    mean_v, meet = float(to_v.mean()), heads * t / keys
-    total = meet * (1 + (t - 1) * own_g)
-    varies = product_of(
+    sent = _sent(attention, q, k, g)
+    error = g.error + v.error + q.error + k.error
+    through = product_of(
         g.log2_ms + 2 * log2_of(attention.scale), v.log2_ms + log2_of(1 - v.position_correlation)
     )
-    left = k.log2_ms + log2_of(1 - k.position_correlation) + log2_of(float(slopes.mean()))
-    error = g.error + v.error + q.error + k.error
+    apart = product_of(through, k.log2_ms + log2_of(1 - k.position_correlation))
+    own = g.position_correlation
     return (
+        g.become(_scaled(apart, sent.to_q), 0.0, error, _lying(sent.to_q, own)),
         g.become(
-            product_of(varies, left),
+            _scaled(product_of(through, q.log2_ms), sent.to_k),
             0.0,
             error,
-            Places(t, own_g if t > 1 else None, profile_of([slopes])),
+            _lying(sent.to_k, -1 / max(len(sent.to_k) - 1, 1)),
         ),
-        g.become(
-            product_of(varies, q.log2_ms + log2_of(float(to_k.mean()))),
-            0.0,
-            error,
-            Places(keys, -1 / (keys - 1) if keys > 1 else None, profile_of([to_k])),
-        ),
-        g.become(
-            product_of(g.log2_ms, log2_of(mean_v)),
-            g.sample_correlation * meet / mean_v if mean_v else 0.0,
-            g.error + k.error + q.error,
-            Places(
-                keys,
-                (total / mean_v - 1) / (keys - 1) if keys > 1 and mean_v else None,
-                profile_of([to_v]),
-            ),
-        ),
+        _at_values(g, sent, g.error + k.error + q.error),
     )
+
+
+class _Sent(NamedTuple):
+    """What each query and each key is sent, over the gradient's mean square at a query; `whole`:
+    of values that are all alike."""
+
+    to_q: ByPosition
+    to_k: ByPosition
+    to_v: ByPosition
+    whole: float
+
+
+def _sent(attention: Attention, q: ForwardMoments, k: ForwardMoments, g: BackwardMoments) -> _Sent:
+    weights, heads = _weights(attention, q, k), attention.shared_by
+    t, keys, own = q.places.positions, k.places.positions, g.position_correlation
+    arriving = _rows(g.places.profile, t)
+    squares, slopes = (arriving * each / attention.keep for each in weights.own)
+    shared = (t - 1) * t / keys * own * weights.pair_columns
+    to_v = _columns(squares, keys, attention.causal) + weights.pair * shared
+    to_k = _columns(slopes, keys, attention.causal)
+    to_k = to_k + weights.pair_slope * q.position_correlation * shared
+    return _Sent(slopes, heads * to_k, heads * to_v, heads * t / keys)
+
+
+def _at_values(g: BackwardMoments, sent: _Sent, error: float) -> BackwardMoments:
+    """The gradient at the values: alike at two keys as far as queries' own gradients are."""
+    mean, keys, queries = float(sent.to_v.mean()), len(sent.to_v), len(sent.to_q)
+    if not mean:
+        return g.become(-inf, 0.0, error, _lying(sent.to_v, 0.0))
+    total = sent.whole * (1 + (queries - 1) * g.position_correlation) / mean
+    return g.become(
+        product_of(g.log2_ms, log2_of(mean)),
+        g.sample_correlation * sent.whole / mean,
+        error,
+        _lying(sent.to_v, (total - 1) / max(keys - 1, 1)),
+    )
+
+
+def _scaled(log2_ms: float, by: ByPosition) -> float:
+    return product_of(log2_ms, log2_of(float(by.mean())))
+
+
+def _lying(by: ByPosition, correlation: float) -> Places:
+    """Positions of these relative mean squares."""
+    return Places(len(by), correlation if len(by) > 1 else None, profile_of([by]))
 
 
 class _Overlaps(NamedTuple):

@@ -75,13 +75,26 @@ _ODD: tuple[Any, ...] = (
 )
 
 
+_DEEP = 20  # more than a record nests
+
+
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container inside a value, and every key in it."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, each in pairs:
-        yield value, key
-        if isinstance(each, dict | list):
-            yield from _places(each)
+    """Every container inside a value, and every key in it; not far into a nest that was put there,
+    lest another one in it be deeper than JSON is written."""
+    waiting = [(value, _pairs(value))]
+    while waiting:
+        holder, pairs = waiting[-1]
+        for key, each in pairs:
+            yield holder, key
+            if isinstance(each, dict | list) and len(waiting) < _DEEP:
+                waiting.append((each, _pairs(each)))
+                break
+        else:
+            waiting.pop()
+
+
+def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
+    return iter(value.items() if isinstance(value, dict) else enumerate(value))
 
 
 def _nested(depth: int) -> Any:

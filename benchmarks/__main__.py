@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[1]
 KEPT = ROOT / ".benchmarks.jsonl"  # what is measured; an interrupted run goes on from there
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 ALL = OURS | PEERS
-STOPPED: dict[int, str] = {signal.SIGXCPU: "too slow", signal.SIGKILL: "too slow or too large"}
+STOPPED: dict[int, str] = {signal.SIGKILL: "too large"}
+LIMIT = 240  # seconds of a process
 OTHERS = ("sketch", "ensemble", "report", "after")  # benchmarks with a main() of their own
 
 
@@ -46,7 +47,13 @@ def in_its_own(workload: str, name: str, seconds: float) -> dict[str, Any]:
         return {"error": "not installed"}
     command = [python, "-m", "benchmarks.measure", workload, name, str(seconds)]
     own = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | own)
+    environment = os.environ | own
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=LIMIT
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": "too slow"}
     if done.returncode < 0:
         return {"error": STOPPED.get(-done.returncode, f"killed by signal {-done.returncode}")}
     if done.returncode:

@@ -38,8 +38,10 @@ def spans_of(run: Run) -> tuple[BlockSpan, ...]:
     its steps of depth, else each linear map with what follows it."""
     if run.graph.is_described:
         return tuple(_layers(run))
-    blocks = _blocks(run) or _steps(run, depth_of(run))
-    return tuple(_with_rest(run, blocks))
+    if blocks := _blocks(run):
+        above = {path for block in blocks for path in _ancestors(block.name)} | {""}
+        return tuple(_with_rest(run, blocks, above))
+    return tuple(_with_rest(run, _steps(run, depth_of(run)), set()))
 
 
 def _layers(run: Run) -> Iterator[BlockSpan]:
@@ -147,9 +149,11 @@ def _same(kinds: Sequence[str], one: int, other: int, size: int) -> bool:
 # ---- the rest
 
 
-def _with_rest(run: Run, blocks: Sequence[BlockSpan]) -> Iterator[BlockSpan]:
-    """Blocks with what lies between them: what holds no linear map joins the block beside it."""
-    above = {path for block in blocks for path in _ancestors(block.name)} | {""}
+def _with_rest(run: Run, blocks: Sequence[BlockSpan], above: set[str]) -> Iterator[BlockSpan]:
+    """Blocks with what lies between them: what holds no linear map joins the block beside it.
+
+    above: modules that hold blocks.
+    """
     start, before = 0, None
     for block in [*blocks, None]:
         rest = run.ops[start : block.ops[0].id if block else None]
@@ -162,7 +166,7 @@ def _with_rest(run: Run, blocks: Sequence[BlockSpan]) -> Iterator[BlockSpan]:
             own = _leading(rest, above, before is not None and before.part == block.part)
             before = _joined(block, rest[len(rest) - own :] + block.ops)
             rest = rest[: len(rest) - own]
-        yield from _pieces(rest, above if blocks else frozenset())
+        yield from _pieces(rest, above)
 
 
 def _joined(span: BlockSpan, ops: tuple[Reading, ...]) -> BlockSpan:

@@ -24,7 +24,7 @@ _MOST_NAMES = 24  # at an axis, as many as a phone shows
 LAYERS = "layer (0 is the input)"
 _ROWS_PER_LEGEND = 3
 _MEASURED = "measured"
-_SHORT = 17  # letters of a name that leave room beside it
+_SHORT = 16  # letters of a name that leave room beside it
 _STROKE = "M-1.2,0L1.2,0M0,-0.5M0,0.5"  # as high as a dot, so that their words stand on one line
 
 
@@ -237,7 +237,7 @@ def _marks(marks: Sequence[tuple[int, str]], x: alt.X) -> list[alt.Chart]:
         return []
     base = chart_of([{"at": at, "text": text} for at, text in marks]).encode(x=x)
     text = base.mark_text(
-        angle=270, align="right", baseline="bottom", dy=-3, fontSize=10, color=GUILTY
+        angle=270, align="right", baseline="bottom", dy=-3, fontSize=12, color=GUILTY
     )
     rule = base.mark_rule(color=GUILTY, strokeDash=[4, 3], strokeWidth=1.5)
     return [rule, text.encode(y=alt.value(4), text="text:N")]

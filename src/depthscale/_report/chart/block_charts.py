@@ -8,22 +8,11 @@ import numpy as np
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.chart.theme import Chart
 from depthscale._report.chart.trace_charts import predicted
-from depthscale._report.short_names import cut_middle
+from depthscale._report.short_names import axis_labels
 from depthscale.run import Array, BlockRow, Blocks, Quantity, Run
 
 AXIS = "block, from the input to the output"
-_LETTERS = 20
 _MOST_MARKS = 4
-
-
-def block_labels(blocks: Blocks) -> list[str]:
-    """Names without what those of all blocks begin with, short enough for an axis."""
-    parts = [row.name.split(".") for row in blocks if row.kind]
-    same = 0
-    while parts and all(len(p) > same + 2 and p[same] == parts[0][same] for p in parts):
-        same += 1
-    shared = "".join(f"{part}." for part in (parts[0][:same] if parts else ()))
-    return [cut_middle(row.name.removeprefix(shared), _LETTERS) for row in blocks]
 
 
 def levels_chart(blocks: Blocks, trace: Run | None = None, theory: Run | None = None) -> Chart:
@@ -62,7 +51,7 @@ def _along(blocks: Blocks, series: list[Series], title: str, line: str) -> Chart
         series,
         title,
         places=AXIS,
-        names=block_labels(blocks),
+        names=axis_labels([row.name for row in blocks], [r.name for r in blocks if r.kind]),
         marks=guilty_blocks(blocks),
         line=line,
         spans=[(row.first, row.last) for row in blocks],

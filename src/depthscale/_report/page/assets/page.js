@@ -158,6 +158,10 @@ class Table {
 
 const tables = [...document.querySelectorAll(".layers")].map((place) => new Table(place, page[place.dataset.table]));
 for (const place of document.querySelectorAll(".chart[data-axis]")) place.addEventListener("keydown", keys);
+// A chart behind a switch takes its width when it is first seen.
+const switches = [...document.querySelectorAll("details.more")];
+for (const more of switches) more.addEventListener("toggle", () => dispatchEvent(new Event("resize")));
+addEventListener("beforeprint", () => switches.forEach((more) => { more.open = true; }));
 addEventListener("beforeprint", () => tables.forEach((table) => table.print()));
 addEventListener("afterprint", () => tables.forEach((table) => table.fill()));
 const drawn = Promise.all(Object.entries(page.charts).map(([id, spec]) => draw(id, spec))).then(() => {

@@ -116,6 +116,33 @@ def test_a_model_is_named_in_a_module_or_by_a_dotted_path(
     assert run(capsys, "torch.nn:Tanh", "--input", "float64[4,8]")[0] == 0
 
 
+def test_a_module_is_looked_for_in_the_current_folder(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(models.parent)
+    assert run(capsys, "my_models:with_inputs")[0] == 0
+
+
+def test_a_model_type_of_transformers_is_made_with_random_weights_and_no_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.json"
+    small = {"n_embd": 16, "n_layer": 3, "n_head": 2, "vocab_size": 50}
+    config.write_text(json.dumps({"model_type": "gpt2", **small}))
+    status, out, _ = run(capsys, f"hf:{config}", "--json", "-")
+    assert status == 0
+    record = json.loads(out)
+    assert record["model"] == "GPT2LMHeadModel"
+    assert record["ops"][-1]["shape"] == [2, 64, 50]
+    for target, said in (
+        ("hf:gpt22", "transformers has no model type 'gpt22' .* there is gpt2"),
+        ("hf:no.json", "cannot read no.json"),
+    ):
+        status, out, err = run(capsys, target)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert re.search(said, err), err
+
+
 def test_inputs_are_described_by_place_or_by_name(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -363,7 +390,8 @@ def test_blocks_are_listed_first_and_the_operations_inside_one_on_demand(
     assert lines[heads].split()[:6] == ["block", "RMS", "RMS", "forward", "backward", "theory"]
     for name in ("3 to 5", "4"):
         _, out, _ = run(capsys, *argv, "--inside", name)
-        rows = [line.split()[:2] for line in out.splitlines() if line[:1].isdigit()]
+        listed = out.split("\noperation")[1].splitlines()
+        rows = [line.split()[:2] for line in listed if line[:1].isdigit()]
         every = [["3", "linear"], ["4", "batch_norm"], ["5", "relu"]]
         assert rows == (every if name == "3 to 5" else every[1:2])
     status, out, err = run(capsys, *argv, "--inside", "3 to 6")

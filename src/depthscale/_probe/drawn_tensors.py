@@ -1,13 +1,12 @@
-"""Inputs described on the command line: float32[32,3,224,224], int64[2,256]<50257, bool[2,256]."""
+"""Tensors drawn after a description: float32[32,3,224,224], int64[2,256]<50257, bool[2,256]."""
 
 import re
 from math import prod
-from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from depthscale.errors import InvalidProbe
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _FORM = re.compile(r"\s*(\w+)\s*\[([\d,\s]*)\]\s*(?:<\s*(\d+))?\s*")
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -15,14 +14,12 @@ _INTEGERS = ("int32", "int64", "uint8")
 _MOST = 2**31  # values of an input
 
 
-def tensor(described: str, seed: int) -> "Tensor":
+def drawn_tensor(described: str, seed: int) -> Tensor:
     """A tensor as described: floating values standard normal, integers uniform below the limit that
     follows "<", booleans true.
 
     raises: InvalidProbe for anything else, saying what the form is.
     """
-    import torch
-
     form = _FORM.fullmatch(described)
     if not form:
         raise InvalidProbe(
@@ -55,26 +52,3 @@ def tensor(described: str, seed: int) -> "Tensor":
         f"input {described!r}: unknown dtype {dtype!r}; choose one of "
         f"{', '.join((*_FLOATS, *_INTEGERS, 'bool'))}"
     )
-
-
-def arguments(inputs: list[str], keywords: list[str], seed: int) -> Any:
-    """What a model is called with: a tuple, or a mapping where there are keywords; None where
-    nothing was given.
-
-    keywords: each "name=described". / raises: InvalidProbe for both together, or a keyword without
-    a name.
-    """
-    if inputs and keywords:
-        raise InvalidProbe(
-            "give --input or --kw, not both; every argument of a model has a name that --kw can use"
-        )
-    if keywords:
-        pairs = [keyword.split("=", 1) for keyword in keywords]
-        wrong = next((pair[0] for pair in pairs if len(pair) < 2 or not pair[0]), None)
-        if wrong is not None:
-            raise InvalidProbe(
-                f"--kw {wrong!r} has no value; write name=dtype[sizes], as "
-                "input_ids=int64[2,256]<50257"
-            )
-        return {name: tensor(described, seed + i) for i, (name, described) in enumerate(pairs)}
-    return tuple(tensor(described, seed + i) for i, described in enumerate(inputs)) or None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from depthscale.cli.frame import Html, Json, Save, Seed
-from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, probed
+from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, Repeats, probed
 from depthscale.cli.output import check, console, put
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def probe(
     kw: Keywords = None,
     loss: OutputLoss = "independent",
     mode: Mode = None,
-    repeats: Annotated[int, Parameter(help="how many networks are drawn")] = 1,
+    repeats: Repeats = 1,
     params: Annotated[
         bool, Parameter(help="parameters and their gradients, too", negative="")
     ] = False,

@@ -26,6 +26,7 @@ from depthscale.sketch import Sketch
 _COLUMNS = (
     "name",
     "op",
+    "module",
     "module_class",
     "shape",
     "dtype",
@@ -270,8 +271,8 @@ class Run(Drawable):
         return import_module("depthscale._diagnose.by_block").blocks_of(self)
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame: a row for each place of depth of a description, for each operation
-        of a model that ran.
+        """A pandas DataFrame: a row for each place of depth of a description; for each operation
+        of a model that ran, with its block, its part of the ledger and what theory says.
 
         Raises:
             MissingPackage: where pandas is not installed.
@@ -280,7 +281,8 @@ class Run(Drawable):
             numbers = {
                 name: [getattr(op.details, name) for op in self.ops] for name in Details.headings()
             }
-            return rows_frame(self.ops, _COLUMNS, "operation").assign(**numbers)
+            beside = import_module("depthscale._diagnose.by_block").columns_beside(self)
+            return rows_frame(self.ops, _COLUMNS, "operation").assign(**numbers, **beside)
         columns = {}
         for name in ("gradient", "activation", "batch_variance"):
             quantity = getattr(self, name)

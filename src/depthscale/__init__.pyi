@@ -77,6 +77,8 @@ from depthscale.norms import (
 from depthscale.norms import (
     batchnorm_forward as batchnorm_forward,
 )
+from depthscale.run import BlockRow as BlockRow
+from depthscale.run import Blocks as Blocks
 from depthscale.run import Quantity as Quantity
 from depthscale.run import Run as Run
 from depthscale.sketch import Sketch as Sketch

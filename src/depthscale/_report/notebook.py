@@ -7,6 +7,7 @@ import vl_convert
 
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale._report.chart.record_charts import (
+    blocks_chart,
     ledger_chart,
     profile_chart,
     profiles_chart,
@@ -19,7 +20,7 @@ from depthscale._report.page import Html, bullets, join, table, tag
 from depthscale._report.phrases import between, described, rounded, verdict
 from depthscale.controls import disarm
 from depthscale.measure import Comparison, Growth, Ledger
-from depthscale.run import Run
+from depthscale.run import Blocks, Run
 from depthscale.sketch import FORMATS, Sketch
 
 _FAR = 3.0  # as a normal deviate
@@ -53,6 +54,16 @@ def trace_html(trace: Run) -> str:
         diagnosis_html(found),
         _drawn(trace_chart(trace)),
     )
+
+
+def blocks_html(blocks: Blocks) -> str:
+    """Signal and gradient by block, and every number."""
+    names = ("activation", "gradient", "forward", "backward", "theory_backward")
+    rows = [
+        [row.name, *(rounded(getattr(row, name), digits=3) for name in names)] for row in blocks
+    ]
+    headings = ["activation RMS", "gradient RMS", "gain forward", "gain backward", "theory"]
+    return join(_drawn(blocks_chart(blocks)), table(["block", *headings], rows))
 
 
 def ledger_html(account: Ledger) -> str:

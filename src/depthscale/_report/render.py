@@ -6,7 +6,7 @@ A kind of record is a row of VIEWS; a new kind of page is its file and its row.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from depthscale import files
 from depthscale._diagnose import Diagnosis
@@ -24,10 +24,10 @@ from depthscale._report.pages.profile_page import profile_page
 from depthscale._report.pages.trace_page import trace_page
 from depthscale._report.pages.traces_page import traces_page
 from depthscale._report.pages.walk_page import walk_page
-from depthscale.errors import NoPicture
+from depthscale.errors import InvalidInput, NoPicture
 from depthscale.experiments import Founding, story, theory_beside
 from depthscale.measure import Comparison, Growth, Ledger, run_names
-from depthscale.run import Run
+from depthscale.run import Blocks, Run
 from depthscale.sketch import Sketch
 
 
@@ -69,8 +69,9 @@ VIEWS: Mapping[type, View] = {
     Matter: View(matter_page),
     BatchnormWalk: View(walk_page),
     Comparison: View(cell=cells.comparison_html),
+    Blocks: View(chart=charts.blocks_chart, cell=cells.blocks_html),
     Growth: View(cell=cells.growth_html),
-    Ledger: View(cell=cells.ledger_html),
+    Ledger: View(chart=charts.ledger_chart, cell=cells.ledger_html),
     Diagnosis: View(cell=cells.diagnosis_html),
 }
 # several runs
@@ -121,15 +122,28 @@ def to_html(what: Reported) -> str:
     return view.page(records)
 
 
-def chart(what: Any) -> Chart:
+def chart(what: Any, x: Literal["operation", "block"] | None = None) -> Chart:
     """An altair chart to restyle.
 
     Args:
-        what: A Run, several (as `report` takes them) or a Sketch.
+        what: A Run, several (as `report` takes them), what `Run.blocks` or `ledger` returned, or a
+            Sketch.
+        x: Of a Run that ran, what stands along the axis: "block" or "operation".
 
     Raises:
         NoPicture: For anything else.
+
+    Example:
+        >>> import depthscale as ds
+        >>> run = ds.predict(ds.NetSpec(depth=4, width=8, norm="batch", batch=64))
+        >>> picture = ds.chart(run, x="block").properties(width=300)
     """
+    if x not in (None, "operation", "block"):
+        raise InvalidInput(f"x is 'operation' or 'block', got {x!r}")
+    if x == "block":
+        if not isinstance(what, Run):
+            raise NoPicture(f"x='block' goes with a Run, got {type(what).__name__}")
+        return charts.blocks_chart(what.blocks())
     if draw := VIEWS.get(type(what), View()).chart:
         return draw(what)
     view, records = _several(what)

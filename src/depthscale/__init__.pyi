@@ -84,6 +84,8 @@ from depthscale.run import Run as Run
 from depthscale.sketch import Sketch as Sketch
 from depthscale.store import load as load
 from depthscale.store import save as save
+from depthscale.sweeps import Sweep as Sweep
+from depthscale.sweeps import sweep as sweep
 from depthscale.theory import Classical as Classical
 from depthscale.theory import classical as classical
 from depthscale.theory import (

@@ -14,7 +14,8 @@ from torch import nn
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
 from depthscale._probe.interrupts import Held, Interruptible
-from depthscale._probe.probe_pass import MODES, ProbeOptions, ProbePass
+from depthscale._probe.probe_options import MODES, ProbeOptions
+from depthscale._probe.probe_pass import ProbePass
 from depthscale._probe.randomness import seeded
 from depthscale._probe.state import model_state
 from depthscale._probe.tree import walked

@@ -26,6 +26,7 @@ from depthscale.run.records import (
     mean_over_repeats,
 )
 from depthscale.run.run import Run
+from depthscale.run.turns import Invariance, OptimizerStep, Turn
 
 __all__ = [
     "Array",
@@ -38,9 +39,11 @@ __all__ = [
     "Fate",
     "FateKind",
     "FateReason",
+    "Invariance",
     "Likeness",
     "NormSplit",
     "NotSeen",
+    "OptimizerStep",
     "Paths",
     "Predicted",
     "Probed",
@@ -54,6 +57,7 @@ __all__ = [
     "Slopes",
     "Terms",
     "TracedParameter",
+    "Turn",
     "data_frame",
     "depth_of",
     "kept",

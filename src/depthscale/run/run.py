@@ -19,6 +19,7 @@ from depthscale.run.records import (
     Coverage,
     TracedParameter,
 )
+from depthscale.run.turns import OptimizerStep
 from depthscale.sketch import Sketch
 
 _COLUMNS = (
@@ -144,6 +145,11 @@ class Run(Drawable):
     def params(self) -> tuple[TracedParameter, ...]:
         """Parameters with their sketches, where a probe was asked for them."""
         return self.origin.params if isinstance(self.origin, Probed) else ()
+
+    @property
+    def step(self) -> OptimizerStep | None:
+        """The next step of the user's optimizer, where a probe was given one and a loss."""
+        return self.origin.step if isinstance(self.origin, Probed) else None
 
     @property
     def coverage(self) -> Coverage:

@@ -98,7 +98,7 @@ def probe(
 
 def _drawn(options: ProbeOptions, factory: Callable[[], Any], seed: int) -> ProbeOptions:
     """The same of the model that a function makes after a seed."""
-    model, inputs = _made(factory, options.inputs, seed)
+    model, inputs = made(factory, options.inputs, seed)
     return replace(options, model=model, inputs=inputs, repeats=1, seed=seed)
 
 
@@ -122,7 +122,7 @@ def _count(value: Any, least: int, most: int, otherwise: str) -> int:
     return int(value)
 
 
-def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
+def made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
     """A model after its seed, and its inputs: the given ones, or those that the factory returns
     with it."""
     _require_no_arguments(factory)

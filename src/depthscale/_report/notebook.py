@@ -14,11 +14,12 @@ from depthscale._report.chart.record_charts import (
     trace_chart,
     traces_chart,
 )
+from depthscale._report.chart.steps_chart import steps_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.page import Html, bullets, join, table, tag
 from depthscale._report.phrases import between, described, rounded, verdict
 from depthscale.controls import disarm
-from depthscale.measure import Comparison, Growth, Ledger
+from depthscale.measure import Comparison, FirstSteps, Growth, Ledger
 from depthscale.run import Run
 from depthscale.sketch import FORMATS, Sketch
 
@@ -53,6 +54,12 @@ def trace_html(trace: Run) -> str:
         diagnosis_html(found),
         _drawn(trace_chart(trace)),
     )
+
+
+def steps_html(found: FirstSteps) -> str:
+    """The verdict, and the angle of each block."""
+    said = tag("p", tag("strong", found.model), f": {found.verdict}")
+    return join(said, _drawn(steps_chart(found)))
 
 
 def ledger_html(account: Ledger) -> str:

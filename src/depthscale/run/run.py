@@ -239,6 +239,12 @@ class Run(Drawable):
         gradient at the last)."""
         return self.origin.log_variance if isinstance(self.origin, Predicted) else None
 
+    @property
+    def weight_gradients(self) -> Array | None:
+        """[ops] theory's log2 of the mean square of an entry of dE/dW; nan of what has no weights,
+        None where theory was not asked."""
+        return self.origin.weight_gradients if isinstance(self.origin, Predicted) else None
+
     def __repr__(self) -> str:
         if isinstance(self.origin, Probed):
             c = self.origin.coverage

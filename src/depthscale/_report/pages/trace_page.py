@@ -28,6 +28,7 @@ from depthscale._report.page import (
     tag,
     trace_provenance,
 )
+from depthscale._report.pages.steps_page import steps_section
 from depthscale._report.pages.trace_distributions import distributions
 from depthscale._report.phrases import between, rounded, sentence
 from depthscale.errors import DepthscaleError, UnreliableGrowth
@@ -53,6 +54,7 @@ def trace_page(trace: Run) -> str:
     parts = [
         _first_screen(trace, diagnosis, theory),
         _findings(trace, diagnosis),
+        *_steps(trace),
         distributions(trace, blocks),
         _waterfall(account, blocks)
         if isinstance(account, Ledger)
@@ -63,6 +65,12 @@ def trace_page(trace: Run) -> str:
         trace_provenance({trace.model: trace}),
     ]
     return sheet(f"{trace.model}: {diagnosis.verdict}", parts, last=len(trace.ops) - 1)
+
+
+def _steps(trace: Run) -> list[Part]:
+    """What the optimizer's next step does, where one was given with a loss."""
+    found = Analysis.of(trace).first_steps
+    return [] if found is None else [steps_section(found)]
 
 
 def _theory(trace: Run) -> Run | None:

@@ -48,6 +48,9 @@ from depthscale.measure import (
     Comparison as Comparison,
 )
 from depthscale.measure import (
+    FirstSteps as FirstSteps,
+)
+from depthscale.measure import (
     Growth as Growth,
 )
 from depthscale.measure import (
@@ -96,6 +99,7 @@ from depthscale.theory import (
 )
 from depthscale.theory import predict as predict
 from depthscale.theory import predict_graph as predict_graph
+from depthscale.training import first_steps as first_steps
 
 __all__: list[str]
 __version__: str

@@ -16,13 +16,14 @@ from depthscale._report.chart.record_charts import (
     trace_chart,
     traces_chart,
 )
+from depthscale._report.chart.steps_chart import steps_chart
 from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.page import Html, bullets, join, table, tag
 from depthscale._report.pages.sweep_page import default_maps
 from depthscale._report.phrases import between, described, rounded, verdict
 from depthscale.controls import disarm
-from depthscale.measure import Comparison, Growth, Ledger
+from depthscale.measure import Comparison, FirstSteps, Growth, Ledger
 from depthscale.run import Blocks, Run
 from depthscale.sketch import FORMATS, Sketch
 from depthscale.sweeps import Sweep, SweepMap
@@ -68,6 +69,12 @@ def blocks_html(blocks: Blocks) -> str:
     ]
     headings = ["activation RMS", "gradient RMS", "gain forward", "gain backward", "theory"]
     return join(_drawn(blocks_chart(blocks)), table(["block", *headings], rows))
+
+
+def steps_html(found: FirstSteps) -> str:
+    """The verdict, and the angle of each block."""
+    said = tag("p", tag("strong", found.model), f": {found.verdict}")
+    return join(said, _drawn(steps_chart(found)))
 
 
 def ledger_html(account: Ledger) -> str:

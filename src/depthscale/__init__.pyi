@@ -48,6 +48,9 @@ from depthscale.measure import (
     Comparison as Comparison,
 )
 from depthscale.measure import (
+    FirstSteps as FirstSteps,
+)
+from depthscale.measure import (
     Growth as Growth,
 )
 from depthscale.measure import (
@@ -84,6 +87,8 @@ from depthscale.run import Run as Run
 from depthscale.sketch import Sketch as Sketch
 from depthscale.store import load as load
 from depthscale.store import save as save
+from depthscale.sweeps import Sweep as Sweep
+from depthscale.sweeps import sweep as sweep
 from depthscale.theory import Classical as Classical
 from depthscale.theory import classical as classical
 from depthscale.theory import (
@@ -94,6 +99,7 @@ from depthscale.theory import (
 )
 from depthscale.theory import predict as predict
 from depthscale.theory import predict_graph as predict_graph
+from depthscale.training import first_steps as first_steps
 
 __all__: list[str]
 __version__: str

@@ -16,7 +16,8 @@ from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
 from depthscale._probe.given_inputs import understood
 from depthscale._probe.interrupts import Held, Interruptible
-from depthscale._probe.probe_pass import MODES, ProbeOptions, ProbePass
+from depthscale._probe.probe_options import MODES, ProbeOptions
+from depthscale._probe.probe_pass import ProbePass
 from depthscale._probe.randomness import seeded
 from depthscale._probe.state import model_state
 from depthscale._probe.tree import walked
@@ -134,7 +135,7 @@ def _ready(asked: ProbeOptions, targets: Any) -> ProbeOptions:
 
 def _drawn(options: ProbeOptions, factory: Callable[[], Any], seed: int) -> ProbeOptions:
     """The same of the model that a function makes after a seed."""
-    model, inputs = _made(factory, options.inputs, seed)
+    model, inputs = made(factory, options.inputs, seed)
     return replace(options, model=model, inputs=inputs, repeats=1, seed=seed)
 
 
@@ -158,7 +159,7 @@ def _count(value: Any, least: int, most: int, otherwise: str) -> int:
     return int(value)
 
 
-def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
+def made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
     """A model after its seed, and its inputs: the given ones, or those that the factory returns
     with it."""
     _require_no_arguments(factory)

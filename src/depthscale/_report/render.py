@@ -14,6 +14,8 @@ from depthscale._explain import Argument, BatchnormWalk, Explanation, Matter, No
 from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts
+from depthscale._report.chart.steps_chart import steps_chart
+from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.pages.argument_page import argument_page
 from depthscale._report.pages.comparison_page import comparison_page
@@ -21,14 +23,17 @@ from depthscale._report.pages.explanation_page import explained_page
 from depthscale._report.pages.matter_page import matter_page
 from depthscale._report.pages.normalizers_page import normalizers_page
 from depthscale._report.pages.profile_page import profile_page
+from depthscale._report.pages.steps_page import steps_page
+from depthscale._report.pages.sweep_page import sweep_map_page, sweep_page
 from depthscale._report.pages.trace_page import trace_page
 from depthscale._report.pages.traces_page import traces_page
 from depthscale._report.pages.walk_page import walk_page
 from depthscale.errors import InvalidInput, NoPicture
 from depthscale.experiments import Founding, story, theory_beside
-from depthscale.measure import Comparison, Growth, Ledger, run_names
+from depthscale.measure import Comparison, FirstSteps, Growth, Ledger, run_names
 from depthscale.run import Blocks, Run
 from depthscale.sketch import Sketch
+from depthscale.sweeps import Sweep, SweepMap
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,10 @@ VIEWS: Mapping[type, View] = {
     Blocks: View(chart=charts.blocks_chart, cell=cells.blocks_html),
     Growth: View(cell=cells.growth_html),
     Ledger: View(chart=charts.ledger_chart, cell=cells.ledger_html),
+    FirstSteps: View(steps_page, steps_chart, cells.steps_html),
     Diagnosis: View(cell=cells.diagnosis_html),
+    Sweep: View(sweep_page, cell=cells.sweep_html),
+    SweepMap: View(sweep_map_page, sweep_map_chart, cells.sweep_map_html),
 }
 # several runs
 _DESCRIBED = View(comparison_page, charts.profiles_chart)
@@ -89,6 +97,9 @@ Reported = (
     | Normalizers
     | Explanation
     | BatchnormWalk
+    | Sweep
+    | SweepMap
+    | FirstSteps
 )
 
 
@@ -99,7 +110,8 @@ def report(what: Reported, path: str | Path) -> None:
         what: A Run (a simulated one is shown with its prediction); what `compare` returned, or
             two or more runs, in a list or by name; the founding experiment, which becomes an
             article; or what `explain` found: the growth argument (also at the norms of a model),
-            Batch Norm's backward pass, the normalizers, or whether it matters.
+            Batch Norm's backward pass, the normalizers, or whether it matters; or what
+            `first_steps` found.
         path: The page's file.
 
     Raises:
@@ -126,8 +138,8 @@ def chart(what: Any, x: Literal["operation", "block"] | None = None) -> Chart:
     """An altair chart to restyle.
 
     Args:
-        what: A Run, several (as `report` takes them), what `Run.blocks` or `ledger` returned, or a
-            Sketch.
+        what: A Run, several (as `report` takes them), what `Run.blocks` or `ledger` returned, first
+            steps, or a Sketch.
         x: Of a Run that ran, what stands along the axis: "block" or "operation".
 
     Raises:

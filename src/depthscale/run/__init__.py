@@ -28,6 +28,7 @@ from depthscale.run.records import (
     mean_over_repeats,
 )
 from depthscale.run.run import Run
+from depthscale.run.turns import Invariance, OptimizerStep, Turn
 
 __all__ = [
     "Array",
@@ -42,9 +43,11 @@ __all__ = [
     "Fate",
     "FateKind",
     "FateReason",
+    "Invariance",
     "Likeness",
     "NormSplit",
     "NotSeen",
+    "OptimizerStep",
     "Paths",
     "Predicted",
     "Probed",
@@ -58,6 +61,7 @@ __all__ = [
     "Slopes",
     "Terms",
     "TracedParameter",
+    "Turn",
     "data_frame",
     "depth_of",
     "kept",

@@ -21,6 +21,7 @@ from depthscale.run.records import (
     Coverage,
     TracedParameter,
 )
+from depthscale.run.turns import OptimizerStep
 from depthscale.sketch import Sketch
 
 _COLUMNS = (
@@ -149,6 +150,11 @@ class Run(Drawable):
         return self.origin.params if isinstance(self.origin, Probed) else ()
 
     @property
+    def step(self) -> OptimizerStep | None:
+        """The next step of the user's optimizer, where a probe was given one and a loss."""
+        return self.origin.step if isinstance(self.origin, Probed) else None
+
+    @property
     def coverage(self) -> Coverage:
         """How much of the network was seen: all of it, but for a model that ran."""
         if isinstance(self.origin, Probed):
@@ -235,6 +241,12 @@ class Run(Drawable):
         """[places] theory's variance, over networks of this width, of log(gradient at a place /
         gradient at the last)."""
         return self.origin.log_variance if isinstance(self.origin, Predicted) else None
+
+    @property
+    def weight_gradients(self) -> Array | None:
+        """[ops] theory's log2 of the mean square of an entry of dE/dW; nan of what has no weights,
+        None where theory was not asked."""
+        return self.origin.weight_gradients if isinstance(self.origin, Predicted) else None
 
     def __repr__(self) -> str:
         if isinstance(self.origin, Probed):

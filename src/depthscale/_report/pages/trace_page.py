@@ -27,6 +27,7 @@ from depthscale._report.page import (
 )
 from depthscale._report.pages.block_sections import block_list, block_table, waterfall_section
 from depthscale._report.pages.finding_cards import changes, remarks
+from depthscale._report.pages.steps_page import steps_section
 from depthscale._report.pages.trace_distributions import distributions
 from depthscale._report.phrases import between, rounded, sentence, with_error
 from depthscale.errors import DepthscaleError, UnreliableGrowth
@@ -55,6 +56,7 @@ def trace_page(trace: Run) -> str:
         block_table(trace),
         block_list(trace, parts, known is not None),
         remarks(trace, diagnosis),
+        *_steps(trace),
         distributions(trace, parts),
         waterfall_section(account, parts)
         if isinstance(account, Ledger)
@@ -64,6 +66,12 @@ def trace_page(trace: Run) -> str:
         trace_provenance({trace.model: trace}),
     ]
     return sheet(f"{trace.model}: {diagnosis.verdict}", sections, last=len(trace.ops) - 1)
+
+
+def _steps(trace: Run) -> list[Part]:
+    """What the optimizer's next step does, where one was given with a loss."""
+    found = Analysis.of(trace).first_steps
+    return [] if found is None else [steps_section(found)]
 
 
 def _theory(trace: Run) -> Run | None:

@@ -4,7 +4,7 @@ end which operation."""
 from collections.abc import Sequence
 
 _LETTERS = 26
-_KEPT = 20  # letters of a name at an axis
+_KEPT = 16  # letters of a name at an axis
 
 
 def cut_middle(name: str, room: int = _LETTERS, mark: str = "…") -> str:

@@ -103,7 +103,7 @@ class Blocks(Drawable):
         >>> import depthscale as ds
         >>> blocks = ds.predict(ds.NetSpec(depth=4, width=8, norm="batch", batch=64)).blocks()
         >>> [round(block.backward, 3) for block in blocks if block.kind][1:-1]
-        [1.223, 1.223]
+        [1.222, 1.222]
     """
 
     rows: tuple[BlockRow, ...]

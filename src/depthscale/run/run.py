@@ -278,7 +278,7 @@ class Run(Drawable):
             >>> import depthscale as ds
             >>> run = ds.predict(ds.NetSpec(depth=4, width=8, norm="batch", batch=64))
             >>> f"{run.blocks()['layer 3'].backward:.3f}"
-            '1.223'
+            '1.222'
         """
         return import_module("depthscale._diagnose.by_block").blocks_of(self)
 

@@ -223,7 +223,7 @@ def layers(depth: int, title: str = LAYERS, names: Sequence[str] = ()) -> alt.X:
         grid=False,
         values=[*range(0, depth + 1, -(-(depth + 1) // _MOST_NAMES))],
         labelExpr=f"{json.dumps(list(names))}[datum.value]",
-        labelAngle=-45,
+        labelAngle=-60,
         labelAlign="right",
         labelLimit=130,
         labelOverlap=False,

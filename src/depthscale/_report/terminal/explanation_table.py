@@ -99,7 +99,7 @@ def _table(norms: list[NormRows]) -> Table:
             title if "\n" in title else f"\n{title}", justify=side, no_wrap=True, min_width=width
         )
     for norm, row in zip(norms, rows, strict=True):
-        table.add_row(cut_middle(norm.name, room), *row)
+        table.add_row(cut_middle(norm.name, room, ".."), *row)
     return table
 
 

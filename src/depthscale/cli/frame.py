@@ -39,6 +39,8 @@ app = App(
     help_format="plaintext",
 )
 
+app.register_install_completion_command()  # depthscale --install-completion
+
 Json = Annotated[
     Path | None,
     Parameter(help="write the record as JSON; - for standard output", allow_leading_hyphen=True),

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from depthscale.cli.hf_models import HF, random_model
+from depthscale.cli.output import waiting
 from depthscale.errors import DepthscaleError, InvalidProbe
 
 Model = Annotated[
@@ -122,7 +123,7 @@ def probed(
 
     make, given = factory(model), arguments(input or [], kw or [], seed)
     loss = asked.pop("loss")
-    with calling(model):
+    with calling(model), waiting("probing (an installation's first probe compiles, once)"):
         return probe(make, given, loss=named(loss) if ":" in loss else loss, seed=seed, **asked)
 
 

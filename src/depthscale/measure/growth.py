@@ -181,8 +181,9 @@ def _growth(measured: LogSteps) -> Growth:
     )
     if samples.size < _FEWEST_STEPS and not measured.exact:
         raise UnreliableGrowth(
-            f"{depth.count} repetitions of {depth.word} leave 1 whole step of depth: {estimate}. "
-            f"It has no error; it takes {depth.count + 1} {depth.word}s, or more networks",
+            f"{depth.count} repetitions of {depth.word} leave 1 whole step of depth "
+            f"(x{estimate.rms_rate:.3g} in RMS), which has no error; {depth.count + 1} of them, or "
+            "several networks, have one",
             estimate=estimate,
             needed=f"{depth.count + 1} {depth.word}s, or 2 networks",
         )

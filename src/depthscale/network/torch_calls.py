@@ -57,6 +57,7 @@ _KEPT: dict[str, _Kept] = {
         "scale": (6, None),
     },
     "softmax": {"dim": (1, None)},
+    "pad": {"pad": (1, None), "mode": (2, "constant"), "value": (3, None)},
     "einsum": {"equation": (0, None)},
     "mean": {"dim": (1, None)},
     "var": {"dim": (1, None), "unbiased": (2, None), "correction": (9, None)},

@@ -14,6 +14,7 @@ from depthscale._explain import Argument, BatchnormWalk, Explanation, Matter, No
 from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts
+from depthscale._report.chart.study_chart import study_chart
 from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.pages.argument_page import argument_page
@@ -22,6 +23,7 @@ from depthscale._report.pages.explanation_page import explained_page
 from depthscale._report.pages.matter_page import matter_page
 from depthscale._report.pages.normalizers_page import normalizers_page
 from depthscale._report.pages.profile_page import profile_page
+from depthscale._report.pages.study_page import study_page
 from depthscale._report.pages.sweep_page import sweep_map_page, sweep_page
 from depthscale._report.pages.trace_page import trace_page
 from depthscale._report.pages.traces_page import traces_page
@@ -31,7 +33,7 @@ from depthscale.experiments import Founding, story, theory_beside
 from depthscale.measure import Comparison, Growth, Ledger, run_names
 from depthscale.run import Run
 from depthscale.sketch import Sketch
-from depthscale.sweeps import Sweep, SweepMap
+from depthscale.sweeps import Study, Sweep, SweepMap
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ VIEWS: Mapping[type, View] = {
     Growth: View(cell=cells.growth_html),
     Ledger: View(cell=cells.ledger_html),
     Diagnosis: View(cell=cells.diagnosis_html),
+    Study: View(study_page, study_chart, cells.study_html),
     Sweep: View(sweep_page, cell=cells.sweep_html),
     SweepMap: View(sweep_map_page, sweep_map_chart, cells.sweep_map_html),
 }
@@ -93,6 +96,7 @@ Reported = (
     | Normalizers
     | Explanation
     | BatchnormWalk
+    | Study
     | Sweep
     | SweepMap
 )

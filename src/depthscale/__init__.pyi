@@ -87,7 +87,11 @@ from depthscale.run import Run as Run
 from depthscale.sketch import Sketch as Sketch
 from depthscale.store import load as load
 from depthscale.store import save as save
+from depthscale.sweeps import Study as Study
+from depthscale.sweeps import StudyGrid as StudyGrid
 from depthscale.sweeps import Sweep as Sweep
+from depthscale.sweeps import Training as Training
+from depthscale.sweeps import study as study
 from depthscale.sweeps import sweep as sweep
 from depthscale.theory import Classical as Classical
 from depthscale.theory import classical as classical

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from depthscale._explain import training
-from depthscale._explain.dataset import Dataset, dataset
+from depthscale._explain.dataset import Dataset, load_dataset
 from depthscale._explain.trainability import Matter, matter, read_matter
 from depthscale._explain.training import EPS, Settings, Variant, train
 from depthscale.errors import InvalidSpec
@@ -130,7 +130,7 @@ def test_idx_files_are_read_gzipped_or_not(tmp_path: Path) -> None:
     _write_idx(tmp_path / "train-labels-idx1-ubyte", labels)
     _write_idx(tmp_path / "t10k-images-idx3-ubyte", pictures[:7])
     _write_idx(tmp_path / "t10k-labels-idx1-ubyte.gz", labels[:7])
-    data = dataset(tmp_path)
+    data = load_dataset(tmp_path)
     assert data.train.shape == (40, 6)
     assert data.test_labels.tolist() == labels[:7].tolist()
     flat = torch.from_numpy(pictures.reshape(40, 6)).float()
@@ -139,16 +139,16 @@ def test_idx_files_are_read_gzipped_or_not(tmp_path: Path) -> None:
         gzip.compress(b"\0\0\x08\x01\0\0\0\x09abc")
     )
     with pytest.raises(InvalidSpec, match="is not an idx file"):
-        dataset(tmp_path)
+        load_dataset(tmp_path)
 
 
 def test_missing_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidSpec, match=r"has no train-images-idx3-ubyte"):
-        dataset(tmp_path)
+        load_dataset(tmp_path)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     monkeypatch.setattr(sys.modules["depthscale._explain.dataset"], "DEBIAN", tmp_path / "absent")
     with pytest.raises(InvalidSpec, match="pip install scikit-learn"):
-        dataset()
+        load_dataset()
 
 
 @pytest.mark.parametrize(

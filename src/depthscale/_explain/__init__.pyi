@@ -12,6 +12,8 @@ from depthscale._explain.batchnorm import explain_batchnorm as explain_batchnorm
 from depthscale._explain.batchnorm import random_input as random_input
 from depthscale._explain.batchnorm_text import SYMBOLS as SYMBOLS
 from depthscale._explain.block_steps import BLOCK_STEPS as BLOCK_STEPS
+from depthscale._explain.dataset import Dataset as Dataset
+from depthscale._explain.dataset import load_dataset as load_dataset
 from depthscale._explain.explanation import Explanation as Explanation
 from depthscale._explain.explanation import NormRows as NormRows
 from depthscale._explain.explanation import explain as explain

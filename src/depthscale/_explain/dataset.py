@@ -37,7 +37,7 @@ class Dataset:
         return int(self.train_labels.max()) + 1
 
 
-def dataset(folder: Path | None = None) -> Dataset:
+def load_dataset(folder: Path | None = None) -> Dataset:
     """Fashion-MNIST (or what has its file names) from a folder; where none is named scikit-learn's
     digits, or Debian's files.
 

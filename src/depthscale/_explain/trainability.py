@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from depthscale._explain.dataset import Dataset, dataset
+from depthscale._explain.dataset import Dataset, load_dataset
 from depthscale._explain.single_thread import one_thread
 from depthscale._explain.training import EPS, FIRST, Settings, Trained, Variant, train
 from depthscale.errors import InvalidSpec
@@ -92,7 +92,7 @@ def matter(
     """
     settings = settings or Settings()
     _check(depths, rates, seeds, settings)
-    data = dataset(folder)
+    data = load_dataset(folder)
     runs: list[Trained] = []
     with one_thread():
         for depth in depths:

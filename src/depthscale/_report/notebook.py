@@ -17,6 +17,7 @@ from depthscale._report.chart.record_charts import (
     traces_chart,
 )
 from depthscale._report.chart.steps_chart import steps_chart
+from depthscale._report.chart.study_chart import study_chart
 from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.page import Html, bullets, join, table, tag
@@ -26,7 +27,7 @@ from depthscale.controls import disarm
 from depthscale.measure import Comparison, FirstSteps, Growth, Ledger
 from depthscale.run import Blocks, Run
 from depthscale.sketch import FORMATS, Sketch
-from depthscale.sweeps import Sweep, SweepMap
+from depthscale.sweeps import Study, Sweep, SweepMap
 
 _FAR = 3.0  # as a normal deviate
 
@@ -133,6 +134,10 @@ def sweep_html(found: Sweep) -> str:
 
 def sweep_map_html(found: SweepMap) -> str:
     return _drawn(sweep_map_chart(found))
+
+
+def study_html(found: Study) -> str:
+    return join(tag("p", repr(found)), _drawn(study_chart(found)))
 
 
 def _drawn(picture: Chart) -> Html:

@@ -15,6 +15,7 @@ from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts
 from depthscale._report.chart.steps_chart import steps_chart
+from depthscale._report.chart.study_chart import study_chart
 from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.pages.argument_page import argument_page
@@ -24,6 +25,7 @@ from depthscale._report.pages.matter_page import matter_page
 from depthscale._report.pages.normalizers_page import normalizers_page
 from depthscale._report.pages.profile_page import profile_page
 from depthscale._report.pages.steps_page import steps_page
+from depthscale._report.pages.study_page import study_page
 from depthscale._report.pages.sweep_page import sweep_map_page, sweep_page
 from depthscale._report.pages.trace_page import trace_page
 from depthscale._report.pages.traces_page import traces_page
@@ -33,7 +35,7 @@ from depthscale.experiments import Founding, story, theory_beside
 from depthscale.measure import Comparison, FirstSteps, Growth, Ledger, run_names
 from depthscale.run import Blocks, Run
 from depthscale.sketch import Sketch
-from depthscale.sweeps import Sweep, SweepMap
+from depthscale.sweeps import Study, Sweep, SweepMap
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ VIEWS: Mapping[type, View] = {
     Ledger: View(chart=charts.ledger_chart, cell=cells.ledger_html),
     FirstSteps: View(steps_page, steps_chart, cells.steps_html),
     Diagnosis: View(cell=cells.diagnosis_html),
+    Study: View(study_page, study_chart, cells.study_html),
     Sweep: View(sweep_page, cell=cells.sweep_html),
     SweepMap: View(sweep_map_page, sweep_map_chart, cells.sweep_map_html),
 }
@@ -97,6 +100,7 @@ Reported = (
     | Normalizers
     | Explanation
     | BatchnormWalk
+    | Study
     | Sweep
     | SweepMap
     | FirstSteps

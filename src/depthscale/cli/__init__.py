@@ -2,7 +2,17 @@
 
 from depthscale.cli.frame import app, main, offer
 
-for command in ("demo", "explain", "phase", "predict", "probe", "report", "simulate", "sweep"):
+for command in (
+    "demo",
+    "explain",
+    "phase",
+    "predict",
+    "probe",
+    "report",
+    "simulate",
+    "study",
+    "sweep",
+):
     offer(app, command, command)
 offer(app, "first_steps", "first_steps")
 

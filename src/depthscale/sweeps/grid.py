@@ -1,6 +1,7 @@
 """The cells of a sweep: a grid of arguments, as in Python or on a command line, and seeds."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -108,8 +109,8 @@ def _column(name: str, values: Any) -> tuple[GridValue, ...]:
     column = tuple(_plain(name, value) for value in values)
     if not column:
         raise InvalidSpec(f"the grid lists no value of {name}")
-    twice = next((value for i, value in enumerate(column) if value in column[:i]), _plain)
-    if twice is not _plain:
+    if len(set(column)) < len(column):
+        twice = next(value for value, count in Counter(column).items() if count > 1)
         raise InvalidSpec(f"the grid lists {name} = {twice!r} twice")
     return column
 

@@ -28,7 +28,7 @@ _RELOAD = "setTimeout(() => location.reload(), 5000);"  # while cells are missin
 
 
 def sweep_page(found: Sweep) -> str:
-    parts = [_first_screen(found), *_maps(found), *_failures(found), _cells(found)]
+    parts = [_first_screen(found), *_maps(found), *_failures(found), cells_part(found)]
     again = reproduced(_command(found), grid_words(found))
     page = joined(*parts, again)
     live = Part(tag("span", ""), script=_RELOAD) if len(found) < found.total else ""
@@ -107,7 +107,8 @@ def _failures(found: Sweep) -> list[Part]:
     return [section("failed", "What failed", bullets(said[:20]))] if said else []
 
 
-def _cells(found: Sweep) -> Part:
+def cells_part(found: Sweep) -> Part:
+    """The table of all cells, or the first of them."""
     table = found.table().slice(0, _MOST_ROWS)
     columns: dict[str, np.ndarray | list[str]] = {"row": np.arange(float(len(table)))}
     for name in table.column_names[1:]:

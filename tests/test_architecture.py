@@ -26,6 +26,7 @@ RANKS = {
     "training": 6,
     "_explain": 7,
     "experiments": 8,
+    "sweeps": 8,
     "_report": 9,
     "store": 9,
     "cli": 10,

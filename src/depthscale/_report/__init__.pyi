@@ -6,6 +6,7 @@ from depthscale._report.chart.matter_charts import matter_figures as matter_figu
 from depthscale._report.chart.phase_chart import phase_chart as phase_chart
 from depthscale._report.chart.phase_chart import phase_summary as phase_summary
 from depthscale._report.chart.pictures import pictures as pictures
+from depthscale._report.chart.sweep_chart import sweep_figures as sweep_figures
 from depthscale._report.render import report as report
 from depthscale._report.render import to_html as to_html
 from depthscale._report.terminal.argument_table import argument_table as argument_table
@@ -22,6 +23,7 @@ from depthscale._report.terminal.profile_table import growth_line as growth_line
 from depthscale._report.terminal.profile_table import one_network_lines as one_network_lines
 from depthscale._report.terminal.profile_table import profile_table as profile_table
 from depthscale._report.terminal.profile_table import trainable_depth_lines as trainable_depth_lines
+from depthscale._report.terminal.sweep_table import sweep_table as sweep_table
 from depthscale._report.terminal.walk_lines import Heading as Heading
 from depthscale._report.terminal.walk_lines import walk_lines as walk_lines
 

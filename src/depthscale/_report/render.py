@@ -6,7 +6,7 @@ A kind of record is a row of VIEWS; a new kind of page is its file and its row.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from depthscale import files
 from depthscale._diagnose import Diagnosis
@@ -15,6 +15,7 @@ from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts
 from depthscale._report.chart.steps_chart import steps_chart
+from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.pages.argument_page import argument_page
 from depthscale._report.pages.comparison_page import comparison_page
@@ -23,14 +24,16 @@ from depthscale._report.pages.matter_page import matter_page
 from depthscale._report.pages.normalizers_page import normalizers_page
 from depthscale._report.pages.profile_page import profile_page
 from depthscale._report.pages.steps_page import steps_page
+from depthscale._report.pages.sweep_page import sweep_map_page, sweep_page
 from depthscale._report.pages.trace_page import trace_page
 from depthscale._report.pages.traces_page import traces_page
 from depthscale._report.pages.walk_page import walk_page
-from depthscale.errors import NoPicture
+from depthscale.errors import InvalidInput, NoPicture
 from depthscale.experiments import Founding, story, theory_beside
 from depthscale.measure import Comparison, FirstSteps, Growth, Ledger, run_names
-from depthscale.run import Run
+from depthscale.run import Blocks, Run
 from depthscale.sketch import Sketch
+from depthscale.sweeps import Sweep, SweepMap
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,13 @@ VIEWS: Mapping[type, View] = {
     Matter: View(matter_page),
     BatchnormWalk: View(walk_page),
     Comparison: View(cell=cells.comparison_html),
+    Blocks: View(chart=charts.blocks_chart, cell=cells.blocks_html),
     Growth: View(cell=cells.growth_html),
-    Ledger: View(cell=cells.ledger_html),
+    Ledger: View(chart=charts.ledger_chart, cell=cells.ledger_html),
     FirstSteps: View(steps_page, steps_chart, cells.steps_html),
     Diagnosis: View(cell=cells.diagnosis_html),
+    Sweep: View(sweep_page, cell=cells.sweep_html),
+    SweepMap: View(sweep_map_page, sweep_map_chart, cells.sweep_map_html),
 }
 # several runs
 _DESCRIBED = View(comparison_page, charts.profiles_chart)
@@ -91,6 +97,8 @@ Reported = (
     | Normalizers
     | Explanation
     | BatchnormWalk
+    | Sweep
+    | SweepMap
     | FirstSteps
 )
 
@@ -126,15 +134,28 @@ def to_html(what: Reported) -> str:
     return view.page(records)
 
 
-def chart(what: Any) -> Chart:
+def chart(what: Any, x: Literal["operation", "block"] | None = None) -> Chart:
     """An altair chart to restyle.
 
     Args:
-        what: A Run, several (as `report` takes them), a Sketch, or first steps.
+        what: A Run, several (as `report` takes them), what `Run.blocks` or `ledger` returned, first
+            steps, or a Sketch.
+        x: Of a Run that ran, what stands along the axis: "block" or "operation".
 
     Raises:
         NoPicture: For anything else.
+
+    Example:
+        >>> import depthscale as ds
+        >>> run = ds.predict(ds.NetSpec(depth=4, width=8, norm="batch", batch=64))
+        >>> picture = ds.chart(run, x="block").properties(width=300)
     """
+    if x not in (None, "operation", "block"):
+        raise InvalidInput(f"x is 'operation' or 'block', got {x!r}")
+    if x == "block":
+        if not isinstance(what, Run):
+            raise NoPicture(f"x='block' goes with a Run, got {type(what).__name__}")
+        return charts.blocks_chart(what.blocks())
     if draw := VIEWS.get(type(what), View()).chart:
         return draw(what)
     view, records = _several(what)

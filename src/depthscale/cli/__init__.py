@@ -2,7 +2,7 @@
 
 from depthscale.cli.frame import app, main, offer
 
-for command in ("demo", "explain", "phase", "predict", "probe", "report", "simulate"):
+for command in ("demo", "explain", "phase", "predict", "probe", "report", "simulate", "sweep"):
     offer(app, command, command)
 offer(app, "first_steps", "first_steps")
 

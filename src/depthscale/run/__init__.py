@@ -1,5 +1,7 @@
 """What is known of one network."""
 
+from depthscale.run.block_rows import measured_blocks
+from depthscale.run.block_table import BlockRow, Blocks
 from depthscale.run.depth import Depth, DepthKind, Paths
 from depthscale.run.find_depth import depth_of
 from depthscale.run.frames import data_frame, rows_frame
@@ -30,6 +32,8 @@ from depthscale.run.turns import Invariance, OptimizerStep, Turn
 
 __all__ = [
     "Array",
+    "BlockRow",
+    "Blocks",
     "Coverage",
     "Depth",
     "DepthKind",
@@ -63,6 +67,7 @@ __all__ = [
     "kept",
     "log2_total",
     "mean_over_repeats",
+    "measured_blocks",
     "merged",
     "recorded_run",
     "rows_frame",

@@ -4,6 +4,7 @@ graph."""
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from math import inf, isnan, nan
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from depthscale.drawable import Drawable
 from depthscale.network import Count, Graph
+from depthscale.run.block_table import Blocks
 from depthscale.run.frames import data_frame, rows_frame
 from depthscale.run.origin import Details, Ends, Origin, Predicted, Probed
 from depthscale.run.quantity import Array, Quantity
@@ -265,6 +267,19 @@ class Run(Drawable):
             f"Run({type(self.origin).__name__.lower()}: {self.model}, loss={self.loss!r}{over}; "
             f"gradient RMS {first} at the input, {last} at the output{stop})"
         )
+
+    def blocks(self) -> Blocks:
+        """The table that people read: one row a place of depth, with theory and findings beside it.
+
+        These live in higher parts, which are asked by name, as a notebook's picture is.
+
+        Example:
+            >>> import depthscale as ds
+            >>> run = ds.predict(ds.NetSpec(depth=4, width=8, norm="batch", batch=64))
+            >>> f"{run.blocks()['layer 3'].backward:.3f}"
+            '1.223'
+        """
+        return import_module("depthscale._diagnose.by_block").blocks_of(self)
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame: a row for each place of depth of a description, for each operation

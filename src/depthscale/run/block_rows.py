@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import isnan, log2, nan
 
+from depthscale.network import Affine, Dropout
 from depthscale.run.block_spans import BlockSpan, spans_of
 from depthscale.run.block_table import BlockRow, Blocks, root_of
 from depthscale.run.reading import Reading
@@ -94,8 +95,12 @@ def _branches(run: Run, span: BlockSpan, source: Reading | None) -> Iterator[flo
             below, branch = run.ops[on[0]], run.ops[beside[0]]
             yield root_of(branch.log2_activation_ms - below.log2_activation_ms)
             trunk.add(op.id)
-        elif on and not beside and (op.norm is not None or op.op == "dropout"):
+        elif on and not beside and _keeps_the_trunk(op):
             trunk.add(op.id)
+
+
+def _keeps_the_trunk(op: Reading) -> bool:
+    return op.norm is not None or all(isinstance(w, Dropout | Affine) for w in op.meaning.what)
 
 
 def _parameters(run: Run, span: BlockSpan) -> float:

@@ -18,22 +18,22 @@ from depthscale.network import (
     Repeat,
 )
 from depthscale.theory.moments.backward import BackwardMoments
-from depthscale.theory.space.causal import (
-    CausalWeights,
+from depthscale.theory.space.position_gram import PositionGram, classes
+from depthscale.theory.space.sight import (
+    AttentionWeights,
     averaged,
-    seen,
+    of_past,
     sent_to_keys,
     sent_to_queries,
     sent_to_values,
 )
-from depthscale.theory.space.position_gram import PositionGram, classes
 from depthscale.theory.walk import predict_graph
 from graphs import chain, compare, shown
 
 
-def even(positions: int, window: float) -> CausalWeights:
-    s = seen(positions, window)
-    return CausalWeights(s, 1 / s.number, np.ones(len(s.number)), s.even, 1.0)
+def even(positions: int, window: float) -> AttentionWeights:
+    s = of_past(positions, window)
+    return AttentionWeights(s, 1 / s.number, np.ones(len(s.number)), s.even, 1.0)
 
 
 def matrix(positions: int, window: int) -> np.ndarray:

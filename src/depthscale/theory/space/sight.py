@@ -1,5 +1,5 @@
-"""What causal attention makes of positions: each averages over its own past, or the last part of
-it, so that early ones are larger, and late ones alike.
+"""What attention makes of positions: each averages over those that it sees. Under a causal mask
+early ones are larger, and late ones alike.
 
 Weights of a position are exchangeable over the n keys that it sees: E a_s^2 = P / n, and for two
 keys E a_s a_s' = (1 - P) / (n (n - 1)). Two positions have in common Q = E sum_s a_s a'_s, over the
@@ -13,17 +13,17 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from depthscale.theory.space.position_gram import Matrix, PositionGram, classes
+from depthscale.theory.space.position_gram import Matrix, PositionGram, classes, normalized
 
 _NONE = 1e-300  # in place of 0 pairs, of which none are
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """Who sees whom, of classes of positions, each at its middle.
+    """Who sees which keys, of classes of positions, each at its middle.
 
     Args:
-        last: [classes] of all positions, what each class has for its last.
+        sizes, key_sizes: [classes] of positions, and of keys.
         number: [classes] keys that a position sees.
         keys: [classes, classes] of those, how many are of a class.
         both: [classes, classes, classes] keys of a class that two positions see.
@@ -31,7 +31,8 @@ class Sight:
         readers_of_both: [classes, classes, classes] that see two keys.
     """
 
-    last: Matrix
+    sizes: Matrix
+    key_sizes: Matrix
     number: Matrix
     keys: Matrix
     both: NDArray[np.float64]
@@ -62,10 +63,32 @@ class Sight:
         """[classes] of values by the number of keys."""
         return np.interp(self.number, np.arange(1, len(values) + 1), values)
 
+    def at_positions(self, own: Matrix, pairs: Matrix) -> tuple[float, PositionGram]:
+        return normalized(self.sizes, own, pairs)
+
+    def at_keys(self, own: Matrix, pairs: Matrix) -> tuple[float, PositionGram]:
+        return normalized(self.key_sizes, own, pairs)
+
 
 @lru_cache(maxsize=16)
-def seen(positions: int, window: float) -> Sight:
-    """Of so many positions. / window: keys that one sees at most, itself included."""
+def of_all(positions: int, keys: int) -> Sight:
+    """Each position sees every key."""
+    n, m = classes(positions), classes(keys)
+    t, k = len(n), len(m)
+    return Sight(
+        n,
+        m,
+        np.full(t, float(keys)),
+        np.tile(m, (t, 1)),
+        np.tile(m, (t, t, 1)),
+        np.tile(n, (k, 1)),
+        np.tile(n, (k, k, 1)),
+    )
+
+
+@lru_cache(maxsize=16)
+def of_past(positions: int, window: float) -> Sight:
+    """Each sees its own past, itself included. / window: keys that one sees at most."""
     n = classes(positions)
     last = np.cumsum(n)
     at = last - (n - 1) / 2
@@ -83,13 +106,12 @@ def seen(positions: int, window: float) -> Sight:
     keys = counted(at - window, at)
     both = counted(highest - window, lowest)
     readers = counted(at - 1, at - 1 + window)
-    return Sight(
-        last, keys.sum(axis=1), keys, both, readers, counted(highest - 1, lowest - 1 + window)
-    )
+    readers_of_both = counted(highest - 1, lowest - 1 + window)
+    return Sight(n, n, keys.sum(axis=1), keys, both, readers, readers_of_both)
 
 
 @dataclass(frozen=True, eq=False)
-class CausalWeights:
+class AttentionWeights:
     """Of classes of positions.
 
     Args:
@@ -106,7 +128,7 @@ class CausalWeights:
     pair_slope: float
 
 
-def averaged(v: PositionGram, w: CausalWeights) -> tuple[float, PositionGram]:
+def averaged(v: PositionGram, w: AttentionWeights) -> tuple[float, PositionGram]:
     """The gram of what each position reads. / returns: its mean square over v's, and it."""
     s, within = w.seen, np.diag(v.pairs)
     n, products = s.number, s.keys @ v.pairs @ s.keys.T
@@ -115,10 +137,10 @@ def averaged(v: PositionGram, w: CausalWeights) -> tuple[float, PositionGram]:
     alike = s.both @ v.own / np.maximum(s.common, _NONE)
     unlike = (products - s.both @ within) / np.maximum(np.outer(n, n) - s.common, _NONE)
     unlike = np.where(np.outer(n, n) > 1, unlike, 0.0)
-    return v.of(own, w.pair * alike + (1 - w.pair) * unlike)
+    return s.at_positions(own, w.pair * alike + (1 - w.pair) * unlike)
 
 
-def sent_to_values(g: PositionGram, w: CausalWeights) -> tuple[float, PositionGram]:
+def sent_to_values(g: PositionGram, w: AttentionWeights) -> tuple[float, PositionGram]:
     """The gram of the gradient at the values. / returns: its mean square over g's, and it."""
     s = w.seen
     n, squares = s.number, np.outer(s.number, s.number)
@@ -128,11 +150,11 @@ def sent_to_values(g: PositionGram, w: CausalWeights) -> tuple[float, PositionGr
     unlike = (1 - w.pair) * g.pairs / np.maximum(squares - s.common, _NONE)
     unlike = np.where(squares > 1, unlike, 0.0)
     pairs = s.readers @ unlike @ s.readers.T + s.readers_of_both @ (apart - np.diag(unlike))
-    return g.of(own, pairs)
+    return s.at_keys(own, pairs)
 
 
 def sent_to_queries(
-    g: PositionGram, k: PositionGram, v: PositionGram, w: CausalWeights
+    g: PositionGram, k: PositionGram, v: PositionGram, w: AttentionWeights
 ) -> tuple[float, PositionGram]:
     """The gram of the gradient at the queries, sum_s a_s (v_s - y) k_s for each. / returns: its
     mean square over that of a product of g, k and v, and it."""
@@ -145,11 +167,11 @@ def sent_to_queries(
     across = s.mean @ (values.by_any * keys.by_any)
     of_two = s.mean @ products @ s.mean.T + s.even_both @ extra
     at_two = of_two - across - across.T + values.pairs * keys.pairs
-    return g.of(w.own_slope * g.own * at_own, w.pair_slope * g.pairs * at_two)
+    return s.at_positions(w.own_slope * g.own * at_own, w.pair_slope * g.pairs * at_two)
 
 
 def sent_to_keys(
-    g: PositionGram, q: PositionGram, v: PositionGram, w: CausalWeights
+    g: PositionGram, q: PositionGram, v: PositionGram, w: AttentionWeights
 ) -> tuple[float, PositionGram]:
     """The gram of the gradient at the keys, sum_t a_t (v - y_t) q_t for each; what reaches them
     together adds to nothing, as a softmax does not feel what all logits share. / returns: as of
@@ -169,7 +191,7 @@ def sent_to_keys(
     own = own - 2 * np.einsum("kt,tu,ku->k", seen_by * read, pairs, seen_by)
     own = own + np.einsum("kt,tu,ku->k", seen_by, pairs * both, seen_by)
     roots = np.sqrt(np.maximum(own, 0.0))
-    return g.of(own, -np.outer(roots, roots) / max(g.positions - 1, 1))
+    return s.at_keys(own, -np.outer(roots, roots) / max(v.positions - 1, 1))
 
 
 @dataclass(frozen=True, eq=False)

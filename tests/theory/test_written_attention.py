@@ -124,6 +124,7 @@ def past(window: int, positions: int = 12) -> Tensor:
         (torch.zeros(12, 12).masked_fill(~past(4), torch.finfo(torch.float32).min), (True, 4)),
         (past(12).T, (False, None)),
         (past(12) & (torch.arange(12) != 3) | past(1), (False, None)),
+        (torch.randn(12, 12).masked_fill(~past(12), -torch.inf), (True, None)),
         (torch.randn(12, 12), (False, None)),
     ],
 )

@@ -37,11 +37,19 @@ class Blocks(nn.Module):
         return torch.softmax(x, -1)
 
 
+def stepped() -> ds.Run:
+    """A probe that was given a loss and an optimizer."""
+    model = Blocks()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    return ds.probe(model, torch.randn(6, 8), loss=lambda y: y.sin().mean(), optimizer=optimizer)
+
+
 RUNS: dict[str, Callable[[], ds.Run]] = {
     "simulated": lambda: ds.simulate(SPEC, seeds=2),
     "predicted": lambda: ds.predict(ds.NetSpec(depth=4, width=8, residual=ds.Residual())),
     "theory of networks": lambda: ds.predict(ds.simulate(SPEC, seeds=2)),
     "probed": lambda: ds.probe(Blocks(), torch.randn(6, 8), params=True, norms=True),
+    "stepped": lambda: stepped(),
     "probed again": lambda: ds.probe(lambda: (Blocks(), torch.randn(6, 8)), repeats=2),
     "theory of a model": lambda: ds.predict(ds.probe(Blocks(), torch.randn(6, 8))),
 }
@@ -132,6 +140,9 @@ def nested(depth: int) -> list[Any]:
         ("probed", "origin.sinks", [[17, []]], "origin.sinks is not that of 18 operations and 1"),
         ("probed", "origin.params.0.fate.kind", "odd", r"fate.kind is 'odd', not one of moves"),
         ("probed", "origin.params.0.fate.op", 99, "origin.params names no operation"),
+        ("stepped", "origin.params.0.turn.group", 1, "origin.params names no group of the optim"),
+        ("stepped", "origin.params.0.turn.invariance", "odd", "is 'odd', not one of rows"),
+        ("stepped", "origin.step", None, "origin.params names no group of the optimizer"),
         ("probed", "readings.log2_gradient_norm2", [], "readings.log2_gradient_norm2 has shape"),
         ("probed", "readings.edge_sizes.0", 0.5, "readings.edge_sizes is 0.5, not a whole number"),
         ("probed", "readings.edge_sizes.0", -3, "readings.edge_sizes is below 0"),

@@ -173,6 +173,9 @@ FIRES: list[
     ("parameter-unregistered", lambda: listed(list), lambda: listed(nn.ModuleList)),
     ("parameters-unused", lambda: half_used(False), lambda: half_used(True)),
     ("parameter-not-optimized", lambda: optimized(4), lambda: optimized(0)),
+    ("first-step-scrambles", lambda: stepped("sgd", lr=30.0), lambda: stepped("sgd", lr=1e-6)),
+    ("first-step-turns", lambda: stepped("sgd", lr=1e-6), lambda: stepped("sgd", lr=30.0)),
+    ("first-step-not-taken", lambda: stepped("lbfgs"), lambda: stepped("sgd", lr=1e-6)),
     ("activation-near-overflow", lambda: near_the_limit(20), lambda: near_the_limit(1)),
     (
         "loss-input",
@@ -366,6 +369,14 @@ def optimized(left_out: int) -> dict[str, ds.Finding]:
     network, x = mlp(6, nn.ReLU)
     optimizer = torch.optim.SGD(list(network.parameters())[left_out:], 0.1)
     return {each.rule: each for each in ds.diagnose(ds.probe(network, x, optimizer=optimizer))}
+
+
+def stepped(name: str, **settings: float) -> dict[str, ds.Finding]:
+    network, x = KNOWN["batch norm, 40 layers, batch 128"].make()
+    kinds = {"sgd": torch.optim.SGD, "lbfgs": torch.optim.LBFGS}
+    optimizer = kinds[name](network.parameters(), **settings)
+    run = ds.probe(network, x, loss=lambda y: y.sin().mean(), optimizer=optimizer)
+    return {each.rule: each for each in ds.diagnose(run)}
 
 
 class Scaled(nn.Module):

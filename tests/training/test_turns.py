@@ -222,10 +222,14 @@ def test_other_code_is_stepped_as_it_steps(which: str) -> None:
     make, is_coupled = ODD[which]
     torch.manual_seed(0)
     model = stack()
-    optimizer = make(trained(model))
     twin = deepcopy(model)
-    waves(twin(x())).backward()
-    make(trained(twin)).step()
+    optimizer, other = make(trained(model)), make(trained(twin))
+    for network, own, steps in ((model, optimizer, 1), (twin, other, 2)):  # one makes a state
+        for _ in range(steps):
+            own.zero_grad()
+            waves(network(x())).backward()
+            own.step()
+    optimizer.zero_grad()
     before, kept = state(model), bits(optimizer.state_dict())
     run = probe(model, x(), loss=waves, optimizer=optimizer)
     assert run.step is not None

@@ -261,6 +261,15 @@ ADVICE: dict[tuple[Trouble, Hazard | None], str] = {
         "add skip connections between rounds of message passing, use fewer rounds, or scale what "
         "neighbours send by their number (as GCN does: arXiv:1609.02907)"
     ),
+    (Trouble.SCRAMBLED, None): (
+        "keep the learning rate below the limit, at least in the first steps, or lower the growth "
+        "that makes steps unequal: skip connections, fewer layers, another normalization, a "
+        "larger batch; equal steps (Adam) turn no layer too far, and do not restore depth"
+    ),
+    (Trouble.EQUALIZED, None): (
+        "lower the growth itself: skip connections, another normalization, a larger batch; that "
+        "all layers turn alike does not undo it"
+    ),
     (Trouble.JUMP, None): (
         "draw this operation's weights as the others are, or scale what it hands on"
     ),

@@ -7,6 +7,7 @@ from depthscale._diagnose.copies import COPIES
 from depthscale._diagnose.cut import CUT
 from depthscale._diagnose.data import INPUTS
 from depthscale._diagnose.finding import Diagnosis
+from depthscale._diagnose.first_step import FIRST_STEP
 from depthscale._diagnose.judged import JUDGED
 from depthscale._diagnose.learning import PARAMETERS
 from depthscale._diagnose.modes import MODES
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     PARAMETERS,
     JUDGED,
     RATES,
+    FIRST_STEP,
     BRANCHES,
     UNITS,
     SOFTMAXES,

@@ -55,6 +55,8 @@ class Trouble(Enum):
     RATE = "gradients change with depth"
     OVER_TIME = "gradients change with the steps of a recurrent network"
     MESSAGES = "gradients change with rounds of message passing"
+    SCRAMBLED = "the first step leaves little of some layers"
+    EQUALIZED = "steps are equal, and the gradient still changes with depth"
     JUMP = "one step of depth is not like the others"
     MIXED = "one part of the depth grows and another shrinks"
     ON_THE_WAY = "operations on the way from the loss change the gradient"

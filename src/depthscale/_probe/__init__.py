@@ -5,7 +5,6 @@ from depthscale._probe.given_inputs import with_targets
 from depthscale._probe.optimizer_copy import Moved
 from depthscale._probe.outputs import chosen
 from depthscale._probe.probe import made, probe
-from depthscale._probe.randomness import seeded
 from depthscale._probe.turning import Stepper, turned
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "drawn_tensor",
     "made",
     "probe",
-    "seeded",
     "turned",
     "with_targets",
 ]

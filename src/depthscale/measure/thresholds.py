@@ -93,6 +93,9 @@ class Thresholds:
         3.0, "nats over ln(classes)", "logits of RMS 2.4, at the least; of RMS 1 it is 0.5"
     )
     logits_rms: float = _at(5.0, "RMS", "12 nats over chance, or where one class has most of all")
+    scrambled_error: float = _at(
+        0.5, "share of the layers", "half the network begins anew, whatever it was drawn as"
+    )
     targets_over_output: float = _at(30.0, "RMS over the output's RMS", "as of inputs")
     one_hot_entropy: float = _at(
         0.2, "share of the maximum", "scores of RMS 1 leave 0.8 to 0.95, of RMS 8 about 0.2"

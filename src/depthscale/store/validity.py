@@ -90,6 +90,9 @@ def _probed(run: Run, origin: Probed) -> Iterator[tuple[str, bool, str]]:
         yield f"origin.{name}", fit, f"is not that of {ops} operations and {passes} passes"
     fates = (each.fate.op for each in origin.params)
     yield "origin.params", all(op is None or op < ops for op in fates), "names no operation"
+    groups = 0 if origin.step is None else len(origin.step.rates)
+    turned = all(each.turn is None or each.turn.group < groups for each in origin.params)
+    yield "origin.params", turned, "names no group of the optimizer"
 
 
 def _predicted(run: Run, origin: Predicted) -> Iterator[tuple[str, bool, str]]:

@@ -71,7 +71,7 @@ def first_steps(
         >>> len(steps.scrambled), f"{steps.lr_limit:.1e}", round(steps.depth_limit)
         (22, '1.3e-03', 28)
 
-    Source: <w, dE/dw> = 0 of weights before a norm: arXiv:1706.05350, arXiv:2010.02916.
+    Source: <w, dE/dw> = 0 of weights before a norm: arXiv:1706.05350, arXiv:1910.07454.
     """
     if isinstance(network, Run):
         return _of_run(network)

@@ -16,7 +16,7 @@ from depthscale.measure import SCRAMBLED, FirstSteps, at_rate
 
 _MOST_NAMES = 24
 _TICKS = [10.0**k for k in range(-9, 2)] + [SCRAMBLED]
-_NOW, _THEN = "this step", "the same step, once the norm has grown by this one"
+_NOW, _THEN = "this step", "the same at the grown norm"
 
 
 def steps_chart(found: FirstSteps) -> Chart:
@@ -32,9 +32,11 @@ def steps_chart(found: FirstSteps) -> Chart:
 def turns_chart(found: FirstSteps) -> Chart:
     """Degrees by block, from the input to the output, on a logarithmic scale."""
     names = [block.name for block in found.blocks]
+    numbers = [block.number for block in found.blocks]
+    before = numbers.index(1) - 1 if 1 in numbers else -1  # weights below the first layer
     rows = [
         {
-            "block": k,
+            "block": k - before,
             "name": block.name,
             "weight": block.most.name,
             "step": step,
@@ -57,7 +59,7 @@ def turns_chart(found: FirstSteps) -> Chart:
     y = alt.Y(
         "degrees:Q",
         title="degrees",
-        scale=alt.Scale(type="log", domain=[_least(found), 180]),
+        scale=alt.Scale(type="log", domain=[_least(found), 180], nice=False),
         axis=alt.Axis(values=_TICKS, format="~g", gridOpacity=0.5),
     )
     colour = alt.Color(

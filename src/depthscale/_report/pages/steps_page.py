@@ -41,7 +41,7 @@ def steps_section(found: FirstSteps) -> Part:
     """Its place in the page of a probe."""
     says = tag("p", sentence(found.verdict))
     noted = [bullets(found.notes)] if found.notes else []
-    return section("steps", "The first step", says, turns_figure(found), _table(found), *noted)
+    return section("steps", "The first step", says, turns_figure(found), *noted)
 
 
 def turns_figure(found: FirstSteps) -> Part:
@@ -49,17 +49,13 @@ def turns_figure(found: FirstSteps) -> Part:
     says = (
         f"Angle by which the first step of {at_rate(found)} turns each {found.word}: its weight "
         "matrix that turns most. Dashed: 45 degrees, from where on more of a weight is new than "
-        "is left of it. Triangles: the same step where the loss does not see a weight's size, "
-        "which this step lets grow."
+        "is left of it. Triangles: the same step from the norm that this one leaves, of weights "
+        "whose size the loss does not see."
     )
     return figure("turns", turns_chart(found), _TITLE, says)
 
 
 def steps_table(found: FirstSteps) -> Part:
-    return section("parameters", "Every parameter", _table(found))
-
-
-def _table(found: FirstSteps) -> Part:
     params = found.params
     seen = {True: "no", False: "yes"}
     columns = {
@@ -74,4 +70,4 @@ def _table(found: FirstSteps) -> Part:
         "rate × for 45°": np.array([p.turn.limit for p in params]),
         "loss sees its size": [seen[p.scale_invariant] for p in params],
     }
-    return table_of(columns)
+    return section("parameters", "Every parameter", table_of(columns))

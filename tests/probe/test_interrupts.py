@@ -157,7 +157,7 @@ def test_an_interrupt_that_comes_while_torch_changes_its_modes_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     names: dict[str, Any] = {
-        "pop": overrides._pop_torch_function_stack,  # pyright: ignore[reportAttributeAccessIssue]
+        "pop": overrides._pop_torch_function_stack,  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
         "raise_signal": signal.raise_signal,
         "left": [signal.SIGINT],  # one interrupt
     }

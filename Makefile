@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-lowest test-integrations mutants setup check bench bench-peers torture clean
+.PHONY: demo docs package test test-slow test-lowest test-integrations mutants setup check bench bench-peers torture clean
 
 demo: .venv/depthscale
 	$(BIN)/depthscale demo --out demo
@@ -24,6 +24,19 @@ test-lowest: .venv-lowest/depthscale
 # With Ray and other libraries really started, in an environment of its own; `make test` does without them.
 test-integrations: .venv-integrations/depthscale
 	.venv-integrations/bin/python -m pytest tests/integrations
+
+# The documentation site, in site/: strict, and without a request to anywhere when it is read.
+docs: .venv-docs/depthscale
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+
+# Wheel and source distribution, and the wheel tried in an environment that has nothing else.
+package: pyproject.toml constraints.txt
+	rm -rf dist .venv-package
+	$(PYTHON) -m venv .venv-package
+	.venv-package/bin/python -m pip install --quiet --disable-pip-version-check build
+	.venv-package/bin/python -m build --outdir dist .
+	.venv-package/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd dist && ../.venv-package/bin/depthscale probe torch.nn.Tanh --input 'float32[4,8]'
 
 mutants: .venv/depthscale-test
 	$(BIN)/python -m tests.mutants
@@ -71,5 +84,11 @@ torture: .venv/depthscale-test
 	.venv-integrations/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[integrations]'
 	touch $@
 
+.venv-docs/depthscale: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
+	touch $@
+
 clean:
-	rm -rf .venv .venv-lowest .venv-integrations .venv-peers demo
+	rm -rf .venv .venv-docs .venv-package dist site .venv-lowest .venv-integrations .venv-peers demo

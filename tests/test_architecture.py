@@ -23,6 +23,7 @@ RANKS = {
     "_probe": 4,
     "measure": 5,
     "_diagnose": 6,
+    "training": 6,
     "_explain": 7,
     "experiments": 8,
     "sweeps": 8,

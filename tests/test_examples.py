@@ -7,15 +7,18 @@ import pytest
 import depthscale as ds
 
 WITH_EXAMPLES = (
+    "Blocks",
     "NetSpec",
     "Residual",
     "Sketch",
     "batchnorm_backward",
     "batchnorm_backward_alt",
     "batchnorm_forward",
+    "chart",
     "classical",
     "critical_line",
     "phase_diagram",
+    "probe",
 )
 
 

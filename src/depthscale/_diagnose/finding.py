@@ -1,12 +1,15 @@
 """Finding and Diagnosis: what is wrong, where, how it is known, and what to try."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from math import nan
 from typing import Any
 
 from depthscale.drawable import Drawable
 from depthscale.measure import SEVERITIES, Severity
+from depthscale.run import rows_frame
+
+_COLUMNS = ("severity", "where", "says", "advice", "evidence", "source")
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,17 @@ class Diagnosis(Drawable):
         """Findings of some rules, of rules that begin so, or of a severity and worse."""
         return tuple(f for f in self.findings if any(_matches(f, name) for name in names))
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: the verdict, theory's rate, and a dictionary a finding."""
+        return asdict(self)
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame, a row a finding, by its rule. / raises: MissingPackage where pandas
+        is not installed."""
+        return rows_frame(self.findings, _COLUMNS, "rule", "rule")
 
     def __repr__(self) -> str:
         return "\n".join(

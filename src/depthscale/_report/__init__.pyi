@@ -13,6 +13,7 @@ from depthscale._report.render import to_html as to_html
 from depthscale._report.terminal.argument_table import argument_table as argument_table
 from depthscale._report.terminal.argument_table import rows_table as rows_table
 from depthscale._report.terminal.explanation_table import explained_view as explained_view
+from depthscale._report.terminal.first_steps_table import first_steps_view as first_steps_view
 from depthscale._report.terminal.founding_table import founding_table as founding_table
 from depthscale._report.terminal.matter_table import matter_table as matter_table
 from depthscale._report.terminal.normalizers_table import normalizers_table as normalizers_table

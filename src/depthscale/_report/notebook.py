@@ -8,6 +8,7 @@ import vl_convert
 
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale._report.chart.record_charts import (
+    blocks_chart,
     ledger_chart,
     profile_chart,
     profiles_chart,
@@ -15,6 +16,7 @@ from depthscale._report.chart.record_charts import (
     trace_chart,
     traces_chart,
 )
+from depthscale._report.chart.steps_chart import steps_chart
 from depthscale._report.chart.study_chart import study_chart
 from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
@@ -22,8 +24,8 @@ from depthscale._report.page import Html, bullets, join, table, tag
 from depthscale._report.pages.sweep_page import default_maps
 from depthscale._report.phrases import between, described, rounded, verdict
 from depthscale.controls import disarm
-from depthscale.measure import Comparison, Growth, Ledger
-from depthscale.run import Run
+from depthscale.measure import Comparison, FirstSteps, Growth, Ledger
+from depthscale.run import Blocks, Run
 from depthscale.sketch import FORMATS, Sketch
 from depthscale.sweeps import Study, Sweep, SweepMap
 
@@ -58,6 +60,22 @@ def trace_html(trace: Run) -> str:
         diagnosis_html(found),
         _drawn(trace_chart(trace)),
     )
+
+
+def blocks_html(blocks: Blocks) -> str:
+    """Signal and gradient by block, and every number."""
+    names = ("activation", "gradient", "forward", "backward", "theory_backward")
+    rows = [
+        [row.name, *(rounded(getattr(row, name), digits=3) for name in names)] for row in blocks
+    ]
+    headings = ["activation RMS", "gradient RMS", "gain forward", "gain backward", "theory"]
+    return join(_drawn(blocks_chart(blocks)), table(["block", *headings], rows))
+
+
+def steps_html(found: FirstSteps) -> str:
+    """The verdict, and the angle of each block."""
+    said = tag("p", tag("strong", found.model), f": {found.verdict}")
+    return join(said, _drawn(steps_chart(found)))
 
 
 def ledger_html(account: Ledger) -> str:

@@ -14,5 +14,6 @@ for command in (
     "sweep",
 ):
     offer(app, command, command)
+offer(app, "first_steps", "first_steps")
 
 __all__ = ["app", "main"]

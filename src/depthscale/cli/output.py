@@ -149,3 +149,14 @@ def progress(what: str) -> Iterator[Any]:
     with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A spinner with these words on a terminal, nothing elsewhere."""
+    terminal = Console(stderr=True)
+    if not terminal.is_terminal:
+        yield
+        return
+    with terminal.status(what):
+        yield

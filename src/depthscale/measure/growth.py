@@ -1,8 +1,8 @@
 """growth: by what factor the mean square changes per step of depth, by what law, and how surely."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import copysign, exp, hypot, inf, log, nan, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from depthscale.measure.laws import (
 )
 from depthscale.measure.levels import LogSteps, log_steps_of
 from depthscale.numerics import as_sure_as, normal_deviate
-from depthscale.run import Depth, Run, depth_of
+from depthscale.run import Depth, Run, data_frame, depth_of
 
 _FACTOR = Factor()
 Of = Literal["gradient", "activation"]
@@ -109,6 +109,17 @@ class Growth(Drawable):
             return 0.0
         return _over(log(self.rate), self.log_stderr)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the law by its kind and its numbers."""
+        names = ("rate", "stderr", "rms_rate", "depth_scale", "step", "steps", "first_layer")
+        numbers = {name: getattr(self, name) for name in (*names, "last_layer", "z_score")}
+        return numbers | {"law": {"kind": self.law.kind} | asdict(self.law)}
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame of one row. / raises: MissingPackage where pandas is not installed."""
+        columns = {name: [value] for name, value in self.to_dict().items() if name != "law"}
+        return data_frame(columns | {"law": [self.law.kind]}, "growth")
+
     def __str__(self) -> str:
         error = f" ± {self.stderr:.2g}" if self.stderr > 0 else ""
         return (
@@ -170,8 +181,9 @@ def _growth(measured: LogSteps) -> Growth:
     )
     if samples.size < _FEWEST_STEPS and not measured.exact:
         raise UnreliableGrowth(
-            f"{depth.count} repetitions of {depth.word} leave 1 whole step of depth: {estimate}. "
-            f"It has no error; it takes {depth.count + 1} {depth.word}s, or more networks",
+            f"{depth.count} repetitions of {depth.word} leave 1 whole step of depth "
+            f"(x{estimate.rms_rate:.3g} in RMS), which has no error; {depth.count + 1} of them, or "
+            "several networks, have one",
             estimate=estimate,
             needed=f"{depth.count + 1} {depth.word}s, or 2 networks",
         )

@@ -3,13 +3,14 @@
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from math import inf, isfinite, log2, nan
 from typing import Any
 
 from depthscale.drawable import Drawable
 from depthscale.errors import UnreliableGrowth
 from depthscale.measure.paths import Flow, flow, is_swallowed
+from depthscale.numerics import two_to
 from depthscale.run import Reading, Run, log2_total, mean_over_repeats, rows_frame
 
 
@@ -82,6 +83,20 @@ class Ledger(Drawable):
             f"Ledger(gradient x2^{self.total_log2_norm2:.4g} in squared norm, closes to "
             f"{self.closure_error:.1g}; {top})"
         )
+
+    def __str__(self) -> str:
+        """A table: each kind of operation's part, as log2 and as a factor of the squared norm."""
+        rows = [repr(self).removeprefix("Ledger(").partition(";")[0]]
+        width = max((len(kind) for kind, _ in self.by_kind), default=0)
+        rows += [
+            f"  {kind:{width}}  {value:+z9.2f}  x{two_to(value) or inf:.3g}"
+            for kind, value in self.by_kind
+        ]
+        return "\n".join([*rows, *self.open])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: the total, how well it closes, and each operation's part."""
+        return asdict(self)
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame, one row an operation, by its id. / raises: MissingPackage where

@@ -25,9 +25,11 @@ from depthscale.network import (
     Multiply,
     Norm,
     Op,
+    Pad,
     Part,
     Pool,
     Prepend,
+    Repeat,
     Unknown,
     Window,
 )
@@ -69,6 +71,11 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
             return args[0].narrow(axis, 0, round(args[0].shape[axis] * share))
         case Prepend(positions, variance):
             return _joined(positions, variance, args[0], seed, linears)
+        case Pad(before=before, after=after):
+            widths = [n for pair in zip(before, after, strict=True) for n in pair[::-1]]
+            return functional.pad(args[0], widths[::-1])
+        case Repeat(times):
+            return args[0].repeat_interleave(times, 1)
         case Unknown(name):
             raise InvalidSpec(
                 f"{op.name}: {name} is no operation that can be run from its description"
@@ -152,12 +159,14 @@ def _pool(kind: str, window: Window, x: Tensor) -> Tensor:
 def _attention(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """q, k, v: [samples, entries, positions]."""
     q, k, v = (x.unflatten(1, (attention.heads, -1)).transpose(2, 3) for x in (q, k, v))
+    t = q.shape[2]
+    past = torch.ones(t, t, dtype=torch.bool).tril().triu(1 - (attention.window or t))
     found = functional.scaled_dot_product_attention(
         q,
         k,
         v,
+        attn_mask=past if attention.causal else None,
         dropout_p=1 - attention.keep,
-        is_causal=attention.causal,
         scale=attention.scale / q.shape[-1] ** 0.5,
     )
     return found.transpose(2, 3).flatten(1, 2)

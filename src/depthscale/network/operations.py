@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from depthscale.network.fields import Amount, Positive
+from depthscale.network.fields import Amount, Count, Positive
 from depthscale.network.normalizers import NORMALIZERS, Normalizer, NormKind
 from depthscale.network.window import Window
 
@@ -98,12 +98,14 @@ class Attention:
 
     Args:
         causal: Each position looks at those up to itself.
+        window: At so many of those at most.
         shared_by: Heads of queries that read one head of keys and values.
         keep: Each weight is kept with this probability and then divided by it, else 0.
     """
 
     heads: Positive = 1
     causal: bool = False
+    window: int | None = None
     scale: float = 1.0
     shared_by: int = 1
     keep: float = 1.0
@@ -129,6 +131,31 @@ class Prepend:
 
     positions: int
     variance: float
+
+
+@dataclass(frozen=True)
+class Pad:
+    """Zeros around an image or a sequence.
+
+    Args:
+        size: Positions of a sample along each axis.
+        before, after: Zeros on either side, along each axis.
+    """
+
+    size: tuple[Positive, ...]
+    before: tuple[Count, ...]
+    after: tuple[Count, ...]
+
+    @property
+    def size_out(self) -> tuple[int, ...]:
+        return tuple(map(sum, zip(self.size, self.before, self.after, strict=True)))
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Each entry several times, as heads of keys are that several heads of queries read."""
+
+    times: int
 
 
 @dataclass(frozen=True)
@@ -213,4 +240,6 @@ Operation = (
     | Unknown
     | Part
     | Prepend
+    | Repeat
+    | Pad
 )

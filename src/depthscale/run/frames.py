@@ -12,9 +12,7 @@ def data_frame(columns: Mapping[str, Any], axis: str) -> Any:
     try:
         import pandas as pd
     except ImportError:
-        raise MissingPackage(
-            "to_pandas needs pandas; install it: pip install 'depthscale[pandas]'"
-        ) from None
+        raise MissingPackage("to_pandas needs pandas; install it: pip install pandas") from None
     return pd.DataFrame(dict(columns)).rename_axis(axis)
 
 

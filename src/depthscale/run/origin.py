@@ -17,6 +17,7 @@ from depthscale.run.records import (
     Terms,
     TracedParameter,
 )
+from depthscale.run.turns import OptimizerStep
 
 Ends = tuple[tuple[Count, tuple[float, ...]], ...]
 
@@ -113,6 +114,7 @@ class Probed:
         loss_scale: gradients are reported divided by it.
         verified: whether outputs and gradients were equal without the probe; None: not compared.
         norms: whether terms and slopes were recorded.
+        step: of the user's optimizer, where it was given with a loss.
     """
 
     model: str
@@ -129,6 +131,7 @@ class Probed:
     verified: bool | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     norms: bool = False
+    step: OptimizerStep | None = None
 
 
 Origin = Simulated | Probed | Predicted

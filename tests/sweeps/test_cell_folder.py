@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +22,49 @@ def row(n: int, **more: Any) -> dict[str, Any]:
     return {"cell": f"{n:06}", "n": n, "seed": 0, "status": "ok", "error": None, **more}
 
 
-def in_a_child(work: Any) -> int:
-    """A process that does the work."""
-    child = os.fork()
-    if not child:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return child
-
-
-def fill(place: Path, cells: int) -> None:
-    """What is missing, a few rows at a time."""
+def fill(place: Path, cells: int, tell: Callable[[], object] = lambda: None) -> None:
+    """What is missing, a few rows at a time. / tell: called after each."""
     with CellFolder(place, MADE_BY) as folder:
         done = folder.done()
+        tell()
         todo = [n for n in range(cells) if f"{n:06}" not in done]
         for start in range(0, len(todo), 7):
             folder.add([row(n, square=float(n * n)) for n in todo[start : start + 7]])
+            tell()
 
 
-def killed_again_and_again(place: Path, cells: int, kills: int, seconds: float) -> int:
-    """So many processes that fill a folder, each killed after a random time. / returns: how many
-    were still at it."""
+def killed_again_and_again(place: Path, cells: int, kills: int) -> int:
+    """So many processes that fill a folder, each killed after some writes and a random time.
+
+    returns: how many were still at it.
+    """
     chance, caught = random.Random(0), 0
     for _ in range(kills):
-        child = in_a_child(lambda: fill(place, cells))
-        time.sleep(chance.random() * seconds)
+        hear, say = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                fill(place, cells, lambda say=say: os.write(say, b"."))
+            finally:
+                os._exit(0)
+        os.close(say)
+        for _ in range(chance.randrange(1, 6)):
+            os.read(hear, 1)
+        time.sleep(chance.random() * 0.02)
         os.kill(child, signal.SIGKILL)
         caught += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        os.close(hear)
     return caught
 
 
 def test_kills_at_random_moments_lose_and_duplicate_nothing(tmp_path: Path) -> None:
-    cells = 3_000
-    assert killed_again_and_again(tmp_path / "cells", cells, kills=60, seconds=0.05) > 20
-    fill(tmp_path / "cells", cells)
+    cells = 20_000
+    assert killed_again_and_again(tmp_path / "cells", cells, kills=20) > 15
+    assert len(list(tmp_path.glob("cells/*.parquet"))) > 5  # so many came as far as to write
+    assert len(read_cells(tmp_path / "cells")) < cells
+    with CellFolder(tmp_path / "cells", MADE_BY) as folder:
+        done = folder.done()
+        folder.add([row(n, square=float(n * n)) for n in range(cells) if f"{n:06}" not in done])
     table = read_cells(tmp_path / "cells")
     assert sorted(table["n"].to_pylist()) == list(range(cells))
     assert all(

@@ -132,7 +132,7 @@ class Recorder(TorchFunctionMode):
         if self._kept is not None:
             self._keep(self._kept, function, args, kwargs)
         read = [self.value(tensor) for tensor in given]
-        result = judged(function, args, kwargs) if function.judges else func(*args, **kwargs)
+        result = self.ran(function, func, args, kwargs)
         outputs = self._outputs(tensors(result) or given[:1], given, read)
         if outputs:
             self._saw(Invocation(function, args, kwargs, given, read), outputs)
@@ -140,6 +140,9 @@ class Recorder(TorchFunctionMode):
             pairs = zip(given, read, strict=True)
             self.outside |= {id(t) for t, value in pairs if value.kind == PARAMETER}
         return result
+
+    def ran(self, function: TorchFunction, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        return judged(function, args, kwargs) if function.judges else func(*args, **kwargs)
 
     def _listens(self) -> bool:
         """Whether what runs is this model's forward pass: neither a checkpoint's second one nor

@@ -1,5 +1,21 @@
 """Probing: a model and its inputs -> Run."""
 
+from depthscale._probe.internals import eager, has_compiled, is_compiled
+from depthscale._probe.own_passes import OwnPasses
+from depthscale._probe.own_run import Stepped, own_run
 from depthscale._probe.probe import probe
+from depthscale._probe.sketching import sketch_of
+from depthscale._probe.tree import Tree, walked
 
-__all__ = ["probe"]
+__all__ = [
+    "OwnPasses",
+    "Stepped",
+    "Tree",
+    "eager",
+    "has_compiled",
+    "is_compiled",
+    "own_run",
+    "probe",
+    "sketch_of",
+    "walked",
+]

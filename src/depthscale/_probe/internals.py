@@ -107,6 +107,17 @@ def eager() -> Any:
     )
 
 
+def has_compiled() -> bool:
+    """Whether torch.compile has compiled anything in this process."""
+    utils = sys.modules.get("torch._dynamo.utils")
+    return utils is not None and bool(utils.counters["frames"]["ok"])
+
+
+def is_compiled(module: torch.nn.Module) -> bool:
+    """Whether a module is a compiled one, or was told to compile itself."""
+    return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
+
+
 def opened(function: Any) -> Callable[..., Any]:
     """A function of torch's that is written in Python, which does not hand itself over whole to
     function modes: they see what it calls."""

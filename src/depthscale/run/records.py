@@ -195,6 +195,7 @@ class TracedParameter:
     Attributes:
         same_as: name of an earlier parameter of the same values, bit for bit; "" of those whose
             values are all equal, as of biases that begin at 0.
+        update: |w' - w| / |w| of the step that an optimizer made; None where none was seen.
     """
 
     name: str
@@ -203,6 +204,7 @@ class TracedParameter:
     gradient: Sketch | None
     fate: Fate
     same_as: str = ""
+    update: float | None = None
 
 
 @dataclass(frozen=True)

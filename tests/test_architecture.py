@@ -24,9 +24,10 @@ RANKS = {
     "measure": 5,
     "_diagnose": 6,
     "_explain": 7,
+    "store": 7,
     "experiments": 8,
+    "monitor": 8,
     "_report": 9,
-    "store": 9,
     "cli": 10,
     "__main__": 11,
 }

@@ -1,0 +1,137 @@
+"""began: where a training run's trouble began, the first operation to leave its range for good."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthscale.run import Run
+
+FEWEST = 4  # earlier steps that make a range
+_DEVIATIONS = 8.0  # of the median absolute deviation, each as large as a standard deviation
+_NORMAL = 1.4826  # a normal standard deviation over the median absolute one
+_FLOOR = 2.0  # log2 of a mean square: twofold in RMS is in nobody's range
+
+
+class Departed(StrEnum):
+    """What left its range, in the order in which one makes the other."""
+
+    WEIGHT = "weight"
+    ACTIVATION = "activation"
+    GRADIENT = "gradient"
+
+
+@dataclass(frozen=True)
+class Began:
+    """The first departure from a range.
+
+    Attributes:
+        step: of training, among the sampled ones.
+        operation: its name; place: in the order of running.
+        block: the module that it ran in.
+        what: its weight, its activation, or its gradient.
+        log2_before: median of log2 of the mean square over earlier steps; log2_now: at that step;
+            inf or nan where values are not finite.
+        left: how many operations left their range at that step, in the same quantity.
+    """
+
+    step: int
+    operation: str
+    place: int
+    block: str
+    what: Departed
+    log2_before: float
+    log2_now: float
+    left: int
+
+
+def began(runs: Sequence[tuple[int, Run]]) -> Began | None:
+    """Where it began; None where no operation left its range, or too few steps came before.
+
+    A range is the median over all earlier steps, give or take eight deviations and a factor of two
+    in RMS. An operation left it if it was outside at a step and at every later one. Of those that
+    left at the first such step a weight or an activation counts before a gradient, and the first
+    to run; of gradients alone the last to run, for they come from there.
+
+    Args:
+        runs: sampled steps, with their numbers, in order; the trouble was seen at the last one.
+    """
+    runs = _of_one_architecture(runs)
+    if len(runs) <= FEWEST:
+        return None
+    found = {
+        what: _first_outside(np.array([list(_levels(run, what)) for _, run in runs]))
+        for what in Departed
+    }
+    firsts = [at for at, _ in found.values() if at is not None]
+    if not firsts:
+        return None
+    first = min(firsts)
+    forward = [
+        (int(op), what)
+        for what in (Departed.WEIGHT, Departed.ACTIVATION)
+        for op in found[what][1]
+        if found[what][0] == first
+    ]
+    if forward:
+        place, what = min(forward, key=lambda each: each[0])
+    else:
+        place, what = int(found[Departed.GRADIENT][1].max()), Departed.GRADIENT
+    return _described(runs, first, place, what, len(found[what][1]))
+
+
+def _of_one_architecture(runs: Sequence[tuple[int, Run]]) -> list[tuple[int, Run]]:
+    """The last steps that run the operations of the very last one."""
+    names = [[op.name for op in run.graph.ops] for _, run in runs]
+    start = next((k for k in range(len(runs) - 1, -1, -1) if names[k] != names[-1]), -1)
+    return list(runs[start + 1 :])
+
+
+def _levels(run: Run, what: Departed) -> Iterator[float]:
+    """log2 of a mean square at every operation; inf where a value is not finite."""
+    for op in run.ops:
+        if what is Departed.WEIGHT:
+            squares = [ms for _, shape, ms in op.weights if len(shape) > 1]
+            yield float(np.log2(max(squares))) if squares and max(squares) > 0 else np.nan
+            continue
+        sketch = op.activation if what is Departed.ACTIVATION else op.gradient
+        bad = sketch is not None and sketch.finite < sketch.count
+        level = op.log2_activation_ms if what is Departed.ACTIVATION else op.log2_gradient_ms
+        yield np.inf if bad else level
+
+
+def _first_outside(levels: NDArray[np.float64]) -> tuple[int | None, NDArray[np.int64]]:
+    """The first step at which something leaves its range for good, and what does. / levels:
+    [steps, operations]."""
+    outside = np.zeros(levels.shape, bool)
+    for t in range(FEWEST, len(levels)):
+        median, width = _range(levels[:t])
+        with np.errstate(invalid="ignore"):
+            outside[t] = np.abs(levels[t] - median) > width
+        outside[t] |= np.isposinf(levels[t]) & np.isfinite(median)
+    for_good = np.flip(np.logical_and.accumulate(np.flip(outside, 0), 0), 0)
+    steps = np.flatnonzero(for_good.any(1))
+    if not len(steps):
+        return None, np.empty(0, np.int64)
+    return int(steps[0]), np.flatnonzero(for_good[steps[0]])
+
+
+def _range(levels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Median and half width of every operation's range. / levels: [steps, operations]."""
+    with np.errstate(invalid="ignore"):
+        median = np.median(levels, 0)
+        spread = np.median(np.abs(levels - median), 0)
+    return median, _FLOOR + _DEVIATIONS * _NORMAL * spread
+
+
+def _described(
+    runs: Sequence[tuple[int, Run]], at: int, place: int, what: Departed, left: int
+) -> Began:
+    step, run = runs[at]
+    before = [list(_levels(each, what))[place] for _, each in runs[:at]]
+    op = run.ops[place]
+    now = list(_levels(run, what))[place]
+    block = op.module.rpartition(".")[0] or op.module
+    return Began(step, op.name, place, block, what, float(np.median(before)), now, left)

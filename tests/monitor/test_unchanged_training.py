@@ -1,6 +1,5 @@
 """Training is the same with and without a monitor, bit for bit."""
 
-
 import pytest
 import torch
 

@@ -2,7 +2,7 @@
 
 from depthscale._probe.internals import eager, has_compiled, is_compiled
 from depthscale._probe.own_passes import OwnPasses
-from depthscale._probe.own_run import Stepped, own_run
+from depthscale._probe.own_step import Stepped, own_run
 from depthscale._probe.probe import probe
 from depthscale._probe.sketching import sketch_of
 from depthscale._probe.tree import Tree, walked

@@ -133,8 +133,11 @@ class OwnPasses(TorchFunctionMode):
 
     def _entered(self, args: Any, kwargs: Any) -> None:
         """A module is called; the outermost one is given what the model works on."""
-        if len(self._modules.calls) > 1 or not torch.is_grad_enabled() or internals.in_backward():
-            return
+        outermost = len(self._modules.calls) == 1 and torch.is_grad_enabled()
+        if outermost and not internals.in_backward():
+            self._safely(lambda: self._given(args, kwargs))
+
+    def _given(self, args: Any, kwargs: Any) -> None:
         self._modules.calls[0] = self._base
         if self._recorder is None:
             self._recorder = UnharmedRecorder(self._modules, self.parameters)
@@ -160,25 +163,16 @@ class OwnPasses(TorchFunctionMode):
         seen = self._begun(args, kwargs)
         if seen is None:
             returned = func(*args, **kwargs)
-            self._tell(1.0)
+            self._safely(lambda: self._told(1.0))
             return returned
         with ExitStack() as hooks:
-            try:
-                hooks.enter_context(seen.reading.watched())
-            except Exception as wrong:
-                self.wrong.append(wrong)
+            self._safely(lambda: hooks.enter_context(seen.reading.watched()))
             returned = func(*args, **kwargs)
         self._ended(seen)
         return returned
 
-    def _tell(self, scale: float) -> None:
-        try:
-            self._told(scale)
-        except Exception as wrong:
-            self.wrong.append(wrong)
-
     def _ended(self, seen: OwnPass) -> None:
-        self._tell(seen.scale)
+        self._safely(lambda: self._told(seen.scale))
         seen.reached = {id(p) for p in self.parameters.all if p.grad is not None}
         if seen.reading.wrong is None:
             self.passes.append(seen)
@@ -192,15 +186,12 @@ class OwnPasses(TorchFunctionMode):
             self.again += bool(self.passes)
             self.missed += not self.passes
             return None
-        try:
-            if recorder.wrong is None:
-                with internals.unseen():
-                    return self._ready(recorder, args, kwargs)
-        except Exception as wrong:
-            recorder.wrong = wrong
-        finally:
-            self._end(recorder)
-        return None
+        ready: OwnPass | None = None
+        if recorder.wrong is None:
+            with internals.unseen():
+                ready = self._safely(lambda: self._ready(recorder, args, kwargs))
+        self._end(recorder)
+        return ready
 
     def _ready(self, recorder: UnharmedRecorder, args: Any, kwargs: Any) -> OwnPass | None:
         targets = [t for t in tensors(args[:1]) if t.grad_fn is not None]
@@ -230,10 +221,18 @@ class OwnPasses(TorchFunctionMode):
         )
 
     def _end(self, recorder: UnharmedRecorder) -> None:
-        recorder.release()
+        self._recorder = None
+        self._safely(recorder.release)
         if recorder.wrong is not None:
             self.wrong.append(recorder.wrong)
-        self._recorder = None
+
+    def _safely(self, look: Callable[[], Any]) -> Any:
+        """What may go wrong, and is kept then."""
+        try:
+            return look()
+        except Exception as wrong:
+            self.wrong.append(wrong)
+            return None
 
 
 def _named(args: Any, kwargs: Mapping[str, Any]) -> list[tuple[str, Tensor]]:

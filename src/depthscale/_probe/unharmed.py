@@ -67,8 +67,7 @@ class UnharmedRecorder(Recorder):
                 self.fail(wrong)
 
     def fail(self, wrong: Exception) -> None:
-        self.wrong = wrong
-        self.release()
+        self.wrong = wrong  # and who ends the recording releases it
 
 
 class UnharmedBackward(Backward):

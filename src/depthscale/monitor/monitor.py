@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -250,7 +251,8 @@ class Monitor:
     def _drop(self, why: str) -> None:
         dropped = self.recording.dropped
         if not dropped:
-            warnings.warn(f"depthscale's monitor: {why} (training goes on)", stacklevel=4)
+            with suppress(UserWarning):  # of who makes errors of warnings
+                warnings.warn(f"depthscale's monitor: {why} (training goes on)", stacklevel=4)
         if why in dropped or len(dropped) < _REASONS:
             dropped[why] = dropped.get(why, 0) + 1
 

@@ -17,7 +17,7 @@ from depthscale.monitor.segments import segments
 from depthscale.monitor.step_row import StepFacts, StepRow, row_of
 from depthscale.monitor.timeline import Timeline, scalars
 from depthscale.run import Run
-from depthscale.store import Misfit, plain, rebuilt, saved_record, saved_run
+from depthscale.store import Misfit, as_plain, rebuilt, saved_record, saved_run
 
 SCHEMA = "depthscale-monitor/1"
 _OVERFLOWS = ("gradient-not-finite",)
@@ -195,21 +195,21 @@ def begin_segment(recording: Recording) -> dict[str, Any]:
 
 
 def row_segment(row: StepRow) -> dict[str, Any]:
-    return {"row": plain(row)}
+    return {"row": as_plain(row)}
 
 
 def run_segment(sampled: SampledStep) -> dict[str, Any]:
-    facts = plain(sampled.facts)
+    facts = as_plain(sampled.facts)
     return {"step": sampled.step, "facts": facts, **saved_record(sampled.run, "to a recording")}
 
 
 def event_segment(recording: Recording) -> dict[str, Any]:
-    losses = [[step, plain(loss)] for step, loss in recording.losses]
+    losses = [[step, as_plain(loss)] for step, loss in recording.losses]
     return {
-        "event": plain(recording.events[-1]),
+        "event": as_plain(recording.events[-1]),
         "losses": losses,
         "dropped": dict(recording.dropped),
-        "alerts": [plain(each) for each in recording.alerts],
+        "alerts": [as_plain(each) for each in recording.alerts],
     }
 
 

@@ -1,7 +1,7 @@
 """Runs as files, and the JSON objects of the commands."""
 
 from depthscale.store.plain import Misfit as Misfit
-from depthscale.store.plain import plain as plain
+from depthscale.store.plain import as_plain as as_plain
 from depthscale.store.plain import rebuilt as rebuilt
 from depthscale.store.saved import load as load
 from depthscale.store.saved import save as save

@@ -9,7 +9,7 @@ from depthscale import files
 from depthscale.errors import InvalidRecord
 from depthscale.network import Meaning
 from depthscale.run import Run, with_meanings
-from depthscale.store.plain import Misfit, plain, rebuilt
+from depthscale.store.plain import Misfit, as_plain, rebuilt
 from depthscale.store.validity import require_whole
 
 SCHEMA = "depthscale/2"
@@ -41,7 +41,7 @@ def saved_record(run: Run, where: str) -> dict[str, Any]:
             f"cannot save this run {where}: run{wrong}; it was put together by hand, or this is "
             "a fault of depthscale: report it"
         ) from None
-    return {"schema": SCHEMA, "run": plain(_without_meanings(run))}
+    return {"schema": SCHEMA, "run": as_plain(_without_meanings(run))}
 
 
 def load(path: str | Path) -> Run:

@@ -15,10 +15,12 @@ from depthscale._report.chart.record_charts import (
     traces_chart,
 )
 from depthscale._report.chart.theme import Chart
+from depthscale._report.chart.timeline_charts import timeline_chart
 from depthscale._report.page import Html, bullets, join, table, tag
 from depthscale._report.phrases import between, described, rounded, verdict
 from depthscale.controls import disarm
 from depthscale.measure import Comparison, Growth, Ledger
+from depthscale.monitor import Recording, Timeline
 from depthscale.run import Run
 from depthscale.sketch import FORMATS, Sketch
 
@@ -63,6 +65,16 @@ def ledger_html(account: Ledger) -> str:
 def diagnosis_html(found: Diagnosis) -> str:
     """The verdict, and a line for each finding."""
     return join(tag("p", found.verdict), bullets(map(str, found.findings)))
+
+
+def recording_html(recording: Recording) -> str:
+    """What is kept, and the run over its steps."""
+    timeline = recording.timeline()
+    return join(tag("p", repr(recording)), timeline_html(timeline) if timeline.rows else "")
+
+
+def timeline_html(timeline: Timeline) -> str:
+    return join(tag("p", repr(timeline)), _drawn(timeline_chart(timeline)))
 
 
 def growth_html(found: Growth) -> str:

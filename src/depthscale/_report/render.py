@@ -15,18 +15,21 @@ from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts
 from depthscale._report.chart.theme import Chart
+from depthscale._report.chart.timeline_charts import timeline_chart
 from depthscale._report.pages.argument_page import argument_page
 from depthscale._report.pages.comparison_page import comparison_page
 from depthscale._report.pages.explanation_page import explained_page
 from depthscale._report.pages.matter_page import matter_page
 from depthscale._report.pages.normalizers_page import normalizers_page
 from depthscale._report.pages.profile_page import profile_page
+from depthscale._report.pages.recording_page import recording_page, timeline_page
 from depthscale._report.pages.trace_page import trace_page
 from depthscale._report.pages.traces_page import traces_page
 from depthscale._report.pages.walk_page import walk_page
 from depthscale.errors import NoPicture
 from depthscale.experiments import Founding, story, theory_beside
 from depthscale.measure import Comparison, Growth, Ledger, run_names
+from depthscale.monitor import Recording, Timeline
 from depthscale.run import Run
 from depthscale.sketch import Sketch
 
@@ -68,6 +71,8 @@ VIEWS: Mapping[type, View] = {
     Normalizers: View(normalizers_page),
     Matter: View(matter_page),
     BatchnormWalk: View(walk_page),
+    Recording: View(recording_page, cell=cells.recording_html),
+    Timeline: View(timeline_page, timeline_chart, cells.timeline_html),
     Comparison: View(cell=cells.comparison_html),
     Growth: View(cell=cells.growth_html),
     Ledger: View(cell=cells.ledger_html),
@@ -88,6 +93,8 @@ Reported = (
     | Normalizers
     | Explanation
     | BatchnormWalk
+    | Recording
+    | Timeline
 )
 
 
@@ -98,7 +105,8 @@ def report(what: Reported, path: str | Path) -> None:
         what: A Run (a simulated one is shown with its prediction); what `compare` returned, or
             two or more runs, in a list or by name; the founding experiment, which becomes an
             article; or what `explain` found: the growth argument (also at the norms of a model),
-            Batch Norm's backward pass, the normalizers, or whether it matters.
+            Batch Norm's backward pass, the normalizers, or whether it matters; a monitor's
+            recording or timeline.
         path: The page's file.
 
     Raises:

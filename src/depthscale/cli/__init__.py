@@ -2,7 +2,7 @@
 
 from depthscale.cli.frame import app, main, offer
 
-for command in ("demo", "explain", "phase", "predict", "probe", "report", "simulate"):
+for command in ("demo", "explain", "monitor", "phase", "predict", "probe", "report", "simulate"):
     offer(app, command, command)
 
 __all__ = ["app", "main"]

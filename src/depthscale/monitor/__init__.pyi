@@ -2,6 +2,8 @@
 
 from depthscale.monitor.alert import Alert as Alert
 from depthscale.monitor.began import Began as Began
+from depthscale.monitor.began import Departed as Departed
+from depthscale.monitor.began_words import began_sentence as began_sentence
 from depthscale.monitor.monitor import Monitor as Monitor
 from depthscale.monitor.recording import Event as Event
 from depthscale.monitor.recording import Recording as Recording

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -165,6 +165,18 @@ class Recording(Drawable):
         last = self.events[-1].step if step is None and self.events else step
         runs = [(e.step, e.run) for e in self._kept if last is None or e.step <= last]
         return began(runs)
+
+    def record(self) -> dict[str, Any]:
+        """Plain values, as JSON takes them."""
+        origin = self.began() if self._kept else None
+        return self.timeline().record() | {
+            "events": [asdict(each) for each in self.events],
+            "began": None if origin is None else asdict(origin),
+            "alerts": [asdict(each) for each in self.alerts],
+            "kept": list(self.steps),
+            "losses": [list(each) for each in self.losses],
+            "dropped": dict(self.dropped),
+        }
 
     @property
     def memory(self) -> int:

@@ -23,6 +23,7 @@ from depthscale.network import (
     Operation,
     Part,
     Phi,
+    Repeat,
 )
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.expectations import powers, slopes, values
@@ -73,7 +74,7 @@ def _behind(
         case Linear(rows="free") if what.sigma_b2:
             bias = what.sigma_b2 * 2.0**-output.log2_ms
             return PositionGram(x.sizes, (1 - bias) * x.own + bias, (1 - bias) * x.pairs + bias)
-        case Linear(rows="free") | Part(of="entries") | Affine(shift=0.0):
+        case Linear(rows="free") | Part(of="entries") | Affine(shift=0.0) | Repeat():
             return x
         case Norm() if what.row.over == "entries" and not inputs[0].mean:
             return _divided(x, x, what.eps, inputs[0].log2_ms)[1]
@@ -96,7 +97,7 @@ def _below(
 ) -> PositionGram | None:
     above = g.gram_over(inputs[i].places.positions)
     match what:
-        case Linear(rows="free") | Add() | Affine() | Part(of="entries"):
+        case Linear(rows="free") | Add() | Affine() | Part(of="entries") | Repeat():
             return above
         case Norm() if what.row.over == "entries":
             return _divided(above, inputs[0].gram, what.eps, inputs[0].log2_ms)[1]

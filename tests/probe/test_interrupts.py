@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, overrides
 
 from depthscale._probe import internals, probe
 from depthscale.errors import InvalidProbe
@@ -142,3 +142,31 @@ def test_what_raises_while_it_is_put_back_leaves_the_rest_put_back() -> None:
     model.cache = Cache(refuse)
     after = state(model)
     assert [b for a, b in zip(before, after, strict=True) if a != b][1:] == []
+
+
+_TAKEN_AWAY = """
+def taken_away():
+    mode = pop()
+    if left:
+        raise_signal(left.pop())
+    return mode
+"""
+
+
+def test_an_interrupt_that_comes_while_torch_changes_its_modes_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: dict[str, Any] = {
+        "pop": overrides._pop_torch_function_stack,  # pyright: ignore[reportAttributeAccessIssue]
+        "raise_signal": signal.raise_signal,
+        "left": [signal.SIGINT],  # one interrupt
+    }
+    exec(compile(_TAKEN_AWAY, overrides.__file__, "exec"), names)
+    monkeypatch.setattr(overrides, "_pop_mode", names["taken_away"])
+    model = nn.Sequential(nn.Linear(8, 8), *(nn.BatchNorm1d(8) for _ in range(20)))
+    before = state(model)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        probe(model, x())
+    assert caught.value.__context__ is None  # no mode was missed when the recorder was left
+    assert state(model) == before
+    assert torch._C._len_torch_function_stack() == 0  # type: ignore[attr-defined]

@@ -1,10 +1,15 @@
 """Ctrl-C while a probe is under way: it arrives where the model runs, and waits while the model is
 prepared or put back."""
 
+import contextlib
 import signal
 import threading
+from types import FrameType
 from typing import Any
 
+from torch import overrides
+
+_A_MOMENT = 0.001  # seconds
 _held: list["Held"] = []  # of the main thread, the innermost last; signals go to no other thread
 
 
@@ -47,10 +52,22 @@ class Held:
         """What the user's handler raises may be lost, as in a weak reference's callback: it waits,
         too, until it has come through."""
         self._waits = True
-        if self.raises:
+        if self.raises and _changes_modes(frame):
+            self._waits = False
+            threading.Timer(_A_MOMENT, signal.raise_signal, [signal.SIGINT]).start()
+        elif self.raises:
             self.raises = False
             self._users(number, frame)
             self.raises, self._waits = True, False  # it only took a note
+
+
+def _changes_modes(frame: FrameType | None) -> bool:
+    """Whether torch is about to put a function mode on its stack, or to take one away: an interrupt
+    between two of its steps would leave the mode there, or bring it back when the trace is freed.
+    """
+    while frame is not None and frame.f_code.co_filename == contextlib.__file__:
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename == overrides.__file__
 
 
 class Interruptible:

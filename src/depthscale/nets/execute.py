@@ -28,6 +28,7 @@ from depthscale.network import (
     Part,
     Pool,
     Prepend,
+    Repeat,
     Unknown,
     Window,
 )
@@ -69,6 +70,8 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
             return args[0].narrow(axis, 0, round(args[0].shape[axis] * share))
         case Prepend(positions, variance):
             return _joined(positions, variance, args[0], seed, linears)
+        case Repeat(times):
+            return args[0].repeat_interleave(times, 1)
         case Unknown(name):
             raise InvalidSpec(
                 f"{op.name}: {name} is no operation that can be run from its description"

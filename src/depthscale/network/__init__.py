@@ -32,6 +32,7 @@ from depthscale.network.operations import (
     Part,
     Pool,
     Prepend,
+    Repeat,
     Unknown,
 )
 from depthscale.network.residual import Residual
@@ -90,6 +91,7 @@ __all__ = [
     "Positive",
     "Prepend",
     "RecordedCall",
+    "Repeat",
     "Residual",
     "SpecNorm",
     "Submodule",

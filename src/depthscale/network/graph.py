@@ -22,6 +22,7 @@ from depthscale.network.operations import (
     Operation,
     Part,
     Pool,
+    Repeat,
     Unknown,
 )
 
@@ -216,6 +217,8 @@ def _entries(graph: Graph, i: int, sizes: list[int]) -> int:
             return sizes[graph.ops[i].inputs[0]] // window.places_in * window.places_out
         case Part(share=share):
             return round(sizes[graph.ops[i].inputs[0]] * share)
+        case Repeat(times=times):
+            return sizes[graph.ops[i].inputs[0]] * times
     return sizes[graph.ops[i].inputs[0]] if graph.ops[i].inputs else 1
 
 

@@ -132,6 +132,13 @@ class Prepend:
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """Each entry several times, as heads of keys are that several heads of queries read."""
+
+    times: int
+
+
+@dataclass(frozen=True)
 class Unknown:
     """An operation that no rule is for. / name: what it is called where it was met."""
 
@@ -213,4 +220,5 @@ Operation = (
     | Unknown
     | Part
     | Prepend
+    | Repeat
 )

@@ -25,6 +25,7 @@ from depthscale.network.operations import (
     Operation,
     Part,
     Prepend,
+    Repeat,
     Unknown,
 )
 from depthscale.network.torch_calls import activation_of
@@ -219,6 +220,16 @@ def _joined(call: Call, read: Sequence[Call]) -> Chain | None:
     return [Affine(1.0, 0.0)] if nearly else None
 
 
+def _repeated(call: Call, read: Sequence[Call]) -> Chain | None:
+    """Heads, [samples, heads, ..., positions, entries], each several times."""
+    before = maps.first_of(read)
+    if before is None or not before.size or call.size % before.size or len(call.shape) < 4:
+        return None
+    if call.shape[0] != before.shape[0] or call.shape[-2] != before.shape[-2]:
+        return None
+    return [Repeat(call.size // before.size)]
+
+
 def _activation(call: Call, read: Sequence[Call]) -> Chain | None:
     row = activation_of(call.op, call.settings)
     if row is None or len(call.reads) != 1 or call.weights:
@@ -261,6 +272,7 @@ _RULES: dict[str, Rule] = {
     "getitem": _selected,
     "select": _selected,
     "cat": _joined,
+    **dict.fromkeys(("expand", "repeat_interleave"), _repeated),
     "prelu": _prelu,
     **dict.fromkeys((*_SAME, *_SPLITTING), _same),
 }

@@ -109,13 +109,13 @@ def _norm(at: _Reader, number: int) -> tuple[int, WrittenOut] | None:
 def _made_of(at: _Reader, y: int, variance: int) -> tuple[int, Any] | None:
     """What is normalized, and by which kind of norm. / y: what is divided; variance: by the root of
     what."""
-    if not _is_over_entries(at.calls[variance], at.calls[y]):
-        return None
     spread = at.calls[variance]
     if spread.op == "var" and _is_unbiased(spread.settings):
         return None
     squares = at.below(variance, ("mean", None), ("var", None))
     if squares is None or (at.calls[squares].op == "mul" and len(at.calls[squares].reads) != 2):
+        return None
+    if not _is_over_entries(spread, at.calls[squares]):  # y may have been seen by heads since
         return None
     centred = _centred(at, y)
     if spread.op == "var":

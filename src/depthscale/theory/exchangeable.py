@@ -28,6 +28,7 @@ from depthscale.theory.local_gains import MeasuredOp
 from depthscale.theory.moments.backward import NOTHING, UNKNOWN_GRADIENT, BackwardMoments
 from depthscale.theory.moments.forward import UNKNOWN, ForwardMoments, Places
 from depthscale.theory.rules import backward_rule, remembered_rule
+from depthscale.theory.space import gram_rules
 
 _NOTHING_MEASURED: Mapping[int, MeasuredOp] = MappingProxyType({})
 _STAND_IN = BackwardMoments(0.0, 0.0)  # for a gradient that is not known, where a factor is wanted
@@ -105,7 +106,7 @@ def _output(
     try:
         if op.what.__class__ in (Add, Multiply):
             _require_uncorrelated(graph, *op.inputs)
-        return remembered_rule(op.what, inputs), None
+        return gram_rules.behind(op.what, inputs, remembered_rule(op.what, inputs)), None
     except _STOPS as reason:
         positions = max((x.places.positions for x in inputs), default=1)
         unknown = UNKNOWN._replace(places=Places(positions, nan if positions > 1 else None))
@@ -127,7 +128,7 @@ def _sent(
     try:
         if op.what.__class__ is Multiply:
             _require_uncorrelated(graph, *op.inputs)
-        sent = backward_rule(op, inputs, above)
+        sent = gram_rules.below(op, inputs, above, backward_rule(op, inputs, above))
     except _STOPS as reason:
         stop = _stop(op, inputs, reason)
         found = measured.backward(inputs, above) if stop and measured else None

@@ -25,6 +25,7 @@ from depthscale.network import (
     Phi,
     Pool,
     Prepend,
+    Repeat,
     Unknown,
     activation,
 )
@@ -89,6 +90,8 @@ def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> Forward
             return positions.part(what, inputs[0])
         case Prepend():
             return positions.prepended(what, inputs[0])
+        case Repeat():
+            return inputs[0]
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 
@@ -143,6 +146,8 @@ def backward_rule(
             return (positions.below_part(op.what, inputs[0], g),)
         case Prepend():
             return (positions.below_prepend(op.what, inputs[0], g),)
+        case Repeat(times):  # whose copies have readers of their own
+            return (g.times(log2(times)),)
         case Unknown(name):
             raise NoTheory(f"theory has no rule for {name}")
 

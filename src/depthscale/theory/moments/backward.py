@@ -10,6 +10,7 @@ from depthscale.theory.moments.forward import ONE_PLACE, Places
 from depthscale.theory.moments.laws import WeightedSlopes
 from depthscale.theory.moments.log2 import product_of, sum_of
 from depthscale.theory.space.border_profile import mixed
+from depthscale.theory.space.position_gram import PositionGram
 
 
 class Weighted(NamedTuple):
@@ -118,6 +119,11 @@ class BackwardMoments(NamedTuple):
         own = self.places.correlation
         return self.sample_correlation if own is None else own
 
+    def gram_over(self, positions: int) -> PositionGram:
+        """Of all pairs of so many positions; an even one where those are alike."""
+        own = self.places
+        return own.gram or PositionGram.even(positions, self.position_correlation, own.profile)
+
     def times(self, log2_factor: float) -> "BackwardMoments":
         """The gradient multiplied by a constant whose square is 2^log2_factor."""
         if not log2_factor:
@@ -149,9 +155,19 @@ class BackwardMoments(NamedTuple):
             total,
             share * self.sample_correlation + (1 - share) * other.sample_correlation,
             max(self.error, other.error),
-            Places(own.positions, between, mixed(own.profile, theirs.profile, share)),
+            self._places_of_sum(other, share, between),
             Ties(channels=channels),
         )
+
+    def _places_of_sum(
+        self, other: "BackwardMoments", share: float, between: float | None
+    ) -> Places:
+        own, theirs = self.places, other.places
+        gram = own.gram or theirs.gram
+        if gram is None:
+            return Places(own.positions, between, mixed(own.profile, theirs.profile, share))
+        n = gram.positions
+        return Places.of(self.gram_over(n).plus(other.gram_over(n), share))
 
 
 NOTHING = BackwardMoments(-inf, 0.0)

@@ -13,6 +13,7 @@ from depthscale.network import Phi
 from depthscale.theory.moments.laws import Gaussian, Law, Sampled
 from depthscale.theory.moments.log2 import log2_of
 from depthscale.theory.space.border_profile import PositionProfile
+from depthscale.theory.space.position_gram import PositionGram
 
 
 class Places(NamedTuple):
@@ -27,6 +28,7 @@ class Places(NamedTuple):
         shared_profile: what they share with all points, where that differs.
         variance_fluctuation: relative variance, over channels, of the variance over a batch and its
             positions, as far as it comes from a pattern that the samples share.
+        gram: of which correlation and profile are the means, where pairs of positions differ.
     """
 
     positions: int = 1
@@ -34,6 +36,11 @@ class Places(NamedTuple):
     profile: PositionProfile | None = None
     shared_profile: PositionProfile | None = None
     variance_fluctuation: float = 0.0
+    gram: PositionGram | None = None
+
+    @classmethod
+    def of(cls, gram: PositionGram) -> "Places":
+        return cls(gram.positions, gram.correlation, gram.profile, gram=gram)
 
     def with_profile(self, profile: PositionProfile | None) -> "Places":
         """Without the pattern that a window left, too."""
@@ -156,6 +163,12 @@ class ForwardMoments(NamedTuple):
         """Between two positions of one sample."""
         own = self.places.correlation
         return self.sample_correlation if own is None else own
+
+    @property
+    def gram(self) -> PositionGram:
+        """Of all pairs of positions; an even one where those are alike."""
+        own = self.places
+        return own.gram or PositionGram.even(own.positions, self.position_correlation, own.profile)
 
     @property
     def received_correlation(self) -> float | None:

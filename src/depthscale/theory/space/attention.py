@@ -1,26 +1,23 @@
 """Softmax attention over keys that are independent but for what all share, which cancels.
 
 What two queries' weights have in common is taken as a softmax of the common part of their logits;
-all else is exact for Gaussian logits of any size. Of causal attention each position averages over
-its own past, so that positions are unlike: their mean squares are a profile.
+all else is exact for Gaussian logits of any size. Causal attention makes positions unlike
+(`causal`).
 """
 
-from functools import lru_cache
-from math import inf, sqrt
+from math import sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthscale.errors import NoTheory
 from depthscale.network import Attention
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.forward import ForwardMoments, Places
 from depthscale.theory.moments.log2 import log2_of, product_of
-from depthscale.theory.space.border_profile import PositionProfile, profile_of
-from depthscale.theory.space.softmax_law import SoftmaxRows, softmax_rows
+from depthscale.theory.space import causal
+from depthscale.theory.space.softmax_law import SoftmaxRow, softmax_row, softmax_rows
 
-ByPosition = NDArray[np.float64]
 _FROZEN = 100.0  # variance of logits from where on the law's grids would be large
 
 
@@ -30,10 +27,14 @@ def attended(
     """The output: of what positions share all, of the rest E sum a^2. / raises: NoTheory where the
     logits are not known."""
     c, queries = v.position_correlation, q.places.positions
-    weights = _weights(attention, q, k)
-    squares = c + (1 - c) * np.minimum(1.0, weights.own.square / attention.keep)
-    square = float(squares.mean())
-    near = (c + (1 - c) * min(1.0, weights.pair)) / square
+    if attention.causal:
+        square, gram = causal.averaged(v.gram, _causal_weights(attention, q, k))
+        places = Places.of(gram)
+    else:
+        weights = _weights(attention, q, k)
+        square = c + (1 - c) * min(1.0, weights.own.square / attention.keep)
+        near = (c + (1 - c) * min(1.0, weights.pair)) / square
+        places = Places(queries, near if queries > 1 else None)
     log2_ms, samples = v.log2_ms + log2_of(square), v.sample_correlation / square
     error = q.error + k.error + v.error
     return v.become(
@@ -42,7 +43,7 @@ def attended(
         log2_ms + log2_of(1 - samples),
         v.mean / sqrt(square),
         errors=v.errors._replace(mean_square=error),
-        places=Places(queries, near if queries > 1 else None, profile_of([squares])),
+        places=places,
     )
 
 
@@ -58,122 +59,103 @@ def below_attention(
     Through the logits: dE/dl_ts = a_ts g_t (v_s - y_t), of which only what differs between
     positions is left. A head of keys and values gets the sum of what its heads of queries send.
     """
-    sent = _sent(attention, q, k, g)
-    error = g.error + v.error + q.error + k.error
+    sent = (_sent_causal if attention.causal else _sent)(attention, q, k, g)
+    error, heads = g.error + v.error + q.error + k.error, attention.shared_by
     through = product_of(
         g.log2_ms + 2 * log2_of(attention.scale), v.log2_ms + log2_of(1 - v.position_correlation)
     )
     apart = product_of(through, k.log2_ms + log2_of(1 - k.position_correlation))
-    own = g.position_correlation
+    (to_q, at_q), (to_k, at_k), (to_v, at_v) = sent
+    values = product_of(g.log2_ms, log2_of(heads * to_v))
+    whole = attention.shared_by * q.places.positions / k.places.positions  # of values all alike
     return (
-        g.become(_scaled(apart, sent.to_q), 0.0, error, _lying(sent.to_q, own)),
+        g.become(product_of(apart, log2_of(to_q)), 0.0, error, at_q),
         g.become(
-            _scaled(product_of(through, q.log2_ms), sent.to_k),
-            0.0,
-            error,
-            _lying(sent.to_k, -1 / max(len(sent.to_k) - 1, 1)),
+            product_of(product_of(through, q.log2_ms), log2_of(heads * to_k)), 0.0, error, at_k
         ),
-        _at_values(g, sent, g.error + k.error + q.error),
+        g.become(
+            values,
+            g.sample_correlation * whole / (heads * to_v) if to_v else 0.0,
+            g.error + k.error + q.error,
+            at_v,
+        ),
     )
 
 
 class _Sent(NamedTuple):
-    """What each query and each key is sent, over the gradient's mean square at a query; `whole`:
-    of values that are all alike."""
+    """What queries, keys and values are sent, each its mean square over the gradient's at a query,
+    and how its positions lie."""
 
-    to_q: ByPosition
-    to_k: ByPosition
-    to_v: ByPosition
-    whole: float
+    to_q: tuple[float, Places]
+    to_k: tuple[float, Places]
+    to_v: tuple[float, Places]
 
 
 def _sent(attention: Attention, q: ForwardMoments, k: ForwardMoments, g: BackwardMoments) -> _Sent:
-    weights, heads = _weights(attention, q, k), attention.shared_by
+    weights = _weights(attention, q, k)
     t, keys, own = q.places.positions, k.places.positions, g.position_correlation
-    arriving = _rows(g.places.profile, t)
-    squares, slopes = (arriving * each / attention.keep for each in weights.own)
-    shared = (t - 1) * t / keys * own * weights.pair_columns
-    to_v = _columns(squares, keys, attention.causal) + weights.pair * shared
-    to_k = _columns(slopes, keys, attention.causal)
-    to_k = to_k + weights.pair_slope * q.position_correlation * shared
-    return _Sent(slopes, heads * to_k, heads * to_v, heads * t / keys)
-
-
-def _at_values(g: BackwardMoments, sent: _Sent, error: float) -> BackwardMoments:
-    """The gradient at the values: alike at two keys as far as queries' own gradients are."""
-    mean, keys, queries = float(sent.to_v.mean()), len(sent.to_v), len(sent.to_q)
-    if not mean:
-        return g.become(-inf, 0.0, error, _lying(sent.to_v, 0.0))
-    total = sent.whole * (1 + (queries - 1) * g.position_correlation) / mean
-    return g.become(
-        product_of(g.log2_ms, log2_of(mean)),
-        g.sample_correlation * sent.whole / mean,
-        error,
-        _lying(sent.to_v, (total - 1) / max(keys - 1, 1)),
+    square, slope = (each / attention.keep for each in weights.own)
+    shared = (t - 1) * own
+    to_v = t / keys * (square + weights.pair * shared)
+    to_k = t / keys * (slope + weights.pair_slope * q.position_correlation * shared)
+    total = t / keys * (1 + (t - 1) * own)  # at all keys together
+    return _Sent(
+        (slope, Places(t, own if t > 1 else None, g.places.profile)),
+        (to_k, _alike(keys, -1 / max(keys - 1, 1))),
+        (to_v, _alike(keys, (total / to_v - 1) / max(keys - 1, 1) if to_v else 0.0)),
     )
 
 
-def _scaled(log2_ms: float, by: ByPosition) -> float:
-    return product_of(log2_ms, log2_of(float(by.mean())))
+def _sent_causal(
+    attention: Attention, q: ForwardMoments, k: ForwardMoments, g: BackwardMoments
+) -> _Sent:
+    weights, sent = _causal_weights(attention, q, k), g.gram_over(q.places.positions)
+    found = (
+        causal.sent_to_queries(sent, weights),
+        causal.sent_to_keys(sent, q.gram, weights),
+        causal.sent_to_values(sent, weights),
+    )
+    return _Sent(*((mean, Places.of(gram)) for mean, gram in found))
 
 
-def _lying(by: ByPosition, correlation: float) -> Places:
-    """Positions of these relative mean squares."""
-    return Places(len(by), correlation if len(by) > 1 else None, profile_of([by]))
+def _alike(positions: int, correlation: float) -> Places:
+    return Places(positions, correlation if positions > 1 else None)
 
 
 class _Overlaps(NamedTuple):
-    """Of one query with itself, row by row; of two, sum_s a_ts a_t's and what the logits' gradient
-    keeps of it, means over pairs; and how the sums over pairs lie over the keys, of mean 1."""
+    """Of one query with itself; of two, sum_s a_ts a_t's and what the logits' gradient keeps of it,
+    means over pairs."""
 
-    own: SoftmaxRows
+    own: SoftmaxRow
     pair: float
     pair_slope: float
-    pair_columns: ByPosition
 
 
 def _weights(attention: Attention, q: ForwardMoments, k: ForwardMoments) -> _Overlaps:
-    variance = attention.scale**2 * 2.0 ** (q.log2_ms + k.log2_ms) * (1 - k.position_correlation)
-    if not variance <= _FROZEN:
-        raise NoTheory(f"its logits have a variance of {variance:.2g} over positions")
-    t, keys, causal = q.places.positions, k.places.positions, attention.causal
-    if causal and t != keys:
+    keys = k.places.positions
+    own, pair = (softmax_row(each, keys) for each in _variances(attention, q, k))
+    return _Overlaps(own, *pair)
+
+
+def _causal_weights(attention: Attention, q: ForwardMoments, k: ForwardMoments) -> causal.Weights:
+    t = q.places.positions
+    if t != k.places.positions:
         raise NoTheory("causal attention of other positions than its own")
-    common = variance * min(max(q.position_correlation, 0.0), 1.0)
-    own, pair = (softmax_rows(each, t, keys, causal) for each in (variance, common))
-    square, slope = (float(each.mean()) for each in pair)
-    if not causal:
-        return _Overlaps(own, square, slope, np.ones(keys))
-    even, (even_pair, even_slope, columns) = softmax_rows(0.0, t, keys, True), _pairs_of_even(keys)
-    return _Overlaps(
-        own,
-        even_pair * square / float(even.square.mean()),
-        even_slope * slope / (float(even.slope.mean()) or 1.0),
-        columns,
+    variance, common = _variances(attention, q, k)
+    own, pair, even = (softmax_rows(each, t) for each in (variance, common, 0.0))
+    square, slope = (float(a.mean() / (b.mean() or 1.0)) for a, b in zip(pair, even, strict=True))
+    square_at, slope_at = (causal.rows_of(each, t) for each in own)
+    return causal.Weights(
+        np.minimum(1.0, square_at / attention.keep),
+        slope_at / attention.keep,
+        *causal.even_pairs(t, square, slope),
     )
 
 
-def _columns(rows: ByPosition, keys: int, causal: bool) -> ByPosition:
-    """What each key gets of what the queries send evenly to those that they see."""
-    if not causal:
-        return np.full(keys, rows.sum() / keys)
-    return np.cumsum((rows / np.arange(1, keys + 1))[::-1])[::-1]
-
-
-def _rows(profile: PositionProfile | None, positions: int) -> ByPosition:
-    rows = np.ones(positions) if profile is None else np.array(profile[0])
-    return rows if len(rows) == positions else np.ones(positions)
-
-
-@lru_cache(maxsize=256)
-def _pairs_of_even(positions: int) -> tuple[float, float, ByPosition]:
-    """Of two rows t, t' of even causal attention: sum_s a_ts a_t's is 1 / max(t, t')."""
-    if positions == 1:
-        return 0.0, 0.0, np.ones(1)
-    t = np.arange(1, positions + 1)
-    harmonic, pairs = np.cumsum(1 / t), positions * (positions - 1) / 2
-    square = float(((t - 1) / t).sum()) / pairs
-    slope = float(((t - 1 - (harmonic - 1 / t)) / t).sum()) / pairs
-    seen = np.cumsum((1 / t)[::-1])[::-1]
-    columns = seen**2 - np.cumsum((1 / t**2)[::-1])[::-1]
-    return square, slope, columns / columns.mean()
+def _variances(attention: Attention, q: ForwardMoments, k: ForwardMoments) -> tuple[float, float]:
+    """Of a row of logits, and of what two rows have in common. / raises: NoTheory where that is not
+    known, or so large that the law's grids would be."""
+    variance = attention.scale**2 * 2.0 ** (q.log2_ms + k.log2_ms) * (1 - k.position_correlation)
+    if not variance <= _FROZEN:
+        raise NoTheory(f"its logits have a variance of {variance:.2g} over positions")
+    return variance, variance * min(max(q.position_correlation, 0.0), 1.0)

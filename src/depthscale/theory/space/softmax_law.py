@@ -20,8 +20,8 @@ _BELOW, _ABOVE = 15.0, 4.0  # how far u goes beyond 1 / X: e^-2x and e^-e^x are 
 _ALL = 64  # rows of a causal softmax that are each computed; of more, about so many
 
 
-class SoftmaxRows(NamedTuple):
-    """Of weights a = softmax(logits), row by row, each [positions].
+class SoftmaxRow(NamedTuple):
+    """Of weights a = softmax(logits) in one row.
 
     Args:
         square: E sum a^2: 1 / t where all t are equal, 1 where one has all.
@@ -29,23 +29,29 @@ class SoftmaxRows(NamedTuple):
             logits, relative to that of independent values.
     """
 
+    square: float
+    slope: float
+
+
+class SoftmaxRows(NamedTuple):
+    """The same of many rows, each [positions]."""
+
     square: NDArray[np.float64]
     slope: NDArray[np.float64]
 
 
 @lru_cache(maxsize=1024)
-def softmax_rows(variance: float, rows: int, keys: int, causal: bool = False) -> SoftmaxRows:
-    """Of rows over all keys, or over each position's own past, itself included.
+def softmax_row(variance: float, keys: int) -> SoftmaxRow:
+    """Of a row over so many keys. / variance: of its logits."""
+    square, slope = _moments(variance, np.array([keys]))
+    return SoftmaxRow(float(square[0]), float(slope[0]))
 
-    Args:
-        variance: Of the logits of one row.
-    """
-    if not causal:
-        return SoftmaxRows(
-            *(np.full(rows, each[0]) for each in _moments(variance, np.array([keys])))
-        )
-    every = np.arange(1, keys + 1)
-    some = np.unique(np.geomspace(1, keys, _ALL).round().astype(int))
+
+@lru_cache(maxsize=1024)
+def softmax_rows(variance: float, positions: int) -> SoftmaxRows:
+    """Of causal attention: each row over its position's own past, itself included."""
+    every = np.arange(1, positions + 1)
+    some = np.unique(np.geomspace(1, positions, _ALL).round().astype(int))
     found = _moments(variance, some)
     return SoftmaxRows(*(np.interp(np.log(every), np.log(some), each) for each in found))
 

@@ -77,9 +77,8 @@ class Fault:
 
 
 def data(steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    digits = load_digits()
-    x = torch.tensor(digits.data, dtype=torch.float32) / 16 - 0.3
-    y = torch.tensor(digits.target)
+    images, targets = load_digits(return_X_y=True)
+    x, y = torch.tensor(images, dtype=torch.float32) / 16 - 0.3, torch.tensor(targets)
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
         batch = torch.randint(0, len(x), (64,), generator=generator)

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 import depthscale as ds
 from depthscale.monitor import load_recording
+from depthscale.monitor.append_only import Appender, segments
 from depthscale.monitor.flight_recorder import FlightRecorder
 from depthscale.monitor.recording import Recording, SampledStep, Why
-from depthscale.monitor.segments import Appender, segments
 from depthscale.monitor.step_row import StepFacts
 
 
@@ -118,7 +118,7 @@ def test_a_damaged_byte_costs_one_segment(tmp_path: Path) -> None:
 
 _WRITES = """
 import sys
-from depthscale.monitor.segments import Appender
+from depthscale.monitor.append_only import Appender
 from pathlib import Path
 appender = Appender(Path(sys.argv[1]))
 appender.add({"begin": "x", "schema": "depthscale-monitor/1"})
@@ -245,5 +245,6 @@ def test_a_finding_stops_training_where_it_was_asked_to(tmp_path: Path) -> None:
     with pytest.raises(ds.TrainingStopped, match="step 3: error"):
         train()
     loaded = load_recording(tmp_path / "run.dsmon")
-    assert [(e.step, e.why) for e in loaded.events] == [(3, Why.ALERT)]
+    assert [e.step for e in loaded.events] == [3, 3]
+    assert [e.why for e in loaded.events] == [Why.NOT_FINITE, Why.ALERT]
     assert loaded.alerts[0].step == 3

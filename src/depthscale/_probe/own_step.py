@@ -51,10 +51,9 @@ def own_run(
     """
     runs = _alike([_run(each, seen, tree, model) for each in seen.passes])
     whole = merged(runs)
-    assert isinstance(whole.origin, Probed)
     params = _parameters(seen.passes[-1], tree, stepped, optimized)
     left_out = _left_out(len(seen.passes) - len(runs), seen)
-    missed = replace(whole.origin.coverage, not_seen=(*whole.origin.coverage.not_seen, *left_out))
+    missed = replace(whole.coverage, not_seen=(*whole.coverage.not_seen, *left_out))
     return replace(whole, origin=replace(whole.origin, params=params, coverage=missed))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from depthscale.monitor.append_only import Appender
 from depthscale.monitor.recording import (
     Event,
     Recording,
@@ -20,7 +21,6 @@ from depthscale.monitor.recording import (
     row_segment,
     run_segment,
 )
-from depthscale.monitor.segments import Appender
 
 _COMPARED = 128  # losses that make a range
 _FEWEST = 16

@@ -12,8 +12,8 @@ from depthscale._diagnose import Finding, diagnose
 from depthscale.drawable import Drawable
 from depthscale.errors import InvalidRecord
 from depthscale.monitor.alert import Alert, Alerts
+from depthscale.monitor.append_only import segments
 from depthscale.monitor.began import Began, began
-from depthscale.monitor.segments import segments
 from depthscale.monitor.step_row import StepFacts, StepRow, row_of
 from depthscale.monitor.timeline import Timeline, scalars
 from depthscale.run import Run

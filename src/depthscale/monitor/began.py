@@ -29,7 +29,7 @@ class Departed(StrEnum):
 _FLOORS = {  # log2 of a mean square by which anything may differ; weights move slowly
     Departed.WEIGHT: 1.0,
     Departed.ACTIVATION: 2.0,
-    Departed.GRADIENT: 2.0,
+    Departed.GRADIENT: 4.0,
 }
 
 
@@ -61,10 +61,10 @@ def began(runs: Sequence[tuple[int, Run]]) -> Began | None:
     """Where it began; None where no operation left its range, or too few steps came before.
 
     A range is the median over the first two thirds of the earlier steps, give or take eight
-    deviations and a factor of two in RMS (of a weight 1.4). An operation left it if it was outside
-    at a step and at every later one. Of those that left at the first such step a weight or an
-    activation counts before a gradient, and the first to run; of gradients alone the last to run,
-    for they come from there.
+    deviations and a factor of two in RMS (of a weight 1.4, of a gradient 4). An operation left it
+    if it was outside at a step and at every later one. Of the weights and activations that left
+    first it is the first to run. Gradients, which move by themselves as a model learns, count where
+    nothing else left its range; of them it is the last to run, for they come from there.
 
     Args:
         runs: sampled steps, with their numbers, in order; the trouble was seen at the last one.
@@ -76,21 +76,20 @@ def began(runs: Sequence[tuple[int, Run]]) -> Began | None:
         what: _first_outside(np.array([list(_levels(run, what)) for _, run in runs]), floor)
         for what, floor in _FLOORS.items()
     }
-    firsts = [at for at, _ in found.values() if at is not None]
-    if not firsts or changed is not None:
-        return changed
-    first = min(firsts)
     forward = [
-        (int(op), what)
+        (at, int(op), what)
         for what in (Departed.WEIGHT, Departed.ACTIVATION)
-        for op in found[what][1]
-        if found[what][0] == first
+        for at, ops in [found[what]]
+        if at is not None
+        for op in ops
     ]
-    if forward:
-        place, what = min(forward, key=lambda each: each[0])
-    else:
-        place, what = int(found[Departed.GRADIENT][1].max()), Departed.GRADIENT
-    return _described(runs, first, place, what, len(found[what][1]))
+    if forward and changed is None:
+        first, place, what = min(forward, key=lambda each: each[:2])
+        return _described(runs, first, place, what, len(found[what][1]))
+    first, ops = found[Departed.GRADIENT]
+    if first is None or changed is not None:
+        return changed
+    return _described(runs, first, int(ops.max()), Departed.GRADIENT, len(ops))
 
 
 def _of_one_architecture(

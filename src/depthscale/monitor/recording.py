@@ -20,7 +20,8 @@ from depthscale.run import Run
 from depthscale.store import Misfit, as_plain, rebuilt, saved_record, saved_run
 
 SCHEMA = "depthscale-monitor/1"
-_OVERFLOWS = ("gradient-not-finite",)
+_GRADIENT = "gradient-not-finite"
+_NOT_FINITE = ("activation-not-finite", _GRADIENT)
 _ROWS = 4096  # of the timeline that are kept; beyond, every second of them goes
 _LOSSES = 512  # of ordinary steps
 
@@ -60,9 +61,12 @@ class SampledStep:
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What a GradScaler sees to is none."""
+        """What a GradScaler sees to is none, and what is not finite stands for all that follows."""
         found = diagnose(self.run).findings
-        return tuple(f for f in found if not (self.facts.skipped and f.rule in _OVERFLOWS))
+        if self.facts.skipped:
+            found = tuple(f for f in found if f.rule != _GRADIENT)
+        bad = tuple(f for f in found if f.rule in _NOT_FINITE and f.severity == "error")
+        return bad or found
 
 
 @dataclass(eq=False)

@@ -99,7 +99,7 @@ def row_of(step: int, run: Run, facts: StepFacts) -> StepRow:
         if op.gradient is not None and op.gradient.finite
     )
     bad = [op for op in run.ops if is_nonfinite(op)]
-    moves = [(each.name, each.update) for each in run.params if each.update is not None]
+    moves = [(p.name, p.update) for p in run.params if p.update is not None and isfinite(p.update)]
     update_at, update_most = max(moves, key=lambda each: each[1], default=("", nan))
     return StepRow(
         step,

@@ -113,6 +113,7 @@ class Probed:
         loss_scale: gradients are reported divided by it.
         verified: whether outputs and gradients were equal without the probe; None: not compared.
         norms: whether terms and slopes were recorded.
+        ranks: processes whose shares of the batch are added up, each a pass.
     """
 
     model: str
@@ -129,6 +130,7 @@ class Probed:
     verified: bool | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     norms: bool = False
+    ranks: Positive = 1
 
 
 Origin = Simulated | Probed | Predicted

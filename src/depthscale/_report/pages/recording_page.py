@@ -57,7 +57,7 @@ def _first_screen(
         f"{recording.model} in training",
         " ".join(sentence(each) for each in said) or f"{timeline!r}. ",
         " ",
-        tag("strong", began_sentence(origin)) if recording.events else "",
+        began_sentence(origin) if recording.events else "",
     )
     return joined(head, *_figures(timeline, marks))
 
@@ -120,7 +120,10 @@ def _rms(run: Run, op: int, what: str) -> str:
 
 def _alerts(recording: Recording) -> Part:
     alerts = [sentence(str(each)) for each in recording.alerts]
-    lost = [f"Not seen, {count} times: {why}" for why, count in recording.dropped.items()]
+    lost = [
+        f"Noted {'once' if count == 1 else f'{count} times'}: {why}"
+        for why, count in recording.dropped.items()
+    ]
     body = bullets([*alerts, *lost]) if alerts or lost else tag("p", "None.", class_="note")
     return section("alerts", "Alerts", body)
 

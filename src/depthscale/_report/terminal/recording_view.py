@@ -17,7 +17,7 @@ _STYLES = {"error": "bold red", "warn": "yellow"}
 
 
 def _factor(value: float) -> str:
-    return f"×{value:.4g}" if isfinite(value) else "–"
+    return f"×{value:.3g}" if isfinite(value) else "–"
 
 
 def _share(value: float) -> str:
@@ -25,7 +25,7 @@ def _share(value: float) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if isfinite(value) else f"{value}".replace("nan", "–")
+    return f"{value:.3g}" if isfinite(value) else f"{value}".replace("nan", "–")
 
 
 def _power(value: float) -> str:
@@ -42,7 +42,6 @@ _COLUMNS: dict[str, Callable[[StepRow], str]] = {
     "not\nfinite": lambda row: str(int(row.nonfinite)) if row.nonfinite else "",
     "update,\nmedian": lambda row: _number(row.update),
     "\nlargest": lambda row: _number(row.update_most),
-    "\nat": lambda row: row.update_at,
 }
 
 
@@ -62,7 +61,7 @@ def recording_view(recording: Recording, *, width: int) -> Iterator[RenderableTy
         yield _table(timeline.rows)
     yield from _alerts(recording, width)
     for why, count in recording.dropped.items():
-        yield fill(f"not seen, {count} times: {why}", width)
+        yield fill(f"noted {'once' if count == 1 else f'{count} times'}: {why}", width)
 
 
 def _steps(steps: tuple[int, ...]) -> str:
@@ -74,7 +73,7 @@ def _steps(steps: tuple[int, ...]) -> str:
 def _table(rows: tuple[StepRow, ...]) -> Table:
     shown = rows[-_MOST_ROWS:]
     left_out = f" (the last {len(shown)} of {len(rows):,})" if len(shown) < len(rows) else ""
-    table = titled_table(f"sampled steps{left_out}", _COLUMNS, "\nat", 2)
+    table = titled_table(f"sampled steps{left_out}", _COLUMNS, "", 2)
     for row in shown:
         table.add_row(*(cell(row) for cell in _COLUMNS.values()))
     return table

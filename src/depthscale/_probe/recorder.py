@@ -311,6 +311,7 @@ class Recorder(TorchFunctionMode):
         """The record of a tensor that no call was seen to make: a constant, an output of a custom
         autograd.Function, a view whose base was written to."""
         kind, call = (CONSTANT, None) if before is None else (before.kind, before.call)
+        kind = PARAMETER if self._parameters.adopts(tensor, self._modules.top) else kind
         if node is None or kind in (BUFFER, PARAMETER) or not is_counted(tensor):
             return self._table.add(tensor, kind, call)
         known = self._table.by_slot.get((node, tensor.output_nr))
@@ -327,7 +328,6 @@ class Recorder(TorchFunctionMode):
         return self._unannounced(tensor, node)
 
     def _unannounced(self, tensor: Tensor, node: Node) -> Value:
-        """The record of what no call made."""
         name = type(node).__name__
         kind_of_node = name.removesuffix("0").removesuffix("Backward")
         slots: Any = node.next_functions

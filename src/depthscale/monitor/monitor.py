@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from depthscale._probe import is_compiled, walked
+from depthscale._probe import is_compiled, is_first, walked
 from depthscale.errors import InvalidInput, InvalidProbe, TrainingStopped
 from depthscale.measure import SEVERITIES
 from depthscale.monitor.alert import Alert
@@ -44,6 +44,8 @@ class Monitor:
         stop_on: a rule, the beginning of one, or a severity that ends the training.
         compiled: "eager": sampled steps of a compiled model run as it is written.
         signals: before which all is written.
+        group: of torch.distributed whose ranks' shares of the batch are added up, as under DDP and
+            FSDP2; None: the default one where there is one; False: this rank's share alone.
 
     Raises:
         InvalidProbe: for what is no module, and for a compiled one.
@@ -81,6 +83,7 @@ class Monitor:
         stop_on: str | None = None,
         compiled: Literal["eager"] | None = None,
         signals: Iterable[str] = ("SIGTERM",),
+        group: Any = None,
     ):
         _require_module(model, compiled)
         if keep < 1:
@@ -91,8 +94,11 @@ class Monitor:
         self.stop_on = stop_on
         self._scale = LossScale(scaler)
         self._tree = walked(model)
-        self._sampling = Sampling(model, self._tree, self._scale, params, compiled == "eager")
-        self._recorder = FlightRecorder(self.recording, None if out is None else Path(out))
+        self._sampling = Sampling(
+            model, self._tree, self._scale, params, compiled == "eager", group
+        )
+        path = None if out is None or not is_first(group) else Path(out)
+        self._recorder = FlightRecorder(self.recording, path)
         self._signals = Signals(signals, self._signalled)
         self._next, self._now = 0, 0
         self._loss: Tensor | float | None = None

@@ -137,14 +137,16 @@ def _own_scale(optimizer: Optimizer) -> float:
 
 def _sketched(gradient: Tensor, scale: float) -> Sketch | None:
     try:
-        dense = gradient.to_dense() if gradient.layout is not torch.strided else gradient
+        mine = _local(gradient)
+        dense = mine.to_dense() if mine.layout is not torch.strided else mine
         return sketch_of(dense, -round(np.log2(scale)))
     except UnsupportedTensor:
         return None
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    return tensor.layout is torch.strided and tensor.is_floating_point()
+    strided = tensor.layout is torch.strided and not is_sharded(tensor)
+    return strided and tensor.is_floating_point()
 
 
 def is_sharded(tensor: Tensor) -> bool:

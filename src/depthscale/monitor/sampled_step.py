@@ -2,18 +2,28 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import count
 from math import nan
 from typing import Any
 
 from torch import nn
 
-from depthscale._probe import OwnPasses, Tree, eager, has_compiled, own_run
+from depthscale._probe import (
+    OwnPasses,
+    Tree,
+    eager,
+    has_compiled,
+    is_shared,
+    over_ranks,
+    own_run,
+)
 from depthscale.monitor.loss_scale import LossScale
 from depthscale.monitor.optimizer_watch import OptimizerWatch
 from depthscale.monitor.recording import SampledStep
 from depthscale.monitor.step_row import StepFacts
 from depthscale.run import Run
 
+_numbers = count()  # of monitors, alike on all ranks
 _NO_SCALER = (
     "the model computes in float16 and no GradScaler was seen: if the loss was multiplied, "
     "gradients are shown so; hand the scaler over as scaler="
@@ -32,13 +42,21 @@ class Sampling:
         scale: of its loss.
         params: whether optimizers are watched.
         runs_eagerly: whether compiled models run as they are written meanwhile.
+        group: of ranks whose shares are added up; see `is_shared`.
     """
 
     def __init__(
-        self, model: nn.Module, tree: Tree, scale: LossScale, params: bool, runs_eagerly: bool
+        self,
+        model: nn.Module,
+        tree: Tree,
+        scale: LossScale,
+        params: bool,
+        runs_eagerly: bool,
+        group: Any = None,
     ):
         self._model, self._tree, self._scale = model, tree, scale
         self._params, self._runs_eagerly = params, runs_eagerly
+        self._group, self._number = group, next(_numbers)
         self._hooks = ExitStack()
         self._seen: OwnPasses | None = None
         self._optimizers: OptimizerWatch | None = None
@@ -88,6 +106,8 @@ class Sampling:
         stepped = {} if optimizers is None else optimizers.stepped
         optimized = optimizers.optimized if optimizers is not None and optimizers.steps else None
         run = own_run(seen, self._tree, type(self._model).__name__, stepped, optimized)
+        if is_shared(self._group):
+            run = over_ranks(run, self._tree, self._group, f"{self._number}/{step}")
         last, steps = seen.passes[-1], 0 if optimizers is None else optimizers.steps
         half = any(op.dtype == "float16" for op in run.ops)
         if half and not self._scale.is_known:

@@ -4,6 +4,7 @@ was."""
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
+from itertools import count
 from math import inf, log2
 from numbers import Integral, Real
 from typing import Any
@@ -16,6 +17,7 @@ from depthscale._probe import internals, modules, outputs
 from depthscale._probe.interrupts import Held, Interruptible
 from depthscale._probe.probe_pass import MODES, ProbeOptions, ProbePass
 from depthscale._probe.randomness import seeded
+from depthscale._probe.ranks import is_shared, over_ranks
 from depthscale._probe.state import model_state
 from depthscale._probe.tree import walked
 from depthscale._probe.verify import plain_fates, same_without_probe
@@ -23,6 +25,7 @@ from depthscale.errors import InvalidProbe
 from depthscale.run import Run, merged
 
 _LAST_SEED = 2**64 - 1
+_numbers = count()  # of probes, alike on all ranks
 
 
 def probe(
@@ -39,6 +42,7 @@ def probe(
     verify: bool = False,
     norms: bool = False,
     optimizer: torch.optim.Optimizer | None = None,
+    group: Any = None,
 ) -> Run:
     """Run a model once, forward and backward, and see every operation; the model is then as it was,
     bit for bit.
@@ -63,6 +67,8 @@ def probe(
     optimizer: the user's; parameters that it does not move have the fate "not in optimizer".
     verify: run the model plainly, too, and compare outputs and gradients bit by bit
     (Run.verified).
+    group: of torch.distributed, whose ranks each probe a share of a batch, which are added up;
+    None: the default one, where there is one; False: this rank's share alone.
     returns: Run. / raises: InvalidProbe for what cannot be probed; what the model itself raises,
     with a note of where it was.
     """
@@ -89,6 +95,7 @@ def probe(
         seed,
         float(loss_scale),
         optimizer,
+        group,
     )
     if isinstance(model, nn.Module) or not callable(model):
         return _probe(options)
@@ -183,7 +190,10 @@ def _probe(asked: ProbeOptions) -> Run:
         origin = replace(origin, params=params)
     if asked.verify:
         origin = replace(origin, verified=same_without_probe(run))
-    return replace(probed, origin=origin)
+    probed = replace(probed, origin=origin)
+    if is_shared(asked.group):
+        return over_ranks(probed, tree, asked.group, f"probe/{next(_numbers)}")
+    return probed
 
 
 def _require_power_of_two(scale: float) -> None:

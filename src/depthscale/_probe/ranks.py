@@ -18,6 +18,10 @@ from depthscale.run import Quantity, Run, merged
 from depthscale.sketch import Sketch
 
 PATIENCE = 20.0  # seconds that ranks wait for each other
+_SAME_INPUTS = (
+    "all ranks were given the same inputs, as under tensor parallelism: these are this rank's own "
+    "numbers, of what it holds"
+)
 _LOCAL_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -54,6 +58,8 @@ def over_ranks(run: Run, tree: Tree, group: Any, key: str, patience: float = PAT
     world = dist.get_world_size(group)
     shares: list[Any] = [None] * world
     dist.all_gather_object(shares, _bare(run), group)
+    if _are_alike(shares):
+        return replace(run, notes=(*run.notes, _SAME_INPUTS))
     whole = merged([_of_mean_loss(each, world) for each in shares])
     sharded = {name for name, p in tree.parameters if hasattr(p, "to_local")}
     params = tuple(
@@ -91,6 +97,15 @@ def _require_alike(run: Run, group: Any, key: str, patience: float) -> None:
             f"rank {odd} runs other operations than rank 0, from {b} on, where rank 0 has {a}; "
             "give group=False for each rank's own run"
         )
+
+
+def _are_alike(shares: list[Run]) -> bool:
+    """Whether all ranks were given the same, value by value."""
+    inputs = [
+        b"".join(op.activation.to_bytes() for op in run.ops if op.is_input and op.activation)
+        for run in shares
+    ]
+    return bool(inputs[0]) and all(each == inputs[0] for each in inputs)
 
 
 def _digest(names: list[str]) -> str:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow test-lowest mutants setup check bench bench-peers torture clean
+.PHONY: demo test test-slow test-lowest test-integrations mutants setup check bench bench-peers torture clean
 
 demo: .venv/depthscale
 	$(BIN)/depthscale demo --out demo
@@ -20,6 +20,10 @@ LOWEST := tests/test_store.py tests/test_files.py tests/test_controls.py tests/c
 	tests/numerics tests/sketch/test_counts.py
 test-lowest: .venv-lowest/depthscale
 	.venv-lowest/bin/python -m pytest -m "not slow" -n 2 $(LOWEST)
+
+# With Ray and other libraries really started, in an environment of its own; `make test` does without them.
+test-integrations: .venv-integrations/depthscale
+	.venv-integrations/bin/python -m pytest tests/integrations
 
 mutants: .venv/depthscale-test
 	$(BIN)/python -m tests.mutants
@@ -62,5 +66,10 @@ torture: .venv/depthscale-test
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c lowest.txt -e . pytest hypothesis pytest-xdist
 	touch $@
 
+.venv-integrations/depthscale: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-integrations
+	.venv-integrations/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[integrations]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv-lowest .venv-peers demo
+	rm -rf .venv .venv-lowest .venv-integrations .venv-peers demo

@@ -51,6 +51,9 @@ from depthscale.measure import (
     Comparison as Comparison,
 )
 from depthscale.measure import (
+    FirstSteps as FirstSteps,
+)
+from depthscale.measure import (
     Growth as Growth,
 )
 from depthscale.measure import (
@@ -81,11 +84,15 @@ from depthscale.norms import (
 from depthscale.norms import (
     batchnorm_forward as batchnorm_forward,
 )
+from depthscale.run import BlockRow as BlockRow
+from depthscale.run import Blocks as Blocks
 from depthscale.run import Quantity as Quantity
 from depthscale.run import Run as Run
 from depthscale.sketch import Sketch as Sketch
 from depthscale.store import load as load
 from depthscale.store import save as save
+from depthscale.sweeps import Sweep as Sweep
+from depthscale.sweeps import sweep as sweep
 from depthscale.theory import Classical as Classical
 from depthscale.theory import classical as classical
 from depthscale.theory import (
@@ -96,6 +103,7 @@ from depthscale.theory import (
 )
 from depthscale.theory import predict as predict
 from depthscale.theory import predict_graph as predict_graph
+from depthscale.training import first_steps as first_steps
 
 __all__: list[str]
 __version__: str

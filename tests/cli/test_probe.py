@@ -116,6 +116,33 @@ def test_a_model_is_named_in_a_module_or_by_a_dotted_path(
     assert run(capsys, "torch.nn:Tanh", "--input", "float64[4,8]")[0] == 0
 
 
+def test_a_module_is_looked_for_in_the_current_folder(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(models.parent)
+    assert run(capsys, "my_models:with_inputs")[0] == 0
+
+
+def test_a_model_type_of_transformers_is_made_with_random_weights_and_no_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.json"
+    small = {"n_embd": 16, "n_layer": 3, "n_head": 2, "vocab_size": 50}
+    config.write_text(json.dumps({"model_type": "gpt2", **small}))
+    status, out, _ = run(capsys, f"hf:{config}", "--json", "-")
+    assert status == 0
+    record = json.loads(out)
+    assert record["model"] == "GPT2LMHeadModel"
+    assert record["ops"][-1]["shape"] == [2, 64, 50]
+    for target, said in (
+        ("hf:gpt22", "transformers has no model type 'gpt22' .* there is gpt2"),
+        ("hf:no.json", "cannot read no.json"),
+    ):
+        status, out, err = run(capsys, target)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert re.search(said, err), err
+
+
 def test_inputs_are_described_by_place_or_by_name(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -316,7 +343,7 @@ def test_growth_is_said_in_a_sentence(
 ) -> None:
     path = tmp_path / "growing_models.py"
     path.write_text(KNOWN_MODELS)
-    status, out, _ = run(capsys, f"{path}:{name}")
+    status, out, _ = run(capsys, f"{path}:{name}", "--all")
     sys.modules.pop("growing_models", None)
     assert status == 0
     said = " ".join(out.split())
@@ -342,12 +369,34 @@ def test_no_line_is_wider_than_the_terminal(
     for more in ([], ["--all"]):
         _, out, _ = run(capsys, f"{models}:{name}", "--input", described, *more)
         assert max(map(len, out.splitlines())) <= width, out
-        assert "log2 gain" in out
-        cut = [line for line in out.splitlines() if line.startswith("…")]
-        assert bool(cut) == (name == "Net")
-        assert all(line.split()[0].rpartition(".")[2].isdigit() for line in cut), (
-            "the end of a name is kept"
+        assert ("log2 gain" in out) == bool(more)
+        cut = [line.split()[0] for line in out.splitlines() if "…" in line.split(" ")[0]]
+        if more:
+            assert bool(cut) == (name == "Net")
+        assert all(part[0] == "a" and part[-1].isdigit() for part in cut), (
+            "both ends of a name are kept"
         )
+
+
+def test_blocks_are_listed_first_and_the_operations_inside_one_on_demand(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = (f"{models}:bn", "--input", "float32[8,64]")
+    _, out, _ = run(capsys, *argv)
+    lines = out.splitlines()
+    heads = next(i for i, line in enumerate(lines) if line.startswith("block"))
+    names = [line.split("  ")[0] for line in lines[heads + 1 : heads + 22]]
+    assert names == ["input", *(f"{3 * k} to {3 * k + 2}" for k in range(20))]
+    assert lines[heads].split()[:6] == ["block", "RMS", "RMS", "forward", "backward", "theory"]
+    for name in ("3 to 5", "4"):
+        _, out, _ = run(capsys, *argv, "--inside", name)
+        listed = out.split("\noperation")[1].splitlines()
+        rows = [line.split()[:2] for line in listed if line[:1].isdigit()]
+        every = [["3", "linear"], ["4", "batch_norm"], ["5", "relu"]]
+        assert rows == (every if name == "3 to 5" else every[1:2])
+    status, out, err = run(capsys, *argv, "--inside", "3 to 6")
+    assert (status, out) == (2, "")
+    assert "there is no block or module '3 to 6'; there is 3 to 5" in err
 
 
 def test_piped_it_is_quiet_and_a_terminal_without_unicode_gets_ascii(models: Path) -> None:
@@ -411,6 +460,8 @@ def test_a_cut_gradient_fails_and_every_line_says_where_the_account_ends(
     assert (
         "No gradient reaches first.0 ... first.10: it stops at detach in front of second.0." in said
     )
+    _, out, _ = run(capsys, f"{models}:Cut", "--input", "float32[8,64]", "--all")
+    said = " ".join(out.split())
     assert "from the output to second.0 the gradient's squared norm changes" in said
     assert "the account ends at second.0: no gradient reaches input" in said
     assert re.search(r"gradient RMS \S+ \S+ \S+ \(second\.0 to output\)", said)
@@ -421,7 +472,8 @@ def test_the_line_of_bars_begins_and_ends_as_the_table_does(
     name: str, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = () if name == "with_inputs" else ("--input", "float32[8,64]")
-    _, out, _ = run(capsys, f"{models}:{name}", *given)
+    listed = ("--inside", "second") if name == "Cut" else ("--all",)
+    _, out, _ = run(capsys, f"{models}:{name}", *given, *listed)
     (bars,) = re.findall(r"gradient RMS (\S+) \S+ (\S+) \(", out)
     table = out.split("backward\n", 2)[1].splitlines()
     rows = [line.split() for line in table if re.search(r"\d+x64 ", line)]
@@ -437,7 +489,7 @@ def test_parameters_are_told_of_where_they_are_asked_for(
     told = (
         "parameters: 2 of 6 with a gradient (1 frozen), RMS 12.0 (small.weight) to 24.0 "
         "(large.weight); "
-        "none reaches cut.weight, idle.weight, idle.bias gradient RMS"
+        "none reaches cut.weight, idle.weight, idle.bias"
     )
     assert [told in each for each in said] == [False, True], said[1]
     assert "parameters:" not in said[0]
@@ -451,6 +503,6 @@ def test_parameters_are_told_of_where_they_are_asked_for(
 
 def test_no_gain_is_a_zero_with_a_minus(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """0.9999 squared is -0.0003 in log2."""
-    _, out, _ = run(capsys, f"{models}:small_steps", "--input", "float32[8,64]")
+    _, out, _ = run(capsys, f"{models}:small_steps", "--input", "float32[8,64]", "--all")
     assert out.count("+0.00") >= 6
     assert "-0.00" not in out

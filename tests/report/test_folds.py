@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from depthscale._diagnose import diagnose
 from depthscale._probe import probe
-from depthscale._report.chart.folds import folded, short
+from depthscale._report.chart.folds import folded
 from depthscale._report.chart.magnitudes import lost
 from depthscale._report.phrases import interval, rounded
 from depthscale._report.render import to_html
+from depthscale._report.short_names import axis_labels, cut_middle
 from depthscale.measure import growth, ledger
 from depthscale.run import Run, depth_of
 from depthscale.sketch import Sketch
@@ -73,7 +74,7 @@ def test_every_operation_is_in_one_part_and_every_gain_in_the_total(
 ) -> None:
     trace = traces[name]
     account = ledger(trace)
-    parts = folded(trace, account).parts
+    parts = folded(trace, account)
     assert (parts[0].first, parts[-1].last) == (0, len(trace.ops) - 1)
     assert all(above.last + 1 == below.first for above, below in pairwise(parts))
     assert 1 <= len(parts) <= 40
@@ -82,61 +83,47 @@ def test_every_operation_is_in_one_part_and_every_gain_in_the_total(
     )
 
 
-def test_a_flat_sequential_folds_into_the_steps_that_growth_takes(traces: dict[str, Run]) -> None:
-    trace = traces["flat"]
-    found, known = folded(trace, None), depth_of(trace)
+def test_a_part_is_a_block_and_of_many_blocks_several(traces: dict[str, Run]) -> None:
+    for name in ("flat", "blocks", "recurrent"):
+        rows = traces[name].blocks()
+        parts = folded(traces[name], None)
+        assert [(part.name, part.first, part.last) for part in parts] == [
+            (row.name, row.first, row.last) for row in rows
+        ]
+    deep = folded(traces["deep"], None)
+    assert [part.name for part in deep[:2]] == ["input to 6 to 8", "9 to 11 to 18 to 20"]
+    assert len(deep) == 38
+
+
+def test_a_flat_sequential_has_the_steps_that_growth_takes(traces: dict[str, Run]) -> None:
+    known = depth_of(traces["flat"])
     assert known is not None
-    assert found.step == known.word == "linear-batch_norm-relu"
-    assert [part.name for part in found.parts] == ["input", *(f"step {k}" for k in range(1, 21))]
-    assert [(below.last, part.last) for below, part in pairwise(found.parts[1:-1])] == list(
-        known.pairs
-    )
-    kinds = {
-        tuple(op.op for op in trace.ops[part.first : part.last + 1]) for part in found.parts[1:]
-    }
-    assert kinds == {("linear", "batch_norm", "relu")}
+    rows = traces["flat"].blocks()
+    assert {row.kind for row in rows.rows[1:]} == {known.word} == {"linear-batch_norm-relu"}
+    assert [(below.last, row.last) for below, row in pairwise(rows.rows[1:-1])] == [*known.pairs]
 
 
 @pytest.mark.parametrize(
     "wrap", [lambda x: nn.Sequential(x), lambda x: nn.Sequential(nn.Sequential(x), nn.Tanh())]
 )
-def test_a_flat_sequential_inside_a_module_folds_all_the_same(
+def test_a_flat_sequential_inside_a_module_has_them_all_the_same(
     wrap: Callable[[nn.Module], nn.Module],
 ) -> None:
     """Its module holds them all: one part would say nothing."""
-    found = folded(traced(wrap(flat(20))), None)
-    assert sum(part.name.startswith("step ") for part in found.parts) == 20
+    rows = traced(wrap(flat(20))).blocks()
+    assert sum(row.kind == "linear-batch_norm-relu" for row in rows) == 20
 
 
 def test_what_lies_before_and_after_the_steps_keeps_its_names(traces: dict[str, Run]) -> None:
     """The head's ReLU-less layer is no step; the sequence that covers most of the depth is."""
-    found = folded(traces["flat with a head"], None)
-    assert [part.name for part in found.parts] == [
-        "input",
-        "0",
-        "1",
-        *(f"step {k}" for k in range(1, 13)),
-        "38",
-    ]
-
-
-def test_blocks_keep_the_names_of_their_modules(traces: dict[str, Run]) -> None:
-    found = folded(traces["blocks"], None)
-    assert found.step == ""
-    assert [part.name for part in found.parts] == ["input", *map(str, range(10))]
-
-
-def test_many_steps_share_a_part(traces: dict[str, Run]) -> None:
-    found = folded(traces["deep"], None)
-    assert [part.name for part in found.parts[:3]] == ["input", "steps 1 to 4", "steps 5 to 8"]
-    assert found.parts[-1].name == "steps 149 to 150"
-    assert len(found.parts) == 39
+    names = [(row.name, bool(row.kind)) for row in traces["flat with a head"].blocks()]
+    assert names[:3] == [("input", False), ("0 to 1", False), ("2 to 4", True)]
+    assert names[-2:] == [("35 to 37", True), ("38", False)]
 
 
 def test_uses_of_a_cell_are_steps(traces: dict[str, Run]) -> None:
-    found = folded(traces["recurrent"], None)
-    assert found.step.startswith("use of ")
-    assert sum(part.name.startswith("step ") for part in found.parts) >= 4
+    kinds = [row.kind for row in traces["recurrent"].blocks()]
+    assert sum(kind.startswith("use of ") for kind in kinds) >= 4
 
 
 class Branches(nn.Module):
@@ -154,18 +141,21 @@ class Branches(nn.Module):
 
 
 def test_a_first_repetition_that_runs_other_operations_is_no_step() -> None:
-    found = folded(traced(Branches()), None)
-    assert found.step == "add"
-    assert [(part.first, part.last) for part in found.parts if part.name.startswith("step ")] == [
+    rows = traced(Branches()).blocks()
+    assert [(row.first, row.last) for row in rows if row.kind == "add"] == [
         (5 + 3 * k, 7 + 3 * k) for k in range(7)
     ]
 
 
-def test_a_long_path_is_cut_between_its_components() -> None:
-    assert short("encoder.layers.3") == "encoder.layers.3"
-    assert short("resnet.encoder.stages.3.layers.2") == "…encoder.stages.3.layers.2"
-    assert short("a.very_long_component_of_a_path.x") == "…x"
-    assert short("x" * 40) == "…" + "x" * 25
+def test_a_long_name_keeps_both_ends() -> None:
+    assert cut_middle("encoder.layers.3") == "encoder.layers.3"
+    assert cut_middle("resnet.encoder.stages.3.layers.2") == "resnet.e…stages.3.layers.2"
+    assert len(cut_middle("x" * 40, 12)) == 12
+    stages = [f"net.stages.{k}.layers.0" for k in range(3)]
+    assert axis_labels(["stem", *stages], stages) == [
+        "stem",
+        *(f"{k}.layers.0" for k in range(3)),
+    ]
 
 
 def test_of_a_block_the_operation_that_loses_most_is_drawn() -> None:
@@ -202,7 +192,7 @@ def test_the_first_screen_has_the_rate_with_its_interval_and_theory_s() -> None:
         f"95 % interval {rounded(low, found.stderr)} to {rounded(high, found.stderr)}, steps 1 to 9"
         in text
     )
-    assert f"Theory: ×{predicted:.5g}." in text
-    assert "batch of 16, 4 networks<" in text
+    assert f"Theory: ×{rounded(predicted, found.stderr)}." in text
+    assert "batch of 16, 4 networks, 11 blocks of 31 operations<" in text
     assert "± 2 standard errors over 4 networks." in text
     assert "standard errors over" not in to_html(traced(flat(10)))

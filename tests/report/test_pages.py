@@ -278,7 +278,7 @@ def test_print_holds_every_section_and_every_row(
         {
             "article": "All numbers",
             "profile": "Layers",
-            "trace": "Operations",
+            "trace": "Every operation",
             "traces": "Steps of depth",
         }[name]
     )[-1]
@@ -332,12 +332,12 @@ def test_one_selected_operation_is_selected_everywhere(pages: dict[str, Path], s
 def test_the_step_of_a_selected_operation_is_shaded_in_every_chart(
     pages: dict[str, Path], show: Open
 ) -> None:
-    """Operation 8 is the Batch Norm of the third step: modules 6 to 8."""
+    """Operation 8 is the Batch Norm of the third block: modules 6 to 8."""
     page = show(pages["flat"])
     page.locator(".rows tr[data-at='8']").click()
     page.wait_for_function("document.querySelector('#waterfall path[opacity=\"0.15\"]')")
     opened = page.locator("details.block[open] summary").all_text_contents()
-    assert [each.split("×")[0] for each in opened] == [f"step 3 {LONG}.6 to {LONG}.8"]
+    assert [each.split("×")[0] for each in opened] == [f"{LONG}.6 to 8"]
     assert page.locator(".ops li[aria-selected=true]").get_attribute("data-at") == "8"
     for chart, shade in (
         ("waterfall", "path[opacity='0.15']"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from depthscale.theory.space.softmax_law import softmax_rows
+from depthscale.theory.space.softmax_law import softmax_row, softmax_rows
 
 
 @pytest.mark.parametrize("positions", [2, 16, 64])
@@ -15,32 +15,32 @@ def test_the_law_is_what_is_drawn(variance: float, positions: int) -> None:
     weights /= weights.sum(1, keepdims=True)
     squares = (weights**2).sum(1)
     slopes = squares - 2 * (weights**3).sum(1) + squares**2
-    law = softmax_rows(variance, 1, positions)
-    for drawn, (expected,) in ((squares, law.square), (slopes, law.slope)):
+    law = softmax_row(variance, positions)
+    for drawn, expected in ((squares, law.square), (slopes, law.slope)):
         assert abs(drawn.mean() - expected) < 4 * drawn.std() / np.sqrt(len(drawn))
 
 
 def test_at_its_ends_the_law_is_exact() -> None:
-    even = softmax_rows(0.0, 1, 10)
-    assert even.square[0] == pytest.approx(1 / 10)
-    assert even.slope[0] == pytest.approx(1 / 10 * (1 - 1 / 10))
-    alone = softmax_rows(2.0, 1, 1)
-    assert alone.square[0] == pytest.approx(1.0, abs=1e-9)
-    assert alone.slope[0] == pytest.approx(0.0, abs=1e-9)
-    frozen = softmax_rows(100.0, 1, 4)
-    assert frozen.square[0] > 0.8
+    even = softmax_row(0.0, 10)
+    assert even.square == pytest.approx(1 / 10)
+    assert even.slope == pytest.approx(1 / 10 * (1 - 1 / 10))
+    alone = softmax_row(2.0, 1)
+    assert alone.square == pytest.approx(1.0, abs=1e-9)
+    assert alone.slope == pytest.approx(0.0, abs=1e-9)
+    frozen = softmax_row(100.0, 4)
+    assert frozen.square > 0.8
 
 
 def test_small_logits_widen_as_their_variance() -> None:
     """E sum a^2 = e^v / t to the leading order in the variance v, less 1 / t of what centring
     takes: (1 + v (1 - 1 / t)) / t."""
     for positions in (4, 32):
-        (square,) = softmax_rows(1e-3, 1, positions).square
+        square = softmax_row(1e-3, positions).square
         expected = (1 + 1e-3 * (1 - 1 / positions)) / positions
         assert square == pytest.approx(expected, rel=3e-6)
 
 
 def test_a_causal_row_is_a_row_over_its_own_past() -> None:
-    rows = softmax_rows(1.3, 40, 40, causal=True)
+    rows = softmax_rows(1.3, 40)
     for t in (1, 7, 40):
-        assert rows.square[t - 1] == pytest.approx(softmax_rows(1.3, 1, t).square[0], rel=1e-3)
+        assert rows.square[t - 1] == pytest.approx(softmax_row(1.3, t).square, rel=1e-3)

@@ -95,3 +95,40 @@ def test_torchs_own_attention_shows_what_it_calls(need_weights: bool) -> None:
     assert found.ops[-1].log2_activation_ms == pytest.approx(
         run.ops[-1].log2_activation_ms, abs=0.3
     )
+
+
+class Masked(nn.Module):
+    """Attention under a mask, of truth values or of numbers to add."""
+
+    def __init__(self, mask: Tensor):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = x.unflatten(-1, (4, -1)).transpose(1, 2)
+        y = nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=self.mask)
+        return y.transpose(1, 2).flatten(2)
+
+
+def past(window: int, positions: int = 12) -> Tensor:
+    return torch.ones(positions, positions, dtype=torch.bool).tril().triu(1 - window)
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [
+        (past(12), (True, None)),
+        (past(5), (True, 5)),
+        (past(5).expand(2, 1, 12, 12), (True, 5)),
+        (torch.zeros(12, 12).masked_fill(~past(12), -torch.inf), (True, None)),
+        (torch.zeros(12, 12).masked_fill(~past(4), torch.finfo(torch.float32).min), (True, 4)),
+        (past(12).T, (False, None)),
+        (past(12) & (torch.arange(12) != 3) | past(1), (False, None)),
+        (torch.randn(12, 12).masked_fill(~past(12), -torch.inf), (True, None)),
+        (torch.randn(12, 12), (False, None)),
+    ],
+)
+def test_a_mask_of_the_past_is_known(mask: Tensor, expected: tuple[bool, int | None]) -> None:
+    run = probe(Masked(mask), torch.randn(2, 12, 32))
+    (attention,) = [w for op in run.ops for w in op.meaning.what if isinstance(w, Attention)]
+    assert (attention.causal, attention.window) == expected

@@ -14,6 +14,7 @@ import torch
 import torch.utils.checkpoint as checkpointing
 from torch import Tensor
 from torch.autograd.graph import Node
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 _probing = threading.local()
 _turn = threading.RLock()
@@ -240,6 +241,20 @@ def as_written(
             if not _patched:
                 checkpointing.CheckpointFunction = _reentrant  # type: ignore[misc]
                 torch.cond = _cond
+
+
+@contextmanager
+def quiet_optimizers() -> Iterator[None]:
+    """Hooks that the user set on the steps of all optimizers do not run while the context lasts."""
+    tables: list[Any] = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
+    kept = [dict(table) for table in tables]
+    for table in tables:
+        table.clear()
+    try:
+        yield
+    finally:
+        for table, hooks in zip(tables, kept, strict=True):
+            table.update(hooks)
 
 
 def _taken_branch(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:

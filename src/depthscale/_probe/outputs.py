@@ -11,7 +11,7 @@ from depthscale.errors import InvalidProbe
 
 LOSSES = ("independent", "shared")
 _USUAL = ("logits", "last_hidden_state", "sample", "prediction_logits")
-Loss = str | Callable[[Any], Tensor]
+Loss = str | Callable[..., Tensor]
 
 
 def chosen(output: Any, name: str | None) -> Tensor:

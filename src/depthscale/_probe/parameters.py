@@ -15,7 +15,7 @@ from depthscale._probe.modules import ModuleCall
 from depthscale._probe.sketching import dense, is_dense, shape_of, sketch_of, stored
 from depthscale._probe.tree import Tree
 from depthscale.errors import UnsupportedTensor
-from depthscale.run import Fate, NotSeen, TracedParameter
+from depthscale.run import Fate, NotSeen, TracedParameter, Turn
 from depthscale.sketch import Sketch
 from depthscale.sketch.counting import float32_array, is_own_kind, mean_square
 
@@ -31,7 +31,7 @@ class Parameters:
     def __init__(self, tree: Tree, log2_scale: int, *, sketched: bool, kept: bool):
         """sketched: whether values and gradients are counted; kept: whether autograd hands the
         gradients over whole."""
-        self._tree, self._log2_scale, self._sketched, self._kept = tree, log2_scale, sketched, kept
+        self._tree, self._log2_scale, self._sketched, self.kept = tree, log2_scale, sketched, kept
         self._names = {id(tensor): name for name, tensor in tree.tensors}
         self._adopted: set[int] = set()
         self._mean_squares: dict[tuple[int, int], float | Tensor] = {}
@@ -46,7 +46,7 @@ class Parameters:
     def differentiated(self) -> list[tuple[str, nn.Parameter]]:
         """Whose gradients are asked for; read after the forward pass, which may change what
         requires one."""
-        every = self._sketched or self._kept
+        every = self._sketched or self.kept
         return [
             (name, p)
             for name, p in self._tree.parameters
@@ -134,7 +134,7 @@ class Parameters:
         """Counts a gradient as soon as it is whole, and returns what autograd keeps of it until the
         end: zeros of no size, made before the pass, lest they lie behind the gradient's memory and
         keep that from being used again."""
-        nothing = zero.expand(parameter.shape) if is_dense(parameter) and not self._kept else None
+        nothing = zero.expand(parameter.shape) if is_dense(parameter) and not self.kept else None
 
         def hook(gradient: Tensor | None) -> Tensor | None:
             if gradient is None or internals.running_pass() != self._pass:
@@ -171,13 +171,17 @@ class Parameters:
         return {name: sum(each[1:], each[0]) for name, each in self._gradients.items() if each}
 
     def traced(
-        self, fates: Mapping[str, Fate], hidden: Mapping[str, Tensor]
+        self,
+        fates: Mapping[str, Fate],
+        hidden: Mapping[str, Tensor],
+        turns: Mapping[str, Turn],
     ) -> tuple[TracedParameter, ...]:
         """Every parameter, with its values and gradient if they were asked for and can be counted.
 
         Args:
             fates: What becomes of each, by name.
             hidden: Those that are not registered, by name.
+            turns: What the optimizer does to each, by name.
         """
         gradients = self.gradients if self._sketched else {}
         registered = dict(self._tree.parameters)
@@ -191,6 +195,7 @@ class Parameters:
                 gradients.get(name),
                 fate,
                 copies.get(name, ""),
+                turns.get(name),
             )
             for name, fate in fates.items()
         )

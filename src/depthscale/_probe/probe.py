@@ -1,7 +1,8 @@
 """probe: one run of a model, every operation seen forward and backward, the model left as it
 was."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from inspect import signature
 from itertools import count
@@ -14,8 +15,10 @@ from torch import nn
 
 from depthscale._probe import inputs as given
 from depthscale._probe import internals, modules, outputs
+from depthscale._probe.given_inputs import understood
 from depthscale._probe.interrupts import Held, Interruptible
-from depthscale._probe.probe_pass import MODES, ProbeOptions, ProbePass
+from depthscale._probe.probe_options import MODES, ProbeOptions
+from depthscale._probe.probe_pass import ProbePass
 from depthscale._probe.randomness import seeded
 from depthscale._probe.ranks import is_shared, over_ranks
 from depthscale._probe.state import model_state
@@ -42,35 +45,56 @@ def probe(
     verify: bool = False,
     norms: bool = False,
     optimizer: torch.optim.Optimizer | None = None,
+    targets: Any = None,
     group: Any = None,
 ) -> Run:
     """Run a model once, forward and backward, and see every operation; the model is then as it was,
     bit for bit.
 
-    model: any torch.nn.Module; or a function without arguments that makes one, or one and its
-    inputs.
-    inputs: a tensor, a tuple or list of arguments, or a mapping of keyword arguments; they are
-    copied, and floating ones are differentiated. For integer inputs differentiation ends at the
-    embeddings' outputs.
-    loss: "independent": a standard-normal cotangent for every value of the output; "shared": one
-    for all samples of the first axis, E = sum_t w . x_t; or a function of the model's output that
-    returns a scalar. A scalar output is its own loss.
-    mode: "train" or "eval"; None takes the model as it stands. / params: every parameter and its
-    gradient, too.
-    repeats: cotangents drawn, one backward pass each; of a function, models made, one each after
-    seeding torch, Python and numpy with seed + i.
-    output: name of the output's part to differentiate, as "logits" or "0"; None: the tensor,
-    .logits, .last_hidden_state, or the first floating one. / loss_scale: a power of two that
-    multiplies the loss; gradients are reported without it.
-    norms: record every norm's terms and every activation's slopes, which `explain` reads; about
-    twice the time.
-    optimizer: the user's; parameters that it does not move have the fate "not in optimizer".
-    verify: run the model plainly, too, and compare outputs and gradients bit by bit
-    (Run.verified).
-    group: of torch.distributed, whose ranks each probe a share of a batch, which are added up;
-    None: the default one, where there is one; False: this rank's share alone.
-    returns: Run. / raises: InvalidProbe for what cannot be probed; what the model itself raises,
-    with a note of where it was.
+    Args:
+        model: any torch.nn.Module; or a function without arguments that makes one, or one and its
+            inputs.
+        inputs: a tensor, a tuple or list of arguments, or a mapping of keyword arguments, as a
+            tokenizer returns it; a description, "float32[8,3,64,64]" or "int64[2,64]<50257", or
+            sizes, (8, 3, 64, 64), of which standard normal values are drawn; numpy arrays; a
+            DataLoader, of which the first batch is taken. They are copied, and floating ones are
+            differentiated. For integer inputs differentiation ends at the embeddings' outputs.
+        loss: "independent": a standard-normal cotangent for every value of the output; "shared":
+            one for all samples of the first axis, E = sum_t w . x_t; a function of the model's
+            output that returns a scalar; or a loss of outputs and targets, as
+            `nn.CrossEntropyLoss()`. A scalar output is its own loss.
+        mode: "train" or "eval"; None takes the model as it stands.
+        params: every parameter and its gradient, too.
+        repeats: of a function, models made, one each after seeding torch, Python and numpy with
+            seed + i; of a model, cotangents drawn, one backward pass each.
+        seed: of the first.
+        output: name of the output's part to differentiate, as "logits" or "0"; None: the tensor,
+            .logits, .last_hidden_state, or the first floating one.
+        loss_scale: a power of two that multiplies the loss; gradients are reported without it.
+        verify: run the model plainly, too, and compare outputs and gradients bit by bit
+            (Run.verified).
+        norms: record every norm's terms and every activation's slopes, which `explain` reads;
+            about twice the time.
+        optimizer: the user's; parameters that it does not move have the fate "not in optimizer".
+        group: of torch.distributed, whose ranks each probe a share of a batch, which are added
+            up; None: the default one, where there is one; False: this rank's share alone.
+        targets: what a loss of outputs and targets judges by; None where they are the last part of
+            inputs.
+
+    Returns:
+        Run; `print(diagnose(run))` says what is wrong, `run.blocks()` where.
+
+    Raises:
+        InvalidProbe: for what cannot be probed. What the model itself raises comes with a note of
+            where it was.
+
+    Example:
+        >>> import depthscale as ds
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> run = ds.probe(model, (4, 8))
+        >>> [op.op for op in run]
+        ['input', 'linear', 'relu', 'linear']
     """
     _require(mode in (None, *MODES), f"mode must be train, eval or None, got {mode!r}")
     repeats = _count(repeats, 1, _LAST_SEED, "repeats must be a whole number from 1")
@@ -98,13 +122,27 @@ def probe(
         group,
     )
     if isinstance(model, nn.Module) or not callable(model):
-        return _probe(options)
-    return merged([_probe(_drawn(options, model, seed + i)) for i in range(repeats)])
+        return _probe(_ready(options, targets))
+    drawn = (_drawn(options, model, seed + i) for i in range(repeats))
+    return merged([_probe(_ready(each, targets)) for each in drawn])
+
+
+def _ready(asked: ProbeOptions, targets: Any) -> ProbeOptions:
+    """The same, of a bare module and inputs that it can be called with."""
+    asked = replace(asked, model=modules.unwrapped(asked.model))
+    given.require_module(asked.model)
+    _require(
+        asked.inputs is not None,
+        "probe needs inputs: a tensor, sizes as (8, 3, 64, 64), a description as "
+        "'float32[8,3,64,64]', a tuple of arguments, a dict of keyword arguments, or a DataLoader",
+    )
+    inputs, loss = understood(asked.inputs, asked.loss, targets, asked.model, asked.seed)
+    return replace(asked, inputs=inputs, loss=loss)
 
 
 def _drawn(options: ProbeOptions, factory: Callable[[], Any], seed: int) -> ProbeOptions:
     """The same of the model that a function makes after a seed."""
-    model, inputs = _made(factory, options.inputs, seed)
+    model, inputs = made(factory, options.inputs, seed)
     return replace(options, model=model, inputs=inputs, repeats=1, seed=seed)
 
 
@@ -128,7 +166,7 @@ def _count(value: Any, least: int, most: int, otherwise: str) -> int:
     return int(value)
 
 
-def _made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
+def made(factory: Callable[[], Any], inputs: Any, seed: int) -> tuple[Any, Any]:
     """A model after its seed, and its inputs: the given ones, or those that the factory returns
     with it."""
     _require_no_arguments(factory)
@@ -154,12 +192,6 @@ def _require_no_arguments(factory: Callable[..., Any]) -> None:
 
 
 def _probe(asked: ProbeOptions) -> Run:
-    asked = replace(asked, model=modules.unwrapped(asked.model))
-    given.require_module(asked.model)
-    _require(
-        asked.inputs is not None,
-        "probe needs inputs: a tensor, a tuple of arguments, or a dict of keyword arguments",
-    )
     tree = walked(asked.model)
     given.require_values(tree)
     with (
@@ -175,7 +207,8 @@ def _probe(asked: ProbeOptions) -> Run:
             kept.before_any_write()  # a mode of one's own may merge weights, say
         asked.set_mode()
         run = ProbePass(asked, tree)
-        run.forward(kept)
+        with _one_value_explained():
+            run.forward(kept)
         run.backward(kept)
         probed = run.run()
     if kept.changed():
@@ -194,6 +227,21 @@ def _probe(asked: ProbeOptions) -> Run:
     if is_shared(asked.group):
         return over_ranks(probed, tree, asked.group, f"probe/{next(_numbers)}")
     return probed
+
+
+@contextmanager
+def _one_value_explained() -> Iterator[None]:
+    """raises: InvalidProbe for what torch says of a batch of 1 under Batch Norm."""
+    try:
+        yield
+    except ValueError as wrong:
+        if "more than 1 value per channel" not in str(wrong):
+            raise
+        where = "".join(getattr(wrong, "__notes__", ())).removeprefix("while probing, ")
+        raise InvalidProbe(
+            f"a batch of 1 has no variance that Batch Norm could divide by ({where}); give 8 "
+            "samples or more, or mode='eval' to use its running statistics"
+        ) from None
 
 
 def _require_power_of_two(scale: float) -> None:

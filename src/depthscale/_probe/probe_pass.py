@@ -1,9 +1,7 @@
 """One run of a model under the probe: forward, backward, and the trace of both."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import log2
 from typing import Any
 
 import torch
@@ -18,55 +16,29 @@ from depthscale._probe.fates import Flow, fates
 from depthscale._probe.interrupts import Interruptible
 from depthscale._probe.labels import overwriting
 from depthscale._probe.parameters import Parameters
+from depthscale._probe.probe_options import ProbeOptions
 from depthscale._probe.recorder import Recorder
 from depthscale._probe.resolve import resolved
 from depthscale._probe.rows import OperationRows, environment
 from depthscale._probe.state import StateGuard
 from depthscale._probe.tree import Tree
+from depthscale._probe.turning import turned
 from depthscale.errors import InvalidProbe
-from depthscale.run import Fate, FateKind, Probed, Run, recorded_run
+from depthscale.run import (
+    Fate,
+    FateKind,
+    OptimizerStep,
+    Probed,
+    Run,
+    Turn,
+    recorded_run,
+)
 from depthscale.sketch import Sketch
 
-MODES = ("train", "eval")
-
-
-@dataclass(frozen=True)
-class ProbeOptions:
-    """What `probe` was asked about one model; its docstring tells of each."""
-
-    model: Any
-    inputs: Any
-    loss: outputs.Loss
-    mode: str | None
-    params: bool
-    output: str | None
-    verify: bool
-    norms: bool
-    repeats: int
-    seed: int
-    loss_scale: float
-    optimizer: torch.optim.Optimizer | None
-    group: Any
-
-    @property
-    def optimized(self) -> set[int] | None:
-        """Identities of what the user's optimizer moves, if one was given."""
-        if self.optimizer is None:
-            return None
-        return {id(p) for group in self.optimizer.param_groups for p in group["params"]}
-
-    @property
-    def log2_scale(self) -> int:
-        return int(log2(self.loss_scale))
-
-    def set_mode(self) -> None:
-        if self.mode is not None:
-            self.model.train(self.mode == "train")
-
-    def loss_of(self, returned: Any) -> Tensor:
-        """What is differentiated: the chosen output, or the loss of all that the model returned."""
-        target = outputs.chosen(returned, self.output)
-        return outputs.scalar(self.loss(returned)) if callable(self.loss) else target
+_BESIDE = (
+    "an output that is not differentiated, nor what leads to it alone; output= names "
+    "another one, loss= takes all of them"
+)
 
 
 class ProbePass:
@@ -127,6 +99,7 @@ class ProbePass:
         self.ends = [op for op, _ in ends]
         self.sinks: list[Sketch] = []
         self.sources: dict[int, list[Sketch]] = {op: [] for op in self.ends}
+        self.parameters.kept |= self._is_stepped
         generator = torch.Generator("cpu").manual_seed(self.asked.seed)
         for repeat in range(self.asked.repeats):
             self._pass(ends, generator, last=repeat + 1 == self.asked.repeats)
@@ -203,15 +176,36 @@ class ProbePass:
         for op, sketch in found.items():
             self.reading.end_at(op, sketch)
             self.sources[op].append(sketch)
-        if self.asked.verify:
+        if self.parameters.kept:
             self.gradients = gradients
+
+    @property
+    def _is_stepped(self) -> bool:
+        """Whether the optimizer's step is taken: after a loss, in a mode that trains."""
+        is_loss = self.kind in ("callable", "output")
+        return self.asked.optimizer is not None and is_loss and self.tree.mode != "eval"
+
+    def _stepped(self, fates: Mapping[str, Fate]) -> tuple[OptimizerStep | None, dict[str, Turn]]:
+        """What the optimizer makes of the gradients that the user's own step has."""
+        if not self._is_stepped or self.asked.optimizer is None:
+            return None, {}
+        differentiated = self.parameters.differentiated
+        whole = self.gradients[len(self.gradients) - len(differentiated) :]
+        got = [
+            (name, p, gradient / self.asked.loss_scale)
+            for (name, p), gradient in zip(differentiated, whole, strict=True)
+            if gradient is not None and fates[name].kind in (FateKind.MOVES, FateKind.ZERO)
+        ]
+        return turned(self.asked.optimizer, got)
 
     def run(self) -> Run:
         rows = OperationRows(self.ops, self.reading)
         ops = rows.all()
         sink = self.ops.owners.producer(self.root)
         assert sink is not None
-        params = self.parameters.traced(self._fates(), self.hidden)  # tells what it cannot count
+        fates = self._fates()
+        step, turns = self._stepped(fates)
+        params = self.parameters.traced(fates, self.hidden, turns)  # tells what it cannot count
         others = (*self.not_seen, *self.reading.not_seen, *self.parameters.not_seen)
         origin = Probed(
             model=type(self.asked.model).__name__,
@@ -227,6 +221,7 @@ class ProbePass:
             loss_scale=self.asked.loss_scale,
             environment=environment(self.tree, self.target.device),
             norms=self.asked.norms,
+            step=step,
         )
         return recorded_run(ops, self.tree.notes(), self.kind, origin)
 

@@ -1,12 +1,14 @@
 """Records as a notebook shows them: the finding in words and a picture, drawn here and not by a
 script from elsewhere."""
 
+from itertools import islice
 from math import isfinite
 
 import vl_convert
 
 from depthscale._diagnose import Diagnosis, diagnose
 from depthscale._report.chart.record_charts import (
+    blocks_chart,
     ledger_chart,
     profile_chart,
     profiles_chart,
@@ -14,15 +16,19 @@ from depthscale._report.chart.record_charts import (
     trace_chart,
     traces_chart,
 )
+from depthscale._report.chart.steps_chart import steps_chart
+from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.chart.timeline_charts import timeline_chart
 from depthscale._report.page import Html, bullets, join, table, tag
+from depthscale._report.pages.sweep_page import default_maps
 from depthscale._report.phrases import between, described, rounded, verdict
 from depthscale.controls import disarm
-from depthscale.measure import Comparison, Growth, Ledger
+from depthscale.measure import Comparison, FirstSteps, Growth, Ledger
 from depthscale.monitor import Recording, Timeline
-from depthscale.run import Run
+from depthscale.run import Blocks, Run
 from depthscale.sketch import FORMATS, Sketch
+from depthscale.sweeps import Sweep, SweepMap
 
 _FAR = 3.0  # as a normal deviate
 
@@ -55,6 +61,22 @@ def trace_html(trace: Run) -> str:
         diagnosis_html(found),
         _drawn(trace_chart(trace)),
     )
+
+
+def blocks_html(blocks: Blocks) -> str:
+    """Signal and gradient by block, and every number."""
+    names = ("activation", "gradient", "forward", "backward", "theory_backward")
+    rows = [
+        [row.name, *(rounded(getattr(row, name), digits=3) for name in names)] for row in blocks
+    ]
+    headings = ["activation RMS", "gradient RMS", "gain forward", "gain backward", "theory"]
+    return join(_drawn(blocks_chart(blocks)), table(["block", *headings], rows))
+
+
+def steps_html(found: FirstSteps) -> str:
+    """The verdict, and the angle of each block."""
+    said = tag("p", tag("strong", found.model), f": {found.verdict}")
+    return join(said, _drawn(steps_chart(found)))
 
 
 def ledger_html(account: Ledger) -> str:
@@ -113,6 +135,16 @@ def sketch_html(sketch: Sketch) -> str:
         _drawn(sketch_chart(sketch)),
         table(["share that", "becomes 0", "overflows"], rows),
     )
+
+
+def sweep_html(found: Sweep) -> str:
+    """What is done, and its first map."""
+    maps = [_drawn(sweep_map_chart(each)) for each in islice(default_maps(found), 1)]
+    return join(tag("p", repr(found)), *maps)
+
+
+def sweep_map_html(found: SweepMap) -> str:
+    return _drawn(sweep_map_chart(found))
 
 
 def _drawn(picture: Chart) -> Html:

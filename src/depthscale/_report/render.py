@@ -6,7 +6,7 @@ A kind of record is a row of VIEWS; a new kind of page is its file and its row.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from depthscale import files
 from depthscale._diagnose import Diagnosis
@@ -14,6 +14,8 @@ from depthscale._explain import Argument, BatchnormWalk, Explanation, Matter, No
 from depthscale._report import notebook as cells
 from depthscale._report.article.article import article
 from depthscale._report.chart import record_charts as charts
+from depthscale._report.chart.steps_chart import steps_chart
+from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
 from depthscale._report.chart.timeline_charts import timeline_chart
 from depthscale._report.pages.argument_page import argument_page
@@ -23,15 +25,18 @@ from depthscale._report.pages.matter_page import matter_page
 from depthscale._report.pages.normalizers_page import normalizers_page
 from depthscale._report.pages.profile_page import profile_page
 from depthscale._report.pages.recording_page import recording_page, timeline_page
+from depthscale._report.pages.steps_page import steps_page
+from depthscale._report.pages.sweep_page import sweep_map_page, sweep_page
 from depthscale._report.pages.trace_page import trace_page
 from depthscale._report.pages.traces_page import traces_page
 from depthscale._report.pages.walk_page import walk_page
-from depthscale.errors import NoPicture
+from depthscale.errors import InvalidInput, NoPicture
 from depthscale.experiments import Founding, story, theory_beside
-from depthscale.measure import Comparison, Growth, Ledger, run_names
+from depthscale.measure import Comparison, FirstSteps, Growth, Ledger, run_names
 from depthscale.monitor import Recording, Timeline
-from depthscale.run import Run
+from depthscale.run import Blocks, Run
 from depthscale.sketch import Sketch
+from depthscale.sweeps import Sweep, SweepMap
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,13 @@ VIEWS: Mapping[type, View] = {
     Recording: View(recording_page, cell=cells.recording_html),
     Timeline: View(timeline_page, timeline_chart, cells.timeline_html),
     Comparison: View(cell=cells.comparison_html),
+    Blocks: View(chart=charts.blocks_chart, cell=cells.blocks_html),
     Growth: View(cell=cells.growth_html),
-    Ledger: View(cell=cells.ledger_html),
+    Ledger: View(chart=charts.ledger_chart, cell=cells.ledger_html),
+    FirstSteps: View(steps_page, steps_chart, cells.steps_html),
     Diagnosis: View(cell=cells.diagnosis_html),
+    Sweep: View(sweep_page, cell=cells.sweep_html),
+    SweepMap: View(sweep_map_page, sweep_map_chart, cells.sweep_map_html),
 }
 # several runs
 _DESCRIBED = View(comparison_page, charts.profiles_chart)
@@ -95,6 +104,9 @@ Reported = (
     | BatchnormWalk
     | Recording
     | Timeline
+    | Sweep
+    | SweepMap
+    | FirstSteps
 )
 
 
@@ -105,8 +117,8 @@ def report(what: Reported, path: str | Path) -> None:
         what: A Run (a simulated one is shown with its prediction); what `compare` returned, or
             two or more runs, in a list or by name; the founding experiment, which becomes an
             article; or what `explain` found: the growth argument (also at the norms of a model),
-            Batch Norm's backward pass, the normalizers, or whether it matters; a monitor's
-            recording or timeline.
+            Batch Norm's backward pass, the normalizers, or whether it matters; what `first_steps`
+            found; or a monitor's recording or timeline.
         path: The page's file.
 
     Raises:
@@ -129,15 +141,28 @@ def to_html(what: Reported) -> str:
     return view.page(records)
 
 
-def chart(what: Any) -> Chart:
+def chart(what: Any, x: Literal["operation", "block"] | None = None) -> Chart:
     """An altair chart to restyle.
 
     Args:
-        what: A Run, several (as `report` takes them) or a Sketch.
+        what: A Run, several (as `report` takes them), what `Run.blocks` or `ledger` returned, first
+            steps, or a Sketch.
+        x: Of a Run that ran, what stands along the axis: "block" or "operation".
 
     Raises:
         NoPicture: For anything else.
+
+    Example:
+        >>> import depthscale as ds
+        >>> run = ds.predict(ds.NetSpec(depth=4, width=8, norm="batch", batch=64))
+        >>> picture = ds.chart(run, x="block").properties(width=300)
     """
+    if x not in (None, "operation", "block"):
+        raise InvalidInput(f"x is 'operation' or 'block', got {x!r}")
+    if x == "block":
+        if not isinstance(what, Run):
+            raise NoPicture(f"x='block' goes with a Run, got {type(what).__name__}")
+        return charts.blocks_chart(what.blocks())
     if draw := VIEWS.get(type(what), View()).chart:
         return draw(what)
     view, records = _several(what)

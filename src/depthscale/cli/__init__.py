@@ -2,7 +2,18 @@
 
 from depthscale.cli.frame import app, main, offer
 
-for command in ("demo", "explain", "monitor", "phase", "predict", "probe", "report", "simulate"):
+for command in (
+    "demo",
+    "explain",
+    "monitor",
+    "phase",
+    "predict",
+    "probe",
+    "report",
+    "simulate",
+    "sweep",
+):
     offer(app, command, command)
+offer(app, "first_steps", "first_steps")
 
 __all__ = ["app", "main"]

@@ -6,7 +6,7 @@ from cyclopts import Parameter
 from rich.console import Group
 
 from depthscale.cli.frame import Html, Json, Seed
-from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, probed
+from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, Repeats, probed
 from depthscale.cli.output import check, console, deliver
 
 
@@ -18,9 +18,7 @@ def model(
     kw: Keywords = None,
     loss: OutputLoss = "independent",
     mode: Mode = None,
-    repeats: Annotated[
-        int, Parameter(help="how many networks are drawn; from 3 on, verdicts have standard errors")
-    ] = 1,
+    repeats: Repeats = 1,
     output: Part = None,
     norm: Annotated[str | None, Parameter(help="show the norm of this name in full")] = None,
     whole: Annotated[

@@ -64,7 +64,9 @@ def offer(parent: App, file: str, name: str) -> None:
     own = [each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == name]
     about = ast.get_docstring(own[0] if own else tree) or ""
     paragraphs = [" ".join(each.split()) for each in about.split("\n\n")]
-    parent.command(f"depthscale.cli.{file}:{name}", name=name, help="\n\n".join(paragraphs))
+    parent.command(
+        f"depthscale.cli.{file}:{name}", name=name.replace("_", "-"), help="\n\n".join(paragraphs)
+    )
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -4,7 +4,7 @@ dotted path to a class."""
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,13 +13,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from depthscale.cli.hf_models import HF, random_model
 from depthscale.errors import DepthscaleError, InvalidProbe
 
 Model = Annotated[
     str,
     Parameter(
-        help="file.py:function, package.module:function, or a dotted path to a class; the file or "
-        "module is run"
+        help="file.py:function, package.module:function, or a dotted path to a class, which is "
+        "looked for in the current folder, too, and run; or hf:gpt2, hf:config.json: a model type "
+        "of transformers with random weights"
     ),
 ]
 Inputs = Annotated[
@@ -31,6 +33,13 @@ Keywords = Annotated[
 ]
 OutputLoss = Annotated[
     str, Parameter(help="independent, shared, or file.py:function of the output")
+]
+Repeats = Annotated[
+    int,
+    Parameter(
+        help="of a function, networks drawn; of a model that is there already, cotangents; from 3 "
+        "on, verdicts have standard errors"
+    ),
 ]
 Mode = Annotated[str | None, Parameter(help="train or eval [default: as the function returns it]")]
 Part = Annotated[str | None, Parameter(help="part of the output to differentiate, as logits")]
@@ -56,17 +65,17 @@ def named(target: str) -> Any:
     return found
 
 
-def factory(target: str) -> Callable[[], Any]:
-    """What makes the model of that name: a function or class without arguments; of a module that is
-    there already, itself.
+def factory(target: str) -> Any:
+    """What makes the model of that name: a function or class without arguments; a module that is
+    there already.
 
     raises: InvalidProbe for what cannot be called, and for what needs arguments.
     """
     from torch import nn
 
-    found = named(target)
+    found = random_model(target) if target.startswith(HF) else named(target)
     if isinstance(found, nn.Module):
-        return lambda: found
+        return found
     if not callable(found):
         raise InvalidProbe(
             f"{target} is a {type(found).__name__}; name a function or class that makes a "
@@ -120,9 +129,11 @@ def probed(
 def _loaded(place: str, target: str) -> ModuleType:
     try:
         with redirect_stdout(sys.stderr):
-            return (
-                _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-            )
+            if place.endswith(".py"):
+                return _from_file(Path(place))
+            if str(Path.cwd()) not in sys.path:
+                sys.path.insert(0, str(Path.cwd()))
+            return importlib.import_module(place)
     except InvalidProbe:
         raise
     except Exception as wrong:

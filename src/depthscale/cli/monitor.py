@@ -67,5 +67,5 @@ def _one_step(
         run = loaded.at(step)
     except KeyError as missing:
         raise InvalidInput(missing.args[0]) from None
-    told(run, whole, quiet=str(json) == "-")
+    told(run, whole, None, quiet=str(json) == "-")
     written(run, save, json, html)

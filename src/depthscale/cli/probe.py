@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from depthscale.cli.frame import Html, Json, Save, Seed
-from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, probed
+from depthscale.cli.models import Inputs, Keywords, Mode, Model, OutputLoss, Part, Repeats, probed
 from depthscale.cli.output import check, console, put
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def probe(
     kw: Keywords = None,
     loss: OutputLoss = "independent",
     mode: Mode = None,
-    repeats: Annotated[int, Parameter(help="how many networks are drawn")] = 1,
+    repeats: Repeats = 1,
     params: Annotated[
         bool, Parameter(help="parameters and their gradients, too", negative="")
     ] = False,
@@ -32,8 +32,12 @@ def probe(
         bool, Parameter(help="run the model plainly, too, and compare bit by bit", negative="")
     ] = False,
     whole: Annotated[
-        bool, Parameter(name="--all", help="list every operation", negative="")
+        bool,
+        Parameter(name="--all", help="list every operation instead of the blocks", negative=""),
     ] = False,
+    inside: Annotated[
+        str | None, Parameter(help="list the operations of the block or module of this name")
+    ] = None,
     fail_on: Annotated[
         list[str] | None,
         Parameter(help="rule, beginning of one, or severity that gives exit status 1", negative=""),
@@ -55,14 +59,14 @@ def probe(
     require_known(tuple(fail_on or ()))
     asked = {"loss": loss, "mode": mode, "repeats": repeats, "output": output}
     trace = probed(model, input, kw, seed, params=params, verify=verify, **asked)
-    found = told(trace, whole, quiet=str(json) == "-")
+    found = told(trace, whole, inside, quiet=str(json) == "-")
     written(trace, save, json, html)
     if fail_on and found.matching(tuple(fail_on)):
         sys.stdout.flush()
         sys.exit(1)
 
 
-def told(trace: "Run", whole: bool, quiet: bool) -> "Diagnosis":
+def told(trace: "Run", whole: bool, inside: str | None, quiet: bool) -> "Diagnosis":
     """What is wrong with it; printed unless standard output takes the record."""
     from depthscale._diagnose import diagnose
     from depthscale._report import probe_view
@@ -70,9 +74,9 @@ def told(trace: "Run", whole: bool, quiet: bool) -> "Diagnosis":
     found, terminal = diagnose(trace), console()
     unicode = terminal.encoding.startswith("utf")
     if not quiet:
-        for line in probe_view(
-            trace, found, whole=whole, width=min(terminal.width, 120), unicode=unicode
-        ):
+        width = min(terminal.width, 120)
+        shown = {"whole": whole, "inside": inside, "width": width, "unicode": unicode}
+        for line in [*probe_view(trace, found, **shown)]:  # a wrong name is said before all else
             terminal.print(line, soft_wrap=isinstance(line, str))
     return found
 

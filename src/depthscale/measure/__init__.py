@@ -10,6 +10,7 @@ from depthscale.measure.compare import (
     gradient_along_depth,
     run_names,
 )
+from depthscale.measure.first_steps import FirstSteps
 from depthscale.measure.growth import Growth, Of, growth
 from depthscale.measure.laws import Factor, Law, Power, Segments, SuperExponential, Transient
 from depthscale.measure.ledger import Ledger, ledger
@@ -21,21 +22,27 @@ from depthscale.measure.small_batches import (
     norms_over_few,
     values_per_channel,
 )
+from depthscale.measure.step_words import at_rate, explodes, of_layers, short_rate
+from depthscale.measure.steps_taken import SCRAMBLED, BlockStep, ParameterStep
 from depthscale.measure.thresholds import SEVERITIES, Severity, Thresholds
 from depthscale.measure.wording import growth_in_words
 
 __all__ = [
     "AS_UNLIKELY",
     "FEWEST_VALUES",
+    "SCRAMBLED",
     "SEVERITIES",
     "Analysis",
+    "BlockStep",
     "Comparison",
     "Difference",
     "Factor",
+    "FirstSteps",
     "Growth",
     "Law",
     "Ledger",
     "Of",
+    "ParameterStep",
     "Power",
     "Ratio",
     "Segment",
@@ -44,7 +51,9 @@ __all__ = [
     "SuperExponential",
     "Thresholds",
     "Transient",
+    "at_rate",
     "compare",
+    "explodes",
     "flow",
     "gradient_along_depth",
     "growth",
@@ -52,6 +61,8 @@ __all__ = [
     "is_empty",
     "ledger",
     "norms_over_few",
+    "of_layers",
     "run_names",
+    "short_rate",
     "values_per_channel",
 ]

@@ -7,6 +7,7 @@ from math import inf, isfinite, nan
 from typing import TypeVar
 
 from depthscale.errors import UnreliableGrowth
+from depthscale.measure.first_steps import FirstSteps, first_steps_of
 from depthscale.measure.growth import Growth, Of, growth_along
 from depthscale.measure.ledger import Ledger, ledger
 from depthscale.measure.paths import is_swallowed
@@ -61,6 +62,12 @@ class Analysis:
     @cached_property
     def activation(self) -> Growth | UnreliableGrowth:
         return self._growth("activation")
+
+    @cached_property
+    def first_steps(self) -> FirstSteps | None:
+        """What the optimizer's next step does; None where no optimizer was given with a loss."""
+        growth = self.gradient if isinstance(self.gradient, Growth) else None
+        return first_steps_of(self.trace, self.depth, growth)
 
     @cached_property
     def theory(self) -> Run:

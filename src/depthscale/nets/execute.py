@@ -155,12 +155,14 @@ def _pool(kind: str, window: Window, x: Tensor) -> Tensor:
 def _attention(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """q, k, v: [samples, entries, positions]."""
     q, k, v = (x.unflatten(1, (attention.heads, -1)).transpose(2, 3) for x in (q, k, v))
+    t = q.shape[2]
+    past = torch.ones(t, t, dtype=torch.bool).tril().triu(1 - (attention.window or t))
     found = functional.scaled_dot_product_attention(
         q,
         k,
         v,
+        attn_mask=past if attention.causal else None,
         dropout_p=1 - attention.keep,
-        is_causal=attention.causal,
         scale=attention.scale / q.shape[-1] ** 0.5,
     )
     return found.transpose(2, 3).flatten(1, 2)

@@ -98,12 +98,14 @@ class Attention:
 
     Args:
         causal: Each position looks at those up to itself.
+        window: At so many of those at most.
         shared_by: Heads of queries that read one head of keys and values.
         keep: Each weight is kept with this probability and then divided by it, else 0.
     """
 
     heads: Positive = 1
     causal: bool = False
+    window: int | None = None
     scale: float = 1.0
     shared_by: int = 1
     keep: float = 1.0

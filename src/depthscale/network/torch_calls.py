@@ -135,11 +135,30 @@ def settings(function: str, args: Any, kwargs: Mapping[str, Any]) -> dict[str, A
 
 
 def _heads(
-    query: Any, key: Any, *others: Any, enable_gqa: bool = False, **named: Any
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    *others: Any,
+    enable_gqa: bool = False,
+    **named: Any,
 ) -> dict[str, Any]:
-    """Entries of a head, and how many heads of queries read one of keys."""
+    """Entries of a head, how many heads of queries read one of keys, and what a mask leaves."""
     shared = query.shape[-3] // key.shape[-3] if enable_gqa else 1
-    return {"head_size": query.shape[-1], "shared_by": shared}
+    return {"head_size": query.shape[-1], "shared_by": shared, **_past(attn_mask)}
+
+
+def _past(mask: Any) -> dict[str, Any]:
+    """Of a mask [..., queries, keys], of truth values or of what is added to logits: whether it
+    leaves each position its own past, or so many positions of it."""
+    if mask is None or mask.dim() < 2 or mask.shape[-1] != mask.shape[-2]:
+        return {}
+    seen = mask if not mask.dtype.is_signed else mask == 0
+    window = int(seen[(0,) * (mask.dim() - 2)][-1].sum())
+    past = seen.new_ones(seen.shape[-2:]).tril().triu(1 - window)
+    if not window or not bool((seen == past).all()):
+        return {}
+    return {"is_causal": True, **({"window": window} if window < mask.shape[-1] else {})}
 
 
 def _is_plain(value: Any) -> bool:

@@ -186,7 +186,8 @@ def _attention(call: Call, read: Sequence[Call]) -> Chain | None:
     scale = (given.get("scale") or 0.0) * given.get("head_size", 1) ** 0.5 or 1.0
     keep = 1 - given.get("dropout_p", 0.0)
     causal, shared_by = bool(given.get("is_causal")), given.get("shared_by", 1)
-    return [Attention(heads, causal, scale, shared_by, keep)] if keep > 0 else None
+    window = given.get("window")
+    return [Attention(heads, causal, window, scale, shared_by, keep)] if keep > 0 else None
 
 
 def _same(call: Call, read: Sequence[Call]) -> Chain | None:

@@ -38,7 +38,7 @@ def attention(calls: Sequence[Call], number: int) -> WrittenOut | None:
         if each.op in ("mul", "div") and by:
             scale *= abs(by) if each.op == "mul" else 1 / abs(by)
     heads = call.shape[1] if len(call.shape) == 4 else 1
-    what = Attention(heads, _is_causal(softmax), scale, 1, keep)
+    what = Attention(heads, _is_causal(softmax), None, scale, 1, keep)
     meaning = Meaning((what,), (*product.reads, values))
     return WrittenOut(meaning, frozenset((*behind, *before))) if keep > 0 else None
 

@@ -1,5 +1,7 @@
 """What is known of one network."""
 
+from depthscale.run.block_rows import measured_blocks
+from depthscale.run.block_table import BlockRow, Blocks
 from depthscale.run.depth import Depth, DepthKind, Paths
 from depthscale.run.find_depth import depth_of
 from depthscale.run.frames import data_frame, rows_frame
@@ -26,9 +28,12 @@ from depthscale.run.records import (
     mean_over_repeats,
 )
 from depthscale.run.run import Run
+from depthscale.run.turns import Invariance, OptimizerStep, Turn
 
 __all__ = [
     "Array",
+    "BlockRow",
+    "Blocks",
     "Coverage",
     "Depth",
     "DepthKind",
@@ -38,9 +43,11 @@ __all__ = [
     "Fate",
     "FateKind",
     "FateReason",
+    "Invariance",
     "Likeness",
     "NormSplit",
     "NotSeen",
+    "OptimizerStep",
     "Paths",
     "Predicted",
     "Probed",
@@ -54,11 +61,13 @@ __all__ = [
     "Slopes",
     "Terms",
     "TracedParameter",
+    "Turn",
     "data_frame",
     "depth_of",
     "kept",
     "log2_total",
     "mean_over_repeats",
+    "measured_blocks",
     "merged",
     "recorded_run",
     "rows_frame",

@@ -17,6 +17,7 @@ from depthscale.run.records import (
     Terms,
     TracedParameter,
 )
+from depthscale.run.turns import OptimizerStep
 
 Ends = tuple[tuple[Count, tuple[float, ...]], ...]
 
@@ -114,6 +115,7 @@ class Probed:
         verified: whether outputs and gradients were equal without the probe; None: not compared.
         norms: whether terms and slopes were recorded.
         ranks: processes whose shares of the batch are added up, each a pass.
+        step: of the user's optimizer, where it was given with a loss.
     """
 
     model: str
@@ -131,6 +133,7 @@ class Probed:
     environment: Mapping[str, str] = field(default_factory=dict)
     norms: bool = False
     ranks: Positive = 1
+    step: OptimizerStep | None = None
 
 
 Origin = Simulated | Probed | Predicted

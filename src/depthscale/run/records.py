@@ -7,6 +7,7 @@ from functools import cached_property
 from math import inf, log2, nan
 
 from depthscale.network import Count
+from depthscale.run.turns import Turn
 from depthscale.sketch import Sketch
 
 
@@ -195,6 +196,8 @@ class TracedParameter:
     Attributes:
         same_as: name of an earlier parameter of the same values, bit for bit; "" of those whose
             values are all equal, as of biases that begin at 0.
+        turn: what the next step of the optimizer does to it, where a probe was given a loss and
+            an optimizer.
         update: |w' - w| / |w| of the step that an optimizer made; None where none was seen.
     """
 
@@ -204,6 +207,7 @@ class TracedParameter:
     gradient: Sketch | None
     fate: Fate
     same_as: str = ""
+    turn: Turn | None = None
     update: float | None = None
 
 

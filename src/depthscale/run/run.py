@@ -4,6 +4,7 @@ graph."""
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from math import inf, isnan, nan
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from depthscale.drawable import Drawable
 from depthscale.network import Count, Graph
+from depthscale.run.block_table import Blocks
 from depthscale.run.frames import data_frame, rows_frame
 from depthscale.run.origin import Details, Ends, Origin, Predicted, Probed
 from depthscale.run.quantity import Array, Quantity
@@ -19,6 +21,7 @@ from depthscale.run.records import (
     Coverage,
     TracedParameter,
 )
+from depthscale.run.turns import OptimizerStep
 from depthscale.sketch import Sketch
 
 _COLUMNS = (
@@ -146,6 +149,11 @@ class Run(Drawable):
         return self.origin.params if isinstance(self.origin, Probed) else ()
 
     @property
+    def step(self) -> OptimizerStep | None:
+        """The next step of the user's optimizer, where a probe was given one and a loss."""
+        return self.origin.step if isinstance(self.origin, Probed) else None
+
+    @property
     def coverage(self) -> Coverage:
         """How much of the network was seen: all of it, but for a model that ran."""
         if isinstance(self.origin, Probed):
@@ -233,6 +241,12 @@ class Run(Drawable):
         gradient at the last)."""
         return self.origin.log_variance if isinstance(self.origin, Predicted) else None
 
+    @property
+    def weight_gradients(self) -> Array | None:
+        """[ops] theory's log2 of the mean square of an entry of dE/dW; nan of what has no weights,
+        None where theory was not asked."""
+        return self.origin.weight_gradients if isinstance(self.origin, Predicted) else None
+
     def __repr__(self) -> str:
         if isinstance(self.origin, Probed):
             c = self.origin.coverage
@@ -253,6 +267,19 @@ class Run(Drawable):
             f"Run({type(self.origin).__name__.lower()}: {self.model}, loss={self.loss!r}{over}; "
             f"gradient RMS {first} at the input, {last} at the output{stop})"
         )
+
+    def blocks(self) -> Blocks:
+        """The table that people read: one row a place of depth, with theory and findings beside it.
+
+        These live in higher parts, which are asked by name, as a notebook's picture is.
+
+        Example:
+            >>> import depthscale as ds
+            >>> run = ds.predict(ds.NetSpec(depth=4, width=8, norm="batch", batch=64))
+            >>> f"{run.blocks()['layer 3'].backward:.3f}"
+            '1.223'
+        """
+        return import_module("depthscale._diagnose.by_block").blocks_of(self)
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame: a row for each place of depth of a description, for each operation

@@ -248,7 +248,10 @@ def leaves_out(what: Operation) -> str:
                 "equal to them"
             )
         case Attention():
-            return "keys are independent but for what all share; masks but a causal one"
+            return (
+                "keys are independent but for what all share; masks, but of the future and of a "
+                "distant past"
+            )
         case Multiply():
             return "both sides of a product are independent"
         case _:

@@ -1,6 +1,7 @@
 """Quantities along depth on one pair of axes: points with their error as measured, lines as
 predicted."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,10 +20,11 @@ _HELD = 300.0
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross"]
 _DASHES = [[1, 0], [6, 4], [2, 2], [8, 3, 2, 3], [4, 2]]
 _HEIGHT = 320
+_MOST_NAMES = 24  # at an axis, as many as a phone shows
 LAYERS = "layer (0 is the input)"
 _ROWS_PER_LEGEND = 3
 _MEASURED = "measured"
-_SHORT = 17  # letters of a name that leave room beside it
+_SHORT = 16  # letters of a name that leave room beside it
 _STROKE = "M-1.2,0L1.2,0M0,-0.5M0,0.5"  # as high as a dot, so that their words stand on one line
 
 
@@ -64,6 +66,7 @@ def along_depth(
     marks: Sequence[tuple[int, str]] = (),
     line: str = "theory",
     names: Sequence[str] = (),
+    spans: Sequence[tuple[int, int]] = (),
 ) -> Chart:
     """Each series against the layer, on a logarithmic axis, with a mark at the selected layer.
 
@@ -71,8 +74,9 @@ def along_depth(
     itself.
     places: title of the horizontal axis; marks: places to point out, each with a word; names: of
     the places, to be told beside a point; line: what lines are, said in the legend where there are
-    points beside them. Bars reach 2 standard errors each way. What is 0, infinite or unknown has no
-    place on the axis and is left out.
+    points beside them; spans: of each place the first and the last operation, where places are
+    blocks, whose names stand at the axis. Bars reach 2 standard errors each way. What is 0,
+    infinite or unknown has no place on the axis and is left out.
     """
     scale = Scale(power, _beyond(series, power))
     points = [
@@ -90,10 +94,10 @@ def along_depth(
     values = [row[key] for row in points + lines for key in ("low", "high") if key in row] + [
         r["y"] for r in lines
     ]
-    x = layers(max(each.depth for each in series), places)
+    x = layers(max(each.depth for each in series), places, names if spans else ())
     y = _vertical(values, f"log10 of {title}" if scale.exponents else title, scale.exponents)
     look = _Look([each.name for each in series], bool(points), line if points and lines else "")
-    drawn: list[alt.Chart] = [selected(x), *_marks(marks, x)]
+    drawn: list[alt.Chart] = [selected_span(x, spans) if spans else selected(x), *_marks(marks, x)]
     drawn += [_lines(lines, look).encode(x=x, y=y)] if lines else []
     told = [
         alt.Tooltip("series:N", title="of"),
@@ -208,15 +212,23 @@ def _marked(rows: list[dict], look: _Look, y: alt.Y) -> list[alt.Chart]:
     return [*faint, bars, points]
 
 
-def layers(depth: int, title: str = LAYERS) -> alt.X:
-    """The horizontal axis that every chart over depth shares."""
+def layers(depth: int, title: str = LAYERS, names: Sequence[str] = ()) -> alt.X:
+    """The horizontal axis that every chart over depth shares. / names: of its places, which stand
+    there instead of their numbers."""
     scale = alt.Scale(domain=[-0.02 * depth, 1.02 * depth], nice=False, zero=False)
-    return alt.X(
-        "at:Q",
-        title=title,
-        scale=scale,
-        axis=alt.Axis(tickMinStep=1, grid=False, format="d", labelOverlap=True),
+    if not names:
+        axis = alt.Axis(tickMinStep=1, grid=False, labelOverlap=True, format="d")
+        return alt.X("at:Q", title=title, scale=scale, axis=axis)
+    axis = alt.Axis(
+        grid=False,
+        values=[*range(0, depth + 1, -(-(depth + 1) // _MOST_NAMES))],
+        labelExpr=f"{json.dumps(list(names))}[datum.value]",
+        labelAngle=-45,
+        labelAlign="right",
+        labelLimit=130,
+        labelOverlap=False,
     )
+    return alt.X("at:Q", title=title, scale=scale, axis=axis)
 
 
 def _marks(marks: Sequence[tuple[int, str]], x: alt.X) -> list[alt.Chart]:
@@ -225,7 +237,7 @@ def _marks(marks: Sequence[tuple[int, str]], x: alt.X) -> list[alt.Chart]:
         return []
     base = chart_of([{"at": at, "text": text} for at, text in marks]).encode(x=x)
     text = base.mark_text(
-        angle=270, align="right", baseline="bottom", dy=-3, fontSize=10, color=GUILTY
+        angle=270, align="right", baseline="bottom", dy=-3, fontSize=12, color=GUILTY
     )
     rule = base.mark_rule(color=GUILTY, strokeDash=[4, 3], strokeWidth=1.5)
     return [rule, text.encode(y=alt.value(4), text="text:N")]
@@ -234,6 +246,14 @@ def _marks(marks: Sequence[tuple[int, str]], x: alt.X) -> list[alt.Chart]:
 def selected(x: alt.X) -> alt.Chart:
     """A line at the selected place."""
     one = chart_of([{"at": 0}]).transform_calculate(at="selected").transform_filter("selected >= 0")
+    return one.mark_rule(color=INK, strokeWidth=7, opacity=0.15).encode(x=x)
+
+
+def selected_span(x: alt.X, spans: Sequence[tuple[int, int]]) -> alt.Chart:
+    """A line at the place that holds the selected operation."""
+    rows = [{"at": at, "first": first, "last": last} for at, (first, last) in enumerate(spans)]
+    held = "datum.first <= selected && selected <= datum.last"
+    one = chart_of(rows).transform_filter(held)
     return one.mark_rule(color=INK, strokeWidth=7, opacity=0.15).encode(x=x)
 
 

@@ -2,7 +2,7 @@
 formats drawn in."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import floor, isfinite, log10
 
 import altair as alt
@@ -45,20 +45,23 @@ def ridgeline(
     what: str,
     colour: str,
     names: Mapping[int, str] | None = None,
+    formats: Collection[str] = tuple(FORMATS),
 ) -> Chart:
     """Distribution of |x| at every layer (of many, at some), each ridge as high as any other; a
     tick marks its RMS.
 
     sketches: one a place; those missing, or without a nonzero value, have no ridge. / what: whose
     values; names: of places, where they have any but their numbers; a ridge then stands for all
-    places after the ridge above it, too.
+    places after the ridge above it, too. formats: whose ends are marked.
     """
     shown = _even(
         [layer for layer, sketch in enumerate(sketches) if _drawable(sketch)], _MOST_RIDGES
     )
-    edges = _edges([each for layer in shown if (each := sketches[layer])])
+    edges = _edges([each for layer in shown if (each := sketches[layer])], formats)
     y = _rows(
-        [names[layer] for layer in shown] if names else shown, title=None if names else "layer"
+        [names[layer] for layer in shown] if names else shown,
+        _HEADROOM if formats else _RIDGE,
+        None if names else "layer",
     )
     x = alt.X(
         "x:Q",
@@ -80,9 +83,10 @@ def ridgeline(
         )
     marks = _ticks(ticks, x, y, "at" if names else "layer")
     drawn = alt.layer(
-        *_limits(edges, x, y), _chosen(ticks, y), _areas(outlines, colour, x, y), marks
+        *_limits(edges, x, y, formats), _chosen(ticks, y), _areas(outlines, colour, x, y), marks
     )
-    return with_selection(drawn.properties(height=int(_ROW * (len(shown) + _HEADROOM))))
+    rows = len(shown) + (_HEADROOM if formats else _RIDGE)
+    return with_selection(drawn.properties(height=int(_ROW * rows)))
 
 
 def _areas(rows: list[dict], colour: str, x: alt.X, y: alt.Y) -> alt.Chart:
@@ -204,12 +208,12 @@ def lost_chart(rows: Sequence[dict], depth: int, places: str = LAYERS) -> Chart:
     return with_selection(alt.layer(selected(x), drawn).properties(height=200))
 
 
-def beyond(sketches: Sequence[Sketch | None]) -> list[str]:
+def beyond(sketches: Sequence[Sketch | None], formats: Collection[str]) -> list[str]:
     """Limits of formats that the ridgeline's axis does not reach, in words."""
-    edges = _edges([each for each in sketches if _drawable(each) and each])
+    edges = _edges([each for each in sketches if _drawable(each) and each], formats)
     return [
         f"{name} {where} ({10**at:.0e})"
-        for at, name, where in _marks()
+        for at, name, where in _marks(formats)
         if not edges[0] <= at <= edges[-1]
     ]
 
@@ -218,15 +222,15 @@ def _drawable(sketch: Sketch | None) -> bool:
     return sketch is not None and bool(sketch.tally.nonzero) and isfinite(sketch.log2_mean_square())
 
 
-def _edges(sketches: Sequence[Sketch]) -> Array:
-    """Of the bins, in log10: what the sketches hold but for the least, and at least the limits of
-    float16 and float8."""
+def _edges(sketches: Sequence[Sketch], formats: Collection[str]) -> Array:
+    """Of the bins, in log10: what the sketches hold but for the least, and at least the ends of the
+    formats, bfloat16's apart."""
     low = min([_log10_quantile(each, _LEFT_OUT) for each in sketches], default=0.0)
     high = max([_log10_quantile(each, 1.0) for each in sketches], default=0.0)
-    marks = [at for at, name, _ in _marks() if "bfloat16" not in name]
+    marks = [at for at, name, _ in _marks(formats) if "bfloat16" not in name]
     low, high = (
-        max(min(low, floor(min(marks))), -300.0),
-        min(max(high + _MARGIN, max(marks) + 0.5), 300.0),
+        max(min(low, floor(min(marks, default=low))), -300.0),
+        min(max(high + _MARGIN, max(marks, default=high) + 0.5), 300.0),
     )
     return np.linspace(low, high, max(_BINS, round((high - low) * _BINS_PER_DECADE)) + 1)
 
@@ -239,11 +243,12 @@ def _log10_quantile(sketch: Sketch, q: float) -> float:
     )
 
 
-def _marks() -> list[tuple[float, str, str]]:
+def _marks(formats: Collection[str]) -> list[tuple[float, str, str]]:
     """log10 of every format's ends with its name; two that lie closer than a tenth of a decade
     share a mark."""
-    ends = [(log10(fmt.largest_lost), SHORT_NAMES[name], "zero") for name, fmt in FORMATS.items()]
-    ends += [(log10(fmt.largest_kept), SHORT_NAMES[name], "max") for name, fmt in FORMATS.items()]
+    known = [(SHORT_NAMES[name], fmt) for name, fmt in FORMATS.items() if name in formats]
+    ends = [(log10(fmt.largest_lost), name, "zero") for name, fmt in known]
+    ends += [(log10(fmt.largest_kept), name, "max") for name, fmt in known]
     merged: list[tuple[float, str, str]] = []
     for at, name, where in sorted(ends):
         if merged and at - merged[-1][0] < 0.1:
@@ -253,14 +258,16 @@ def _marks() -> list[tuple[float, str, str]]:
     return merged
 
 
-def _limits(edges: Array, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _limits(edges: Array, x: alt.X, y: alt.Y, formats: Collection[str]) -> list[alt.Chart]:
     """A dashed line at each format's end, its name upright at the top."""
     rows, named = [], -np.inf
-    for at, name, where in _marks():
+    for at, name, where in _marks(formats):
         if edges[0] <= at <= edges[-1]:
             free = at - named > _APART * (edges[-1] - edges[0])
             named = at if free else named
             rows.append({"x": at, "t": -_HEADROOM + 0.3, "text": f"{name} {where}" if free else ""})
+    if not rows:
+        return []
     base = chart_of(rows).encode(x=x)
     text = base.mark_text(
         angle=270, align="right", baseline="bottom", dy=-2, fontSize=10, color=FAINT

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 
+import altair as alt
+
 from depthscale._diagnose import diagnose
 from depthscale._report.chart.along_depth import Series, along_depth
 from depthscale._report.chart.along_steps import along_steps, places
+from depthscale._report.chart.block_charts import gains_chart, levels_chart
 from depthscale._report.chart.magnitudes import ridgeline
 from depthscale._report.chart.theme import NETWORK_COLOURS, Chart, house
 from depthscale._report.chart.trace_charts import by_kind, depth_chart
 from depthscale.measure import Ledger
-from depthscale.run import Run
+from depthscale.run import Blocks, Run
 from depthscale.sketch import Sketch
 
 _WIDTH = 520  # pixels
@@ -35,6 +38,12 @@ def run_series(name: str, run: Run, quantity: str) -> Series:
 def trace_chart(trace: Run) -> Chart:
     """Gradient and activation of every operation, the guilty ones marked."""
     return _sized(depth_chart(trace, diagnose(trace)))
+
+
+def blocks_chart(blocks: Blocks) -> Chart:
+    """Gradient and activation where each block ends, and what each makes of them."""
+    charts = (levels_chart(blocks), gains_chart(blocks).properties(height=180))
+    return house(alt.vconcat(*(each.properties(width=_WIDTH) for each in charts)))
 
 
 def traces_chart(traces: Mapping[str, Run]) -> Chart:

@@ -66,7 +66,9 @@ def house(chart: Chart) -> Chart:
             tickColor=AXIS,
             gridColor=GRID,
             titleFontWeight="normal",
+            labelFontSize=12,
+            titleFontSize=12,
         )
         .configure_title(color=INK, subtitleColor=FAINT, fontSize=14, subtitleFontSize=11)
-        .configure_legend(labelColor=INK, titleColor=INK, symbolStrokeWidth=0)
+        .configure_legend(labelColor=INK, titleColor=INK, symbolStrokeWidth=0, labelFontSize=12)
     )

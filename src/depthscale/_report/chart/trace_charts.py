@@ -9,8 +9,9 @@ import numpy as np
 
 from depthscale._diagnose import Diagnosis
 from depthscale._report.chart.along_depth import Series, along_depth, with_selection
-from depthscale._report.chart.folds import Fold, short
+from depthscale._report.chart.folds import Fold
 from depthscale._report.chart.theme import AXIS, INK, NETWORK_COLOURS, Chart, chart_of
+from depthscale._report.short_names import cut_middle, named_with_kind
 from depthscale.measure import Ledger
 from depthscale.run import Array, Quantity, Reading, Run, log2_total, mean_over_repeats
 
@@ -70,7 +71,7 @@ def guilty(trace: Run, diagnosis: Diagnosis) -> list[tuple[int, str]]:
 
 def _pointed_out(op: Reading) -> str:
     """Its name; of one that is a number, as in a Sequential, with its kind."""
-    return f"{op.op} {op.name}" if op.name.isdecimal() else short(op.name)
+    return cut_middle(named_with_kind(op.name, op.op))
 
 
 def over_repeats(trace: Run) -> Array:
@@ -92,8 +93,7 @@ def waterfall(parts: Sequence[Fold], total: float) -> Chart:
     rows, level = [], 0.0
     for part in reversed(parts):
         rows.append(
-            _bar(short(part.name), level, level + part.log2_gain)
-            | {"at": part.first, "last": part.last}
+            _bar(part.label, level, level + part.log2_gain) | {"at": part.first, "last": part.last}
         )
         level += part.log2_gain
     if abs(total - level) > 0.01:

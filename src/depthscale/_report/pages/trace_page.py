@@ -1,22 +1,19 @@
-"""The page of a trace: verdict, depth, distributions, the ledger, the operations by module and as a
-table, findings, coverage."""
+"""The page of a trace, by what is asked first: does it survive, what to change, the picture by
+block; then distributions, the ledger, every operation."""
 
-import json
-from math import isfinite, isinf
+from math import isfinite
 
 import numpy as np
 
-from depthscale._diagnose import Diagnosis, Finding, diagnose
+from depthscale._diagnose import Diagnosis, diagnose
 from depthscale._report.chart import trace_charts as charts
-from depthscale._report.chart.folds import Fold, Folding, folded
+from depthscale._report.chart.block_charts import gains_chart, levels_chart
+from depthscale._report.chart.folds import folded
 from depthscale._report.page import (
-    Html,
     Part,
-    asset,
     bullets,
     contents,
     figure,
-    gathered,
     headline,
     joined,
     readout,
@@ -28,20 +25,24 @@ from depthscale._report.page import (
     tag,
     trace_provenance,
 )
+from depthscale._report.pages.block_sections import block_list, block_table, waterfall_section
+from depthscale._report.pages.finding_cards import changes, remarks
+from depthscale._report.pages.steps_page import steps_section
 from depthscale._report.pages.trace_distributions import distributions
-from depthscale._report.phrases import between, rounded, sentence
+from depthscale._report.phrases import between, rounded, sentence, with_error
 from depthscale.errors import DepthscaleError, UnreliableGrowth
 from depthscale.measure import Analysis, Ledger
 from depthscale.run import Array, Details, Run
 
 _MOST_SHOWN = 40  # things not seen
 _LARGEST_LOG2 = 1000.0
-_LARGEST_SHOWN = 40.0
 _CONTENTS = {
-    "findings": "Findings",
+    "change": "What to change",
+    "blocks": "Blocks",
     "distributions": "Distributions",
     "ledger": "Ledger",
     "operations": "Operations",
+    "reproduce": "These numbers again",
 }
 
 
@@ -49,20 +50,28 @@ def trace_page(trace: Run) -> str:
     diagnosis = diagnose(trace)
     account, theory = Analysis.of(trace).ledger, _theory(trace)
     known = account if isinstance(account, Ledger) else None
-    blocks = folded(trace, known)
-    parts = [
+    parts = folded(trace, known)
+    sections = [
         _first_screen(trace, diagnosis, theory),
-        _findings(trace, diagnosis),
-        distributions(trace, blocks),
-        _waterfall(account, blocks)
+        block_table(trace),
+        block_list(trace, parts, known is not None),
+        remarks(trace, diagnosis),
+        *_steps(trace),
+        distributions(trace, parts),
+        waterfall_section(account, parts)
         if isinstance(account, Ledger)
         else section("ledger", "The ledger", tag("p", str(account))),
-        _blocks(trace, blocks, known is not None),
-        _operations(trace, known, theory),
+        _operations(trace, diagnosis, known, theory),
         _coverage(trace),
         trace_provenance({trace.model: trace}),
     ]
-    return sheet(f"{trace.model}: {diagnosis.verdict}", parts, last=len(trace.ops) - 1)
+    return sheet(f"{trace.model}: {diagnosis.verdict}", sections, last=len(trace.ops) - 1)
+
+
+def _steps(trace: Run) -> list[Part]:
+    """What the optimizer's next step does, where one was given with a loss."""
+    found = Analysis.of(trace).first_steps
+    return [] if found is None else [steps_section(found)]
 
 
 def _theory(trace: Run) -> Run | None:
@@ -77,22 +86,34 @@ def _theory(trace: Run) -> Run | None:
 
 
 def _first_screen(trace: Run, diagnosis: Diagnosis, theory: Run | None) -> Part:
+    """The verdict, what to change, and the picture by block."""
+    blocks = trace.blocks()
     head = headline(
-        f"depthscale probe, {trace.mode} mode, {len(trace.ops):,} operations, batch of "
-        f"{trace.batch}{_networks(trace)}",
+        f"depthscale probe, {trace.mode} mode, batch of {trace.batch}{_networks(trace)}, "
+        f"{len(blocks):,} blocks of {len(trace.ops):,} operations",
         trace.model,
         sentence(diagnosis.verdict),
     )
+    beside = ", lines as theory has them" if theory is not None else ""
     hero = figure(
-        "depth",
-        charts.depth_chart(trace, diagnosis, theory),
-        "Gradient and activation along depth",
-        _legend(trace, diagnosis, theory),
-        axis="x",
+        "levels",
+        levels_chart(blocks, trace, theory),
+        "Signal and gradient, block by block",
+        "Root mean square of what each block gives, and of the gradient that arrives there, on a "
+        f"logarithmic scale{beside}.",
+        axis="block",
     )
-    hint = "Click a point, a bar or a row (or use the arrow keys) to follow one operation."
-    rate = tag("p", _rate(trace, diagnosis.predicted_rate))
-    return joined(head, rate, hero, readout(hint), contents(_CONTENTS))
+    gains = figure(
+        "gains",
+        gains_chart(blocks).properties(height=200),
+        "What each block makes of them",
+        "Forward: RMS behind the block over RMS in front of it. Backward: RMS of the gradient in "
+        "front of the block over that behind it. At 1 nothing changes.",
+        axis="block",
+    )
+    hint = "Click a point, a bar or a row (or use the arrow keys) to follow one block or operation."
+    last = joined(tag("p", _rate(trace, diagnosis.predicted_rate)), contents(_CONTENTS))
+    return joined(head, changes(trace, diagnosis), hero, readout(hint), gains, last)
 
 
 def _legend(trace: Run, diagnosis: Diagnosis, theory: Run | None) -> str:
@@ -115,129 +136,38 @@ def _networks(trace: Run) -> str:
 
 
 def _rate(trace: Run, predicted: float) -> str:
-    """The growth with its interval, and theory's, where it has one."""
+    """The growth with its error and interval, and theory's, where it has one."""
     found = Analysis.of(trace).gradient
     if isinstance(found, UnreliableGrowth):
         return sentence(str(found))
     where = f"steps {found.first_layer} to {found.last_layer}"
     return (
-        f"Gradient: ×{rounded(found.rate, found.stderr)} per {found.step} in mean square "
-        f"(95 % interval {between(found)}, {where}), "
-        f"×{found.rms_rate:.4g} in RMS."
-        + (f" Theory: ×{predicted:.5g}." if isfinite(predicted) else "")
+        f"Per {found.step} the gradient's mean square changes by "
+        f"×{with_error(found.rate, found.stderr)} (95 % interval {between(found)}, {where}), its "
+        f"RMS by ×{found.rms_rate:.3g}."
+        + (f" Theory: ×{rounded(predicted, found.stderr)}." if isfinite(predicted) else "")
     )
 
 
-def _findings(trace: Run, diagnosis: Diagnosis) -> Part:
-    ids = {op.name: op.id for op in trace.ops}
-    cards = [_finding(each, ids.get(each.where)) for each in diagnosis.findings]
-    return section("findings", "Findings", *(cards or [tag("p", "None.")]))
-
-
-def _finding(found: Finding, at: int | None) -> Html:
-    where = (
-        tag("button", found.where, type="button", class_="op", data_at=at)
-        if at is not None
-        else found.where
+def _operations(
+    trace: Run, diagnosis: Diagnosis, account: Ledger | None, theory: Run | None
+) -> Part:
+    """Every operation, as a chart and as a table."""
+    drawn = figure(
+        "depth",
+        charts.depth_chart(trace, diagnosis, theory),
+        "Gradient and activation of every operation",
+        _legend(trace, diagnosis, theory),
+        axis="x",
     )
-    evidence = [
-        f"{name} = {_plain(value)}"
-        for name, value in found.evidence.items()
-        if value is not None and value == value
-    ]
-    lines = [tag("p", sentence(found.says))]
-    lines += [tag("p", tag("strong", "Try: "), found.advice)] if found.advice else []
-    lines += [tag("p", f"Evidence: {'; '.join(evidence)}", class_="note")] if evidence else []
-    lines += [tag("p", f"Source: {found.source}", class_="note")] if found.source else []
-    title = tag("h3", f"{found.severity}: {found.rule}", *([" at ", where] if found.where else []))
-    return tag("div", title, *lines, class_=f"finding {found.severity}")
+    columns = table_of(_columns(trace, account, theory))
+    return section("operations", "Every operation", drawn, columns)
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _waterfall(account: Ledger, blocks: Folding) -> Part:
-    closes = (
-        "it does not close, as not all of it was seen"
-        if isinf(account.closure_error)
-        else f"it closes to {account.closure_error:.0e}"
-        if account.closure_error > 0
-        else "it closes exactly"
-    )
-    text = tag(
-        "p",
-        "From the loss to the inputs the squared norm of the gradient changes by "
-        f"{_times(account.total_log2_norm2)}. "
-        f"Multiplied up along all paths, the operations' own gains account for it; {closes} (in "
-        "log2).",
-    )
-    word = "step of depth" if blocks.step else "block"
-    says = (
-        f"Each {word}'s part, in the order in which the gradient meets it; orange where it "
-        "grows, blue where it shrinks."
-    )
-    falls = figure(
-        "waterfall",
-        charts.waterfall(blocks.parts, account.total_log2_norm2),
-        f"By {word}",
-        says,
-        axis="y",
-    )
-    kinds = figure(
-        "kinds",
-        charts.by_kind(account),
-        "By kind of operation",
-        "Large effects that cancel do so along every path.",
-    )
-    return section("ledger", "The ledger", text, gathered(falls, kinds, class_="pair"))
-
-
-def _blocks(trace: Run, blocks: Folding, known: bool) -> Part:
-    """Blocks that open to their operations, with what feeds what; the script fills them from the
-    table's rows when they open.
-
-    known: whether there is a ledger, whose gains colour them.
-    """
-    title, note = ("step of depth", f"A step is {blocks.step}. ") if blocks.step else ("module", "")
-    if known:
-        note += (
-            "Coloured by what they make of the squared gradient: orange grows it, blue shrinks it. "
-        )
-    note += (
-        "Open a block for its operations; lines lead to each from those that it reads, from "
-        "the block's top where these "
-    )
-    note += "lie before it."
-    folds = [_block(each, trace, named=bool(blocks.step), known=known) for each in blocks.parts]
-    listed = section("modules", f"Operations by {title}", tag("p", note, class_="note"), *folds)
-    sources = [sorted({edge.source for edge in op.edges}) for op in trace.ops]
-    return Part(listed.body, data={"sources": sources}, script=asset("trace.js"))
-
-
-def _block(block: Fold, trace: Run, *, named: bool, known: bool) -> Html:
-    """named: whether its first and last operation are said; known: whether its gain is."""
-    first, last = trace.ops[block.first].name, trace.ops[block.last].name
-    within = [tag("span", f"{first} to {last}", class_="note")] if named and first != last else []
-    gain = (
-        [tag("span", _times(block.log2_gain), class_="gain", data_gain=f"{block.log2_gain:.4f}")]
-        if known
-        else []
-    )
-    summary = tag("summary", tag("span", block.name, " ", *within), *gain)
-    return tag(
-        "details",
-        summary,
-        class_="block",
-        data_name=block.name,
-        data_first=block.first,
-        data_last=block.last,
-    )
-
-
-def _operations(trace: Run, account: Ledger | None, theory: Run | None) -> Part:
+def _columns(
+    trace: Run, account: Ledger | None, theory: Run | None
+) -> dict[str, Array | list[str]]:
+    """What the table of operations shows, by heading."""
     entries = {entry.id: entry for entry in account.entries} if account else {}
 
     def of_entry(name: str) -> Array:
@@ -267,12 +197,7 @@ def _operations(trace: Run, account: Ledger | None, theory: Run | None) -> Part:
         values = np.array([getattr(op.details, name) for op in trace.ops], float)  # None is nan
         if np.isfinite(values).any():
             columns[heading] = values
-    return section("operations", "Operations", table_of(columns))
-
-
-def _times(log2_gain: float) -> str:
-    """As a factor, or as a power of two where that says more."""
-    return f"×{2.0**log2_gain:.3g}" if abs(log2_gain) < _LARGEST_SHOWN else f"×2^{log2_gain:.0f}"
+    return columns
 
 
 def _factor(log2_gain: Array) -> Array:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from depthscale._explain import BLOCK_STEPS, Explanation, NormRows, Outcome, Row, read_explanation
 from depthscale._report.condensed import number
+from depthscale._report.short_names import cut_middle
 from depthscale._report.short_numbers import short
 from depthscale._report.terminal.argument_table import STYLES, grid, step_lines
 
@@ -98,12 +99,8 @@ def _table(norms: list[NormRows]) -> Table:
             title if "\n" in title else f"\n{title}", justify=side, no_wrap=True, min_width=width
         )
     for norm, row in zip(norms, rows, strict=True):
-        table.add_row(_shortened(norm.name, room), *row)
+        table.add_row(cut_middle(norm.name, room), *row)
     return table
-
-
-def _shortened(name: str, room: int) -> str:
-    return name if len(name) <= room else f"..{name[2 - room :]}"
 
 
 def _cell(row: Row) -> Text:

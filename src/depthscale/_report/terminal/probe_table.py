@@ -1,44 +1,40 @@
-"""A trace for a terminal: verdict, findings, a line of the gradient along depth, a table of
-operations."""
+"""A trace for a terminal: verdict, findings and what to try, a line of the gradient along depth, a
+table of blocks or of operations."""
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from math import isfinite, isnan
 from textwrap import fill
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from depthscale._diagnose import RULE_NAMES, Diagnosis
+from depthscale._diagnose import RULE_NAMES, Diagnosis, Finding
+from depthscale._report.short_names import named_with_kind
+from depthscale._report.terminal.blocks_table import blocks_table, legend, power
+from depthscale._report.terminal.operations_table import (
+    OPERATION_GAIN,
+    account_lines,
+    lowest,
+    operations_table,
+    power_or_blank,
+)
 from depthscale.errors import InvalidProbe, UnreliableGrowth
 from depthscale.measure import (
     SEVERITIES,
     Analysis,
     Factor,
     Growth,
-    Ledger,
     Segments,
     growth_in_words,
 )
 from depthscale.run import Reading, Run
 
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
-_HEADINGS = (
-    "operation",
-    "what",
-    "shape",
-    "activation\nRMS",
-    "gradient\nRMS",
-    "log2 gain\nbackward",
-)
-_GAIN = (
-    "log2 gain backward: the gradient's squared norm that leaves an operation, over what "
-    "arrives at it (+1: twice as much)"
-)
 _STYLES = {"error": "bold red", "warn": "yellow", "info": "dim"}
-_MOST_ROWS = 40
 _FEW_STEPS = 4  # of depth: too few for a line of their own
 _FEW_NAMES = 3  # of parameters without a gradient
+_MORE = "--all: every operation; --inside NAME: a block's; --html FILE: a page with pictures"
 _ALARMS = ("gradient-explodes", "gradient-vanishes", "gradient-mixed-growth")
 
 
@@ -53,10 +49,24 @@ def require_known(names: Sequence[str]) -> None:
 
 
 def probe_view(
-    trace: Run, found: Diagnosis, *, whole: bool, width: int, unicode: bool = True
+    trace: Run,
+    found: Diagnosis,
+    *,
+    whole: bool = False,
+    inside: str | None = None,
+    width: int,
+    unicode: bool = True,
 ) -> Iterator[RenderableType]:
-    """Everything that `depthscale probe` prints, piece by piece. / width: of the terminal, in
-    columns; unicode: whether it shows more than ASCII."""
+    """Everything that `depthscale probe` prints, piece by piece: the verdict, what to change, then
+    blocks or operations.
+
+    Args:
+        whole: every operation instead of the blocks.
+        inside: the operations of the block or module of this name instead.
+        width: of the terminal, in columns.
+        unicode: whether it shows more than ASCII.
+    """
+    cut = "…" if unicode else ".."
     yield fill(_headline(trace), width)
     yield from (
         fill(f"not seen: {each.op}: {each.why}", width, initial_indent="  ")
@@ -65,32 +75,63 @@ def probe_view(
     yield ""
     yield Text(fill(_sentence(found.verdict), width), style="bold")
     yield ""
+    shown = {finding.severity != "info": [] for finding in found.findings}
     for finding in found.findings:
-        text = Text(f"{finding.severity:>5} ", style=_STYLES[finding.severity])
-        body = f"{finding.rule}{f' at {finding.where}' if finding.where else ''}: {finding.says}"
-        body += f" (try: {finding.advice})" if finding.advice else ""
-        text.append(
-            fill(body, width, initial_indent=" " * 6, subsequent_indent=" " * 6)[6:], style=""
-        )
-        yield text
-    if found.findings:
-        yield ""
-    yield from (
-        fill(line, width) for line in (*_growth_line(trace, found), *_parameters_line(trace))
-    )
-    shown = trace.ops if whole else Analysis.of(trace).dominators
-    yield from _sparkline(
-        _levels_along(trace), width, _BARS if unicode else _PLAIN_BARS, _lowest(trace)
-    )
-    yield _table(trace, shown, whole, width, "…" if unicode else "..")
-    if not whole:
-        yield fill(
-            f"{len(shown)} of {len(trace)} operations: those that every gradient path crosses "
-            "(--all: every one)",
-            width,
-        )
-    yield fill(_GAIN, width)
-    yield from (f"\n{fill(line, width)}" for line in _account(trace))
+        shown[finding.severity != "info"].append(_finding(finding, trace, width))
+    yield from shown.get(True, ())
+    yield from [""] if True in shown else ()
+    yield from (fill(line, width) for line in (*_growth_line(trace, found), *_missed_line(trace)))
+    bars = _BARS if unicode else _PLAIN_BARS
+    yield from _sparkline(_levels_along(trace), width, bars, lowest(trace))
+    yield ""
+    if whole or inside is not None:
+        yield from _operations(trace, inside, width, cut)
+    else:
+        blocks = trace.blocks()
+        yield blocks_table(blocks, width, cut)
+        yield Text(fill(f"{legend(blocks)}. {_MORE}", width), style="dim")
+    if False in shown:
+        yield "\nremarks:"
+        yield from shown[False]
+
+
+def _operations(trace: Run, inside: str | None, width: int, cut: str) -> Iterator[RenderableType]:
+    """The table of operations, and the account of the gradient."""
+    ops = trace.ops if inside is None else _inside(trace, inside)
+    yield operations_table(trace, ops, width, cut)
+    yield fill(OPERATION_GAIN, width)
+    yield from (f"\n{fill(line, width)}" for line in account_lines(trace) if inside is None)
+
+
+def _inside(trace: Run, name: str) -> tuple[Reading, ...]:
+    """raises: InvalidProbe for the name of no block and no module."""
+    for block in trace.blocks():
+        if block.name == name:
+            return trace.ops[block.first : block.last + 1]
+    found = tuple(op for op in trace.ops if f"{op.name}.".startswith(f"{name}."))
+    if not found:
+        names = [block.name for block in trace.blocks()]
+        near = get_close_matches(name, names, 3, 0.3) or names[:3]
+        raise InvalidProbe(f"there is no block or module {name!r}; there is {', '.join(near)}")
+    return found
+
+
+def _finding(finding: Finding, trace: Run, width: int) -> Text:
+    """One short paragraph: the rule, where, what is the matter; then what to try."""
+    kinds = {op.name: op.op for op in trace.ops}
+    text = Text(f"{finding.severity:>5} ", style=_STYLES[finding.severity])
+    where = named_with_kind(finding.where, kinds.get(finding.where, ""))
+    body = f"{finding.rule}{f' at {where}' if where else ''}: {finding.says}"
+    text.append(_indented(body, width), style="dim" if finding.severity == "info" else "")
+    if finding.advice:
+        text.append(f"\n{'try':>5} ", style="green")
+        text.append(_indented(finding.advice, width), style="")
+    return text
+
+
+def _indented(body: str, width: int) -> str:
+    """Filled behind a word of five letters."""
+    return fill(body, width, initial_indent=" " * 6, subsequent_indent=" " * 6)[6:]
 
 
 def _sentence(verdict: str) -> str:
@@ -108,17 +149,19 @@ def _headline(trace: Run) -> str:
         True: "; bit-equal to a plain run",
         False: "; NOT bit-equal to a plain run",
     }[trace.verified]
+    seen = "all" if c.nodes_seen == c.autograd_nodes else f"{c.nodes_seen:,} of"
     return (
-        f"{trace.model}, {trace.mode} mode, loss {trace.loss}{drawn}: {c.ops_seen} operations, "
-        f"{c.ops_with_gradient} with "
-        f"gradient, {c.nodes_seen} of {c.autograd_nodes} autograd nodes seen{proved}"
+        f"{trace.model}, {trace.mode} mode, loss {trace.loss}{drawn}: {c.ops_seen:,} operations, "
+        f"{c.ops_with_gradient:,} with gradient, {seen} {c.autograd_nodes:,} autograd nodes "
+        f"seen{proved}"
     )
 
 
 def _growth_line(trace: Run, diagnosis: Diagnosis) -> Iterator[str]:
     found = Analysis.of(trace).gradient
     if isinstance(found, UnreliableGrowth):
-        yield f"growth: {found}"
+        if str(found) not in diagnosis.verdict:
+            yield f"growth: {found}"
     else:
         apart = "".join(
             f", the jump at {jump.where} included"
@@ -152,9 +195,9 @@ def _estimate(found: Growth, predicted: float) -> str:
     return f" (mean square {rate})" if by_factor else f", on average {rate}"
 
 
-def _parameters_line(trace: Run) -> Iterator[str]:
-    """How many parameters have a gradient, between which sizes, and which have none though nothing
-    shows that they are frozen."""
+def _missed_line(trace: Run) -> Iterator[str]:
+    """Parameters without a gradient though nothing shows that they are frozen; of those that have
+    one, between which sizes these lie."""
     params = [each for each in trace.params if each.value is not None]
     if not params:
         return
@@ -173,7 +216,7 @@ def _parameters_line(trace: Run) -> Iterator[str]:
     )
     if known:
         ends = dict.fromkeys((known[0], known[-1]))  # the same where there is one
-        says += f", RMS {' to '.join(f'{_power_or_blank(levels[name])} ({name})' for name in ends)}"
+        says += f", RMS {' to '.join(f'{power_or_blank(levels[name])} ({name})' for name in ends)}"
     if missed:
         more = f" and {len(missed) - _FEW_NAMES} more" if len(missed) > _FEW_NAMES else ""
         says += f"; none reaches {', '.join(missed[:_FEW_NAMES])}{more}"
@@ -209,97 +252,6 @@ def _sparkline(levels: Sequence[float], width: int, bars: str, lowest: str) -> I
         for v in picked
     )
     yield (
-        f"gradient RMS {_power(known[0])} {drawn} {_power(known[-1])} "
+        f"gradient RMS {power(known[0])} {drawn} {power(known[-1])} "
         f"({lowest.removeprefix('the ')} to output)"
     )
-
-
-def _lowest(trace: Run) -> str:
-    """Where the gradient's account ends: the input, unless none gets any gradient."""
-    begun = [trace.ops[op] for op, _ in trace.sources]
-    return (
-        begun[0].name
-        if begun and not any(op.is_input or op.is_embedding for op in begun)
-        else "the input"
-    )
-
-
-def _power(log2_value: float) -> str:
-    if abs(log2_value) > 40:
-        return f"2^{log2_value:.0f}"
-    value = 2.0**log2_value
-    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}" if value >= 1e-3 else f"{value:.1e}"
-
-
-def _table(trace: Run, shown: Sequence[Reading], whole: bool, width: int, cut: str) -> Table:
-    """Operations from the input to the output, in as many columns as there are; long names lose
-    their beginning."""
-    account = Analysis.of(trace).ledger
-    gains = (
-        {entry.id: entry.log2_gain_norm2 for entry in account.entries}
-        if isinstance(account, Ledger)
-        else {}
-    )
-    half = _MOST_ROWS // 2
-    rows = [_row(op, gains) for op in shown]
-    if len(rows) > _MOST_ROWS and not whole:
-        rows = [*rows[:half], ("...", *[""] * 5), *rows[-half:]]
-    widest = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    least = [0, 0, 0, *(max(map(len, heading.split("\n"))) for heading in _HEADINGS[3:])]
-    room = max(
-        width
-        - sum(max(a, b) for a, b in list(zip(widest, least, strict=True))[1:])
-        - 2 * len(least),
-        12,
-    )
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for k, heading in enumerate(_HEADINGS):
-        table.add_column(heading, justify="left" if k < 3 else "right", no_wrap=True)
-    for name, *others in rows:
-        table.add_row(
-            name if len(name) <= room else cut + name[len(name) + len(cut) - room :], *others
-        )
-    return table
-
-
-def _row(op: Reading, gains: dict[int, float]) -> tuple[str, ...]:
-    gain = gains.get(op.id)
-    return (
-        op.name.removesuffix(f".{op.op}"),
-        op.op if len(op.op) <= 16 else op.op[:15] + ".",
-        "x".join(map(str, op.shape)) or "scalar",
-        _power_or_blank(op.log2_activation_ms),
-        _power_or_blank(op.log2_gradient_ms),
-        "" if gain is None or not op.edges else f"{_rounded(gain):+.2f}",
-    )
-
-
-def _account(trace: Run) -> Iterator[str]:
-    account = Analysis.of(trace).ledger
-    if not isinstance(account, Ledger):
-        return
-    parts = ", ".join(
-        f"{kind} {value:+.2f}" for kind, value in account.by_kind[:6] if abs(value) >= 0.005
-    )
-    total = f"2^{_rounded(account.total_log2_norm2):.2f}"
-    yield (
-        f"from the output to {_lowest(trace)} the gradient's squared norm changes by {total}: "
-        f"{parts} "
-        f"({_closes(account)})"
-    )
-    yield from account.open
-
-
-def _closes(account: Ledger) -> str:
-    if isfinite(account.closure_error):
-        return f"closes to {account.closure_error:.0e}"
-    return "does not close, as not all of it was seen"
-
-
-def _rounded(value: float) -> float:
-    """To two decimals; never a 0 with a minus."""
-    return round(value, 2) + 0.0
-
-
-def _power_or_blank(log2_ms: float) -> str:
-    return "" if isnan(log2_ms) else "0" if log2_ms == float("-inf") else _power(log2_ms / 2)

@@ -40,7 +40,8 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, gram: PositionGram) -> "Places":
-        return cls(gram.positions, gram.correlation, gram.profile, gram=gram)
+        own = None if gram.is_even else gram
+        return cls(gram.positions, gram.correlation, gram.profile, gram=own)
 
     def with_profile(self, profile: PositionProfile | None) -> "Places":
         """Without the pattern that a window left, too."""

@@ -77,7 +77,7 @@ def _behind(
         case Linear(rows="free") | Part(of="entries") | Affine(shift=0.0) | Repeat():
             return x
         case Norm() if what.row.over == "entries" and not inputs[0].mean:
-            return _divided(x, x, what.eps, inputs[0].log2_ms)[1]
+            return _divided(x, x, what.eps, inputs[0].log2_ms)
         case Elementwise(name):
             return _activated(name, inputs[0], x)
         case Add(scale):
@@ -85,7 +85,7 @@ def _behind(
             return x.plus(inputs[1].gram, 1 / (1 + ratio))
         case Multiply():
             y = inputs[1].gram
-            return x.of(x.own * y.own, x.pairs * y.pairs)[1]
+            return x.of(x.own * y.own, x.pairs * y.pairs)
         case Dropout(keep):
             return PositionGram(x.sizes, x.own, x.pairs * keep)
         case _:
@@ -100,21 +100,19 @@ def _below(
         case Linear(rows="free") | Add() | Affine() | Part(of="entries") | Repeat():
             return above
         case Norm() if what.row.over == "entries":
-            return _divided(above, inputs[0].gram, what.eps, inputs[0].log2_ms)[1]
+            return _divided(above, inputs[0].gram, what.eps, inputs[0].log2_ms)
         case Elementwise(name):
             return _below_activation(name, inputs[0], above)
         case Multiply():
             other = inputs[1 - i].gram
-            return above.of(above.own * other.own, above.pairs * other.pairs)[1]
+            return above.of(above.own * other.own, above.pairs * other.pairs)
         case Dropout(keep):
             return PositionGram(above.sizes, above.own, above.pairs * keep)
         case _:
             return None
 
 
-def _divided(
-    gram: PositionGram, by: PositionGram, eps: float, log2_ms: float
-) -> tuple[float, PositionGram]:
+def _divided(gram: PositionGram, by: PositionGram, eps: float, log2_ms: float) -> PositionGram:
     """Each position by its own sigma."""
     variance = by.own + eps * 2.0**-log2_ms
     return gram.of(gram.own / variance, gram.pairs / np.sqrt(np.outer(variance, variance)))
@@ -131,7 +129,7 @@ def _activated(name: Phi, x: ForwardMoments, gram: PositionGram) -> PositionGram
     kernel = _over_correlations(
         lambda c: values(name, replace(law, correlation=c)).product / square, gram
     )
-    return gram.of(gram.own**power, kernel * np.outer(gram.own, gram.own) ** (power / 2))[1]
+    return gram.of(gram.own**power, kernel * np.outer(gram.own, gram.own) ** (power / 2))
 
 
 def _below_activation(name: Phi, x: ForwardMoments, above: PositionGram) -> PositionGram | None:
@@ -146,7 +144,7 @@ def _below_activation(name: Phi, x: ForwardMoments, above: PositionGram) -> Posi
     variance = signal.own**power
     return above.of(
         above.own * variance, above.pairs * kernel * np.sqrt(np.outer(variance, variance))
-    )[1]
+    )
 
 
 def _over_correlations(f: Callable[[float], float], gram: PositionGram) -> Matrix:
@@ -158,7 +156,7 @@ def _over_correlations(f: Callable[[float], float], gram: PositionGram) -> Matri
     if high - low < 1e-6:
         return np.full_like(c, f((low + high) / 2))
     middle, half = (high + low) / 2, (high - low) / 2
-    found = chebyshev.chebinterpolate(
-        lambda u: np.array([f(float(each)) for each in middle + half * u]), _DEGREE
-    )
-    return chebyshev.chebval(np.clip((c - middle) / half, -1.0, 1.0), found)
+    nodes = chebyshev.chebpts1(_DEGREE + 1)
+    found = chebyshev.chebfit(nodes, [f(float(c)) for c in middle + half * nodes], _DEGREE)
+    at = np.clip((c - middle) / half, -1.0, 1.0)
+    return np.asarray(chebyshev.chebval(at, found), np.float64)

@@ -30,6 +30,7 @@ from depthscale.theory.space.border_profile import (
     squared_root,
 )
 from depthscale.theory.space.borders import with_profile
+from depthscale.theory.space.position_gram import PositionGram
 
 
 def part(part: Part, x: ForwardMoments) -> ForwardMoments:
@@ -52,37 +53,30 @@ def below_part(part: Part, x: ForwardMoments, g: BackwardMoments) -> BackwardMom
 
 
 def prepended(prepend: Prepend, x: ForwardMoments) -> ForwardMoments:
-    """Positions of a size of their own, with which no other has to do."""
+    """Positions of a size of their own, with which no other has to do; what the others have in
+    common is taken as the same for all."""
     own, more = x.places.positions, prepend.positions
     total = own + more
     log2_ms = sum_of(x.log2_ms + log2(own / total), log2_of(prepend.variance) + log2(more / total))
     share = 2.0 ** (x.log2_ms + log2(own / total) - log2_ms)
     samples = share * x.sample_correlation + (1 - share)
-    between = x.position_correlation * share * (own - 1) / (total - 1)
-    theirs = (1 - share) * total / more
-    ours = np.array(x.places.profile[0]) if x.places.profile else np.ones(own)
-    rows = np.append(np.full(more, theirs), ours * share * total / own)
     return x.become(
         log2_ms,
         samples,
         log2_ms + log2_of(1 - samples),
         x.mean * sqrt(share * own / total),
-        places=Places(total, between, profile_of([rows])),
+        places=Places.of(PositionGram.behind_tokens(more, share, x.gram)),
     )
 
 
 def below_prepend(prepend: Prepend, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
     """The gradient of the sequence's own positions alone."""
-    positions, between = x.places.positions, g.position_correlation
-    if g.places.profile is None:
-        return g.become(
-            g.log2_ms, g.sample_correlation, places=Places(positions, g.places.correlation)
-        )
-    rows = np.array(g.places.profile[0][prepend.positions :])
+    whole, own = g.gram_over(x.places.positions + prepend.positions), x.places.positions
+    square, gram = whole.without_tokens(prepend.positions)
     return g.become(
-        product_of(g.log2_ms, log2_of(float(rows.mean()))),
+        product_of(g.log2_ms, log2_of(square)),
         g.sample_correlation,
-        places=Places(positions, between, profile_of([rows])),
+        places=Places(own, gram.correlation if own > 1 else None, gram.profile),
     )
 
 

@@ -31,12 +31,13 @@ async function draw(id, spec) {
   const { view } = await vegaEmbed(place, spec, { ast: true, actions: false, renderer: "svg", tooltip: { disableDefaultStyle: true } });
   views[id] = view;
   place.querySelector("svg").setAttribute("aria-hidden", "true"); // the figure carries the text alternative
+  const ends = place.dataset.axis === "block" ? page.ends : null; // its places are blocks: each stands for its last operation
   const pick = (event, item) => {
-    if (item?.datum?.at !== undefined) select(item.datum.at);
-    else if (place.dataset.axis === "x" && event.offsetX !== undefined) {
-      const at = Math.round(view.scale("x").invert(event.offsetX - view.origin()[0]));
-      if (at >= 0 && at <= page.last) select(at);
-    }
+    let at = item?.datum?.at;
+    if (at === undefined && place.dataset.axis !== "y" && event.offsetX !== undefined)
+      at = Math.round(view.scale("x").invert(event.offsetX - view.origin()[0]));
+    if (ends) at = ends[at];
+    if (at >= 0 && at <= page.last) select(at);
   };
   if (place.dataset.axis) view.addEventListener("click", pick);
 }
@@ -45,7 +46,10 @@ async function draw(id, spec) {
 function keys(event) {
   const step = { ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1 }[event.key];
   if (event.key === "Escape") select(-1);
-  else if (step) select(Math.min(page.last, Math.max(0, selected < 0 ? 0 : selected + step)));
+  else if (step && event.currentTarget.dataset.axis === "block") {
+    const here = page.ends.findIndex((end) => selected <= end);
+    select(page.ends[selected < 0 ? 0 : Math.min(page.ends.length - 1, Math.max(0, here + step))]);
+  } else if (step) select(Math.min(page.last, Math.max(0, selected < 0 ? 0 : selected + step)));
   else return;
   event.preventDefault();
 }
@@ -154,6 +158,10 @@ class Table {
 
 const tables = [...document.querySelectorAll(".layers")].map((place) => new Table(place, page[place.dataset.table]));
 for (const place of document.querySelectorAll(".chart[data-axis]")) place.addEventListener("keydown", keys);
+// A chart behind a switch takes its width when it is first seen.
+const switches = [...document.querySelectorAll("details.more")];
+for (const more of switches) more.addEventListener("toggle", () => dispatchEvent(new Event("resize")));
+addEventListener("beforeprint", () => switches.forEach((more) => { more.open = true; }));
 addEventListener("beforeprint", () => tables.forEach((table) => table.print()));
 addEventListener("afterprint", () => tables.forEach((table) => table.fill()));
 const drawn = Promise.all(Object.entries(page.charts).map(([id, spec]) => draw(id, spec))).then(() => {

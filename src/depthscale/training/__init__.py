@@ -1,0 +1,5 @@
+"""What training does to a network: an optimizer's first step, measured and in theory."""
+
+from depthscale.training.door import first_steps
+
+__all__ = ["first_steps"]

@@ -3,7 +3,8 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from math import isfinite
 from pathlib import Path
@@ -42,6 +43,7 @@ class FlightRecorder:
         self._written: set[int] = set()  # steps whose runs are in the file
         self._writing = False
         self._last: dict[Why, int] = {}
+        self._before: deque[float] = deque(maxlen=_COMPARED)  # finite losses
         if self._file is not None:
             self._file.add(begin_segment(recording))
 
@@ -53,13 +55,15 @@ class FlightRecorder:
 
     def add_loss(self, step: int, loss: float) -> Event | None:
         """A step's loss. / returns: the event that it is, if it is one."""
-        before = [each for _, each in self.recording.losses][-_COMPARED:]
         self.recording.losses.append((step, loss))
         if not isfinite(loss):
             return self._once(step, Why.NOT_FINITE, f"{loss}")
-        if _jumps(loss, before):
-            return self._once(step, Why.JUMP, f"{median(before):.4g} to {loss:.4g}")
-        return None
+        found = None
+        if loss > max(self._before, default=loss) and _jumps(loss, self._before):
+            detail = f"{median(self._before):.4g} to {loss:.4g}"
+            found = self._once(step, Why.JUMP, detail)
+        self._before.append(loss)
+        return found
 
     def _once(self, step: int, why: Why, detail: str) -> Event | None:
         """Not again while the trouble goes on: the losses that make a range must have passed."""
@@ -91,12 +95,11 @@ class FlightRecorder:
             file.close()
 
 
-def _jumps(loss: float, before: Sequence[float]) -> bool:
-    finite = [each for each in before if isfinite(each)]
-    if len(finite) < _FEWEST:
+def _jumps(loss: float, before: Collection[float]) -> bool:
+    if len(before) < _FEWEST:
         return False
-    middle = median(finite)
-    deviation = median(abs(each - middle) for each in finite)
+    middle = median(before)
+    deviation = median(abs(each - middle) for each in before)
     return loss > middle + _DEVIATIONS * max(deviation, _LEAST * abs(middle))
 
 

@@ -1,5 +1,6 @@
 """The flight recorder: what is written, when, and what can be read of it."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -248,3 +249,17 @@ def test_a_finding_stops_training_where_it_was_asked_to(tmp_path: Path) -> None:
     assert [e.step for e in loaded.events] == [3, 3]
     assert [e.why for e in loaded.events] == [Why.NOT_FINITE, Why.ALERT]
     assert [a.step for a in loaded.alerts if a.severity == "error"] == [3]
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_ten_thousand_sampled_steps(tmp_path: Path) -> None:
+    model = net()
+    monitor = ds.Monitor(model, every=1, keep=4, out=tmp_path / "run.dsmon")
+    held = []
+    for k in range(10_000):
+        step(monitor, model)
+        if k in (4999, 9999):  # from 4,096 on the timeline holds its share
+            gc.collect()
+            held.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+    assert held[1] - held[0] < 8 << 20
+    assert monitor.dropped == {}

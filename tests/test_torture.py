@@ -17,8 +17,8 @@ from torture.worker import work_off
 SHARE = {"interrupts": 6, "exceptions": 10, "kills": 3, "threads": 2, "training": 1}
 
 
-def test_every_invariant_holds_of_a_hundred_networks() -> None:
-    assert {seed: wrong for seed in range(1, 101) if (wrong := broken(seed))} == {}
+def test_every_invariant_holds_of_forty_networks() -> None:
+    assert {seed: wrong for seed in range(1, 41) if (wrong := broken(seed))} == {}
 
 
 @pytest.mark.parametrize("kind", SHARE)

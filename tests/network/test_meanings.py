@@ -11,7 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import depthscale as ds
-from depthscale.network import Affine, Elementwise, Norm, Unknown, meanings
+from depthscale.network import (
+    Affine,
+    Conv,
+    Elementwise,
+    Norm,
+    Pad,
+    Repeat,
+    Unknown,
+    meanings,
+)
 
 WIDTH = 16
 
@@ -185,3 +194,59 @@ def test_settings_that_no_call_takes_have_no_rule(eps: Any) -> None:
     call = replace(last.call, settings={**last.call.settings, "eps": eps})
     graph = replace(run.graph, ops=(*before, replace(last, call=call)))
     assert meanings(replace(run, graph=graph).ops)[-1].what == (Unknown("layer_norm"),)
+
+
+class OnImages(nn.Module):
+    """A function of what a convolution makes of images."""
+
+    def __init__(self, f: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.f, self.layer = f, nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.f(self.layer(x)).relu()
+
+
+@pytest.mark.parametrize(
+    ("f", "what"),
+    [
+        (lambda x: F.pad(x, (0, 1, 2, 3)), Pad((6, 5), (2, 0), (3, 1))),
+        (lambda x: F.pad(x, (1, 1)), Pad((6, 5), (0, 1), (0, 1))),
+        (nn.ZeroPad2d(2), Pad((6, 5), (2, 2), (2, 2))),
+        (lambda x: F.pad(x, (0, 0, 0, 0)), Affine(1.0, 0.0)),
+        (lambda x: F.pad(x, (1, 1, 1, 1), value=1.0), Unknown("pad")),
+        (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), Unknown("pad")),
+        (lambda x: F.pad(x, (1, 1, 1, 1, 1, 1)), Unknown("pad")),  # channels, too
+        (lambda x: F.pad(x, (0, -1)), Unknown("pad")),
+    ],
+)
+def test_zeros_around_images_are_known(f: Callable[[Tensor], Tensor], what: Any) -> None:
+    trace = ds.probe(OnImages(f), torch.randn(2, 4, 6, 5))
+    (called,) = [op for op in trace.ops if op.op == "pad"]
+    assert called.meaning.what == (what,)
+
+
+def test_a_convolution_without_padding_is_known_by_its_word() -> None:
+    found = []
+    for padding in ("valid", 0):
+        torch.manual_seed(0)
+        run = ds.probe(nn.Conv2d(4, 4, 3, padding=padding), torch.randn(2, 4, 6, 5))
+        found.append(run.ops[-1].meaning.what)
+    assert found[0] == found[1]
+    assert isinstance(found[0][0], Conv)
+
+
+@pytest.mark.parametrize(
+    ("f", "times"),
+    [
+        (lambda x: x[:, :, None].expand(-1, -1, 3, -1, -1), 3),
+        (lambda x: x.repeat_interleave(2, 1), 2),
+        (lambda x: x.repeat_interleave(2, 3), None),  # positions
+    ],
+)
+def test_heads_that_are_repeated_are_known(
+    f: Callable[[Tensor], Tensor], times: int | None
+) -> None:
+    trace = ds.probe(OnImages(f), torch.randn(2, 4, 6, 5))
+    (what,) = trace.ops[-2].meaning.what
+    assert what == (Repeat(times) if times else Unknown("repeat_interleave"))

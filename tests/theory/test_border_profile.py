@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from depthscale.network.graph import Graph
-from depthscale.network.operations import Conv, Elementwise, Flatten, Input, Linear, Norm, Pool
+from depthscale.network.operations import (
+    Conv,
+    Elementwise,
+    Flatten,
+    Input,
+    Linear,
+    Norm,
+    Pad,
+    Pool,
+)
 from depthscale.network.window import Window
 from depthscale.theory import predict_graph
 from graphs import chain, compare, shown
@@ -131,3 +140,34 @@ def test_twin_maps_that_wrap_around_have_another_gradient() -> None:
 def test_what_wraps_around_has_no_border() -> None:
     walk = predict_graph(chain(image(4), *[conv(4, circular=True), batch(4), RELU] * 2, samples=B))
     assert walk.readings.gradient.relative_stderr.max() < 1e-12
+
+
+def test_zeros_put_around_are_those_of_a_padding() -> None:
+    """Padding apart from the map that reads it: the same at every map, forward and backward."""
+    bare = Conv(C, C, Window.of((8, 8), 3, 1, 0), 2.0)
+    pad = Pad((6, 6), (1, 1), (1, 1))
+    apart = predict_graph(chain(image(6), *[pad, bare, RELU] * 4, samples=B))
+    within = predict_graph(chain(image(6), *[conv(6), RELU] * 4, samples=B))
+    for i in range(4):
+        for ours, theirs in ((3 * i + 2, 2 * i + 1), (3 * i + 3, 2 * i + 2)):
+            a, b = apart.ops[ours], within.ops[theirs]
+            assert a.log2_activation_ms == pytest.approx(b.log2_activation_ms, abs=1e-9)
+            assert a.log2_gradient_ms == pytest.approx(b.log2_gradient_ms, abs=1e-9)
+
+
+def test_zeros_on_one_side_are_what_networks_show() -> None:
+    down = Conv(C, C, Window.of((9, 9), 3, 2, 0), 2.0)
+    graph = chain(
+        image(8),
+        Pad((8, 8), (0, 0), (1, 1)),
+        down,
+        batch(4),
+        RELU,
+        Pad((4, 4), (2, 1), (0, 1)),
+        Conv(C, C, Window.of((6, 6), 3, 1, 0), 2.0),
+        batch(4),
+        RELU,
+        conv(4),
+        samples=B,
+    )
+    compare(shown(graph, (B, C, 8, 8), 16), predict_graph(graph), bias=0.03)

@@ -25,6 +25,7 @@ from depthscale.network import (
     Multiply,
     Norm,
     Op,
+    Pad,
     Part,
     Pool,
     Prepend,
@@ -70,6 +71,9 @@ def _apply(op: Op, args: list[Tensor], inputs: Tensor, seed: int, linears: int) 
             return args[0].narrow(axis, 0, round(args[0].shape[axis] * share))
         case Prepend(positions, variance):
             return _joined(positions, variance, args[0], seed, linears)
+        case Pad(before=before, after=after):
+            widths = [n for pair in zip(before, after, strict=True) for n in pair[::-1]]
+            return functional.pad(args[0], widths[::-1])
         case Repeat(times):
             return args[0].repeat_interleave(times, 1)
         case Unknown(name):

@@ -20,6 +20,7 @@ from depthscale.network.operations import (
     Linear,
     Norm,
     Operation,
+    Pad,
     Part,
     Pool,
     Repeat,
@@ -217,6 +218,8 @@ def _entries(graph: Graph, i: int, sizes: list[int]) -> int:
             return sizes[graph.ops[i].inputs[0]] // window.places_in * window.places_out
         case Part(share=share):
             return round(sizes[graph.ops[i].inputs[0]] * share)
+        case Pad() as pad:
+            return sizes[graph.ops[i].inputs[0]] // prod(pad.size) * prod(pad.size_out)
         case Repeat(times=times):
             return sizes[graph.ops[i].inputs[0]] * times
     return sizes[graph.ops[i].inputs[0]] if graph.ops[i].inputs else 1

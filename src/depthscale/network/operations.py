@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from depthscale.network.fields import Amount, Positive
+from depthscale.network.fields import Amount, Count, Positive
 from depthscale.network.normalizers import NORMALIZERS, Normalizer, NormKind
 from depthscale.network.window import Window
 
@@ -134,6 +134,24 @@ class Prepend:
 
 
 @dataclass(frozen=True)
+class Pad:
+    """Zeros around an image or a sequence.
+
+    Args:
+        size: Positions of a sample along each axis.
+        before, after: Zeros on either side, along each axis.
+    """
+
+    size: tuple[Positive, ...]
+    before: tuple[Count, ...]
+    after: tuple[Count, ...]
+
+    @property
+    def size_out(self) -> tuple[int, ...]:
+        return tuple(map(sum, zip(self.size, self.before, self.after, strict=True)))
+
+
+@dataclass(frozen=True)
 class Repeat:
     """Each entry several times, as heads of keys are that several heads of queries read."""
 
@@ -223,4 +241,5 @@ Operation = (
     | Part
     | Prepend
     | Repeat
+    | Pad
 )

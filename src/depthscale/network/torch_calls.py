@@ -57,6 +57,7 @@ _KEPT: dict[str, _Kept] = {
         "scale": (6, None),
     },
     "softmax": {"dim": (1, None)},
+    "pad": {"pad": (1, None), "mode": (2, "constant"), "value": (3, None)},
     "einsum": {"equation": (0, None)},
     "mean": {"dim": (1, None)},
     "var": {"dim": (1, None), "unbiased": (2, None), "correction": (9, None)},
@@ -69,6 +70,7 @@ _DEFAULTS = {
     function: {name: default for name, (_, default) in kept.items() if default is not None}
     for function, kept in _KEPT.items()
 }
+_HIDDEN = -1e4  # what masks add to logits is less, what biases add is more
 _ARITHMETIC = ("add", "sub", "mul", "div")
 _PLAIN = (int, float, bool, str)
 
@@ -149,11 +151,11 @@ def _heads(
 
 
 def _past(mask: Any) -> dict[str, Any]:
-    """Of a mask [..., queries, keys], of truth values or of what is added to logits: whether it
-    leaves each position its own past, or so many positions of it."""
+    """Of a mask [..., queries, keys], of truth values or of what is added to logits, biases
+    included: whether it leaves each position its own past, or so many positions of it."""
     if mask is None or mask.dim() < 2 or mask.shape[-1] != mask.shape[-2]:
         return {}
-    seen = mask if not mask.dtype.is_signed else mask == 0
+    seen = mask if not mask.dtype.is_signed else mask > _HIDDEN
     window = int(seen[(0,) * (mask.dim() - 2)][-1].sum())
     past = seen.new_ones(seen.shape[-2:]).tril().triu(1 - window)
     if not window or not bool((seen == past).all()):

@@ -99,6 +99,8 @@ def _window(given: Any, before: Call, kernel: Shape) -> Window | None:
     if dilation is not None and given.get("padding") == "same" and all(k % 2 for k in kernel):
         halves = tuple(d * (k // 2) for d, k in zip(dilation, kernel, strict=True))
         given = {**given, "padding": halves}
+    if given.get("padding") == "valid":
+        given = {**given, "padding": 0}
     stride, padding = each("stride", 1), each("padding", 0)
     if stride is None or padding is None or dilation is None:
         return None

@@ -23,6 +23,7 @@ from depthscale.network.operations import (
     Multiply,
     Norm,
     Operation,
+    Pad,
     Part,
     Prepend,
     Repeat,
@@ -221,12 +222,29 @@ def _joined(call: Call, read: Sequence[Call]) -> Chain | None:
     return [Affine(1.0, 0.0)] if nearly else None
 
 
+def _padded(call: Call, read: Sequence[Call]) -> Chain | None:
+    """Zeros around images or sequences, [samples, channels, *size]; of width 0, nothing."""
+    widths, before = call.settings.get("pad"), maps.first_of(read)
+    if not isinstance(widths, tuple) or before is None or len(widths) % 2:
+        return None
+    if not any(widths):
+        return [Affine(1.0, 0.0)]
+    size, axes = before.shape[2:], len(widths) // 2
+    zeros = call.settings.get("mode") == "constant" and not call.settings.get("value")
+    if not zeros or axes > len(size) or min(widths) < 0 or call.size == before.size:
+        return None
+    less = (0,) * (len(size) - axes)  # torch names the last axis first
+    return [Pad(size, (*less, *widths[-2::-2]), (*less, *widths[::-2]))]
+
+
 def _repeated(call: Call, read: Sequence[Call]) -> Chain | None:
     """Heads, [samples, heads, ..., positions, entries], each several times."""
     before = maps.first_of(read)
     if before is None or not before.size or call.size % before.size or len(call.shape) < 4:
         return None
     if call.shape[0] != before.shape[0] or call.shape[-2] != before.shape[-2]:
+        return None
+    if len(before.shape) != 3 and call.shape[-1] != before.shape[-1]:
         return None
     return [Repeat(call.size // before.size)]
 
@@ -273,6 +291,7 @@ _RULES: dict[str, Rule] = {
     "getitem": _selected,
     "select": _selected,
     "cat": _joined,
+    "pad": _padded,
     **dict.fromkeys(("expand", "repeat_interleave"), _repeated),
     "prelu": _prelu,
     **dict.fromkeys((*_SAME, *_SPLITTING), _same),

@@ -21,6 +21,7 @@ from depthscale.network import (
     Norm,
     Op,
     Operation,
+    Pad,
     Part,
     Phi,
     Pool,
@@ -90,6 +91,8 @@ def forward_rule(what: Operation, inputs: tuple[ForwardMoments, ...]) -> Forward
             return positions.part(what, inputs[0])
         case Prepend():
             return positions.prepended(what, inputs[0])
+        case Pad():
+            return borders.padded(what, inputs[0])
         case Repeat():
             return inputs[0]
         case Unknown(name):
@@ -146,6 +149,8 @@ def backward_rule(
             return (positions.below_part(op.what, inputs[0], g),)
         case Prepend():
             return (positions.below_prepend(op.what, inputs[0], g),)
+        case Pad():
+            return (borders.below_pad(op.what, inputs[0], g),)
         case Repeat(times):  # whose copies have readers of their own
             return (g.times(log2(times)),)
         case Unknown(name):

@@ -1,17 +1,20 @@
 """What an activation makes of positions that zeros around an image have made unlike: it passes a
 power of the variance on, 1 where it is homogeneous (`border_profile`)."""
 
-from math import log2
+from math import inf, log2, prod, sqrt
 
-from depthscale.network import Phi, activation
+import numpy as np
+
+from depthscale.network import Pad, Phi, activation
 from depthscale.theory.moments.backward import BackwardMoments
 from depthscale.theory.moments.expectations import powers
-from depthscale.theory.moments.forward import ForwardMoments
+from depthscale.theory.moments.forward import ForwardMoments, Places
 from depthscale.theory.moments.laws import Gaussian, Spherical
-from depthscale.theory.moments.log2 import log2_of
+from depthscale.theory.moments.log2 import log2_of, product_of
 from depthscale.theory.space.border_profile import (
     PositionProfile,
     log_variance,
+    profile_of,
     raised,
     squared_root,
 )
@@ -52,6 +55,52 @@ def below_activation(
     return even.times(log2(mean))._replace(
         error=error, places=even.places._replace(profile=profile)
     )
+
+
+def padded(pad: Pad, x: ForwardMoments) -> ForwardMoments:
+    """Zeros around it, which take part in every mean."""
+    share = prod(pad.size) / prod(pad.size_out)
+    own, positions = x.places.positions, prod(pad.size_out)
+    shared = x.places.shared_profile
+    log2_ms, samples = x.log2_ms + log2(share), x.sample_correlation * share
+    between = x.position_correlation * (own - 1) / max(positions - 1, 1)
+    return x.become(
+        log2_ms,
+        samples,
+        log2_ms + log2_of(1 - samples),
+        x.mean * sqrt(share),
+        places=Places(
+            positions,
+            between if positions > 1 else None,
+            _with_zeros(pad, x.places.profile),
+            shared and _with_zeros(pad, shared),
+        ),
+    )
+
+
+def _with_zeros(pad: Pad, profile: PositionProfile | None) -> PositionProfile:
+    rows = profile or tuple((1.0,) * n for n in pad.size)
+    padded = [
+        np.pad(row, (before, after))
+        for row, before, after in zip(rows, pad.before, pad.after, strict=True)
+    ]
+    return tuple(tuple((row / row.mean()).tolist()) for row in padded)
+
+
+def below_pad(pad: Pad, x: ForwardMoments, g: BackwardMoments) -> BackwardMoments:
+    """What the zeros would get is lost; products go as the roots of mean squares."""
+    profile = g.places.profile or tuple((1.0,) * n for n in pad.size_out)
+    inside = [
+        np.array(row)[before : before + n]
+        for row, before, n in zip(profile, pad.before, pad.size, strict=True)
+    ]
+    square = prod(float(row.mean()) for row in inside)
+    if not square:
+        return g.become(-inf, 0.0, places=Places(x.places.positions))
+    kept = prod(float(np.sqrt(row).mean()) ** 2 for row in inside) / squared_root(profile) / square
+    own = g.places.correlation
+    places = Places(x.places.positions, None if own is None else own * kept, profile_of(inside))
+    return g.become(product_of(g.log2_ms, log2(square)), g.sample_correlation * kept, places=places)
 
 
 def _powers(name: Phi, x: ForwardMoments) -> tuple[tuple[float, float], tuple[float, float]]:

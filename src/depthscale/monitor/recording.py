@@ -97,8 +97,9 @@ class Recording(Drawable):
         """One more sampled step; the oldest that is kept gives way."""
         self._kept.append(sampled)
         while self.keep is not None and len(self._kept) > self.keep:
-            self._read(self._kept[0])
-            self._judged.discard(self._kept.popleft().step)
+            oldest = self._kept.popleft()
+            self.add_row(oldest.row)
+            self._judged.discard(oldest.step)
 
     def add_row(self, row: StepRow) -> None:
         """A step of which there is no run."""
@@ -109,13 +110,6 @@ class Recording(Drawable):
     def add_alert(self, alert: Alert) -> None:
         """One of a step of which there is no run."""
         self._alerts.put(alert)
-
-    def _read(self, sampled: SampledStep) -> None:
-        """What is told of a step when its run is gone."""
-        if sampled.step not in self._judged:
-            self._judged.add(sampled.step)
-            self.add_row(sampled.row)
-            self._alerts.add(sampled.step, sampled.findings)
 
     # ---- what it gives
 
@@ -147,9 +141,8 @@ class Recording(Drawable):
 
     def timeline(self) -> Timeline:
         """All sampled steps, a row each; of the oldest of more than 4,096 every second one."""
-        for each in self._kept:
-            self._read(each)
-        return Timeline(tuple(self._rows[step] for step in sorted(self._rows)), self.model)
+        rows = self._rows | {each.step: each.row for each in self._kept}
+        return Timeline(tuple(rows[step] for step in sorted(rows)), self.model)
 
     def scalars(self) -> dict[str, float]:
         """The last sampled step in few numbers, under keys that begin with "depthscale/"."""
@@ -158,9 +151,12 @@ class Recording(Drawable):
 
     @property
     def alerts(self) -> tuple[Alert, ...]:
-        """What `diagnose` warns of, each cause once, in the order in which they began."""
+        """What `diagnose` warns of, each cause once, in the order in which they began: of the steps
+        that are kept, and of those that were when it was asked before."""
         for each in self._kept:
-            self._read(each)
+            if each.step not in self._judged:
+                self._judged.add(each.step)
+                self._alerts.add(each.step, each.findings)
         return self._alerts.all
 
     def began(self, step: int | None = None) -> Began | None:

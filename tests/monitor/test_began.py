@@ -102,16 +102,3 @@ def test_a_training_without_a_fault_has_no_such_place(net: str) -> None:
     monitor = diverge(NETS[net], Fault(), None, at=AT, steps=AT + 8)
     assert monitor.dropped == {}
     assert monitor.began() is None
-
-
-def test_a_norm_that_was_never_there_is_found_in_its_block() -> None:
-    def without() -> nn.Module:
-        net = ConvNet()
-        setattr(net.blocks[2], "1", nn.Identity())
-        return net
-
-    fault = Fault(of_optimizer("", lambda g: g.update(lr=g["lr"] * 100)))
-    origin = diverge(without, fault, None, at=AT, steps=AT + 8).began()
-    assert origin is not None
-    assert AT <= origin.step <= AT + 2
-    assert origin.block == "blocks.2"

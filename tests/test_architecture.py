@@ -25,10 +25,11 @@ RANKS = {
     "_diagnose": 6,
     "training": 6,
     "_explain": 7,
+    "store": 7,
     "experiments": 8,
+    "monitor": 8,
     "sweeps": 8,
     "_report": 9,
-    "store": 9,
     "cli": 10,
     "__main__": 11,
 }

@@ -36,6 +36,9 @@ from depthscale.errors import (
     PropagationFailed as PropagationFailed,
 )
 from depthscale.errors import (
+    TrainingStopped as TrainingStopped,
+)
+from depthscale.errors import (
     Undefined as Undefined,
 )
 from depthscale.errors import (
@@ -68,6 +71,7 @@ from depthscale.measure import (
 from depthscale.measure import (
     ledger as ledger,
 )
+from depthscale.monitor import Monitor as Monitor
 from depthscale.nets import simulate as simulate
 from depthscale.network import NetSpec as NetSpec
 from depthscale.network import Residual as Residual

@@ -65,5 +65,9 @@ class InvalidProbe(DepthscaleError, ValueError):
     """A model, input or setting that cannot be probed; the text says what to change."""
 
 
+class TrainingStopped(DepthscaleError, RuntimeError):
+    """A finding that a monitor was told to stop on; the text names the step and the finding."""
+
+
 class PropagationFailed(DepthscaleError, AssertionError):
     """A rate of growth beyond what a test allows; the text names the operation that makes it."""

@@ -6,6 +6,7 @@ from depthscale._diagnose.diagnose import RULE_NAMES, RULES, diagnose
 from depthscale._diagnose.finding import Diagnosis, Finding
 from depthscale._diagnose.rule import Rule
 from depthscale._diagnose.trouble import Trouble
+from depthscale._diagnose.units import saturated
 
 __all__ = [
     "ADVICE",
@@ -17,4 +18,5 @@ __all__ = [
     "Trouble",
     "assert_propagation",
     "diagnose",
+    "saturated",
 ]

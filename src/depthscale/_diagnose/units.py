@@ -35,7 +35,7 @@ def unit_findings(case: Analysis) -> Iterator[Finding]:
     chance = 2.0**-case.trace.batch
     yield from _worst(_DEAD, dead, _dead, at, ("", Trouble.DEAD), chance)
     ends = [
-        (op, _saturated(op.activation, op.phi.ends))
+        (op, saturated(op.activation, op.phi.ends))
         for op in case.trace.ops
         if op.activation is not None and op.phi is not None and op.phi.ends is not None
     ]
@@ -106,7 +106,8 @@ def _saturation(op: Reading, share: float) -> str:
     return f"{share:.0%} of the values lie within 1 % of {op.phi}'s ends, where its slope is lost"
 
 
-def _saturated(values: Sketch, ends: tuple[float, float]) -> float:
+def saturated(values: Sketch, ends: tuple[float, float]) -> float:
+    """Share of values that lie within 1 % of a bounded activation's ends."""
     low, high = ends
     margin = _NEAR * (high - low) / 2
     if values.count == values.finite and values.max_magnitude() < min(-low, high) - margin:

@@ -34,6 +34,8 @@ class Backward:
     whole at another is counted once.
     """
 
+    guarded = staticmethod(lambda hook: hook)  # a hook as autograd calls it
+
     def __init__(self, ops: Operations, sinks: list[Slot], log2_scale: int, norms: bool):
         self.reached: dict[int, Tensor] = {}  # shares of positions, of sequences
         self.arrivals: dict[int, list[Sketch]] = defaultdict(list)
@@ -131,18 +133,18 @@ class Backward:
         handles = []
         for node, slots in self._by_node().items():
             if node in inside:
-                handles.append(node.register_prehook(self._arrive(node, slots)))
+                handles.append(node.register_prehook(self.guarded(self._arrive(node, slots))))
         for op, call in enumerate(self._calls):
             exits: dict[Node, list[Exit]] = defaultdict(list)
             for way in call.exits:
                 if way.node in inside:
                     exits[way.node].append(way)
             for node, ways in exits.items():
-                handles.append(node.register_hook(self._leave(op, node, ways)))
+                handles.append(node.register_hook(self.guarded(self._leave(op, node, ways))))
         for node, ways in self._inner.items():
-            handles.append(node.register_hook(self._fold(ways)))
+            handles.append(node.register_hook(self.guarded(self._fold(ways))))
         for node in self._owners.passing & inside:
-            handles.append(node.register_hook(self._pass(node)))
+            handles.append(node.register_hook(self.guarded(self._pass(node))))
         try:
             yield
         finally:

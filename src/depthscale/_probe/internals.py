@@ -108,6 +108,25 @@ def eager() -> Any:
     )
 
 
+def has_compiled() -> bool:
+    """Whether torch.compile has compiled anything in this process."""
+    utils = sys.modules.get("torch._dynamo.utils")
+    return utils is not None and bool(utils.counters["frames"]["ok"])
+
+
+def is_compiled(module: torch.nn.Module) -> bool:
+    """Whether a module is a compiled one, or was told to compile itself."""
+    return hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
+
+
+def rank_store(prefix: str) -> Any:
+    """Where the processes of the default group met, with keys of its own."""
+    from torch._C._distributed_c10d import PrefixStore
+    from torch.distributed import distributed_c10d
+
+    return PrefixStore(prefix, distributed_c10d._get_default_store())
+
+
 def opened(function: Any) -> Callable[..., Any]:
     """A function of torch's that is written in Python, which does not hand itself over whole to
     function modes: they see what it calls."""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,6 +33,8 @@ class ModuleStack:
     deepest: ModuleCall | None = None  # what was running when something was raised
     # called with every call's output while it still is on the stack
     on_leaving: Callable[[object], None] | None = None
+    # called with what a module is given, while its caller is on top
+    on_entering: Callable[[Any, Any], None] | None = None
 
     _below: dict[int, dict[int, list[str]]] = field(default_factory=dict)
 
@@ -76,8 +79,11 @@ def watched(tree: Tree) -> Iterator[ModuleStack]:
     handles = []
 
     def enter(path: str):
-        def hook(module: nn.Module, args: object) -> None:
+        def hook(module: nn.Module, args: object, kwargs: object) -> None:
             if threading.get_ident() == thread:
+                if stack.on_entering is not None:
+                    with internals.unseen():
+                        stack.on_entering(args, kwargs)
                 stack.enter(module, path)
 
         return hook
@@ -99,7 +105,9 @@ def watched(tree: Tree) -> Iterator[ModuleStack]:
                 module, torch.jit.ScriptModule
             ):  # takes no hooks: what it runs counts as its parent's
                 continue
-            handles.append(module.register_forward_pre_hook(enter(path), prepend=True))
+            handles.append(
+                module.register_forward_pre_hook(enter(path), prepend=True, with_kwargs=True)
+            )
             handles.append(module.register_forward_hook(leave, always_call=True))
         yield stack
     finally:

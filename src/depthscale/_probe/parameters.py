@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 
 from depthscale._probe import internals
+from depthscale._probe.modules import ModuleCall
 from depthscale._probe.sketching import dense, is_dense, shape_of, sketch_of, stored
 from depthscale._probe.tree import Tree
 from depthscale.errors import UnsupportedTensor
@@ -32,6 +33,7 @@ class Parameters:
         gradients over whole."""
         self._tree, self._log2_scale, self._sketched, self.kept = tree, log2_scale, sketched, kept
         self._names = {id(tensor): name for name, tensor in tree.tensors}
+        self._adopted: set[int] = set()
         self._mean_squares: dict[tuple[int, int], float | Tensor] = {}
         self._values: dict[tuple[int, int], Sketch] = {}
         self._gradients: dict[str, list[Sketch]] = defaultdict(list)
@@ -59,12 +61,25 @@ class Parameters:
     def buffers(self) -> list[Tensor]:
         return [b for _, b in self._tree.buffers]
 
+    def adopts(self, tensor: Tensor, caller: ModuleCall) -> bool:
+        """Whether a tensor stands for a parameter of the module that runs, as FSDP puts the whole
+        in the place of this rank's share."""
+        if not isinstance(tensor, nn.Parameter) or id(tensor) in self._names:
+            return False
+        own = caller.module._parameters.items()
+        name = next((name for name, p in own if p is tensor), None)
+        if name is not None:
+            self._names[id(tensor)] = f"{caller.path}.{name}".lstrip(".")
+            self._adopted.add(id(tensor))
+        return name is not None
+
     def weight(self, tensor: Tensor) -> Weight:
         """Name, shape and mean square of what goes into an operation beside the signal; made of
         parameters, it has no name."""
         name, now = self._names.get(id(tensor), ""), _now(tensor)
         if not name or now not in self._mean_squares:
-            self._mean_squares[now] = self._mean_square(tensor)
+            look = self._mean_square if id(tensor) not in self._adopted else _lent_mean_square
+            self._mean_squares[now] = look(tensor)
         return name, shape_of(tensor), self._mean_squares[now]
 
     def _mean_square(self, tensor: Tensor) -> float | Tensor:
@@ -191,6 +206,13 @@ class Parameters:
         except UnsupportedTensor as refused:
             self.not_seen.append(NotSeen(name, f"its values: {refused}"))
             return None
+
+
+def _lent_mean_square(tensor: Tensor) -> float | Tensor:
+    """Of memory that is going to be resized, as none is that numpy has looked at."""
+    wide = torch.float64 if tensor.device.type == "cpu" else torch.float32
+    square = torch.linalg.vector_norm(tensor.detach(), dtype=wide) ** 2 / max(tensor.numel(), 1)
+    return float(square) if tensor.device.type == "cpu" else square
 
 
 def _copies(parameters: Mapping[str, Tensor]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from inspect import signature
+from itertools import count
 from math import inf, log2
 from numbers import Integral, Real
 from typing import Any
@@ -19,6 +20,7 @@ from depthscale._probe.interrupts import Held, Interruptible
 from depthscale._probe.probe_options import MODES, ProbeOptions
 from depthscale._probe.probe_pass import ProbePass
 from depthscale._probe.randomness import seeded
+from depthscale._probe.ranks import is_shared, over_ranks
 from depthscale._probe.state import model_state
 from depthscale._probe.tree import walked
 from depthscale._probe.verify import plain_fates, same_without_probe
@@ -26,6 +28,7 @@ from depthscale.errors import InvalidProbe
 from depthscale.run import Run, merged
 
 _LAST_SEED = 2**64 - 1
+_numbers = count()  # of probes, alike on all ranks
 
 
 def probe(
@@ -43,6 +46,7 @@ def probe(
     norms: bool = False,
     optimizer: torch.optim.Optimizer | None = None,
     targets: Any = None,
+    group: Any = None,
 ) -> Run:
     """Run a model once, forward and backward, and see every operation; the model is then as it was,
     bit for bit.
@@ -72,6 +76,8 @@ def probe(
         norms: record every norm's terms and every activation's slopes, which `explain` reads;
             about twice the time.
         optimizer: the user's; parameters that it does not move have the fate "not in optimizer".
+        group: of torch.distributed, whose ranks each probe a share of a batch, which are added
+            up; None: the default one, where there is one; False: this rank's share alone.
         targets: what a loss of outputs and targets judges by; None where they are the last part of
             inputs.
 
@@ -113,6 +119,7 @@ def probe(
         seed,
         float(loss_scale),
         optimizer,
+        group,
     )
     if isinstance(model, nn.Module) or not callable(model):
         return _probe(_ready(options, targets))
@@ -216,7 +223,10 @@ def _probe(asked: ProbeOptions) -> Run:
         origin = replace(origin, params=params)
     if asked.verify:
         origin = replace(origin, verified=same_without_probe(run))
-    return replace(probed, origin=origin)
+    probed = replace(probed, origin=origin)
+    if is_shared(asked.group):
+        return over_ranks(probed, tree, asked.group, f"probe/{next(_numbers)}")
+    return probed
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class ProbeOptions:
     seed: int
     loss_scale: float
     optimizer: torch.optim.Optimizer | None
+    group: Any
 
     @property
     def optimized(self) -> set[int] | None:

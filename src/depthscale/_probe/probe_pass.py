@@ -1,9 +1,7 @@
 """One run of a model under the probe: forward, backward, and the trace of both."""
 
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import isinf, log2
 from typing import Any
 
 import torch
@@ -16,26 +14,21 @@ from depthscale._probe.backward import Backward
 from depthscale._probe.call_records import Role
 from depthscale._probe.fates import Flow, fates
 from depthscale._probe.interrupts import Interruptible
-from depthscale._probe.labels import labels, overwriting
-from depthscale._probe.op_statistics import settled
+from depthscale._probe.labels import overwriting
 from depthscale._probe.parameters import Parameters
 from depthscale._probe.probe_options import ProbeOptions
 from depthscale._probe.recorder import Recorder
 from depthscale._probe.resolve import resolved
+from depthscale._probe.rows import OperationRows, environment
 from depthscale._probe.state import StateGuard
 from depthscale._probe.tree import Tree
 from depthscale._probe.turning import turned
 from depthscale.errors import InvalidProbe
 from depthscale.run import (
-    Coverage,
-    Details,
-    Edge,
     Fate,
     FateKind,
-    NotSeen,
     OptimizerStep,
     Probed,
-    Recorded,
     Run,
     Turn,
     recorded_run,
@@ -56,7 +49,6 @@ class ProbePass:
         self.parameters = Parameters(
             tree, -asked.log2_scale, sketched=asked.params, kept=asked.verify
         )
-        self._log2_norms2: dict[Sketch, float] = {}  # one sketch leaves here and arrives there
         self.gradients: Sequence[
             Tensor | None
         ] = ()  # of the last backward pass, kept where they are compared
@@ -207,34 +199,31 @@ class ProbePass:
         return turned(self.asked.optimizer, got)
 
     def run(self) -> Run:
-        rows = [self._row(i, label) for i, label in enumerate(labels(self.ops.calls))]
+        rows = OperationRows(self.ops, self.reading)
+        ops = rows.all()
         sink = self.ops.owners.producer(self.root)
         assert sink is not None
         fates = self._fates()
         step, turns = self._stepped(fates)
         params = self.parameters.traced(fates, self.hidden, turns)  # tells what it cannot count
+        others = (*self.not_seen, *self.reading.not_seen, *self.parameters.not_seen)
         origin = Probed(
             model=type(self.asked.model).__name__,
             mode=self.tree.mode,
             seed=self.asked.seed,
             repeats=self.asked.repeats,
             batch=self.batch,
-            coverage=self._coverage(rows),
-            sinks=((sink, self._norms2(self.sinks)),),
-            sources=tuple((op, self._norms2(found)) for op, found in self.sources.items() if found),
-            details=tuple(row.details for row in rows),
+            coverage=rows.coverage(ops, self.outputs, others),
+            sinks=((sink, rows.norms2(self.sinks)),),
+            sources=tuple((op, rows.norms2(found)) for op, found in self.sources.items() if found),
+            details=tuple(row.details for row in ops),
             params=params,
             loss_scale=self.asked.loss_scale,
-            environment={
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "device": str(self.target.device),
-                "architecture": self.tree.digest(),
-            },
+            environment=environment(self.tree, self.target.device),
             norms=self.asked.norms,
             step=step,
         )
-        return recorded_run(rows, self.tree.notes(), self.kind, origin)
+        return recorded_run(ops, self.tree.notes(), self.kind, origin)
 
     def _fates(self) -> dict[str, Fate]:
         found = fates(
@@ -247,86 +236,6 @@ class ProbePass:
         lost = any(fate.kind is FateKind.NONE for fate in found.values())
         self.is_unsure = lost and self.flow.may_hide()
         return found
-
-    def _norms2(self, sketches: Sequence[Sketch]) -> tuple[float, ...]:
-        known = self._log2_norms2
-        for sketch in sketches:
-            if sketch not in known:
-                known[sketch] = log2_norm2(sketch)
-        return tuple(known[sketch] for sketch in sketches)
-
-    def _row(self, number: int, label: str) -> Recorded:
-        call, reading = self.ops.calls[number], self.reading
-        arrived = reading.arrivals.get(number, [])
-        edges = []
-        for way, left in reading.departures.get(number, {}).items():
-            source = self.ops.owners.producer(way.target)
-            assert source is not None
-            edges.append(Edge(source, self._norms2(left), left[0].count))
-        return Recorded(
-            name=label,
-            op=call.name,
-            module=call.module.path if call.path is None else "",
-            module_class=type(call.module.module).__name__ if call.path is None else "",
-            call=call.module.number,
-            shape=call.shape,
-            dtype=call.dtype,
-            size=call.size,
-            activation=call.activation,
-            gradient=sum(arrived[1:], arrived[0]) if arrived else None,
-            log2_gradient_norm2=self._norms2(arrived),
-            reads=tuple(call.reads),
-            edges=tuple(edges),
-            consumers=reading.consumers.get(number, 0),
-            nodes=self.ops.owners.sizes[number],
-            settings=call.settings,
-            weights=tuple((name, shape, float(ms)) for name, shape, ms in call.weights),
-            details=Details(
-                split=reading.splits.get(number),
-                terms=tuple(reading.norms.terms.get(number, ())),
-                slopes=tuple(reading.norms.slopes.get(number, ())),
-                reached=float(reading.reached[number]) if number in reading.reached else None,
-                **settled(call.statistics),
-            ),
-        )
-
-    def _coverage(self, ops: Sequence[Recorded]) -> Coverage:
-        nodes, owners = self.reading.nodes, self.ops.owners
-        unseen = [node for node in nodes if not owners.known(node)]
-        kinds: dict[str, int] = {}
-        for node in unseen:
-            kinds[type(node).__name__] = kinds.get(type(node).__name__, 0) + 1
-        missed = [
-            NotSeen(kind, "no torch function announced these autograd nodes", n)
-            for kind, n in kinds.items()
-        ]
-        inside = set(nodes)
-        missed += [
-            NotSeen(name, _BESIDE)
-            for name, node in self.outputs
-            if node not in inside and not internals.is_leaf(node)
-        ]
-        return Coverage(
-            ops_seen=len(ops),
-            ops_with_gradient=sum(op.gradient is not None for op in ops),
-            autograd_nodes=len(nodes),
-            nodes_seen=len(nodes) - len(unseen),
-            not_seen=(
-                *missed,
-                *self.not_seen,
-                *self.reading.not_seen,
-                *self.parameters.not_seen,
-            ),
-        )
-
-
-def log2_norm2(sketch: Sketch) -> float:
-    """log2 of the sum of squares; nan where a value is not finite."""
-    tally = sketch.tally
-    if tally.nans or any(tally.infinities):
-        return float("nan")
-    level, count = sketch.log2_mean_square(), tally.count
-    return level if isinf(level) or not count else level + log2(count)
 
 
 def _where(call: modules.ModuleCall) -> str:

@@ -132,7 +132,7 @@ class Recorder(TorchFunctionMode):
         if self._kept is not None:
             self._keep(self._kept, function, args, kwargs)
         read = [self.value(tensor) for tensor in given]
-        result = judged(function, args, kwargs) if function.judges else func(*args, **kwargs)
+        result = self.ran(function, func, args, kwargs)
         outputs = self._outputs(tensors(result) or given[:1], given, read)
         if outputs:
             self._saw(Invocation(function, args, kwargs, given, read), outputs)
@@ -140,6 +140,9 @@ class Recorder(TorchFunctionMode):
             pairs = zip(given, read, strict=True)
             self.outside |= {id(t) for t, value in pairs if value.kind == PARAMETER}
         return result
+
+    def ran(self, function: TorchFunction, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        return judged(function, args, kwargs) if function.judges else func(*args, **kwargs)
 
     def _listens(self) -> bool:
         """Whether what runs is this model's forward pass: neither a checkpoint's second one nor
@@ -308,6 +311,7 @@ class Recorder(TorchFunctionMode):
         """The record of a tensor that no call was seen to make: a constant, an output of a custom
         autograd.Function, a view whose base was written to."""
         kind, call = (CONSTANT, None) if before is None else (before.kind, before.call)
+        kind = PARAMETER if self._parameters.adopts(tensor, self._modules.top) else kind
         if node is None or kind in (BUFFER, PARAMETER) or not is_counted(tensor):
             return self._table.add(tensor, kind, call)
         known = self._table.by_slot.get((node, tensor.output_nr))
@@ -324,7 +328,6 @@ class Recorder(TorchFunctionMode):
         return self._unannounced(tensor, node)
 
     def _unannounced(self, tensor: Tensor, node: Node) -> Value:
-        """The record of what no call made."""
         name = type(node).__name__
         kind_of_node = name.removesuffix("0").removesuffix("Backward")
         slots: Any = node.next_functions

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
 
+import torch
 from torch import Tensor, nn
 
 from depthscale.network import Submodule
@@ -31,6 +32,11 @@ class Tree:
     @property
     def tensors(self) -> list[tuple[str, Tensor]]:
         return [*self.parameters, *self.buffers]
+
+    @property
+    def device(self) -> torch.device:
+        """Of the first parameter or buffer."""
+        return next((t.device for _, t in self.tensors), torch.device("cpu"))
 
     @property
     def mode(self) -> str:

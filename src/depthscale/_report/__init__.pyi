@@ -24,6 +24,7 @@ from depthscale._report.terminal.profile_table import growth_line as growth_line
 from depthscale._report.terminal.profile_table import one_network_lines as one_network_lines
 from depthscale._report.terminal.profile_table import profile_table as profile_table
 from depthscale._report.terminal.profile_table import trainable_depth_lines as trainable_depth_lines
+from depthscale._report.terminal.recording_view import recording_view as recording_view
 from depthscale._report.terminal.study_table import study_table as study_table
 from depthscale._report.terminal.sweep_table import sweep_table as sweep_table
 from depthscale._report.terminal.walk_lines import Heading as Heading

@@ -20,11 +20,13 @@ from depthscale._report.chart.steps_chart import steps_chart
 from depthscale._report.chart.study_chart import study_chart
 from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
+from depthscale._report.chart.timeline_charts import timeline_chart
 from depthscale._report.page import Html, bullets, join, table, tag
 from depthscale._report.pages.sweep_page import default_maps
 from depthscale._report.phrases import between, described, rounded, verdict
 from depthscale.controls import disarm
 from depthscale.measure import Comparison, FirstSteps, Growth, Ledger
+from depthscale.monitor import Recording, Timeline
 from depthscale.run import Blocks, Run
 from depthscale.sketch import FORMATS, Sketch
 from depthscale.sweeps import Study, Sweep, SweepMap
@@ -86,6 +88,16 @@ def ledger_html(account: Ledger) -> str:
 def diagnosis_html(found: Diagnosis) -> str:
     """The verdict, and a line for each finding."""
     return join(tag("p", found.verdict), bullets(map(str, found.findings)))
+
+
+def recording_html(recording: Recording) -> str:
+    """What is kept, and the run over its steps."""
+    timeline = recording.timeline()
+    return join(tag("p", repr(recording)), timeline_html(timeline) if timeline.rows else "")
+
+
+def timeline_html(timeline: Timeline) -> str:
+    return join(tag("p", repr(timeline)), _drawn(timeline_chart(timeline)))
 
 
 def growth_html(found: Growth) -> str:

@@ -18,12 +18,14 @@ from depthscale._report.chart.steps_chart import steps_chart
 from depthscale._report.chart.study_chart import study_chart
 from depthscale._report.chart.sweep_chart import sweep_map_chart
 from depthscale._report.chart.theme import Chart
+from depthscale._report.chart.timeline_charts import timeline_chart
 from depthscale._report.pages.argument_page import argument_page
 from depthscale._report.pages.comparison_page import comparison_page
 from depthscale._report.pages.explanation_page import explained_page
 from depthscale._report.pages.matter_page import matter_page
 from depthscale._report.pages.normalizers_page import normalizers_page
 from depthscale._report.pages.profile_page import profile_page
+from depthscale._report.pages.recording_page import recording_page, timeline_page
 from depthscale._report.pages.steps_page import steps_page
 from depthscale._report.pages.study_page import study_page
 from depthscale._report.pages.sweep_page import sweep_map_page, sweep_page
@@ -33,6 +35,7 @@ from depthscale._report.pages.walk_page import walk_page
 from depthscale.errors import InvalidInput, NoPicture
 from depthscale.experiments import Founding, story, theory_beside
 from depthscale.measure import Comparison, FirstSteps, Growth, Ledger, run_names
+from depthscale.monitor import Recording, Timeline
 from depthscale.run import Blocks, Run
 from depthscale.sketch import Sketch
 from depthscale.sweeps import Study, Sweep, SweepMap
@@ -75,6 +78,8 @@ VIEWS: Mapping[type, View] = {
     Normalizers: View(normalizers_page),
     Matter: View(matter_page),
     BatchnormWalk: View(walk_page),
+    Recording: View(recording_page, cell=cells.recording_html),
+    Timeline: View(timeline_page, timeline_chart, cells.timeline_html),
     Comparison: View(cell=cells.comparison_html),
     Blocks: View(chart=charts.blocks_chart, cell=cells.blocks_html),
     Growth: View(cell=cells.growth_html),
@@ -101,6 +106,8 @@ Reported = (
     | Explanation
     | BatchnormWalk
     | Study
+    | Recording
+    | Timeline
     | Sweep
     | SweepMap
     | FirstSteps
@@ -114,8 +121,8 @@ def report(what: Reported, path: str | Path) -> None:
         what: A Run (a simulated one is shown with its prediction); what `compare` returned, or
             two or more runs, in a list or by name; the founding experiment, which becomes an
             article; or what `explain` found: the growth argument (also at the norms of a model),
-            Batch Norm's backward pass, the normalizers, or whether it matters; or what
-            `first_steps` found.
+            Batch Norm's backward pass, the normalizers, or whether it matters; what `first_steps`
+            found; or a monitor's recording or timeline.
         path: The page's file.
 
     Raises:

@@ -5,6 +5,7 @@ from depthscale.cli.frame import app, main, offer
 for command in (
     "demo",
     "explain",
+    "monitor",
     "phase",
     "predict",
     "probe",

@@ -59,14 +59,14 @@ def probe(
     require_known(tuple(fail_on or ()))
     asked = {"loss": loss, "mode": mode, "repeats": repeats, "output": output}
     trace = probed(model, input, kw, seed, params=params, verify=verify, **asked)
-    found = _told(trace, whole, inside, quiet=str(json) == "-")
-    _written(trace, save, json, html)
+    found = told(trace, whole, inside, quiet=str(json) == "-")
+    written(trace, save, json, html)
     if fail_on and found.matching(tuple(fail_on)):
         sys.stdout.flush()
         sys.exit(1)
 
 
-def _told(trace: "Run", whole: bool, inside: str | None, quiet: bool) -> "Diagnosis":
+def told(trace: "Run", whole: bool, inside: str | None, quiet: bool) -> "Diagnosis":
     """What is wrong with it; printed unless standard output takes the record."""
     from depthscale._diagnose import diagnose
     from depthscale._report import probe_view
@@ -81,7 +81,7 @@ def _told(trace: "Run", whole: bool, inside: str | None, quiet: bool) -> "Diagno
     return found
 
 
-def _written(trace: "Run", save: Path | None, json: Path | None, html: Path | None) -> None:
+def written(trace: "Run", save: Path | None, json: Path | None, html: Path | None) -> None:
     from depthscale import store
     from depthscale._report import report
 

@@ -114,6 +114,7 @@ class Probed:
         loss_scale: gradients are reported divided by it.
         verified: whether outputs and gradients were equal without the probe; None: not compared.
         norms: whether terms and slopes were recorded.
+        ranks: processes whose shares of the batch are added up, each a pass.
         step: of the user's optimizer, where it was given with a loss.
     """
 
@@ -131,6 +132,7 @@ class Probed:
     verified: bool | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     norms: bool = False
+    ranks: Positive = 1
     step: OptimizerStep | None = None
 
 

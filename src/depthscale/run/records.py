@@ -198,6 +198,7 @@ class TracedParameter:
             values are all equal, as of biases that begin at 0.
         turn: what the next step of the optimizer does to it, where a probe was given a loss and
             an optimizer.
+        update: |w' - w| / |w| of the step that an optimizer made; None where none was seen.
     """
 
     name: str
@@ -207,6 +208,7 @@ class TracedParameter:
     fate: Fate
     same_as: str = ""
     turn: Turn | None = None
+    update: float | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Misfit(ValueError):
     """A part of a record that does not fit its field; the text begins with where that is."""
 
 
-def plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
     """JSON's types: sketches as text, numbers that JSON lacks spelled out, a custom activation by
     its name alone."""
     match value:
@@ -34,21 +34,21 @@ def plain(value: Any) -> Any:
         case Activation():
             return f"{OWN}{value.name}"
         case np.ndarray():
-            return plain(value.tolist())
+            return as_plain(value.tolist())
         case float():
             return value if isfinite(value) else str(value)
         case Mapping():
-            return {key: plain(one) for key, one in value.items()}
+            return {key: as_plain(one) for key, one in value.items()}
         case list() | tuple():
-            return [plain(one) for one in value]
+            return [as_plain(one) for one in value]
     if is_dataclass(value):
-        parts = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        parts = {f.name: as_plain(getattr(value, f.name)) for f in fields(value)}
         return {_KIND: type(value).__name__} | parts
     return value
 
 
 def rebuilt(kind: Any, value: Any) -> Any:
-    """The value of a type from what `plain` made of it.
+    """The value of a type from what `as_plain` made of it.
 
     Raises:
         Misfit: where a part is missing, unknown, or of another kind than its annotation.

@@ -9,7 +9,7 @@ from depthscale import files
 from depthscale.errors import InvalidRecord
 from depthscale.network import Meaning
 from depthscale.run import Run, with_meanings
-from depthscale.store.plain import Misfit, plain, rebuilt
+from depthscale.store.plain import Misfit, as_plain, rebuilt
 from depthscale.store.validity import require_whole
 
 SCHEMA = "depthscale/2"
@@ -28,15 +28,20 @@ def save(run: Run, path: str | Path) -> None:
     """
     if not isinstance(run, Run):
         raise TypeError(f"save takes a Run, got {type(run).__name__}")
+    content = saved_record(run, f"to {path}")
+    files.write(Path(path), json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def saved_record(run: Run, where: str) -> dict[str, Any]:
+    """A run as JSON's types. / where: it goes, for a message; raises: as `save`."""
     try:
         require_whole(run)
     except Misfit as wrong:
         raise InvalidRecord(
-            f"cannot save this run to {path}: run{wrong}; it was put together by hand, or this is "
+            f"cannot save this run {where}: run{wrong}; it was put together by hand, or this is "
             "a fault of depthscale: report it"
         ) from None
-    content = {"schema": SCHEMA, "run": plain(_without_meanings(run))}
-    files.write(Path(path), json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return {"schema": SCHEMA, "run": as_plain(_without_meanings(run))}
 
 
 def load(path: str | Path) -> Run:
@@ -51,6 +56,11 @@ def load(path: str | Path) -> Run:
         raise InvalidRecord(f"cannot read {path}: {files.reason(refused)}") from None
     except (ValueError, RecursionError) as broken:
         raise InvalidRecord(f"{path} is not JSON: {broken}") from None
+    return saved_run(loaded, path)
+
+
+def saved_run(loaded: Any, path: str | Path) -> Run:
+    """The run that JSON's types stand for. / raises: as `load`."""
     _require_schema(loaded, path)
     try:
         run = rebuilt(Run, loaded.get("run"))

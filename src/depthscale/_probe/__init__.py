@@ -8,7 +8,6 @@ from depthscale._probe.outputs import chosen
 from depthscale._probe.own_passes import OwnPasses
 from depthscale._probe.own_step import Stepped, own_run
 from depthscale._probe.probe import made, probe
-from depthscale._probe.randomness import seeded
 from depthscale._probe.ranks import is_first, is_shared, over_ranks
 from depthscale._probe.sketching import sketch_of
 from depthscale._probe.tree import Tree, walked
@@ -31,7 +30,6 @@ __all__ = [
     "over_ranks",
     "own_run",
     "probe",
-    "seeded",
     "sketch_of",
     "turned",
     "walked",

@@ -33,8 +33,8 @@ docs: .venv-docs/depthscale
 package: pyproject.toml constraints.txt
 	rm -rf dist .venv-package
 	$(PYTHON) -m venv .venv-package
-	.venv-package/bin/python -m pip install --quiet --disable-pip-version-check build
-	.venv-package/bin/python -m build --outdir dist .
+	.venv-package/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build
+	PIP_CONSTRAINT=$(CURDIR)/constraints.txt .venv-package/bin/python -m build --outdir dist .
 	.venv-package/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
 	cd dist && ../.venv-package/bin/depthscale probe torch.nn.Tanh --input 'float32[4,8]'
 

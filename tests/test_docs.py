@@ -73,7 +73,7 @@ def test_report_draws_what_the_readme_says_it_draws(
     sentence = README.partition("`depthscale report FILE` draws what ")[2].partition(" wrote")[0]
     writers = re.findall(r"`(\w+) (--save) FILE`", sentence)
     assert {name for name, _ in writers} == {"simulate", "predict", "probe"}
-    assert "several tensors, `--output logits`" in README
+    assert "Of several tensors, `--output logits`" in README
     for name, option in writers:
         what = (
             ["torch.nn.Tanh", "--input", "float32[4,8]"]

@@ -87,7 +87,7 @@ def test_what_is_no_finite_number_is_null() -> None:
 def test_a_refused_growth_says_why_and_keeps_its_estimate() -> None:
     found = store.record(simulate(replace(SMALL, depth=3), seeds=1))["growth"]
     assert found["reliable"] is False
-    assert "it takes 4 layers, or more networks" in found["why"]
+    assert "4 of them, or several networks, have one" in found["why"]
     assert found["rate"] > 0
 
 

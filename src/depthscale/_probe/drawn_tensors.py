@@ -14,6 +14,11 @@ _INTEGERS = ("int32", "int64", "uint8")
 _MOST = 2**31  # values of an input
 
 
+def is_described(word: str) -> bool:
+    """Whether a string has the form of a description; a model may take others, too."""
+    return _FORM.fullmatch(word) is not None
+
+
 def drawn_tensor(described: str, seed: int) -> Tensor:
     """A tensor as described: floating values standard normal, integers uniform below the limit that
     follows "<", booleans true.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from depthscale._probe.drawn_tensors import drawn_tensor
+from depthscale._probe.drawn_tensors import drawn_tensor, is_described
 from depthscale._probe.outputs import chosen
 from depthscale._probe.randomness import seeded
 from depthscale.errors import InvalidProbe
@@ -40,7 +40,7 @@ def understood(
         InvalidProbe: for what is not understood, and for targets that are missing or left over.
     """
     batch = _first(inputs, seed) if isinstance(inputs, DataLoader) else inputs
-    judges = isinstance(loss, nn.Module)
+    judges, dtype = isinstance(loss, nn.Module), _dtype(model)
     if judges and targets is None:
         batch, targets = _parted(batch, loss)
     elif isinstance(inputs, DataLoader) and isinstance(batch, list | tuple):
@@ -50,7 +50,7 @@ def understood(
             f"targets= goes with a loss of outputs and targets, as loss=nn.CrossEntropyLoss(), "
             f"not with loss={loss!r}"
         )
-    made = _made(batch, _dtype(model), seed)
+    made = _drawn(batch, dtype, seed) or _made(batch, dtype, seed)
     if targets is None:
         return made, loss
     return made, with_targets(cast(Judge, loss), _made(targets, None, seed))
@@ -95,18 +95,25 @@ def _dtype(model: nn.Module) -> torch.dtype | None:
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
 
 
+def _drawn(given: Any, dtype: torch.dtype | None, seed: int) -> Any:
+    """What stands for a whole input: a description, or sizes."""
+    if isinstance(given, str):
+        return (drawn_tensor(given, seed),)
+    if isinstance(given, tuple) and given and all(map(_is_whole, given)):
+        return (torch.randn(given, generator=torch.Generator().manual_seed(seed)).to(dtype),)
+    return None
+
+
 def _made(given: Any, dtype: torch.dtype | None, seed: int) -> Any:
     """The same with tensors. / dtype: that floating arrays get."""
     if isinstance(given, str):
-        return drawn_tensor(given, seed)
+        return drawn_tensor(given, seed) if is_described(given) else given
     if isinstance(given, np.ndarray):
         return _of_array(given, dtype)
     if hasattr(given, "ids") and hasattr(given, "attention_mask"):  # of the package tokenizers
         return {"input_ids": torch.tensor([given.ids])}
     if isinstance(given, Mapping):
         return _of_mapping(given, dtype, seed)
-    if isinstance(given, tuple) and given and all(map(_is_whole, given)):
-        return torch.randn(given, generator=torch.Generator().manual_seed(seed)).to(dtype)
     if type(given) in (list, tuple):
         return type(given)(_made(each, dtype, seed + i) for i, each in enumerate(given))
     return given

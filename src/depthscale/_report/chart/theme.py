@@ -70,5 +70,12 @@ def house(chart: Chart) -> Chart:
             titleFontSize=12,
         )
         .configure_title(color=INK, subtitleColor=FAINT, fontSize=14, subtitleFontSize=11)
-        .configure_legend(labelColor=INK, titleColor=INK, symbolStrokeWidth=0, labelFontSize=12)
+        .configure_legend(
+            labelColor=INK,
+            titleColor=INK,
+            symbolStrokeWidth=0,
+            labelFontSize=12,
+            columnPadding=4,
+            labelOffset=2,
+        )
     )

@@ -96,7 +96,7 @@ def batches(size: int, count: int, width: int) -> list[torch.Tensor]:
     return found
 
 
-@pytest.mark.parametrize("batch", [128, 16])
+@pytest.mark.parametrize("batch", [pytest.param(128, marks=pytest.mark.slow), 16])
 def test_gradient_ratios_on_images_are_predicted_within_2_percent(batch: int) -> None:
     """14 layers of Batch Norm, the transient of the first layers included; 64 pairs of seed and
     batch."""

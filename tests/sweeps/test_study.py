@@ -15,8 +15,8 @@ from depthscale._explain import load_dataset
 from depthscale._report.render import to_html
 from depthscale.errors import InvalidSpec
 from depthscale.sweeps import Training, Trial, theory_lines
-from depthscale.sweeps.run_study import _handed_back
 from depthscale.sweeps.trial import OPTIMIZERS, _built, _loss, trial
+from depthscale.training import handed_back
 from report.conftest import Open, browser, show
 
 __all__ = ["browser", "show"]
@@ -72,10 +72,10 @@ def test_what_a_cross_entropy_hands_back_is_that_of_a_direct_sum() -> None:
     z normal of twice the variance and a random sign."""
     z, weights = np.polynomial.hermite_e.hermegauss(80)
     p = 1 / (1 + np.exp(-z * 1.5**0.5))
-    assert _handed_back(0.75, 2) == pytest.approx(
-        float(2 * (p**2 * weights).sum() / weights.sum()), rel=3e-3
+    assert handed_back(0.75, 0.0, 2).own == pytest.approx(
+        float(2 * (p**2 * weights).sum() / weights.sum()), rel=1e-9
     )
-    assert _handed_back(0.0, 10) == pytest.approx(0.9)
+    assert handed_back(0.0, 0.0, 10).own == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

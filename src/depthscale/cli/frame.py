@@ -50,6 +50,9 @@ Html = Annotated[
     Path | None, Parameter(help="write one HTML page with charts, which opens without a network")
 ]
 Seeds = Annotated[int, Parameter(help="how many random networks")]
+BackendName = Annotated[str, Parameter(help="local, or ray for a Ray cluster")]
+Address = Annotated[str | None, Parameter(help="of a Ray cluster [default: one on this machine]")]
+Workers = Annotated[int | None, Parameter(help="processes [default: one a core]")]
 Seed = Annotated[int, Parameter(help="number of the first one")]
 Loss = Annotated[
     str,

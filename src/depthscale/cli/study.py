@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from depthscale.cli.frame import Html, Json
+from depthscale.cli.frame import Address, BackendName, Html, Json, Workers
 from depthscale.cli.output import check, deliver, progress
 
 
@@ -34,11 +34,9 @@ def study(
         Path | None,
         Parameter(help="folder of Fashion-MNIST's idx files [default: scikit-learn's digits]"),
     ] = None,
-    backend: Annotated[str, Parameter(help="local, or ray for a Ray cluster")] = "local",
-    address: Annotated[
-        str | None, Parameter(help="of a Ray cluster [default: one on this machine]")
-    ] = None,
-    workers: Annotated[int | None, Parameter(help="processes [default: one a core]")] = None,
+    backend: BackendName = "local",
+    address: Address = None,
+    workers: Workers = None,
     out: Annotated[
         Path | None,
         Parameter(help="folder of the networks; the same command goes on where one ended"),
